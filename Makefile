@@ -1,0 +1,43 @@
+# One command each; the first call makes .venv from the lock, later calls reuse it.
+PYTHON ?= python3
+VENV   ?= .venv
+CORES  ?= all
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help setup demo test lint format clean
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(STAMP)  ## make .venv with the locked dependencies and the package
+
+# The lock is used as constraints: where torch is a CUDA build, pip may add the
+# libraries which that build needs and the lock does not name.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Say which: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)   ## run the demo study offline on the CPU, then say where its report is
+	$(BIN)/snakemake --cores $(CORES)
+
+test: $(STAMP)   ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(STAMP) ## let ruff and snakefmt rewrite the files
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+clean:           ## remove the environment and caches (never results/)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info

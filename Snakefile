@@ -1,0 +1,46 @@
+# The grid as a DAG: data -> tokenise -> teacher -> distil -> evaluate -> collect -> tables, figures
+# -> report. The study file says what to run; `python -m kd` does the work; rules only connect.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+from kd.cli import check_inputs
+from kd.errors import UserError
+from kd.grid import load_grid
+from kd.layout import Layout
+
+PYTHON = sys.executable
+STUDY = (
+    Path(workflow.configfiles[0])
+    if workflow.configfiles
+    else Path(workflow.basedir) / "config/studies/demo.yaml"
+)
+
+
+# Defines GRID (the study's runs), the paths of their results, and THREADS.
+include: "workflow/rules/common.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/results.smk"
+
+
+onerror:
+    # What is done is collected all the same; what is not is shown as missing.
+    shell("{PYTHON} -m kd collect {STUDY:q} || true")
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.output,
+        rules.figures.output,
+        rules.report.output,

@@ -1,0 +1,7 @@
+"""`python -m kd`."""
+
+import sys
+
+from kd.cli import main
+
+sys.exit(main())

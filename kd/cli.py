@@ -1,0 +1,221 @@
+"""The command line: plan, runs and status for people, one subcommand for each step of the workflow.
+
+Imports of torch, transformers and pandas stand inside the steps that need them, so that --help and
+plan answer at once.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kd import __version__
+from kd.errors import UserError
+from kd.grid import Grid, load_grid
+from kd.layout import Layout
+
+_DESCRIPTION = """\
+Knowledge distillation of transformer encoders, as a grid of runs.
+
+  kd plan STUDY      what would run, what is pruned and why, what is done; starts nothing
+  kd runs STUDY      every run with its id and its spec
+  kd status STUDY    how far it is: done, running, failed, missing
+
+`snakemake --configfile STUDY` runs a study. It calls these steps, which can be run by hand too:
+  kd data, tokenise, teacher, distil, evaluate, collect, tables, figures, report
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; a user's mistake is one sentence on stderr and exit status 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.act(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kd", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"kd {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(
+        name: str, act: Callable[[argparse.Namespace], None], text: str, *flags: str
+    ) -> None:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("study", metavar="STUDY", help="a study file (YAML)")
+        sub.add_argument("--results", default="results", help="folder of all outputs (results)")
+        for flag in flags:
+            sub.add_argument(flag, **_FLAGS[flag])  # type: ignore[arg-type]
+        sub.set_defaults(act=act)
+
+    command("plan", _plan, "show what a study would run; start nothing", "--json")
+    command("runs", _runs, "list a study's runs with their ids and specs", "--json")
+    command("status", _status, "show how far a study is, from the files alone", "--json")
+    command("data", _data, "load the text of one task", "--task")
+    command("tokenise", _tokenise, "tokenise the text of one task", "--task", "--tokens")
+    command("teacher", _teacher, "fine-tune and evaluate one teacher", "--teacher", "--threads")
+    command("distil", _distil, "train the student of one run", "--run", "--threads")
+    command("evaluate", _evaluate, "evaluate the student of one run", "--run", "--threads")
+    command("collect", _collect, "gather the metrics of a study's runs into runs.csv")
+    command("tables", _tables, "make summary.csv and the tables from runs.csv")
+    command("figures", _figures, "draw the figures from runs.csv")
+    command("report", _report, "write report.html from runs.csv, tables and figures")
+
+    schema = commands.add_parser("schema", help="print the JSON schema of a study file")
+    schema.set_defaults(act=_schema)
+    return parser
+
+
+_FLAGS: dict[str, dict[str, object]] = {
+    "--json": {"action": "store_true", "help": "print JSON"},
+    "--task": {"required": True, "help": "name of the task"},
+    "--tokens": {"required": True, "metavar": "ID", "help": "folder name of the tokens"},
+    "--teacher": {"required": True, "metavar": "ID", "help": "id of the teacher"},
+    "--run": {"required": True, "metavar": "ID", "help": "id of the run, as `kd runs` prints it"},
+    "--threads": {
+        "type": int,
+        "default": 1,
+        "help": "CPU threads (1); numbers are the same to the bit only for the same count",
+    },
+}
+
+
+def _grid(options: argparse.Namespace) -> tuple[Grid, Layout]:
+    return load_grid(options.study), Layout(options.results)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from kd.plan import plan, plan_text
+
+    grid, layout = _grid(options)
+    check_inputs(grid)
+    found = plan(grid, layout)
+    print(json.dumps(found, indent=2) if options.json else plan_text(found))
+
+
+def check_inputs(grid: Grid) -> None:
+    """Read the TSV files of a study's tasks, so that their errors show before anything runs."""
+    if grid.study.data["source"] == "tsv":
+        from kd.data import check_tsv
+
+        for task in sorted({run.task for run in grid.runs.values()}):
+            check_tsv(grid.study.data["path"], task)
+
+
+def _runs(options: argparse.Namespace) -> None:
+    grid, _ = _grid(options)
+    if options.json:
+        rows = [
+            {"id": run.id, "spec": run.spec, "labels": run.labels, "teacher_id": run.teacher.id}
+            for run in grid.runs.values()
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    varied = [k for k in next(iter(grid.runs.values())).labels if _varies(grid, k)]
+    for run in grid.runs.values():
+        print(run.id, " ".join(f"{k}={run.labels[k]}" for k in varied))
+
+
+def _varies(grid: Grid, key: str) -> bool:
+    return len({run.labels[key] for run in grid.runs.values()}) > 1
+
+
+def _status(options: argparse.Namespace) -> None:
+    from kd.plan import status, status_text
+
+    found = status(*_grid(options))
+    print(json.dumps(found, indent=2) if options.json else status_text(found))
+
+
+def _data(options: argparse.Namespace) -> None:
+    from kd.data import prepare_task
+
+    prepare_task(*_grid(options), options.task)
+
+
+def _tokenise(options: argparse.Namespace) -> None:
+    from kd import steps
+
+    steps.run_tokenise(*_grid(options), options.task, options.tokens)
+
+
+def _teacher(options: argparse.Namespace) -> None:
+    from kd import steps
+
+    steps.run_teacher(*_grid(options), options.teacher, options.threads)
+
+
+def _distil(options: argparse.Namespace) -> None:
+    from kd import steps
+
+    steps.run_distil(*_grid(options), options.run, options.threads)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from kd import steps
+
+    steps.run_evaluate(*_grid(options), options.run, options.threads)
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from kd.results import collect
+
+    grid, layout = _grid(options)
+    path = layout.study(grid.study.name) / "runs.csv"
+    counts = collect(grid, layout, path)
+    print(f"{path}: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
+
+
+def _study_folder(options: argparse.Namespace) -> Path:
+    from kd.study import load_study
+
+    folder = Layout(options.results).study(load_study(options.study).name)
+    if not (folder / "runs.csv").is_file():
+        raise UserError(f"{folder / 'runs.csv'}: missing; `kd collect {options.study}` makes it")
+    return folder
+
+
+def _tables(options: argparse.Namespace) -> None:
+    from kd.tables import write_summary, write_tables
+
+    folder = _study_folder(options)
+    write_summary(folder / "runs.csv", folder / "summary.csv")
+    write_tables(folder / "runs.csv", folder / "tables")
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from kd.figures import write_figures
+
+    folder = _study_folder(options)
+    write_figures(folder / "runs.csv", folder / "figures")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from kd.report import write_report
+
+    folder = _study_folder(options)
+    write_report(
+        folder / "runs.csv",
+        folder / "tables",
+        folder / "figures",
+        folder / "report.html",
+        Path(options.study),
+    )
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from kd.schema import study_schema
+
+    print(json.dumps(study_schema(), indent=2))

@@ -1,0 +1,184 @@
+"""Loads a task's text from the hub, from TSV files or from the generator, into one Parquet a split.
+
+Columns: id (position in the split's source file, so stable), sentence1, sentence2 (null for single
+sentences), label (class index, or score).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kd import sources
+from kd.errors import UserError, listing, unknown
+from kd.files import atomic_dir, file_digest, write_json
+from kd.grid import Grid
+from kd.layout import Layout
+from kd.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+
+def prepare(data: dict[str, Any], task: str, out: Path) -> None:
+    """Load every split of `task` and write {split}.parquet and manifest.json to the folder `out`.
+
+    Raises:
+        UserError: what is wrong with the source, with file and line.
+    """
+    import pandas as pd
+
+    with atomic_dir(out) as folder:
+        counts = {}
+        for split in TASKS[task].splits:
+            frame = pd.DataFrame(list(load_rows(data, task, split)))
+            _check_frame(frame, TASKS[task], f"{task}, split {split}")
+            frame.to_parquet(folder / f"{split}.parquet", index=False)
+            counts[split] = len(frame)
+        files = [folder / f"{split}.parquet" for split in TASKS[task].splits]
+        write_json(
+            folder / "manifest.json",
+            {
+                "task": task,
+                "data": sources.data_identity(data, task),
+                "examples": counts,
+                "fingerprint": file_digest(*files),
+            },
+        )
+
+
+def prepare_task(grid: Grid, layout: Layout, task: str) -> None:
+    """`prepare` for a task of a study."""
+    ids = {run.task: run.data_id for run in grid.runs.values()}
+    if task not in ids:
+        raise unknown(f"{grid.study.path}: task", task, ids)
+    prepare(grid.study.data, task, layout.text(ids[task], task))
+
+
+def load_rows(data: dict[str, Any], task: str, split: str) -> Iterator[Row]:
+    """Rows of one split from the source that `data` names."""
+    if data["source"] == "synthetic":
+        yield from _synthetic_rows(data, task, split)
+    elif data["source"] == "tsv":
+        yield from tsv_rows(sources.tsv_files(data["path"], task)[split], TASKS[task])
+    else:
+        yield from _hub_rows(data["revision"], task, split)
+
+
+def check_tsv(path: str, task: str) -> None:
+    """Read every TSV file of a task, to find its errors before anything runs.
+
+    Raises:
+        UserError: the first error, with file and line.
+    """
+    for file in sources.tsv_files(path, task).values():
+        for _ in tsv_rows(file, TASKS[task]):
+            pass
+
+
+def tsv_rows(file: Path, task: Task) -> Iterator[Row]:
+    """Rows of a TSV file in the official layout: UTF-8, tab-delimited, quotes are plain characters.
+
+    CoLA has no header; MRPC starts with a byte-order mark, which utf-8-sig takes off.
+
+    Raises:
+        UserError: empty file, missing column, wrong number of columns, label out of range.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not UTF-8 text ({error})") from None
+    if lines and not lines[-1].strip():
+        lines.pop()
+    header = isinstance(task.label, str)
+    if len(lines) < 1 + header:
+        raise UserError(f"{file}: empty; {task.title} needs rows in it")
+    names = lines[0].rstrip("\r").split("\t")
+    places = [_place(names, column, file) for column in (*task.text, task.label)]
+    width = len(names)
+    for number, line in enumerate(lines[header:], start=1 + header):
+        fields = line.rstrip("\r").split("\t")
+        if len(fields) != width:
+            raise UserError(
+                f"{file}, line {number}: found {len(fields)} columns, allowed: {width} as in line 1"
+            )
+        *text, label = (fields[place] for place in places)
+        yield {
+            "id": number - 1 - header,
+            "sentence1": text[0].strip(),
+            "sentence2": text[1].strip() if len(text) > 1 else None,
+            "label": _label(label, task, f"{file}, line {number}"),
+        }
+
+
+def _place(names: list[str], column: str | int, file: Path) -> int:
+    if isinstance(column, int):
+        if column >= len(names):
+            raise UserError(
+                f"{file}, line 1: found {len(names)} columns, allowed: at least {column + 1}"
+            )
+        return column
+    if column not in names:
+        raise UserError(f"{file}, line 1: column {column!r} is missing; found {listing(names)}")
+    return names.index(column)
+
+
+def _label(text: str, task: Task, where: str) -> int | float:
+    if not task.regression:
+        if text not in task.labels:
+            raise UserError(f"{where}: label {text!r}, allowed: {listing(task.labels)}")
+        return task.labels.index(text)
+    try:
+        score = float(text)
+    except ValueError:
+        score = -1.0
+    if not 0 <= score <= 5:
+        raise UserError(f"{where}: score {text!r}, allowed: a number from 0 to 5")
+    return score
+
+
+def _hub_rows(revision: str, task: str, split: str) -> Iterator[Row]:
+    from datasets import load_dataset
+
+    row = TASKS[task]
+    name = (HUB_SPLITS_MNLI if task == "mnli" else HUB_SPLITS)[split]
+    try:
+        loaded = load_dataset(sources.HUB_DATASET, task, revision=revision, split=name)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"data.source hub: {sources.HUB_DATASET} ({task}, {name}, revision {revision}) could "
+            f"not be loaded: {type(error).__name__}: {reason}"
+        ) from error
+    for column in (*row.columns, "label"):
+        if column not in loaded.column_names:
+            raise UserError(
+                f"{sources.HUB_DATASET} ({task}): column {column!r} is missing; "
+                f"found {listing(loaded.column_names)}"
+            )
+    for index, example in enumerate(loaded):
+        text = [example[column].strip() for column in row.columns]
+        yield {
+            "id": index,
+            "sentence1": text[0],
+            "sentence2": text[1] if len(text) > 1 else None,
+            "label": example["label"],
+        }
+
+
+def _synthetic_rows(data: dict[str, Any], task: str, split: str) -> Iterator[Row]:
+    from kd.synthetic import generate
+
+    for index, row in enumerate(generate(task, split, data[split], data["seed"])):
+        yield {"id": index, **row}
+
+
+def _check_frame(frame: "pd.DataFrame", task: Task, where: str) -> None:
+    """What no source may deliver, whatever it is."""
+    if frame.empty:
+        raise UserError(f"{where}: no rows")
+    low, high = frame["label"].min(), frame["label"].max()
+    top = 5 if task.regression else task.outputs - 1
+    if not (low >= 0 and high <= top):
+        raise UserError(f"{where}: labels from {low} to {high}, allowed: 0 to {top}")

@@ -1,0 +1,54 @@
+"""Predictions and the official metrics of a fine-tuned model on the dev splits."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kd.tasks import TASKS, constant_score, evaluate_metrics
+from kd.tokens import Split, load_split, ordered_batches
+from kd.training import model_inputs, to_device
+
+_BATCH = 64
+
+
+def predict(model: nn.Module, split: Split, device: torch.device) -> Tensor:
+    """(n, C) fp32 logits in the order of the split; eval mode, no autocast."""
+    model.to(device).eval()
+    logits: Tensor | None = None
+    with torch.inference_mode():
+        for rows in ordered_batches(split, _BATCH):
+            batch = to_device(split.batch(rows), device)
+            output = model(**model_inputs(batch)).logits.float().cpu()
+            if logits is None:
+                logits = torch.empty(len(split), output.shape[-1])
+            logits[rows] = output
+    assert logits is not None, "a split has at least one example"
+    return logits
+
+
+def evaluate(model: nn.Module, tokens: Path, task: str, device: torch.device) -> dict[str, Any]:
+    """Score and official metrics on the dev split; MNLI's mismatched accuracy beside them.
+
+    `majority_score` is the score of the best constant answer on the same examples.
+    """
+    row, record = TASKS[task], dict[str, Any]()
+    seconds = 0.0
+    for name, _ in row.dev:
+        split = load_split(tokens, name)
+        started = time.perf_counter()
+        logits = predict(model, split, device)
+        seconds += time.perf_counter() - started
+        predictions = logits.squeeze(-1) if row.regression else logits.argmax(-1)
+        metrics = evaluate_metrics(row, predictions.numpy(), split.labels.numpy())
+        if name == "dev":
+            record |= metrics
+            record["majority_score"] = constant_score(row, split.labels.tolist())
+            record["examples_eval"] = len(split)
+        else:
+            record["accuracy_mm"] = metrics["accuracy"]
+            record["score"] = (record["accuracy"] + metrics["accuracy"]) / 2
+            record["examples_eval"] += len(split)
+    return {**record, "split": "dev", "evaluate_seconds": seconds}

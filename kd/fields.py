@@ -1,0 +1,207 @@
+"""The fields of a run and of a teacher's recipe: types, bounds, defaults, meaning. One row each.
+
+RUN_DEFAULTS and TEACHER_DEFAULTS are append-only: a run's identity leaves out what equals its
+default, so editing a default would silently give old results another meaning. A new field gets the
+value that the code used implicitly before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kd.errors import UserError, unknown
+from kd.initialisation import parse_init
+from kd.mapping import parse_mapping
+from kd.matching import MATCHINGS
+from kd.shapes import parse_shape
+from kd.tasks import TASKS
+from kd.terms import NONE, parse_knowledge
+
+
+@dataclass(frozen=True)
+class Field:
+    """One key: `parse` normalises a value or raises UserError; `schema` is for editors."""
+
+    parse: Callable[[Any], Any]
+    schema: dict[str, Any]
+    meaning: str
+
+
+def _number(low: float, high: float, whole: bool = False, above: bool = False) -> dict[str, Any]:
+    """Bounds of a number; `above` leaves `low` itself out."""
+
+    def parse(value: object) -> int | float:
+        number = value
+        if isinstance(value, str):  # YAML 1.1 reads 5e-5 as text
+            try:
+                number = float(value)
+            except ValueError:
+                number = None
+        kind = "a whole number" if whole else "a number"
+        bound = f"above {low:g}" if above else f"from {low:g}"
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, int | float)
+            or (whole and number != int(number))
+            or not (low < number if above else low <= number)
+            or not number <= high
+        ):
+            raise UserError(f"found {value!r}, allowed: {kind} {bound} to {high:g}")
+        return int(number) if number == int(number) else float(number)
+
+    kind = {"type": "integer" if whole else "number"}
+    lower = {"exclusiveMinimum" if above else "minimum": low}
+    text = {"type": "string", "pattern": r"^[0-9.]+([eE][-+]?[0-9]+)?$"}
+    return {"parse": parse, "schema": {"anyOf": [{**kind, **lower, "maximum": high}, text]}}
+
+
+def _choice(*allowed: str) -> dict[str, Any]:
+    def parse(value: object) -> str:
+        if value not in allowed:
+            raise unknown("value", value, allowed)
+        return str(value)
+
+    return {"parse": parse, "schema": {"enum": list(allowed)}}
+
+
+def _text(parse: Callable[[str], Any], **schema: Any) -> dict[str, Any]:
+    def checked(value: object) -> Any:
+        if not isinstance(value, str) or not value.strip():
+            raise UserError(f"found {value!r}, allowed: text")
+        return parse(value.strip())
+
+    return {"parse": checked, "schema": {"type": "string", "minLength": 1, **schema}}
+
+
+def _or_auto(field: dict[str, Any]) -> dict[str, Any]:
+    def parse(value: object) -> Any:
+        return value if value == "auto" else field["parse"](value)
+
+    return {"parse": parse, "schema": {"anyOf": [{"const": "auto"}, field["schema"]]}}
+
+
+def _knowledge(value: object) -> str:
+    return "+".join(str(term) for term in parse_knowledge(value)) or NONE
+
+
+_MATCHINGS = ("default", *sorted({name for table in MATCHINGS.values() for name in table}))
+_PAIRS = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}, "minItems": 1}
+
+# Training recipe, shared by runs and teachers.
+_RECIPE: dict[str, Field] = {
+    "epochs": Field(**_number(0, 1000, above=True), meaning="passes over the training split"),
+    "batch_size": Field(**_number(1, 65536, whole=True), meaning="examples per step"),
+    "learning_rate": Field(**_number(0, 1, above=True), meaning="peak of AdamW's learning rate"),
+    "weight_decay": Field(**_number(0, 1), meaning="AdamW's, on matrices only"),
+    "warmup": Field(**_number(0, 1), meaning="share of the steps with a rising learning rate"),
+    "max_grad_norm": Field(**_number(0, 1e6, above=True), meaning="gradients are clipped to it"),
+    "max_length": Field(**_number(8, 8192, whole=True), meaning="tokens; longer inputs are cut"),
+    "precision": Field(
+        **_choice("auto", "fp32", "bf16"),
+        meaning="auto: bf16 autocast on a GPU that has it, else fp32",
+    ),
+}
+_SEED = Field(**_number(0, 2**32 - 1, whole=True), meaning="of weights, data order and dropout")
+
+# In the order of the columns of runs.csv.
+RUN_FIELDS: dict[str, Field] = {
+    "task": Field(**_choice(*TASKS), meaning="a GLUE task, or a synthetic one"),
+    "teacher": Field(**_text(str), meaning="a name under `teachers`"),
+    "student": Field(
+        **_text(lambda text: str(parse_shape(text))),
+        meaning="6L-384, 6L-384-12h-1536, or a name of the literature",
+    ),
+    "init": Field(**_text(parse_init), meaning="how the student's weights start"),
+    "knowledge": Field(
+        **_text(_knowledge), meaning="what is imitated: type[:matching][@mapping][*weight], by +"
+    ),
+    "matching": Field(**_choice(*_MATCHINGS), meaning="for terms that name none"),
+    "mapping": Field(
+        parse_mapping,
+        {"anyOf": [{"type": "string", "minLength": 1}, _PAIRS]},
+        "for terms that name none",
+    ),
+    "temperature": Field(**_number(0, 1000, above=True), meaning="tau of the soft labels"),
+    "hard_weight": Field(**_number(0, 1e6), meaning="weight of the hard-label loss beside terms"),
+    "relation_heads": Field(
+        **_or_auto(_number(1, 4096, whole=True)), meaning="A_r of the Q, K, V relations"
+    ),
+    **_RECIPE,
+    "recipe": Field(
+        **_number(1, 1000, whole=True), meaning="raised when the code computes something else"
+    ),
+    "seed": _SEED,
+}
+RUN_DEFAULTS: dict[str, Any] = {
+    "init": "random",
+    "knowledge": "logits",
+    "matching": "default",
+    "mapping": "uniform",
+    "temperature": 2,
+    "hard_weight": 1,
+    "relation_heads": "auto",
+    "epochs": 3,
+    "batch_size": 32,
+    "learning_rate": 5e-5,
+    "weight_decay": 0.01,
+    "warmup": 0.1,
+    "max_grad_norm": 1,
+    "max_length": 128,
+    "precision": "auto",
+    "recipe": 1,
+    "seed": 1,
+}
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"found {value!r}, allowed: true, false")
+    return value
+
+
+TEACHER_FIELDS: dict[str, Field] = {
+    "model": Field(
+        **_text(str), meaning="hub id, local folder ({task} is filled in), or `scratch`"
+    ),
+    "revision": Field(**_text(str), meaning="hub commit, tag or branch"),
+    "shape": Field(
+        **_text(lambda text: str(parse_shape(text))),
+        meaning="for `scratch`, and for hub models that are not in the table",
+    ),
+    "arch": Field(
+        **_choice("bert", "roberta", "distilbert", "electra"), meaning="encoder of `scratch`"
+    ),
+    "finetuned": Field(_boolean, {"type": "boolean"}, "already fine-tuned on the task"),
+    "dtype": Field(**_choice("float32", "bfloat16"), meaning="of the loaded weights"),
+    **_RECIPE,
+    "seed": _SEED,
+}
+TEACHER_DEFAULTS: dict[str, Any] = {
+    "revision": "main",
+    "arch": "bert",
+    "finetuned": False,
+    "dtype": "float32",
+    "epochs": 3,
+    "batch_size": 32,
+    "learning_rate": 3e-5,
+    "weight_decay": 0.01,
+    "warmup": 0.1,
+    "max_grad_norm": 1,
+    "max_length": 128,
+    "precision": "auto",
+    "seed": 1,
+}
+
+_SIZE = _number(16, 10_000_000, whole=True)
+DATA_FIELDS: dict[str, dict[str, Field]] = {
+    "hub": {
+        "revision": Field(**_text(str), meaning="commit, tag or branch of nyu-mll/glue"),
+    },
+    "tsv": {"path": Field(**_text(str), meaning="folder in the official glue_data/ layout")},
+    "synthetic": {
+        "train": Field(**_SIZE, meaning="training examples"),
+        "dev": Field(**_SIZE, meaning="dev examples"),
+        "seed": Field(**_number(0, 2**32 - 1, whole=True), meaning="of the generator"),
+    },
+}
+DATA_DEFAULTS: dict[str, Any] = {"revision": "main", "train": 4000, "dev": 1000, "seed": 0}

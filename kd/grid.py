@@ -1,0 +1,446 @@
+"""Study -> cells -> canonical, deduplicated runs. Pure, and light: no torch, no pandas.
+
+A *cell* is one combination of axis values as the study writes it. It becomes a *run* by filling in
+defaults, resolving every name (shape, matching, layer pairs), and dropping what cannot affect the
+outcome. The run's id is a slug and a hash of that canonical form, so equal cells are one run, and
+a new field with a default leaves old ids as they are.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from kd import sources
+from kd.errors import UserError, listing
+from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.files import short_hash
+from kd.initialisation import INITIALISATIONS, PRETRAINED, TRUNCATE
+from kd.knowledge import KNOWLEDGE
+from kd.mapping import resolve_mapping
+from kd.matching import Matching
+from kd.shapes import Shape, parse_shape
+from kd.study import Study, load_study
+from kd.tasks import TASKS
+from kd.terms import NONE, RawTerm, Term, matchings_of, parse_knowledge
+
+Cell = dict[str, Any]
+INERT = "-"  # label of a field that cannot affect a run
+_CROSSED = ("task", "seed")  # always crossed, also one at a time
+
+
+class Pruned(Exception):
+    """A cell has no meaning; the message says why."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An encoder with its fine-tuning recipe on one task and data set."""
+
+    name: str
+    id: str
+    task: str
+    encoder: sources.Encoder
+    finetuned: bool
+    dtype: str
+    recipe: dict[str, Any] = field(hash=False)
+    data_id: str
+    tokens_id: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fully specified distillation: `spec` is its canonical form, `labels` what tables say."""
+
+    id: str
+    spec: dict[str, Any] = field(hash=False)
+    labels: dict[str, str] = field(hash=False)
+    values: dict[str, Any] = field(hash=False)
+    terms: tuple[Term, ...]
+    teacher: Teacher
+    needs_teacher: bool
+    donor: sources.Encoder | None  # what `init: pretrained:MODEL` starts from
+    data_id: str
+    tokens_id: str
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return str(self.spec["task"])
+
+    @property
+    def objective(self) -> str:
+        """The canonical terms as text; `none` where only hard labels are learned."""
+        return " + ".join(map(str, self.terms)) or NONE
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a study asks for: `cells` as written, those pruned with their reason, distinct runs."""
+
+    study: Study
+    cells: int
+    pruned: list[tuple[Cell, str]]
+    runs: dict[str, Run]
+
+
+def load_grid(path: str | Path) -> Grid:
+    """Read a study file and expand it; errors name the file."""
+    study = load_study(path)
+    try:
+        return expand(study)
+    except UserError as error:
+        raise UserError(f"{study.path}: {error}") from None
+
+
+def expand(study: Study) -> Grid:
+    """Expand, prune and deduplicate the cells of a study.
+
+    Raises:
+        UserError: every cell is pruned, or a file that a cell names is missing or wrong.
+    """
+    cells = 0
+    pruned: list[tuple[Cell, str]] = []
+    runs: dict[str, Run] = {}
+    excludes_used = set()
+    for cell, included in _cells(study):
+        cells += 1
+        full = _complete(study, cell)
+        hits = [] if included else [i for i, e in enumerate(study.exclude) if _matches(full, e)]
+        excludes_used.update(hits)
+        if hits:
+            pruned.append((cell, f"excluded by exclude[{hits[0]}]"))
+            continue
+        try:
+            run = resolve(study, full)
+        except Pruned as reason:
+            pruned.append((cell, str(reason)))
+            continue
+        runs[run.id] = _merge(runs[run.id], run) if run.id in runs else run
+    for i in range(len(study.exclude)):
+        if i not in excludes_used:
+            raise UserError(f"exclude[{i}]: no cell matches it")
+    if not runs:
+        raise UserError(f"axes: none of the {cells} cells can run; the first: {pruned[0][1]}")
+    return Grid(study, cells, pruned, runs)
+
+
+def _cells(study: Study) -> Iterator[tuple[Cell, bool]]:
+    """Distinct cells as the study writes them; True for those of `include`."""
+    axes = study.axes
+    crossed = {key: axes[key] for key in _CROSSED if key in axes}
+    varied = {key: values for key, values in axes.items() if key not in crossed}
+    if study.design == "factorial":
+        points: list[Cell] = [{}]
+        varied = axes
+        points = [dict(zip(varied, p, strict=True)) for p in product(*varied.values())]
+    else:
+        alone = [{key: value} for key, values in varied.items() for value in values]
+        points = [
+            {**point, **dict(zip(crossed, p, strict=True))}
+            for point in [{}, *alone]
+            for p in product(*crossed.values())
+        ]
+    extra = [
+        {**entry, **dict(zip(open_, p, strict=True))}
+        for entry in study.include
+        for open_ in [{key: values for key, values in crossed.items() if key not in entry}]
+        for p in product(*open_.values())
+    ]
+    seen = set()
+    for point, included in [*((p, False) for p in points), *((p, True) for p in extra)]:
+        cell = {**study.base, **point}
+        key = tuple(sorted((k, str(v)) for k, v in cell.items()))
+        if key not in seen:
+            seen.add(key)
+            yield {k: cell[k] for k in RUN_FIELDS if k in cell}, included
+
+
+def _complete(study: Study, cell: Cell) -> Cell:
+    only_teacher = {"teacher": next(iter(study.teachers))} if len(study.teachers) == 1 else {}
+    return {**RUN_DEFAULTS, **only_teacher, **cell}
+
+
+def _matches(cell: Cell, entry: dict[str, list[Any]]) -> bool:
+    return all(cell.get(key) in values for key, values in entry.items())
+
+
+def _merge(old: Run, new: Run) -> Run:
+    """Two cells are one run: where their labels differ, the run carries both ('first = last')."""
+    for key, label in new.labels.items():
+        if label not in old.labels[key].split(" = "):
+            old.labels[key] += f" = {label}"
+    return old
+
+
+def resolve(study: Study, cell: Cell) -> Run:
+    """The run of a complete cell.
+
+    Raises:
+        Pruned: the cell has no meaning; the reason says what would have.
+    """
+    task, data = TASKS[cell["task"]], sources.data_identity(study.data, cell["task"])
+    teacher = _teacher(study, cell["teacher"], cell["task"], data)
+    shape = parse_shape(cell["student"])
+    _check_init(cell["init"], shape, teacher.encoder)
+    terms = tuple(
+        sorted(
+            (
+                _term(raw, cell, task.regression, shape, teacher.encoder)
+                for raw in parse_knowledge(cell["knowledge"])
+            ),
+            key=str,
+        )
+    )
+    if len({(t.knowledge, t.matching, t.pairs) for t in terms}) < len(terms):
+        raise Pruned(f"{cell['knowledge']}: two terms are the same once matching and mapping are")
+    inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
+    from_teacher = cell["init"].startswith("teacher-")
+    needs_teacher = bool(terms) or from_teacher
+
+    spec: dict[str, Any] = {
+        "task": cell["task"],
+        "data": data,
+        "student": str(shape),
+        "teacher": _teacher_identity(teacher) if needs_teacher else dict(teacher.encoder.identity),
+        "objective": [str(term) for term in terms],
+    }
+    init = _init_identity(cell["init"], shape, teacher.encoder)
+    if init != RUN_DEFAULTS["init"]:
+        spec["init"] = init
+    settings = [k for k in RUN_DEFAULTS if k not in ("init", "knowledge", "matching", "mapping")]
+    spec |= {k: cell[k] for k in settings if k not in inert and cell[k] != RUN_DEFAULTS[k]}
+    return Run(
+        id=f"{_slug(cell['task'], shape, cell['knowledge'])}-{short_hash(spec)}",
+        spec=spec,
+        labels=_labels(cell, terms, inert, study),
+        values={k: cell[k] for k in settings},
+        terms=terms,
+        teacher=teacher,
+        needs_teacher=needs_teacher,
+        donor=_pretrained(cell["init"]) if cell["init"].startswith(PRETRAINED) else None,
+        data_id=teacher.data_id,
+        tokens_id=_tokens_id(teacher.encoder, cell["max_length"]),
+    )
+
+
+def _teacher(study: Study, name: str, task: str, data: dict[str, Any]) -> Teacher:
+    given = study.teachers[name]
+    full = {**TEACHER_DEFAULTS, **given}
+    model = full["model"].replace("{task}", task)
+    where = f"teachers.{name}"
+    if model == sources.SCRATCH and study.data["source"] != "synthetic":
+        raise UserError(f"{where}.model: scratch has a vocabulary only for data source synthetic")
+    try:
+        encoder = sources.encoder(model, full["revision"], given.get("shape"), full["arch"])
+        if full["finetuned"] and encoder.revision is None and model != sources.SCRATCH:
+            sources.check_outputs(encoder.location, TASKS[task])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    recipe = {k: full[k] for k in TEACHER_DEFAULTS if k in RUN_FIELDS}
+    identity = _recipe_identity(encoder, full["finetuned"], full["dtype"], recipe)
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
+    return Teacher(
+        name=name,
+        id=f"{slug}-{short_hash({'teacher': identity, 'task': task, 'data': data})}",
+        task=task,
+        encoder=encoder,
+        finetuned=full["finetuned"],
+        dtype=full["dtype"],
+        recipe=recipe,
+        data_id=f"{data['source']}-{short_hash(data)}",
+        tokens_id=_tokens_id(encoder, full["max_length"]),
+    )
+
+
+def _recipe_identity(
+    encoder: sources.Encoder, finetuned: bool, dtype: str, recipe: dict[str, Any]
+) -> dict[str, Any]:
+    """What a teacher's numbers depend on: encoder, dtype, and its recipe unless already tuned."""
+    identity = dict(encoder.identity)
+    if dtype != TEACHER_DEFAULTS["dtype"]:
+        identity["dtype"] = dtype
+    if finetuned:
+        return {**identity, "finetuned": True, "max_length": recipe["max_length"]}
+    return identity | {k: v for k, v in recipe.items() if v != TEACHER_DEFAULTS[k]}
+
+
+def _teacher_identity(teacher: Teacher) -> dict[str, Any]:
+    return _recipe_identity(teacher.encoder, teacher.finetuned, teacher.dtype, teacher.recipe)
+
+
+def _tokens_id(encoder: sources.Encoder, max_length: int) -> str:
+    """Tokens depend on the tokenizer and the cut alone."""
+    return f"tokens-{short_hash({**dict(encoder.identity), 'max_length': max_length})}"
+
+
+def _check_init(init: str, shape: Shape, encoder: sources.Encoder) -> None:
+    teacher = encoder.shape
+    if init.startswith(PRETRAINED):
+        _check_pretrained(init, shape, encoder)
+        return
+    if INITIALISATIONS[init.removesuffix(TRUNCATE)].layers is None:
+        return
+    if shape.layers > teacher.layers:
+        raise Pruned(
+            f"init {init} copies {shape.layers} student layers, but the teacher has only "
+            f"{teacher.layers}"
+        )
+    if init.endswith(TRUNCATE):
+        for part in ("hidden", "heads", "ffn", "head_size"):
+            if getattr(shape, part) > getattr(teacher, part):
+                raise Pruned(
+                    f"init {init} can only cut, but the student's {part.replace('_', ' ')} "
+                    f"({getattr(shape, part)}) is above the teacher's ({getattr(teacher, part)})"
+                )
+    elif (shape.hidden, shape.heads, shape.ffn) != (teacher.hidden, teacher.heads, teacher.ffn):
+        raise Pruned(
+            f"init {init} copies whole layers, but the student ({shape}) is not as wide as the "
+            f"teacher ({teacher}); {init}{TRUNCATE} cuts a narrower one out of it"
+        )
+
+
+def _pretrained(init: str) -> sources.Encoder:
+    """The encoder that `pretrained:MODEL[@REVISION]` names."""
+    model, _, revision = init.removeprefix(PRETRAINED).partition("@")
+    try:
+        return sources.encoder(model, revision or "main", None, "bert")
+    except UserError as error:
+        raise UserError(f"init {init}: {error}") from None
+
+
+def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None:
+    found = _pretrained(init)
+    if found.shape != shape:
+        raise Pruned(f"init {init} has the shape {found.shape}, but the student is {shape}")
+    if None not in (found.vocabulary, encoder.vocabulary) and (
+        found.vocabulary != encoder.vocabulary
+    ):
+        raise Pruned(
+            f"init {init} has a vocabulary of {found.vocabulary}, but the teacher one of "
+            f"{encoder.vocabulary}: student and teacher must read the same tokens"
+        )
+
+
+def _init_identity(init: str, shape: Shape, encoder: sources.Encoder) -> Any:
+    """What identifies an initialisation: the layers copied, not the name of the rule."""
+    if init.startswith(PRETRAINED):
+        return {"pretrained": dict(_pretrained(init).identity)}
+    layers = INITIALISATIONS[init.removesuffix(TRUNCATE)].layers
+    if layers is None:
+        return init
+    return "teacher:" + ",".join(
+        f"{t}-{s}" for t, s in layers(encoder.shape.layers, shape.layers, 0)
+    )
+
+
+def init_layers(spec: dict[str, Any]) -> list[tuple[int, int]]:
+    """(teacher layer, student layer) pairs that a run's canonical init copies; [] for none."""
+    init = spec.get("init", "random")
+    if not isinstance(init, str) or not init.startswith("teacher:"):
+        return []
+    pairs = (pair.split("-") for pair in init.removeprefix("teacher:").split(","))
+    return [(int(t), int(s)) for t, s in pairs]
+
+
+def _term(
+    raw: RawTerm, cell: Cell, regression: bool, student: Shape, encoder: sources.Encoder
+) -> Term:
+    row, teacher = KNOWLEDGE[raw.knowledge], encoder.shape
+    defined = matchings_of(raw.knowledge, regression)
+    matching = raw.matching or cell["matching"]
+    if matching == "default":
+        matching = next(iter(defined))
+    if matching not in defined:
+        kind = f"{raw.knowledge} of a regression" if regression else raw.knowledge
+        hint = (
+            ""
+            if raw.matching
+            else f"; name one in the term, as in {raw.knowledge}:{next(iter(defined))}"
+        )
+        raise Pruned(f"{kind} has no matching {matching} (it has {listing(defined)}){hint}")
+    if defined[matching].same_heads and student.heads != teacher.heads:
+        raise Pruned(
+            f"{raw.knowledge}:{matching} compares head with head, but the student has "
+            f"{student.heads} heads and the teacher {teacher.heads}"
+            + _head_mean_hint(raw.knowledge, matching, defined)
+        )
+    if not row.layered:
+        return Term(raw.knowledge, matching, ((0, 0),), raw.weight)
+    mapping = raw.mapping or cell["mapping"]
+    pairs = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
+    for t, s in pairs:
+        if not (
+            row.lowest_layer <= t <= teacher.layers and row.lowest_layer <= s <= student.layers
+        ):
+            raise Pruned(
+                f"mapping {mapping} pairs teacher layer {t} with student layer {s}, but "
+                f"{raw.knowledge} has layers {row.lowest_layer} to {teacher.layers} in the "
+                f"teacher and to {student.layers} in the student"
+            )
+    return Term(raw.knowledge, matching, pairs, raw.weight)
+
+
+def _head_mean_hint(knowledge: str, matching: str, defined: dict[str, Matching]) -> str:
+    free = f"head-mean-{matching}"
+    return f"; {knowledge}:{free} does not need them equal" if free in defined else ""
+
+
+def relation_heads(student: Shape, teacher: Shape) -> int:
+    """Default A_r: the student's heads where they divide the teacher's width too, else the largest
+    number up to 12 that divides both widths (MiniLMv2, arXiv:2012.15828)."""
+    if teacher.hidden % student.heads == 0:
+        return student.heads
+    return max(n for n in range(1, 13) if student.hidden % n == teacher.hidden % n == 0)
+
+
+def _inert(
+    cell: Cell, terms: tuple[Term, ...], regression: bool, student: Shape, encoder: sources.Encoder
+) -> set[str]:
+    """Fields whose value cannot affect the outcome of this cell."""
+    inert = set()
+    softened = any(matchings_of(t.knowledge, regression)[t.matching].softened for t in terms)
+    if not softened:
+        inert.add("temperature")
+    if not terms:  # the hard-label loss stands alone: its weight has nothing to be relative to
+        inert |= {"hard_weight", "matching"}
+    if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
+        inert.add("mapping")
+    heads = cell["relation_heads"]
+    if not any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms):
+        inert.add("relation_heads")
+    elif heads != "auto":
+        if student.hidden % heads or encoder.shape.hidden % heads:
+            raise Pruned(
+                f"relation_heads {heads} does not divide both widths "
+                f"({student.hidden} and {encoder.shape.hidden})"
+            )
+        if heads == relation_heads(student, encoder.shape):
+            inert.add("relation_heads")
+    return inert
+
+
+def _labels(cell: Cell, terms: tuple[Term, ...], inert: set[str], study: Study) -> dict[str, str]:
+    """How tables name this run: axis values in the study's words, '-' where they have no effect."""
+    raw = parse_knowledge(cell["knowledge"])
+    labels = {k: INERT if k in inert else str(cell[k]) for k in RUN_FIELDS}
+    labels["knowledge"] = (
+        "+".join(t.knowledge + (f"*{t.weight:.12g}" if t.weight != 1 else "") for t in raw) or NONE
+    )
+    beyond = [t for t in terms if t.knowledge != "logits"] or list(terms)
+    labels["matching"] = "+".join(dict.fromkeys(t.matching for t in beyond)) or INERT
+    mappings = [t.mapping or cell["mapping"] for t in raw if KNOWLEDGE[t.knowledge].layered]
+    labels["mapping"] = "+".join(dict.fromkeys(mappings)) or INERT
+    labels["init"] = labels["init"].removeprefix(PRETRAINED)
+    if any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms):
+        labels["relation_heads"] = str(cell["relation_heads"])
+    return labels
+
+
+def _slug(task: str, shape: Shape, knowledge: str) -> str:
+    """A readable start of the id: task, student, knowledge types."""
+    types = "-".join(t.knowledge for t in parse_knowledge(knowledge)) or NONE
+    short = f"{shape.layers}l-{shape.hidden}"
+    return f"{task}-{short}-{types}"[:60].rstrip("-")

@@ -1,0 +1,32 @@
+"""Where everything lies below results/; the Snakefile and every command ask here."""
+
+from pathlib import Path
+
+from kd.grid import Run, Teacher
+
+
+class Layout:
+    """Paths below one results folder."""
+
+    def __init__(self, results: str | Path = "results") -> None:
+        self.results = Path(results)
+
+    def text(self, data_id: str, task: str) -> Path:
+        """Folder of a task's text, one Parquet a split."""
+        return self.results / "data" / data_id / task / "text"
+
+    def tokens(self, data_id: str, task: str, tokens_id: str) -> Path:
+        """Folder of a task's packed tokens for one tokenizer and length."""
+        return self.results / "data" / data_id / task / tokens_id
+
+    def teacher(self, teacher: Teacher) -> Path:
+        """Folder of a fine-tuned teacher."""
+        return self.results / "teachers" / teacher.id / teacher.task
+
+    def run(self, run: Run) -> Path:
+        """Folder of a run."""
+        return self.results / "runs" / run.id
+
+    def study(self, name: str) -> Path:
+        """Folder of a study's tables and figures."""
+        return self.results / "studies" / name

@@ -1,0 +1,228 @@
+"""Builds, loads, initialises and exports encoders with a classification head.
+
+Everything goes through the Auto classes of transformers; weights come from safetensors alone, no
+remote code is run, and teachers are fp32 unless asked otherwise.
+"""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    logging,
+)
+
+from kd.errors import UserError
+from kd.shapes import Shape
+from kd.sources import SCRATCH, Encoder
+from kd.tasks import Task
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+
+_SAFE = {"trust_remote_code": False}
+# Where a config names its feed-forward size differently (the rest goes by attribute_map).
+_FFN = {"distilbert": "hidden_dim"}
+# Rows (or columns) that are laid out head by head.
+_HEAD_ROWS = re.compile(r"\.(query|key|value|q_lin|k_lin|v_lin)\.(weight|bias)$")
+_HEAD_COLUMNS = re.compile(r"\.(attention\.output\.dense|out_lin)\.weight$")
+_LAYER = re.compile(r"^(.*\.(?:layer|layers)\.)(\d+)(\..*)$")
+
+
+def encoder_config(encoder: Encoder) -> Any:
+    """The encoder's config, from the hub, a folder, or made for `scratch`."""
+    if encoder.location == SCRATCH:
+        config = AutoConfig.for_model(encoder.arch)
+        return shaped_config(config, encoder.shape)
+    return _from_hub(AutoConfig, encoder)
+
+
+def encoder_tokenizer(encoder: Encoder) -> Any:
+    """The encoder's tokenizer; `scratch` has one word-level entry per word of the generator."""
+    if encoder.location == SCRATCH:
+        return _word_tokenizer()
+    return _from_hub(AutoTokenizer, encoder)
+
+
+def _from_hub(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
+    if encoder.revision is not None:
+        kwargs["revision"] = encoder.revision
+    try:
+        return auto.from_pretrained(encoder.location, **_SAFE, **kwargs)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{encoder.location}: could not be loaded: {reason}") from error
+
+
+def _word_tokenizer() -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    from kd.synthetic import vocabulary
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    ids = {word: index for index, word in enumerate([*special, *vocabulary()])}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **dict(zip(names, special, strict=True)),
+    )
+
+
+def shaped_config(config: Any, shape: Shape) -> Any:
+    """A copy of `config` with another shape; dropout, activation and vocabulary stay."""
+    config = copy.deepcopy(config)
+    if getattr(config, "embedding_size", None) == config.hidden_size:  # ELECTRA's own width
+        config.embedding_size = shape.hidden
+    config.num_hidden_layers = shape.layers
+    config.hidden_size = shape.hidden
+    config.num_attention_heads = shape.heads
+    setattr(config, _FFN.get(config.model_type, "intermediate_size"), shape.ffn)
+    return config
+
+
+def shape_of(config: Any) -> Shape:
+    """The shape that a config describes."""
+    ffn = getattr(config, _FFN.get(config.model_type, "intermediate_size"))
+    heads = config.num_attention_heads
+    return Shape(config.num_hidden_layers, config.hidden_size, heads, ffn)
+
+
+def load_encoder(encoder: Encoder, config: Any, dtype: str, seed: int) -> PreTrainedModel:
+    """A pretrained encoder with a head for the task of `config`; `scratch` is random.
+
+    Raises:
+        UserError: it cannot be loaded, or its real shape is not the one that the study states.
+    """
+    torch.manual_seed(seed)
+    if encoder.location == SCRATCH:
+        return build_random(config)
+    model = _from_hub(
+        AutoModelForSequenceClassification,
+        encoder,
+        config=config,
+        dtype=getattr(torch, dtype),
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,  # a head for other labels is replaced
+    )
+    if (found := shape_of(model.config)) != encoder.shape:
+        raise UserError(f"{encoder.location}: its shape is {found}, not {encoder.shape}")
+    return model
+
+
+def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """A model that an earlier step exported."""
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, **_SAFE
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{folder}: missing or damaged ({reason}); delete it") from error
+
+
+def build_random(config: Any) -> PreTrainedModel:
+    """A model with the encoder's own random initialisation, from torch's global generator."""
+    return AutoModelForSequenceClassification.from_config(config, **_SAFE)
+
+
+def copy_layers(
+    student: PreTrainedModel, teacher: PreTrainedModel, layers: list[tuple[int, int]]
+) -> dict[str, str]:
+    """Start the student from (teacher layer, student layer) pairs, 1-based; cut what is wider.
+
+    Embeddings, pooler and head are the teacher's too. Returns {student tensor: what it was copied
+    from}, the record of the initialisation.
+
+    Raises:
+        UserError: a tensor has no counterpart, or is narrower in the teacher.
+    """
+    source = teacher.state_dict()
+    chosen = {s - 1: t - 1 for t, s in layers}
+    widths = [(m.config.num_attention_heads, m.config.hidden_size) for m in (student, teacher)]
+    record = {}
+    with torch.no_grad():
+        for name, tensor in student.state_dict().items():
+            match = _LAYER.match(name)
+            origin = f"{match[1]}{chosen[int(match[2])]}{match[3]}" if match else name
+            if origin not in source:
+                raise UserError(f"init: the teacher has no tensor {origin!r} to copy")
+            value = source[origin].to(tensor.dtype)
+            if value.shape != tensor.shape:
+                value = _cut(value, tensor.shape, name, widths[0], widths[1])
+            tensor.copy_(value)
+            cut = "" if source[origin].shape == tensor.shape else f" cut to {list(tensor.shape)}"
+            record[name] = origin + cut
+    return record
+
+
+def _cut(
+    value: Tensor,
+    shape: torch.Size,
+    name: str,
+    student: tuple[int, int],
+    teacher: tuple[int, int],
+) -> Tensor:
+    """The leading rows and columns; the leading dimensions of the leading heads in attention."""
+    if any(have < want for have, want in zip(value.shape, shape, strict=True)):
+        raise UserError(
+            f"init: {name} needs {list(shape)}, wider than the teacher's {list(value.shape)}"
+        )
+    kept = _leading_dimensions(student, teacher)
+    if _HEAD_ROWS.search(name):
+        value = value[kept]
+    elif _HEAD_COLUMNS.search(name):
+        value = value[:, kept]
+    return value[tuple(slice(size) for size in shape)]
+
+
+def _leading_dimensions(student: tuple[int, int], teacher: tuple[int, int]) -> Tensor:
+    """Places, in the teacher's concatenated heads, of the student's heads' dimensions."""
+    (heads, hidden), (teacher_heads, teacher_hidden) = student, teacher
+    places = torch.arange(teacher_hidden).view(teacher_heads, -1)
+    return places[:heads, : hidden // heads].flatten()
+
+
+def load_pretrained_weights(student: PreTrainedModel, encoder: Encoder) -> dict[str, str]:
+    """Start the student from a pretrained encoder of its own shape; its head stays as it is."""
+    donor = load_encoder(encoder, copy.deepcopy(student.config), "float32", seed=0)
+    weights = donor.base_model.state_dict()
+    student.base_model.load_state_dict(weights)
+    return dict.fromkeys(weights, encoder.location)
+
+
+def align_labels(model: PreTrainedModel, task: Task, original: dict[int, str]) -> None:
+    """Reorder the rows of a fine-tuned model's last layer to the task's official label order.
+
+    `original` is the model's own id2label; generic names (LABEL_0) are taken as official order.
+    """
+    names = [str(original[i]).lower().replace("-", "_") for i in sorted(original)]
+    if task.regression or sorted(names) != sorted(task.labels) or names == list(task.labels):
+        return
+    order = torch.tensor([names.index(label) for label in task.labels])
+    last = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight.copy_(last.weight[order].clone())
+        last.bias.copy_(last.bias[order].clone())
+
+
+def sizes(model: PreTrainedModel) -> dict[str, int]:
+    """All parameters, and those that are no embedding table."""
+    total = sum(p.numel() for p in model.parameters())
+    tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
+    return {"parameters": total, "nonembedding_parameters": total - tables}

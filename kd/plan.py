@@ -1,0 +1,177 @@
+"""What a study would run, and how far it is: counts from the study and the files alone."""
+
+from collections import Counter
+from typing import Any
+
+from kd.fields import RUN_FIELDS
+from kd.files import read_json
+from kd.grid import Grid, Run
+from kd.layout import Layout
+from kd.results import run_status
+from kd.shapes import Shape, parse_shape
+from kd.tasks import TASKS
+
+# Effective training throughput that the estimate assumes where no run has been measured: a data
+# centre GPU in bf16 reaches about this on short sequences.
+FLOPS_PER_SECOND = 2e13
+_START = 10.0  # seconds to start a job and load models
+_BYTES = 4
+_VOCABULARY = 30522
+
+
+def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
+    """Cells, pruned ones with reasons, distinct runs, done ones, jobs by rule, hours and disk.
+
+    `device_hours` and `disk_bytes` are for what is still to do. Hours come from the runs of this
+    study that are done, scaled by floating-point operations; where there is none, from
+    FLOPS_PER_SECOND: an order of magnitude.
+    """
+    runs = list(grid.runs.values())
+    left = [run for run in runs if not (layout.run(run) / "metrics.json").is_file()]
+    untrained = [run for run in left if not (layout.run(run) / "training.json").is_file()]
+    teachers = {run.teacher.id: run for run in runs if run.needs_teacher}
+    to_teach = [
+        run
+        for run in teachers.values()
+        if not (layout.teacher(run.teacher) / "metrics.json").is_file()
+    ]
+    text = {layout.text(run.data_id, run.task) for run in runs}
+    tokens = {layout.tokens(run.data_id, run.task, run.tokens_id) for run in runs} | {
+        layout.tokens(run.data_id, run.task, run.teacher.tokens_id) for run in teachers.values()
+    }
+    study = layout.study(grid.study.name)
+    jobs = {
+        "data": sum(not path.is_dir() for path in text),
+        "tokenise": sum(not path.is_dir() for path in tokens),
+        "teacher": len(to_teach),
+        "distil": len(untrained),
+        "evaluate": len(left),
+    }
+    changed = bool(left) or not (study / "runs.csv").is_file()
+    jobs |= dict.fromkeys(("collect", "tables", "figures", "report"), int(changed))
+    speed = _measured_speed(runs, layout) or FLOPS_PER_SECOND
+    operations = sum(map(run_flops, untrained)) + sum(map(teacher_flops, to_teach))
+    starts = _START * (len(untrained) + len(left) + len(to_teach))
+    return {
+        "study": grid.study.name,
+        "cells": grid.cells,
+        "pruned": [{"cell": cell, "reason": reason} for cell, reason in grid.pruned],
+        "runs": len(runs),
+        "done": len(runs) - len(left),
+        "jobs": jobs,
+        "device_hours": round((operations / speed + starts) / 3600, 3),
+        "disk_bytes": sum(map(_student_bytes, untrained)) + sum(map(_teacher_bytes, to_teach)),
+    }
+
+
+def _size(run: Run) -> tuple[int, int]:
+    """Training examples and mean tokens of a run's task."""
+    task = TASKS[run.task]
+    if task.synthetic:
+        data = run.spec["data"]
+        return int(data["train"]), task.tokens
+    return task.examples, task.tokens
+
+
+def run_flops(run: Run) -> float:
+    """Of one training: 6 per student parameter and token, 2 per teacher parameter and token."""
+    examples, tokens = _size(run)
+    student = 6 * parse_shape(run.spec["student"]).layer_parameters
+    teacher = 2 * run.teacher.encoder.shape.layer_parameters if run.terms else 0
+    return float(examples * tokens * run.values["epochs"] * (student + teacher))
+
+
+def teacher_flops(run: Run) -> float:
+    """Of fine-tuning a run's teacher; evaluating alone, where it is fine-tuned already."""
+    examples, tokens = _size(run)
+    teacher = run.teacher
+    if teacher.finetuned:
+        return 0.0
+    per_token = 6 * teacher.encoder.shape.layer_parameters
+    return float(examples * tokens * teacher.recipe["epochs"] * per_token)
+
+
+def _measured_speed(runs: list[Run], layout: Layout) -> float | None:
+    """Median operations per second of this study's finished trainings."""
+    speeds = []
+    for run in runs:
+        path = layout.run(run) / "training.json"
+        if path.is_file() and (seconds := read_json(path).get("train_seconds")):
+            speeds.append(run_flops(run) / seconds)
+    return sorted(speeds)[len(speeds) // 2] if speeds else None
+
+
+def _bytes(shape: Shape, vocabulary: int | None) -> int:
+    return _BYTES * shape.parameters(vocabulary or _VOCABULARY)
+
+
+def _student_bytes(run: Run) -> int:
+    return _bytes(parse_shape(run.spec["student"]), run.teacher.encoder.vocabulary)
+
+
+def _teacher_bytes(run: Run) -> int:
+    return _bytes(run.teacher.encoder.shape, run.teacher.encoder.vocabulary)
+
+
+def plan_text(found: dict[str, Any], shown: int = 10) -> str:
+    """The plan for people."""
+    reasons = Counter(entry["reason"] for entry in found["pruned"])
+    lines = [
+        f"study {found['study']}",
+        f"  cells    {found['cells']:>7}   combinations that the study writes",
+        f"  pruned   {len(found['pruned']):>7}   without meaning, or excluded",
+        f"  runs     {found['runs']:>7}   distinct after equal cells are merged",
+        f"  done     {found['done']:>7}",
+        "  jobs     " + ", ".join(f"{n} {rule}" for rule, n in found["jobs"].items() if n)
+        if any(found["jobs"].values())
+        else "  jobs     nothing to do",
+        f"  device   {found['device_hours']:>7.2f}   hours (an estimate)",
+        f"  disk     {found['disk_bytes'] / 1e9:>7.2f}   GB",
+    ]
+    if reasons:
+        lines.append("pruned cells:")
+        lines += [f"  {count:>5} x {reason}" for reason, count in reasons.most_common(shown)]
+        if len(reasons) > shown:
+            lines.append(f"  and {len(reasons) - shown} more reasons: --json lists every cell")
+    return "\n".join(lines)
+
+
+def status(grid: Grid, layout: Layout) -> dict[str, Any]:
+    """Runs done, running, failed and missing, in all and by value of every axis that varies."""
+    found = {run.id: run_status(run, layout) for run in grid.runs.values()}
+    by_axis = {}
+    for axis in RUN_FIELDS:
+        counts: dict[str, Counter[str]] = {}
+        for run in grid.runs.values():
+            counts.setdefault(run.labels[axis], Counter())[found[run.id][0]] += 1
+        if len(counts) > 1:
+            by_axis[axis] = {value: dict(count) for value, count in counts.items()}
+    total = Counter(state for state, _ in found.values())
+    return {
+        "study": grid.study.name,
+        "runs": len(found),
+        **{state: total[state] for state in ("done", "running", "failed", "missing")},
+        "axes": by_axis,
+        "failures": [
+            {"run": run, "error": error}
+            for run, (state, error) in found.items()
+            if state == "failed"
+        ],
+    }
+
+
+def status_text(found: dict[str, Any]) -> str:
+    """The status for people."""
+    states = ("done", "running", "failed", "missing")
+    total = ", ".join(f"{found[state]} {state}" for state in states)
+    lines = [f"study {found['study']}: {found['runs']} runs: {total}"]
+    width = max((len(v) for values in found["axes"].values() for v in values), default=0)
+    for axis, values in found["axes"].items():
+        lines.append(f"  {axis}")
+        for value, counts in values.items():
+            shown = "".join(f"{counts.get(state, 0):>6} {state}" for state in states)
+            lines.append(f"    {value:<{width}} {shown}")
+    if found["failures"]:
+        lines.append("failed:")
+        lines += [f"  {entry['run']}: {entry['error']}" for entry in found["failures"]]
+    return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""Gathers the metrics of a study's runs into one tidy runs.csv: one row a run, missing ones too."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from kd.errors import UserError
+from kd.fields import RUN_FIELDS
+from kd.files import atomic_write, read_json
+from kd.grid import Grid, Run
+from kd.layout import Layout
+from kd.progress import read_state
+
+METRICS = (
+    "score",
+    "accuracy",
+    "f1",
+    "matthews",
+    "pearson",
+    "spearman",
+    "accuracy_mm",
+    "split",
+    "examples_eval",
+    "teacher_score",
+    "majority_score",
+    "student_layers",
+    "student_hidden",
+    "student_parameters",
+    "student_nonembedding_parameters",
+    "teacher_parameters",
+    "steps",
+    "examples_train",
+    "final_loss",
+    "train_seconds",
+    "examples_per_second",
+    "evaluate_seconds",
+    "peak_memory_bytes",
+    "precision_used",
+    "device",
+    "threads",
+    "kd_version",
+    "torch_version",
+    "transformers_version",
+    "python_version",
+    "data_source",
+    "data_fingerprint",
+    "teacher_id",
+    "teacher_fingerprint",
+    "model_fingerprint",
+    "created",
+)
+COLUMNS = ("run", "status", "error", *RUN_FIELDS, "objective", *METRICS)
+
+
+def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
+    """Write runs.csv for the study; returns how many runs are done, failed, missing."""
+    rows = [run_row(run, layout) for run in sorted(grid.runs.values(), key=_order)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    atomic_write(out, text.getvalue())
+    states = [row["status"] for row in rows]
+    return {state: states.count(state) for state in ("done", "running", "failed", "missing")}
+
+
+def _order(run: Run) -> tuple[str, ...]:
+    return (run.task, *(run.labels[k] for k in RUN_FIELDS if k != "task"), run.id)
+
+
+def run_row(run: Run, layout: Layout) -> dict[str, Any]:
+    """The row of one run: its labels, its status, and its metrics where it is done."""
+    status, error = run_status(run, layout)
+    row = {"run": run.id, "status": status, "error": error, **run.labels}
+    row["objective"] = run.objective
+    if status == "done":
+        metrics = read_metrics(layout.run(run) / "metrics.json", run.id)
+        row |= {k: metrics[k] for k in METRICS if metrics.get(k) is not None}
+    return row
+
+
+def run_status(run: Run, layout: Layout) -> tuple[str, str]:
+    """(done | running | failed | missing, last error line), from the files alone.
+
+    A run whose teacher failed has failed with it.
+    """
+    folder = layout.run(run)
+    if (folder / "metrics.json").is_file():
+        return "done", ""
+    state = read_state(folder)
+    if state is None and run.needs_teacher:
+        of_teacher = read_state(layout.teacher(run.teacher))
+        if of_teacher and of_teacher["state"] == "failed":
+            return "failed", f"teacher {run.teacher.id}: {of_teacher['error']}"
+    if state is None:
+        return "missing", ""
+    return str(state["state"]), str(state.get("error", ""))
+
+
+def read_metrics(path: Path, run_id: str) -> dict[str, Any]:
+    """A run's metrics.json, checked to be whole and to belong to that run."""
+    metrics = read_json(path)
+    if not isinstance(metrics, dict) or metrics.get("run") != run_id or "score" not in metrics:
+        raise UserError(f"{path}: not the metrics of run {run_id}; delete it to have it made again")
+    return metrics

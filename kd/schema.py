@@ -1,0 +1,73 @@
+"""The JSON schema of a study file, made from the tables of fields, for editors."""
+
+from typing import Any
+
+from kd.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.study import DESIGNS, KEYS, NAME
+
+
+def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
+    properties = {k: {**f.schema, "description": f.meaning} for k, f in fields.items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False, **extra}
+
+
+def study_schema() -> dict[str, Any]:
+    """The schema; `workflow/schemas/study.schema.json` is kept equal to it by a test."""
+    run = _keys(RUN_FIELDS)
+    names = {"pattern": f"^{NAME}$"}
+    data = [
+        {
+            "type": "object",
+            "properties": {
+                "source": {"const": source},
+                **{k: {**f.schema, "description": f.meaning} for k, f in fields.items()},
+            },
+            "additionalProperties": False,
+            "required": [k for k in ("source", "path") if k == "source" or k in fields],
+        }
+        for source, fields in DATA_FIELDS.items()
+    ]
+    axes = {k: {"type": "array", "items": f.schema, "minItems": 1} for k, f in RUN_FIELDS.items()}
+    several = {
+        "type": "object",
+        "properties": {
+            k: {"anyOf": [f.schema, {"type": "array", "items": f.schema, "minItems": 1}]}
+            for k, f in RUN_FIELDS.items()
+        },
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    properties = {
+        "study": {"type": "string", **names, "description": "name of the folder of the results"},
+        "question": {"type": "string", "description": "the question, in a sentence"},
+        "data": {"oneOf": data},
+        "teachers": {
+            "type": "object",
+            "propertyNames": names,
+            "additionalProperties": _keys(TEACHER_FIELDS, required=["model"]),
+            "minProperties": 1,
+        },
+        "base": {**run, "description": "the run that the axes vary"},
+        "axes": {
+            "type": "object",
+            "properties": axes,
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+        "design": {"enum": list(DESIGNS)},
+        "exclude": {"type": "array", "items": several, "description": "cells to leave out"},
+        "include": {
+            "type": "array",
+            "items": {**run, "minProperties": 1},
+            "description": "more cells, laid over base and crossed with task and seed",
+        },
+    }
+    assert set(properties) == set(KEYS)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A study: a base run, the axes that vary it, and what they need",
+        "type": "object",
+        "properties": properties,
+        "required": ["study", "teachers", "axes"],
+        "additionalProperties": False,
+    }

@@ -1,0 +1,201 @@
+"""Facts about data and pretrained encoders that identity and pruning need, read from small files.
+
+Nothing here loads a model or reaches the network: a local folder answers by its config.json, a hub
+model by the table HUB_ENCODERS or by the `shape` that the study gives.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kd.errors import UserError, listing
+from kd.files import file_digest
+from kd.shapes import Shape, parse_shape
+from kd.tasks import TASKS, Task
+
+SCRATCH = "scratch"
+HUB_DATASET = "nyu-mll/glue"
+
+# model_type, layers, hidden, heads, ffn, vocabulary (from each model's config.json).
+_BERT = 30522
+HUB_ENCODERS: dict[str, tuple[str, Shape, int]] = {
+    "google-bert/bert-base-uncased": ("bert", Shape(12, 768, 12, 3072), _BERT),
+    "google-bert/bert-base-cased": ("bert", Shape(12, 768, 12, 3072), 28996),
+    "google-bert/bert-large-uncased": ("bert", Shape(24, 1024, 16, 4096), _BERT),
+    "google-bert/bert-large-cased": ("bert", Shape(24, 1024, 16, 4096), 28996),
+    "FacebookAI/roberta-base": ("roberta", Shape(12, 768, 12, 3072), 50265),
+    "FacebookAI/roberta-large": ("roberta", Shape(24, 1024, 16, 4096), 50265),
+    "distilbert/distilbert-base-uncased": ("distilbert", Shape(6, 768, 12, 3072), _BERT),
+    "distilbert/distilroberta-base": ("roberta", Shape(6, 768, 12, 3072), 50265),
+    "google/electra-small-discriminator": ("electra", Shape(12, 256, 4, 1024), _BERT),
+    "google/electra-base-discriminator": ("electra", Shape(12, 768, 12, 3072), _BERT),
+    "google/electra-large-discriminator": ("electra", Shape(24, 1024, 16, 4096), _BERT),
+    "microsoft/MiniLM-L12-H384-uncased": ("bert", Shape(12, 384, 12, 1536), _BERT),
+    "nreimers/MiniLM-L6-H384-uncased": ("bert", Shape(6, 384, 12, 1536), _BERT),
+    **{
+        f"google/bert_uncased_L-{layers}_H-{hidden}_A-{hidden // 64}": (
+            "bert",
+            Shape(layers, hidden, hidden // 64, 4 * hidden),
+            _BERT,
+        )
+        for layers in (2, 4, 6, 8, 10, 12)
+        for hidden in (128, 256, 512, 768)
+    },
+}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A pretrained (or scratch) encoder: where it is, what it is, and what identifies it."""
+
+    location: str  # hub id, folder, or SCRATCH
+    revision: str | None
+    arch: str
+    shape: Shape
+    vocabulary: int | None
+    identity: tuple[tuple[str, Any], ...]  # items of what run ids contain: never a local path
+
+
+def is_local(model: str) -> bool:
+    """True for what is written like a path, or is a folder."""
+    return model.startswith(("/", "./", "../", "~")) or Path(model).is_dir()
+
+
+@cache
+def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
+    """What is known of `model` without loading it.
+
+    Raises:
+        UserError: a folder without config, weights or tokenizer; a vocabulary that does not fit; a
+            hub model of unknown shape.
+    """
+    if model == SCRATCH:
+        if shape is None:
+            raise UserError("model scratch needs a shape, such as 4L-128-4h-512")
+        identity = {"model": SCRATCH, "arch": arch, "shape": shape}
+        return Encoder(SCRATCH, None, arch, parse_shape(shape), None, tuple(identity.items()))
+    if is_local(model):
+        return _local_encoder(Path(model).expanduser())
+    if model in HUB_ENCODERS:
+        arch, known, vocabulary = HUB_ENCODERS[model]
+    elif shape is not None:
+        known, vocabulary = parse_shape(shape), None
+    else:
+        raise UserError(
+            f"the shape of {model} is not known here and it is not a folder; say what its "
+            f"config.json says, as shape: LAYERSL-HIDDEN-HEADSh-FFN"
+        )
+    identity = {"model": model, "revision": revision}
+    return Encoder(model, revision, arch, known, vocabulary, tuple(identity.items()))
+
+
+def _local_encoder(folder: Path) -> Encoder:
+    config = model_config(folder)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        pickles = sorted(p.name for p in folder.glob("*.bin"))
+        found = f"only {listing(pickles)}, which would need pickle" if pickles else "none"
+        raise UserError(f"{folder}: weights: found {found}, allowed: model.safetensors")
+    if not (folder / "tokenizer.json").is_file():
+        raise UserError(f"{folder}: tokenizer.json: missing; save the model's fast tokenizer there")
+    shape = Shape(
+        *(
+            int(_config_value(config, folder, *names))
+            for names in (
+                ("num_hidden_layers", "n_layers"),
+                ("hidden_size", "dim"),
+                ("num_attention_heads", "n_heads"),
+                ("intermediate_size", "hidden_dim"),
+            )
+        )
+    )
+    vocabulary = int(_config_value(config, folder, "vocab_size"))
+    words = tokenizer_size(folder)
+    if words > vocabulary:
+        raise UserError(
+            f"{folder}: tokenizer.json has {words} entries, but the model's embeddings only "
+            f"{vocabulary} rows (config.json, vocab_size): they do not belong together"
+        )
+    arch = str(_config_value(config, folder, "model_type"))
+    digest = file_digest(folder / "config.json", folder / "tokenizer.json", *weights)
+    return Encoder(str(folder), None, arch, shape, vocabulary, (("fingerprint", digest),))
+
+
+def model_config(folder: Path) -> dict[str, Any]:
+    """config.json of a model folder."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; a model folder needs it") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: not a model configuration")
+    return config
+
+
+def _config_value(config: dict[str, Any], folder: Path, *names: str) -> Any:
+    for name in names:
+        if name in config:
+            return config[name]
+    raise UserError(f"{folder / 'config.json'}: {names[0]}: missing; is this an encoder?")
+
+
+def tokenizer_size(folder: Path) -> int:
+    """1 + the largest token id of a tokenizer.json."""
+    path = folder / "tokenizer.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary = content["model"]["vocab"]
+        ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
+        return 1 + max([*ids, *(token["id"] for token in content.get("added_tokens", []))])
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a tokenizer file ({error!r})") from None
+
+
+def check_outputs(location: str, task: Task) -> None:
+    """A local, already fine-tuned model must have the task's number of labels."""
+    config = model_config(Path(location))
+    labels = config.get("id2label", {"0": "", "1": ""})  # transformers' default is two labels
+    if len(labels) != task.outputs:
+        raise UserError(
+            f"{location}/config.json: found {len(labels)} labels (id2label), "
+            f"but {task.title} needs {task.outputs}"
+        )
+
+
+@cache
+def tsv_files(path: str, task: str) -> dict[str, Path]:
+    """{split: TSV file} of a task in a glue_data folder.
+
+    Raises:
+        UserError: the folder or a split is missing.
+    """
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise UserError(f"data.path: found {path!r}, which is no folder")
+    row = TASKS[task]
+    files = {"train": root / row.folder / "train.tsv"}
+    files |= {split: root / row.folder / f"{name}.tsv" for split, name in row.dev}
+    for split, file in files.items():
+        if not file.is_file():
+            raise UserError(f"{file}: missing; {row.title} needs it as its {split} split")
+    return files
+
+
+@cache
+def tsv_fingerprint(path: str, task: str) -> str:
+    """16 hex digits that identify the contents of a task's TSV files."""
+    return file_digest(*tsv_files(path, task).values())
+
+
+def data_identity(data: dict[str, Any], task: str) -> dict[str, Any]:
+    """What identifies a task's data: source with revision, fingerprint or generator settings."""
+    if data["source"] == "tsv":
+        return {"source": "tsv", "fingerprint": tsv_fingerprint(data["path"], task)}
+    return dict(data)

@@ -1,0 +1,286 @@
+"""The steps that workflow rules call: tokenise, teacher, distil, evaluate.
+
+Each reads the study, does one thing, and leaves its output whole or not at all.
+"""
+
+import csv
+import io
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from kd import __version__, models, tokens
+from kd.errors import UserError
+from kd.evaluation import evaluate
+from kd.files import atomic_dir, atomic_write, file_digest, read_json, write_json
+from kd.grid import Grid, Run, Teacher, init_layers, relation_heads
+from kd.layout import Layout
+from kd.objective import Objective
+from kd.progress import Progress, step_state
+from kd.shapes import parse_shape
+from kd.sources import SCRATCH
+from kd.tasks import TASKS
+from kd.training import Fitted, choose_device, fit, make_deterministic
+
+METRICS_VERSION = 1
+
+
+def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
+    """Tokenise a task's text with the tokenizer that `tokens_id` stands for."""
+    run, length = next(
+        (run, length)
+        for run in grid.runs.values()
+        for found, length in (
+            (run.tokens_id, run.values["max_length"]),
+            (run.teacher.tokens_id, run.teacher.recipe["max_length"]),
+        )
+        if run.task == task and found == tokens_id
+    )
+    encoder = run.teacher.encoder
+    tokenizer = models.encoder_tokenizer(encoder)
+    config = models.encoder_config(encoder)
+    if encoder.location == SCRATCH:
+        config.vocab_size = len(tokenizer)  # the embeddings fit the words
+    tokens.tokenise(
+        layout.text(run.data_id, task),
+        task,
+        tokenizer,
+        config,
+        length,
+        layout.tokens(run.data_id, task, tokens_id),
+    )
+
+
+def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> None:
+    """Fine-tune a teacher (or take over one that is already), evaluate it, export it."""
+    teacher = next(run.teacher for run in grid.runs.values() if run.teacher.id == teacher_id)
+    folder = layout.teacher(teacher)
+    with step_state(folder, "teacher") as progress:
+        _teacher(teacher, layout, folder, threads, progress)
+
+
+def _teacher(
+    teacher: Teacher, layout: Layout, folder: Path, threads: int, progress: Progress
+) -> None:
+    device = choose_device()
+    make_deterministic(device, threads)
+    task, recipe = TASKS[teacher.task], teacher.recipe
+    source = layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id)
+    config = _config(source)
+    own_labels = models.encoder_config(teacher.encoder).id2label
+    model = models.load_encoder(teacher.encoder, config, teacher.dtype, recipe["seed"])
+    record: dict[str, Any] = {}
+    if teacher.finetuned:
+        models.align_labels(model, task, own_labels)
+    else:
+        objective = Objective(
+            (), task.regression, teacher.encoder.shape, teacher.encoder.shape, 1, 1, 1, 0
+        )
+        split = tokens.load_split(source, "train")
+        fitted = fit(model, None, objective, split, recipe, device, progress, "fine-tuning")
+        record |= _training_record(fitted, split)
+        _write_history(folder / "history.csv", fitted)
+    _export(model, source, folder / "model")
+    metrics = evaluate(model, source, teacher.task, device)
+    write_json(
+        folder / "metrics.json",
+        {
+            "metrics_version": METRICS_VERSION,
+            "teacher": teacher.name,
+            "teacher_id": teacher.id,
+            "task": teacher.task,
+            "model": dict(teacher.encoder.identity),
+            "shape": str(teacher.encoder.shape),
+            "finetuned": teacher.finetuned,
+            **recipe,
+            **metrics,
+            **models.sizes(model),
+            **record,
+            **_environment(device, threads),
+            "fingerprint": model_fingerprint(folder / "model"),
+        },
+    )
+
+
+def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
+    """Train the student of one run and export it."""
+    run = find_run(grid, run_id)
+    folder = layout.run(run)
+    with step_state(folder, "distil") as progress:
+        _distil(run, layout, folder, threads, progress)
+
+
+def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Progress) -> None:
+    device = choose_device()
+    make_deterministic(device, threads)
+    task, settings = TASKS[run.task], run.values
+    source = layout.tokens(run.data_id, run.task, run.tokens_id)
+    shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
+    teacher = None
+    if run.needs_teacher:
+        dtype = getattr(torch, run.teacher.dtype)
+        teacher = models.load_finetuned(layout.teacher(run.teacher) / "model", dtype)
+
+    torch.manual_seed(settings["seed"])
+    student = models.build_random(models.shaped_config(_config(source), shape))
+    copied = {}
+    if layers := init_layers(run.spec):
+        assert teacher is not None, "a teacher-* init needs its teacher"
+        copied = models.copy_layers(student, teacher, layers)
+    elif run.donor is not None:
+        copied = models.load_pretrained_weights(student, run.donor)
+
+    heads = settings["relation_heads"]
+    objective = Objective(
+        run.terms,
+        task.regression,
+        shape,
+        teacher_shape,
+        settings["temperature"],
+        settings["hard_weight"],
+        relation_heads(shape, teacher_shape) if heads == "auto" else heads,
+        settings["seed"],
+    )
+    split = tokens.load_split(source, "train")
+    fitted = fit(student, teacher, objective, split, settings, device, progress, "distilling")
+
+    write_json(folder / "spec.json", run.spec)
+    write_json(folder / "init.json", copied)
+    _write_history(folder / "history.csv", fitted)
+    _export(student, source, folder / "model")
+    write_json(
+        folder / "training.json",
+        {
+            **_training_record(fitted, split),
+            **{f"student_{k}": v for k, v in models.sizes(student).items()},
+            "device": device_name(device),
+            "threads": threads,
+            "model_fingerprint": model_fingerprint(folder / "model"),
+        },
+    )
+
+
+def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
+    """Evaluate one run's exported student and write its metrics.json."""
+    run = find_run(grid, run_id)
+    folder = layout.run(run)
+    with step_state(folder, "evaluate"):
+        device = choose_device()
+        make_deterministic(device, threads)
+        training = read_json(folder / "training.json")
+        if model_fingerprint(folder / "model") != training["model_fingerprint"]:
+            raise UserError(f"{folder / 'model'}: not the model that was trained; delete {folder}")
+        source = layout.tokens(run.data_id, run.task, run.tokens_id)
+        model = models.load_finetuned(folder / "model")
+        metrics = evaluate(model, source, run.task, device)
+        write_json(folder / "metrics.json", _run_record(run, layout, training, metrics, device))
+
+
+def _run_record(
+    run: Run,
+    layout: Layout,
+    training: dict[str, Any],
+    metrics: dict[str, Any],
+    device: torch.device,
+) -> dict[str, Any]:
+    shape, manifest = parse_shape(run.spec["student"]), _manifest(layout, run)
+    record = {
+        "metrics_version": METRICS_VERSION,
+        "run": run.id,
+        "task": run.task,
+        "student": str(shape),
+        "objective": run.objective,
+        "init": run.spec.get("init", "random"),
+        **run.values,
+        **metrics,
+        "student_layers": shape.layers,
+        "student_hidden": shape.hidden,
+        **training,
+        **_environment(device, training["threads"]),
+        "data_source": run.spec["data"]["source"],
+        "data_fingerprint": manifest["text_fingerprint"],
+    }
+    if run.needs_teacher:
+        teacher = read_json(layout.teacher(run.teacher) / "metrics.json")
+        record |= {
+            "teacher_id": run.teacher.id,
+            "teacher_score": teacher["score"],
+            "teacher_parameters": teacher["parameters"],
+            "teacher_fingerprint": teacher["fingerprint"],
+        }
+    return record
+
+
+def find_run(grid: Grid, run_id: str) -> Run:
+    """The run of that id in the study."""
+    if run_id not in grid.runs:
+        raise UserError(f"{grid.study.path}: no run {run_id!r}; `kd runs` lists them")
+    return grid.runs[run_id]
+
+
+def _manifest(layout: Layout, run: Run) -> dict[str, Any]:
+    manifest: dict[str, Any] = read_json(
+        layout.tokens(run.data_id, run.task, run.tokens_id) / "manifest.json"
+    )
+    return manifest
+
+
+def _config(source: Path) -> Any:
+    return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+
+
+def _export(model: Any, source: Path, out: Path) -> None:
+    """A folder that plain transformers loads: weights, config, tokenizer."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    with atomic_dir(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def model_fingerprint(folder: Path) -> str:
+    """16 hex digits of the exported weights."""
+    return file_digest(*sorted(folder.glob("*.safetensors")))
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or 'cpu (processor)'."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.processor() or platform.machine()})"
+
+
+def _training_record(fitted: Fitted, split: tokens.Split) -> dict[str, Any]:
+    return {
+        "steps": fitted.steps,
+        "examples_train": len(split),
+        "train_seconds": round(fitted.seconds, 3),
+        "examples_per_second": round(fitted.examples / fitted.seconds, 2),
+        "precision_used": fitted.precision,
+        "peak_memory_bytes": fitted.peak_memory_bytes,
+        "final_loss": fitted.history[-1]["loss"],
+    }
+
+
+def _environment(device: torch.device, threads: int) -> dict[str, Any]:
+    return {
+        "device": device_name(device),
+        "threads": threads,
+        "kd_version": __version__,
+        "torch_version": torch.__version__,
+        "transformers_version": transformers.__version__,
+        "python_version": platform.python_version(),
+        "created": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _write_history(path: Path, fitted: Fitted) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fitted.history[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(fitted.history)
+    atomic_write(path, text.getvalue())

@@ -1,0 +1,238 @@
+"""Reads a study file and checks every key and value of it; nothing else is touched."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kd.errors import UserError, listing, unknown
+from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.tasks import TASKS
+
+DESIGNS = ("factorial", "one-at-a-time")
+KEYS = (
+    "study",
+    "question",
+    "data",
+    "teachers",
+    "base",
+    "axes",
+    "design",
+    "exclude",
+    "include",
+)
+NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One question: a base run, the axes that vary it, and where data and teachers come from.
+
+    All values are normalised (a shape in full, numbers as numbers); defaults are not filled in.
+    """
+
+    path: Path
+    name: str
+    question: str
+    data: dict[str, Any]
+    teachers: dict[str, dict[str, Any]]
+    base: dict[str, Any]
+    axes: dict[str, list[Any]]
+    design: str
+    exclude: list[dict[str, list[Any]]]
+    include: list[dict[str, Any]]
+
+
+def load_study(path: str | Path) -> Study:
+    """Read and validate a study file.
+
+    Raises:
+        UserError: in one sentence: the file, the key, what was found, what is allowed.
+    """
+    path = Path(path)
+    try:
+        return _study(path, _read(path))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice instead of keeping the last one silently."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | None):
+                raise UserError(f"line {key_node.start_mark.line + 1}: a key must be a word")
+            if key in seen:
+                raise UserError(
+                    f"line {key_node.start_mark.line + 1}: the key {key!r} is there twice"
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError("no such study file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the study file cannot be read ({error})") from None
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UserError(f"not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _study(path: Path, content: Any) -> Study:
+    raw = _mapping(content, "the file")
+    for key in raw:
+        if key not in KEYS:
+            raise unknown("key", key, KEYS)
+    for key in ("study", "axes"):
+        if key not in raw:
+            raise UserError(f"{key}: missing; a study needs the keys study, axes and base")
+    name = raw["study"]
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        raise UserError(f"study: found {name!r}, allowed: a name of a-z, 0-9, - and _")
+    question = raw.get("question", "")
+    if not isinstance(question, str):
+        raise UserError(f"question: found {question!r}, allowed: text")
+    design = raw.get("design", DESIGNS[0])
+    if design not in DESIGNS:
+        raise unknown("design", design, DESIGNS)
+
+    teachers = {}
+    for teacher, keys in _mapping(raw.get("teachers"), "teachers").items():
+        if not isinstance(teacher, str) or not re.fullmatch(NAME, teacher):
+            raise UserError(f"teachers: found {teacher!r}, allowed: names of a-z, 0-9, - and _")
+        teachers[teacher] = _values(keys, f"teachers.{teacher}", TEACHER_FIELDS)
+        if "model" not in teachers[teacher]:
+            raise UserError(f"teachers.{teacher}.model: missing; a hub id, a folder, or scratch")
+    if not teachers:
+        raise UserError("teachers: missing; name at least one, such as bert: {model: HUB-ID}")
+
+    study = Study(
+        path=path,
+        name=name,
+        question=" ".join(question.split()),
+        data=_data(raw.get("data", {"source": "hub"})),
+        teachers=teachers,
+        base=_values(raw.get("base", {}), "base", RUN_FIELDS),
+        axes=_axes(raw["axes"]),
+        design=design,
+        exclude=[
+            {k: v if isinstance(v, list) else [v] for k, v in entry.items()}
+            for entry in _entries(raw.get("exclude", []), "exclude", lists=True)
+        ],
+        include=_entries(raw.get("include", []), "include"),
+    )
+    _check_names(study)
+    return study
+
+
+def _check_names(study: Study) -> None:
+    """Every task and teacher that a cell can name must be there."""
+    points = [("base", study.base), *((f"include[{i}]", e) for i, e in enumerate(study.include))]
+    used = [(f"{where}.{k}", k, v) for where, point in points for k, v in point.items()]
+    used += [(f"axes.{k}[{i}]", k, v) for k, vs in study.axes.items() for i, v in enumerate(vs)]
+    synthetic = study.data["source"] == "synthetic"
+    for where, key, value in used:
+        if key == "teacher" and value not in study.teachers:
+            raise unknown(where, value, study.teachers)
+        if key == "task" and TASKS[value].synthetic != synthetic:
+            allowed = [name for name, task in TASKS.items() if task.synthetic == synthetic]
+            raise UserError(
+                f"{where}: data.source {study.data['source']} has no task {value!r}, "
+                f"allowed: {listing(allowed)}"
+            )
+    for key in ("task", "student"):
+        if key not in study.base and key not in study.axes:
+            raise UserError(f"base.{key}: missing; give it under base or as an axis")
+    if len(study.teachers) > 1 and "teacher" not in study.base and "teacher" not in study.axes:
+        raise UserError(
+            f"base.teacher: missing; there are several teachers: {listing(study.teachers)}"
+        )
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: found {value!r}, allowed: keys with values")
+    return value
+
+
+def _value(value: Any, where: str, key: str, fields: dict[str, Field]) -> Any:
+    if key not in fields:
+        raise unknown(f"{where}: key", key, fields)
+    try:
+        return fields[key].parse(value)
+    except UserError as error:
+        raise UserError(f"{where}.{key}: {error}") from None
+
+
+def _values(value: Any, where: str, fields: dict[str, Field]) -> dict[str, Any]:
+    return {k: _value(v, where, k, fields) for k, v in _mapping(value, where).items()}
+
+
+def _data(value: Any) -> dict[str, Any]:
+    data = dict(_mapping(value, "data"))
+    source = data.pop("source", "hub")
+    if not isinstance(source, str) or source not in DATA_FIELDS:
+        raise unknown("data.source", source, DATA_FIELDS)
+    given = _values(data, f"data (source {source})", DATA_FIELDS[source])
+    for key in DATA_FIELDS[source]:
+        if key not in given and key not in DATA_DEFAULTS:
+            raise UserError(f"data.{key}: missing; source {source} needs it")
+        given.setdefault(key, DATA_DEFAULTS.get(key))
+    return {"source": source, **given}
+
+
+def _axes(value: Any) -> dict[str, list[Any]]:
+    axes: dict[str, list[Any]] = {}
+    for key, values in _mapping(value, "axes").items():
+        if key not in RUN_FIELDS:
+            raise unknown("axes: axis", key, RUN_FIELDS)
+        if not isinstance(values, list) or not values:
+            raise UserError(f"axes.{key}: found {values!r}, allowed: a list of values")
+        axes[key] = []
+        for i, item in enumerate(values):
+            try:
+                parsed = RUN_FIELDS[key].parse(item)
+            except UserError as error:
+                raise UserError(f"axes.{key}[{i}]: {error}") from None
+            if parsed in axes[key]:
+                raise UserError(f"axes.{key}[{i}]: {item!r} is there twice")
+            axes[key].append(parsed)
+    if not axes:
+        raise UserError(f"axes: found none; a study varies at least one of {listing(RUN_FIELDS)}")
+    return axes
+
+
+def _entries(value: Any, where: str, lists: bool = False) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise UserError(f"{where}: found {value!r}, allowed: a list of partial runs")
+    entries = []
+    for i, item in enumerate(value):
+        here, entry = f"{where}[{i}]", {}
+        if not isinstance(item, dict) or not item:
+            raise UserError(f"{here}: found {item!r}, allowed: keys with values")
+        for key, found in item.items():
+            several = lists and isinstance(found, list) and not _is_pairs(found)
+            options = found if several else [found]
+            parsed = [_value(option, here, key, RUN_FIELDS) for option in options]
+            entry[key] = parsed if several else parsed[0]
+        entries.append(entry)
+    return entries
+
+
+def _is_pairs(value: list[Any]) -> bool:
+    """[[4, 1], [8, 2]] is one mapping; a list of anything else is a list of values."""
+    return bool(value) and all(
+        isinstance(p, list) and p and all(isinstance(n, int) for n in p) for p in value
+    )

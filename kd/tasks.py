@@ -1,0 +1,157 @@
+"""The tasks: GLUE's nine with their official columns, labels and metrics, and the synthetic ones.
+
+Source of columns, labels and metrics: Wang et al. 2018, GLUE (arXiv:1804.07461). Metrics are
+computed by scikit-learn and SciPy, which are imported when they are needed, not before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task. `columns` are the text columns on the hub; `labels` is empty for a regression."""
+
+    title: str
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    examples: int  # training examples of the official split
+    tokens: int  # mean WordPiece tokens of a training example, special tokens included
+    folder: str = ""  # name in the official glue_data/ layout; '' for a synthetic task
+    text: tuple[str | int, ...] = ()  # text columns of the TSV: header names, or positions
+    label: str | int = "label"  # label column of the TSV
+    dev: tuple[tuple[str, str], ...] = (("dev", "dev"),)  # (split, TSV file without .tsv)
+
+    @property
+    def regression(self) -> bool:
+        """True where the label is a number (STS-B)."""
+        return not self.labels
+
+    @property
+    def outputs(self) -> int:
+        """Size of the classification head: number of labels, or 1."""
+        return max(1, len(self.labels))
+
+    @property
+    def synthetic(self) -> bool:
+        """True for a generated task."""
+        return not self.folder
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """train and every dev split."""
+        return ("train", *(split for split, _ in self.dev))
+
+
+_PAIR = ("sentence1", "sentence2")
+_BINARY = ("0", "1")
+_ENTAILMENT = ("entailment", "not_entailment")
+_ACCURACY, _BOTH, _CORRELATIONS = ("accuracy",), ("accuracy", "f1"), ("pearson", "spearman")
+
+# Label order is the order of the integers on the hub.
+TASKS: dict[str, Task] = {
+    "cola": Task(
+        "CoLA", ("sentence",), _BINARY, ("matthews",), 8551, 11, "CoLA", text=(3,), label=1
+    ),
+    "sst2": Task("SST-2", ("sentence",), _BINARY, _ACCURACY, 67349, 13, "SST-2", ("sentence",)),
+    "mrpc": Task(
+        "MRPC", _PAIR, _BINARY, _BOTH, 3668, 53, "MRPC", ("#1 String", "#2 String"), "Quality"
+    ),
+    "stsb": Task("STS-B", _PAIR, (), _CORRELATIONS, 5749, 31, "STS-B", _PAIR, "score"),
+    "qqp": Task(
+        "QQP",
+        ("question1", "question2"),
+        _BINARY,
+        _BOTH,
+        363846,
+        30,
+        "QQP",
+        ("question1", "question2"),
+        "is_duplicate",
+    ),
+    "mnli": Task(
+        "MNLI",
+        ("premise", "hypothesis"),
+        ("entailment", "neutral", "contradiction"),
+        _ACCURACY,
+        392702,
+        40,
+        "MNLI",
+        _PAIR,
+        "gold_label",
+        dev=(("dev", "dev_matched"), ("dev_mismatched", "dev_mismatched")),
+    ),
+    "qnli": Task(
+        "QNLI",
+        ("question", "sentence"),
+        _ENTAILMENT,
+        _ACCURACY,
+        104743,
+        50,
+        "QNLI",
+        ("question", "sentence"),
+    ),
+    "rte": Task("RTE", _PAIR, _ENTAILMENT, _ACCURACY, 2490, 65, "RTE", _PAIR),
+    "wnli": Task("WNLI", _PAIR, _BINARY, _ACCURACY, 635, 37, "WNLI", _PAIR),
+    "toy-single": Task("toy single", ("sentence",), _BINARY, _ACCURACY, 0, 16),
+    "toy-pair": Task("toy pair", _PAIR, _BINARY, _ACCURACY, 0, 20),
+    "toy-similarity": Task("toy similarity", _PAIR, (), _CORRELATIONS, 0, 20),
+}
+HUB_SPLITS = {"train": "train", "dev": "validation"}
+HUB_SPLITS_MNLI = {
+    "train": "train",
+    "dev": "validation_matched",
+    "dev_mismatched": "validation_mismatched",
+}
+
+
+def evaluate_metrics(
+    task: Task, predictions: "np.ndarray", labels: "np.ndarray"
+) -> dict[str, float]:
+    """The official metrics of `task`, and `score`, their mean (as on the GLUE leaderboard).
+
+    Args:
+        task: a row of TASKS.
+        predictions: (n,) class indices, or scores for a regression.
+        labels: (n,) gold labels of the same kind.
+
+    Correlations of a constant prediction are undefined; they count as 0.
+    """
+    import warnings
+
+    from scipy.stats import pearsonr, spearmanr
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+    def correlation(function: "object") -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # constant input: handled as 0 below
+            value = float(function(predictions, labels).statistic)  # type: ignore[operator]
+        return value if value == value else 0.0
+
+    functions = {
+        "accuracy": lambda: float(accuracy_score(labels, predictions)),
+        "f1": lambda: float(f1_score(labels, predictions, zero_division=0.0)),
+        "matthews": lambda: float(matthews_corrcoef(labels, predictions)),
+        "pearson": lambda: correlation(pearsonr),
+        "spearman": lambda: correlation(spearmanr),
+    }
+    values = {name: functions[name]() for name in task.metrics}
+    return {"score": sum(values.values()) / len(values), **values}
+
+
+def constant_score(task: Task, labels: Sequence[float]) -> float:
+    """Score on these labels of the best constant answer: the floor that a model must beat."""
+    import numpy as np
+
+    gold = np.asarray(labels)
+    if task.regression:
+        return 0.0
+    return max(
+        evaluate_metrics(task, np.full_like(gold, answer), gold)["score"]
+        for answer in range(len(task.labels))
+    )

@@ -1,0 +1,121 @@
+"""The objective's grammar: `logits+hidden:mse@uniform*0.5`, parsed and made canonical."""
+
+import re
+from dataclasses import dataclass
+
+from kd.errors import UserError, listing, nearest, unknown
+from kd.knowledge import KNOWLEDGE
+from kd.mapping import Pairs, parse_mapping
+from kd.matching import MATCHINGS, Matching
+
+NONE = "none"
+_TERM = re.compile(r"([^:@*]+)(?::([^:@*]+))?(?:@([^:@*]+))?(?:\*([^:@*]+))?")
+
+
+@dataclass(frozen=True)
+class RawTerm:
+    """A term as written: what is left open is None."""
+
+    knowledge: str
+    matching: str | None
+    mapping: str | None
+    weight: float
+
+    def __str__(self) -> str:
+        matching = f":{self.matching}" if self.matching else ""
+        mapping = f"@{self.mapping}" if self.mapping else ""
+        return f"{self.knowledge}{matching}{mapping}{weight_text(self.weight)}"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term with everything decided: the (teacher layer, student layer) pairs it compares."""
+
+    knowledge: str
+    matching: str
+    pairs: Pairs
+    weight: float = 1.0
+
+    def __str__(self) -> str:
+        layers = ",".join(f"{t}-{s}" for t, s in self.pairs)
+        at = f"@{layers}" if KNOWLEDGE[self.knowledge].layered else ""
+        return f"{self.knowledge}:{self.matching}{at}{weight_text(self.weight)}"
+
+
+def weight_text(weight: float) -> str:
+    """'*0.5', or '' for the weight 1."""
+    return "" if weight == 1 else f"*{weight:.12g}"
+
+
+def matchings_of(knowledge: str, regression: bool) -> dict[str, Matching]:
+    """The matchings defined for a knowledge type; logits of a regression have only mse."""
+    form = KNOWLEDGE[knowledge].form
+    return MATCHINGS["regression" if form == "logits" and regression else form]
+
+
+def parse_knowledge(text: object) -> tuple[RawTerm, ...]:
+    """Read terms joined by `+`: type[:matching][@mapping][*weight]; `none` has no term.
+
+    Raises:
+        UserError: bad grammar, unknown type, matching or mapping, a weight that is not above 0,
+            or the same term twice.
+    """
+    if not isinstance(text, str):
+        raise UserError(f"found {text!r}, allowed: text such as logits+hidden:mse@uniform*0.5")
+    if text.strip() == NONE:
+        return ()
+    terms = [_parse_term(part.replace(" ", ""), text) for part in text.split("+")]
+    seen: set[tuple[str, str | None, str | None]] = set()
+    for term in terms:
+        key = (term.knowledge, term.matching, term.mapping)
+        if key in seen:
+            raise UserError(f"found {text!r}: the term {term.knowledge} stands there twice")
+        seen.add(key)
+    return tuple(terms)
+
+
+def _parse_term(part: str, text: str) -> RawTerm:
+    match = _TERM.fullmatch(part)
+    if not match:
+        raise UserError(
+            f"found {text!r}, allowed: {NONE}, or terms joined by +, each "
+            f"type[:matching][@mapping][*weight], with types {listing(KNOWLEDGE)}"
+        )
+    knowledge, matching, mapping, weight = match.groups()
+    if knowledge not in KNOWLEDGE:
+        raise UserError(
+            f"knowledge type {knowledge!r} in {text!r}, allowed: {NONE}, {listing(KNOWLEDGE)}"
+            f"{nearest(knowledge, KNOWLEDGE)}"
+        )
+    known = {name for table in MATCHINGS.values() for name in table}
+    if matching == "default":
+        matching = None
+    if matching is not None and matching not in known:
+        raise unknown(f"matching in {text!r}", matching, sorted(known))
+    if mapping is not None and not KNOWLEDGE[knowledge].layered:
+        raise UserError(f"found {text!r}: {knowledge} has no layers, so it takes no mapping")
+    return RawTerm(
+        knowledge, matching, parse_mapping(mapping) if mapping else None, _weight(weight, text)
+    )
+
+
+def _weight(text: str | None, whole: str) -> float:
+    if text is None:
+        return 1.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise UserError(f"weight {text!r} in {whole!r}, allowed: a number above 0")
+    return value
+
+
+def parse_term(text: str) -> Term:
+    """Read a canonical term, as `Term.__str__` writes it."""
+    match = _TERM.fullmatch(text)
+    if not match or not match[2]:
+        raise UserError(f"found {text!r}, allowed: a canonical term, type:matching@T-S,...*weight")
+    knowledge, matching, layers, weight = match.groups()
+    pairs = tuple((int(t), int(s)) for t, s in (p.split("-") for p in (layers or "0-0").split(",")))
+    return Term(knowledge, matching, pairs, float(weight or 1))

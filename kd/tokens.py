@@ -1,0 +1,174 @@
+"""Tokenised splits: packed without padding in one safetensors file, memory-mapped, cut to batches.
+
+A folder of tokens holds {split}.safetensors and the encoder's config and tokenizer, so that later
+steps need neither the text nor the pretrained model to build and export a student.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from kd.errors import UserError
+from kd.files import atomic_dir, file_digest, read_json, write_json
+from kd.tasks import TASKS, Task
+
+_BUCKET = 64  # batches that are sorted by length together
+
+
+@dataclass(frozen=True)
+class Split:
+    """n packed examples. `flat` holds each tokenizer output as one long vector; example i is
+    [offsets[i], offsets[i + 1])."""
+
+    flat: dict[str, Tensor]
+    offsets: Tensor  # (n + 1,)
+    labels: Tensor  # (n,)
+    ids: Tensor  # (n,) stable example ids
+    padding: int  # token id of padding
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> Tensor:
+        """(n,) tokens of each example."""
+        return self.offsets.diff()
+
+    def batch(self, rows: Tensor) -> dict[str, Tensor]:
+        """Padded to the longest: input_ids, attention_mask (B, L), labels (B,), ids (B,)."""
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        positions = torch.arange(int(lengths.max()))
+        mask = positions < lengths[:, None]
+        places = (starts[:, None] + positions).clamp_max(len(self.flat["input_ids"]) - 1)
+        inputs = {
+            name: vector[places].long().masked_fill(~mask, self._fill(name))
+            for name, vector in self.flat.items()
+        }
+        return {
+            **inputs,
+            "attention_mask": mask.long(),
+            "labels": self.labels[rows],
+            "ids": self.ids[rows],
+        }
+
+    def _fill(self, name: str) -> int:
+        return self.padding if name == "input_ids" else 0
+
+
+def epoch_batches(lengths: Tensor, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+    """One epoch's batches of row numbers, each of examples of like length, in random order.
+
+    A permutation is cut into buckets of many batches; each is sorted by length and cut into
+    batches; the batches are shuffled. Only the last batch may be smaller; none is dropped.
+    """
+    order = torch.randperm(len(lengths), generator=generator)
+    batches: list[Tensor] = []
+    for bucket in order.split(batch_size * _BUCKET):
+        batches += bucket[lengths[bucket].argsort(stable=True)].split(batch_size)
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def ordered_batches(split: Split, batch_size: int) -> Iterator[Tensor]:
+    """Batches of all rows, sorted by length, for evaluation."""
+    yield from split.lengths.argsort(stable=True).split(batch_size)
+
+
+def tokenise(
+    text: Path, task: str, tokenizer: Any, config: Any, max_length: int, out: Path
+) -> None:
+    """Tokenise the Parquet splits in `text` and write the packed splits to the folder `out`.
+
+    Raises:
+        UserError: the tokenizer gives ids that the model has no embedding for.
+    """
+    row = TASKS[task]
+    config = prepared_config(config, row)
+    manifest = read_json(text / "manifest.json")
+    with atomic_dir(out) as folder:
+        longest = cut = 0
+        for split in row.splits:
+            packed, lengths, was_cut = _pack(text / f"{split}.parquet", row, tokenizer, max_length)
+            top = int(packed["input_ids"].max())
+            if top >= config.vocab_size:
+                raise UserError(
+                    f"the tokenizer gives the id {top}, but the teacher's vocabulary has "
+                    f"{config.vocab_size} entries: they do not belong together"
+                )
+            save_file(packed, folder / f"{split}.safetensors")
+            longest, cut = max(longest, int(lengths.max())), cut + was_cut
+        config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        files = sorted(folder.glob("*.safetensors"))
+        write_json(
+            folder / "manifest.json",
+            {
+                **manifest,
+                "max_length": max_length,
+                "longest": longest,
+                "cut": cut,
+                "padding": tokenizer.pad_token_id,
+                "fingerprint": file_digest(*files),
+                "text_fingerprint": manifest["fingerprint"],
+            },
+        )
+
+
+def prepared_config(config: Any, task: Task) -> Any:
+    """The encoder's config with the task's labels, as the exported student carries them."""
+    config.num_labels = task.outputs
+    if task.regression:
+        config.problem_type = "regression"
+        return config
+    config.problem_type = "single_label_classification"
+    config.id2label = dict(enumerate(task.labels))
+    config.label2id = {label: index for index, label in enumerate(task.labels)}
+    return config
+
+
+def _pack(
+    file: Path, task: Task, tokenizer: Any, max_length: int
+) -> tuple[dict[str, Tensor], Tensor, int]:
+    import pandas as pd
+
+    frame = pd.read_parquet(file)
+    pair = [frame["sentence2"].tolist()] if len(task.columns) > 1 else []
+    encoded = tokenizer(
+        frame["sentence1"].tolist(),
+        *pair,
+        truncation="longest_first",
+        max_length=max_length,
+        return_attention_mask=False,
+    )
+    lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
+    cut = int((lengths == max_length).sum())
+    names = [n for n in ("input_ids", "token_type_ids") if n in encoded]
+    packed = {
+        name: torch.tensor([i for row in encoded[name] for i in row], dtype=torch.int32)
+        for name in names
+    }
+    packed["offsets"] = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    kind = torch.float32 if task.regression else torch.int64
+    packed["labels"] = torch.tensor(frame["label"].tolist(), dtype=kind)
+    packed["ids"] = torch.tensor(frame["id"].tolist(), dtype=torch.int64)
+    return packed, lengths, cut
+
+
+def load_split(folder: Path, split: str) -> Split:
+    """Open one packed split, memory-mapped.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = folder / f"{split}.safetensors"
+    try:
+        tensors = load_file(path)
+        offsets, labels, ids = (tensors.pop(name) for name in ("offsets", "labels", "ids"))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise UserError(f"{path}: missing or damaged ({error}); delete {folder}") from None
+    return Split(tensors, offsets, labels, ids, read_json(folder / "manifest.json")["padding"])

@@ -1,0 +1,189 @@
+"""The training loop: one model, one objective, AdamW with linear warm-up and decay."""
+
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from kd.capture import Capture, capture_teacher
+from kd.errors import UserError
+from kd.objective import Objective, wanted_features
+from kd.progress import Progress
+from kd.tokens import Split, epoch_batches
+
+_RECORDS = 50  # rows of history, at most, for one training
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training leaves beside the trained model."""
+
+    history: list[dict[str, float]]  # means since the row before: step, learning_rate, loss, parts
+    steps: int
+    seconds: float
+    examples: int  # seen, with repetition
+    precision: str
+    peak_memory_bytes: int | None  # of the device; None on the CPU
+
+
+def choose_device() -> torch.device:
+    """The first CUDA device, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def make_deterministic(device: torch.device, threads: int) -> None:
+    """Same seed, same machine, same bits: fixed thread count, deterministic CUDA kernels."""
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """fp32 or bf16; `auto` is bf16 on a GPU that has it."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> Any:
+    """bf16 autocast, or nothing."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def learning_rate_factor(step: int, total: int, warmup: float) -> float:
+    """Share of the peak at 0-based `step`: linear from above 0 to 1, then linearly towards 0."""
+    rising = math.ceil(total * warmup)
+    if step < rising:
+        return (step + 1) / rising
+    return (total - step) / max(1, total - rising)
+
+
+def _parameter_groups(modules: list[nn.Module], decay: float) -> list[dict[str, Any]]:
+    """Weight decay on matrices; none on biases and LayerNorms."""
+    parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """The batch on the device, copied without waiting where memory is pinned."""
+    if device.type == "cpu":
+        return batch
+    return {k: v.pin_memory().to(device, non_blocking=True) for k, v in batch.items()}
+
+
+def model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the encoder reads of a batch."""
+    return {k: v for k, v in batch.items() if k not in ("labels", "ids")}
+
+
+def fit(
+    student: PreTrainedModel,
+    teacher: PreTrainedModel | None,
+    objective: Objective,
+    split: Split,
+    recipe: dict[str, Any],
+    device: torch.device,
+    progress: Progress,
+    label: str,
+) -> Fitted:
+    """Train `student` (and the objective's projections) on `split`.
+
+    `recipe` has the training fields of `fields` and the seed, which decides the order of the data
+    and the dropout and nothing else: whatever was drawn before, these start from the same state.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    precision = choose_precision(recipe["precision"], device)
+    student.to(device).train()
+    objective.to(device)
+    terms = objective.terms
+    read_student = Capture(student, {("logits", 0)} | wanted_features(terms, teacher=False))
+    read_teacher = None
+    if teacher is not None and terms:
+        read_teacher = Capture(teacher.to(device), wanted_features(terms, teacher=True))
+
+    per_epoch = math.ceil(len(split) / recipe["batch_size"])
+    total = max(1, round(per_epoch * recipe["epochs"]))
+    optimiser = torch.optim.AdamW(
+        _parameter_groups([student, objective], recipe["weight_decay"]),
+        lr=recipe["learning_rate"],
+        fused=True,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: learning_rate_factor(step, total, recipe["warmup"])
+    )
+    trained = [p for group in optimiser.param_groups for p in group["params"]]
+    order = torch.Generator().manual_seed(recipe["seed"])
+    torch.manual_seed(recipe["seed"])
+    recorder = _Recorder(every=math.ceil(total / _RECORDS))
+
+    progress.start(label, total)
+    started, step, examples = time.perf_counter(), 0, 0
+    while step < total:
+        for rows in epoch_batches(split.lengths, recipe["batch_size"], order):
+            batch = to_device(split.batch(rows), device)
+            inputs = model_inputs(batch)
+            with autocast(precision, device):
+                taught = capture_teacher(read_teacher, **inputs) if read_teacher else {}
+                features = read_student(**inputs)
+            loss, parts = objective(
+                features, taught, batch["attention_mask"].bool(), batch["labels"]
+            )
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, recipe["max_grad_norm"])
+            rate = float(schedule.get_last_lr()[0])
+            optimiser.step()
+            schedule.step()
+            optimiser.zero_grad(set_to_none=True)
+            step, examples = step + 1, examples + len(rows)
+            note = recorder.add(step, step == total, rate, {"loss": loss.detach(), **parts})
+            progress.advance(note)
+            if step == total:
+                break
+    read_student.close()
+    if read_teacher is not None:
+        read_teacher.close()
+    cuda = device.type == "cuda"
+    return Fitted(
+        recorder.rows,
+        step,
+        time.perf_counter() - started,
+        examples,
+        precision,
+        torch.cuda.max_memory_allocated(device) if cuda else None,
+    )
+
+
+class _Recorder:
+    """Means of the loss and its parts over every few steps; the device is asked only then."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.rows = every, list[dict[str, float]]()
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, step: int, last: bool, rate: float, values: dict[str, Tensor]) -> str:
+        for name, value in values.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+        if step % self.every and not last:
+            return ""
+        means = {name: (value / self._count).item() for name, value in self._sums.items()}
+        bad = [name for name, value in means.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"the loss is not finite at step {step} ({', '.join(bad)}); "
+                f"a smaller learning_rate or weight may help"
+            )
+        self.rows.append({"step": step, "learning_rate": rate, **means})
+        self._sums, self._count = {}, 0
+        return f"loss {means['loss']:.4f}"

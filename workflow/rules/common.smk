@@ -1,0 +1,57 @@
+# The study, its grid and the paths of its results. Parsed again by every cluster job, so it stays
+# light: only the standard library and YAML are imported.
+
+
+def load_study_grid():
+    """The grid of the study; a mistake in it ends Snakemake with one sentence."""
+    if len(workflow.configfiles) > 1:
+        raise WorkflowError(
+            "one study at a time: give --configfile once, with one file"
+        )
+    try:
+        grid = load_grid(STUDY)
+        # A job's own Snakemake need not read the data again.
+        if workflow.is_main_process:
+            check_inputs(grid)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    return grid
+
+
+GRID = load_study_grid()
+LAYOUT = Layout("results")
+RUNS = GRID.runs
+TEACHERS = {run.teacher.id: run.teacher for run in RUNS.values()}
+FOLDER = LAYOUT.study(GRID.study.name)
+# Runs are trained on one CPU core each: the numbers depend on the thread count, the cores are kept
+# busy by running several at once.
+THREADS = 1
+
+
+wildcard_constraints:
+    task="[a-z0-9-]+",
+    data="[a-z0-9-]+",
+    tokens="tokens-[0-9a-f]+",
+    teacher=r"[a-z0-9-]+-[0-9a-f]+",
+    run=r"[a-z0-9-]+-[0-9a-f]+",
+
+
+def tokens_of(owner):
+    """The manifest of the tokens that a run or a teacher reads."""
+    return LAYOUT.tokens(owner.data_id, owner.task, owner.tokens_id)
+
+
+def distil_input(wildcards):
+    """What a run needs: its tokens, and its teacher where it learns or starts from one."""
+    run = RUNS[wildcards.run]
+    teacher = [LAYOUT.teacher(run.teacher) / "model"] if run.needs_teacher else []
+    return {"tokens": tokens_of(run), "teacher": teacher}
+
+
+def evaluate_input(wildcards):
+    """What an evaluation needs: the student, and its teacher's scores for the record."""
+    run = RUNS[wildcards.run]
+    teacher = (
+        [LAYOUT.teacher(run.teacher) / "metrics.json"] if run.needs_teacher else []
+    )
+    return {"tokens": tokens_of(run), "teacher": teacher}

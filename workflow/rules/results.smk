@@ -1,0 +1,79 @@
+# From metrics to what people read. Tables, figures and report are made from runs.csv alone.
+from kd.files import short_hash
+
+# Asked for only these, Snakemake draws from the runs.csv that is there and trains nothing.
+REDRAW = {"tables", "figures", "report"}
+asked = set(workflow.dag_settings.targets) if workflow.dag_settings else set()
+DRAW_ONLY = bool(asked) and asked <= REDRAW and (FOLDER / "runs.csv").is_file()
+
+
+localrules:
+    all,
+    collect,
+    tables,
+    figures,
+    report,
+
+
+if not DRAW_ONLY:
+
+    rule collect:
+        input:
+            [LAYOUT.run(run) / "metrics.json" for run in RUNS.values()],
+        output:
+            FOLDER / "runs.csv",
+        log:
+            FOLDER / "log/collect.log",
+        params:
+            labels=short_hash([[run.id, run.labels] for run in RUNS.values()]),
+        shell:
+            "{PYTHON} -m kd collect {STUDY:q} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        FOLDER / "runs.csv",
+    output:
+        summary=report(
+            FOLDER / "summary.csv",
+            caption="../report/summary.rst",
+            category="Tables",
+        ),
+        tables=report(
+            directory(FOLDER / "tables"),
+            patterns=["{name}.csv"],
+            caption="../report/tables.rst",
+            category="Tables",
+        ),
+    log:
+        FOLDER / "log/tables.log",
+    shell:
+        "{PYTHON} -m kd tables {STUDY:q} > {log} 2>&1"
+
+
+rule figures:
+    input:
+        FOLDER / "runs.csv",
+    output:
+        report(
+            directory(FOLDER / "figures"),
+            patterns=["{name}.png"],
+            caption="../report/figures.rst",
+            category="Figures",
+        ),
+    log:
+        FOLDER / "log/figures.log",
+    shell:
+        "{PYTHON} -m kd figures {STUDY:q} > {log} 2>&1"
+
+
+rule report:
+    input:
+        rules.tables.output,
+        rules.figures.output,
+    output:
+        FOLDER / "report.html",
+    log:
+        FOLDER / "log/report.log",
+    shell:
+        "{PYTHON} -m kd report {STUDY:q} > {log} 2>&1"

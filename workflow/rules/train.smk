@@ -1,0 +1,64 @@
+# Teachers, shared by all runs that need them; then one training and one evaluation a run.
+# The shell lines stay as they are: a changed letter would train every finished run again.
+
+
+rule teacher:
+    input:
+        lambda wildcards: tokens_of(TEACHERS[wildcards.teacher]),
+    output:
+        model=directory("results/teachers/{teacher}/{task}/model"),
+        metrics="results/teachers/{teacher}/{task}/metrics.json",
+    log:
+        "results/teachers/{teacher}/{task}/log/teacher.log",
+    benchmark:
+        "results/teachers/{teacher}/{task}/log/teacher.benchmark.tsv"
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=720,
+    shell:
+        "{PYTHON} -m kd teacher {STUDY:q} --teacher {wildcards.teacher} --threads {threads} > {log} 2>&1"
+
+
+rule distil:
+    input:
+        unpack(distil_input),
+    output:
+        model=directory("results/runs/{run}/model"),
+        training="results/runs/{run}/training.json",
+        history="results/runs/{run}/history.csv",
+        spec="results/runs/{run}/spec.json",
+    log:
+        "results/runs/{run}/log/distil.log",
+    benchmark:
+        "results/runs/{run}/log/distil.benchmark.tsv"
+    threads: THREADS
+    group:
+        "run"
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=720,
+    shell:
+        "{PYTHON} -m kd distil {STUDY:q} --run {wildcards.run} --threads {threads} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        unpack(evaluate_input),
+        model=rules.distil.output.model,
+        training=rules.distil.output.training,
+    output:
+        metrics="results/runs/{run}/metrics.json",
+    log:
+        "results/runs/{run}/log/evaluate.log",
+    threads: THREADS
+    group:
+        "run"
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=60,
+    shell:
+        "{PYTHON} -m kd evaluate {STUDY:q} --run {wildcards.run} --threads {threads} > {log} 2>&1"
