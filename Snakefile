@@ -34,13 +34,17 @@ include: "workflow/rules/results.smk"
 
 
 onerror:
-    # What is done is collected all the same; what is not is shown as missing.
-    shell("{PYTHON} -m kd collect {STUDY:q} || true")
+    # What is done is drawn all the same; what is not is shown as missing.
+    if workflow.is_main_process:
+        for step in ("collect", "tables", "figures", "report"):
+            shell("{PYTHON} -m kd {step} {STUDY:q} > /dev/null || true")
 
 
 rule all:
     default_target: True
     input:
+        # The runs themselves too: a runs.csv that was collected early must not hide missing ones.
+        METRICS,
         rules.tables.output,
         rules.figures.output,
         rules.report.output,

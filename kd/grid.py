@@ -9,6 +9,7 @@ a new field with a default leaves old ids as they are.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from kd.matching import Matching
 from kd.shapes import Shape, parse_shape
 from kd.study import Study, load_study
 from kd.tasks import TASKS
-from kd.terms import NONE, RawTerm, Term, matchings_of, parse_knowledge
+from kd.terms import NONE, RawTerm, Term, matchings_of, parse_knowledge, weight_text
 
 Cell = dict[str, Any]
 INERT = "-"  # label of a field that cannot affect a run
@@ -46,6 +47,7 @@ class Teacher:
     finetuned: bool
     dtype: str
     recipe: dict[str, Any] = field(hash=False)
+    data: dict[str, Any] = field(hash=False)
     data_id: str
     tokens_id: str
 
@@ -181,8 +183,8 @@ def resolve(study: Study, cell: Cell) -> Run:
     Raises:
         Pruned: the cell has no meaning; the reason says what would have.
     """
-    task, data = TASKS[cell["task"]], sources.data_identity(study.data, cell["task"])
-    teacher = _teacher(study, cell["teacher"], cell["task"], data)
+    task = TASKS[cell["task"]]
+    teacher = _teacher(study, cell["teacher"], cell["task"])
     shape = parse_shape(cell["student"])
     _check_init(cell["init"], shape, teacher.encoder)
     terms = tuple(
@@ -202,7 +204,7 @@ def resolve(study: Study, cell: Cell) -> Run:
 
     spec: dict[str, Any] = {
         "task": cell["task"],
-        "data": data,
+        "data": dict(teacher.data),
         "student": str(shape),
         "teacher": _teacher_identity(teacher) if needs_teacher else dict(teacher.encoder.identity),
         "objective": [str(term) for term in terms],
@@ -213,9 +215,9 @@ def resolve(study: Study, cell: Cell) -> Run:
     settings = [k for k in RUN_DEFAULTS if k not in ("init", "knowledge", "matching", "mapping")]
     spec |= {k: cell[k] for k in settings if k not in inert and cell[k] != RUN_DEFAULTS[k]}
     return Run(
-        id=f"{_slug(cell['task'], shape, cell['knowledge'])}-{short_hash(spec)}",
+        id=f"{_slug(cell['task'], shape, terms)}-{short_hash(spec)}",
         spec=spec,
-        labels=_labels(cell, terms, inert, study),
+        labels=_labels(cell, terms, inert),
         values={k: cell[k] for k in settings},
         terms=terms,
         teacher=teacher,
@@ -226,7 +228,9 @@ def resolve(study: Study, cell: Cell) -> Run:
     )
 
 
-def _teacher(study: Study, name: str, task: str, data: dict[str, Any]) -> Teacher:
+@cache
+def _teacher(study: Study, name: str, task: str) -> Teacher:
+    data = sources.data_identity(study.data, task)
     given = study.teachers[name]
     full = {**TEACHER_DEFAULTS, **given}
     model = full["model"].replace("{task}", task)
@@ -250,6 +254,7 @@ def _teacher(study: Study, name: str, task: str, data: dict[str, Any]) -> Teache
         finetuned=full["finetuned"],
         dtype=full["dtype"],
         recipe=recipe,
+        data=data,
         data_id=f"{data['source']}-{short_hash(data)}",
         tokens_id=_tokens_id(encoder, full["max_length"]),
     )
@@ -271,6 +276,7 @@ def _teacher_identity(teacher: Teacher) -> dict[str, Any]:
     return _recipe_identity(teacher.encoder, teacher.finetuned, teacher.dtype, teacher.recipe)
 
 
+@cache
 def _tokens_id(encoder: sources.Encoder, max_length: int) -> str:
     """Tokens depend on the tokenizer and the cut alone."""
     return f"tokens-{short_hash({**dict(encoder.identity), 'max_length': max_length})}"
@@ -422,14 +428,14 @@ def _inert(
     return inert
 
 
-def _labels(cell: Cell, terms: tuple[Term, ...], inert: set[str], study: Study) -> dict[str, str]:
+def _labels(cell: Cell, terms: tuple[Term, ...], inert: set[str]) -> dict[str, str]:
     """How tables name this run: axis values in the study's words, '-' where they have no effect."""
-    raw = parse_knowledge(cell["knowledge"])
+    raw = sorted(parse_knowledge(cell["knowledge"]), key=_in_table_order)
+    decided = sorted(terms, key=_in_table_order)
     labels = {k: INERT if k in inert else str(cell[k]) for k in RUN_FIELDS}
-    labels["knowledge"] = (
-        "+".join(t.knowledge + (f"*{t.weight:.12g}" if t.weight != 1 else "") for t in raw) or NONE
-    )
-    beyond = [t for t in terms if t.knowledge != "logits"] or list(terms)
+    names = [t.knowledge + weight_text(t.weight) for t in raw]
+    labels["knowledge"] = "+".join(dict.fromkeys(names)) or NONE
+    beyond = [t for t in decided if t.knowledge != "logits"] or decided
     labels["matching"] = "+".join(dict.fromkeys(t.matching for t in beyond)) or INERT
     mappings = [t.mapping or cell["mapping"] for t in raw if KNOWLEDGE[t.knowledge].layered]
     labels["mapping"] = "+".join(dict.fromkeys(mappings)) or INERT
@@ -439,8 +445,12 @@ def _labels(cell: Cell, terms: tuple[Term, ...], inert: set[str], study: Study) 
     return labels
 
 
-def _slug(task: str, shape: Shape, knowledge: str) -> str:
+def _in_table_order(term: RawTerm | Term) -> int:
+    return list(KNOWLEDGE).index(term.knowledge)
+
+
+def _slug(task: str, shape: Shape, terms: tuple[Term, ...]) -> str:
     """A readable start of the id: task, student, knowledge types."""
-    types = "-".join(t.knowledge for t in parse_knowledge(knowledge)) or NONE
-    short = f"{shape.layers}l-{shape.hidden}"
-    return f"{task}-{short}-{types}"[:60].rstrip("-")
+    ordered = sorted(terms, key=_in_table_order)
+    types = "-".join(dict.fromkeys(t.knowledge for t in ordered)) or NONE
+    return f"{task}-{shape.layers}l-{shape.hidden}-{types}"[:60].rstrip("-")

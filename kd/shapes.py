@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from kd.errors import UserError, listing, nearest
 
@@ -65,6 +66,7 @@ def default_heads(hidden: int) -> int:
     return max(h for h in range(1, max(1, hidden // 16) + 1) if hidden % h == 0)
 
 
+@cache
 def parse_shape(text: str) -> Shape:
     """Read `6L-384`, `6L-384-12h-1536`, or a name of NAMED.
 

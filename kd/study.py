@@ -26,7 +26,7 @@ KEYS = (
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """One question: a base run, the axes that vary it, and where data and teachers come from.
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from kd.errors import UserError, listing, nearest, unknown
 from kd.knowledge import KNOWLEDGE
@@ -62,6 +63,11 @@ def parse_knowledge(text: object) -> tuple[RawTerm, ...]:
     """
     if not isinstance(text, str):
         raise UserError(f"found {text!r}, allowed: text such as logits+hidden:mse@uniform*0.5")
+    return _parse_terms(text)
+
+
+@cache
+def _parse_terms(text: str) -> tuple[RawTerm, ...]:
     if text.strip() == NONE:
         return ()
     terms = [_parse_term(part.replace(" ", ""), text) for part in text.split("+")]

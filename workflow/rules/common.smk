@@ -21,6 +21,7 @@ def load_study_grid():
 GRID = load_study_grid()
 LAYOUT = Layout("results")
 RUNS = GRID.runs
+METRICS = [LAYOUT.run(run) / "metrics.json" for run in RUNS.values()]
 TEACHERS = {run.teacher.id: run.teacher for run in RUNS.values()}
 FOLDER = LAYOUT.study(GRID.study.name)
 # Runs are trained on one CPU core each: the numbers depend on the thread count, the cores are kept

@@ -6,10 +6,10 @@ rule data:
         directory(LAYOUT.text("{data}", "{task}")),
     log:
         "results/logs/data/{data}-{task}.log",
+    retries: 2  # the hub may be away for a moment
     resources:
         mem_mb=4000,
         runtime=60,
-    retries: 2  # the hub may be away for a moment
     shell:
         "{PYTHON} -m kd data {STUDY:q} --task {wildcards.task} > {log} 2>&1"
 

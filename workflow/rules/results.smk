@@ -19,7 +19,7 @@ if not DRAW_ONLY:
 
     rule collect:
         input:
-            [LAYOUT.run(run) / "metrics.json" for run in RUNS.values()],
+            METRICS,
         output:
             FOLDER / "runs.csv",
         log:

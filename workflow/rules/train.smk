@@ -33,9 +33,9 @@ rule distil:
         "results/runs/{run}/log/distil.log",
     benchmark:
         "results/runs/{run}/log/distil.benchmark.tsv"
-    threads: THREADS
     group:
         "run"
+    threads: THREADS
     resources:
         gpu=1,
         mem_mb=16000,
@@ -53,9 +53,9 @@ rule evaluate:
         metrics="results/runs/{run}/metrics.json",
     log:
         "results/runs/{run}/log/evaluate.log",
-    threads: THREADS
     group:
         "run"
+    threads: THREADS
     resources:
         gpu=1,
         mem_mb=16000,

@@ -1,0 +1,320 @@
+"""Study -> runs: counts, pruning, canonical form, identity."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from studies import study_dict, write_study
+
+from kd.errors import UserError
+from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.grid import load_grid
+
+DESIGN_EXAMPLE = """
+study: mapping
+data: {source: hub}
+teachers:
+  bert-base: {model: google-bert/bert-base-uncased}
+base:
+  teacher: bert-base
+  student: 6L-768
+  init: teacher-uniform
+  knowledge: logits+hidden
+  matching: default
+  mapping: uniform
+  temperature: 2
+axes:
+  mapping: [first, last, uniform, reverse, all-to-one]
+  student: [6L-768, 3L-768]
+  task: [rte, mrpc, cola]
+  seed: [1, 2, 3]
+design: factorial
+exclude:
+  - {mapping: first, student: 3L-768}
+"""
+
+
+@pytest.fixture
+def grid(tmp_path):
+    return lambda **changes: load_grid(write_study(tmp_path, study_dict(**changes)))
+
+
+def ids(grid):
+    return set(grid.runs)
+
+
+def only(grid):
+    (run,) = grid.runs.values()
+    return run
+
+
+def test_the_example_of_the_documentation(tmp_path):
+    path = tmp_path / "mapping.yaml"
+    path.write_text(DESIGN_EXAMPLE)
+    grid = load_grid(path)
+    assert (grid.cells, len(grid.pruned), len(grid.runs)) == (90, 9, 81)
+
+
+def test_ids_are_pinned(grid):
+    """If this fails, users' finished results are no longer found: append defaults, edit none."""
+    found = grid(axes={"seed": [1, 2], "temperature": [2, 4]})
+    assert sorted(found.runs) == PINNED
+
+
+PINNED = [
+    "rte-6l-768-logits-hidden-34f90f6710",
+    "rte-6l-768-logits-hidden-b76b677edf",
+    "rte-6l-768-logits-hidden-c88a793236",
+    "rte-6l-768-logits-hidden-f26e7177e3",
+]
+
+
+def test_defaults_are_append_only():
+    """A default may be added below, never edited: ids leave out what equals its default."""
+    pinned = {
+        "init": "random",
+        "knowledge": "logits",
+        "matching": "default",
+        "mapping": "uniform",
+        "temperature": 2,
+        "hard_weight": 1,
+        "relation_heads": "auto",
+        "epochs": 3,
+        "batch_size": 32,
+        "learning_rate": 5e-5,
+        "weight_decay": 0.01,
+        "warmup": 0.1,
+        "max_grad_norm": 1,
+        "max_length": 128,
+        "precision": "auto",
+        "recipe": 1,
+        "seed": 1,
+    }
+    teacher = {
+        "revision": "main",
+        "arch": "bert",
+        "finetuned": False,
+        "dtype": "float32",
+        "epochs": 3,
+        "batch_size": 32,
+        "learning_rate": 3e-5,
+        "weight_decay": 0.01,
+        "warmup": 0.1,
+        "max_grad_norm": 1,
+        "max_length": 128,
+        "precision": "auto",
+        "seed": 1,
+    }
+    assert pinned.items() <= RUN_DEFAULTS.items()
+    assert teacher.items() <= TEACHER_DEFAULTS.items()
+
+
+@pytest.mark.parametrize("key", [k for k in RUN_DEFAULTS if k != "seed"])
+def test_an_axis_at_its_default_leaves_the_ids(grid, key):
+    base = {"student": "6L-768", "task": "rte"}
+    plain = grid(base=base, axes={"seed": [1, 2]})
+    with_axis = grid(base=base, axes={"seed": [1, 2], key: [RUN_DEFAULTS[key]]})
+    assert ids(with_axis) == ids(plain)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("task", "mrpc"),
+        ("student", "3L-768"),
+        ("init", "teacher-first"),
+        ("knowledge", "logits"),
+        ("knowledge", "logits+hidden*0.5"),
+        ("matching", "mse"),
+        ("mapping", "first"),
+        ("temperature", 4),
+        ("hard_weight", 0.5),
+        ("epochs", 5),
+        ("batch_size", 16),
+        ("learning_rate", 1e-4),
+        ("weight_decay", 0),
+        ("warmup", 0),
+        ("max_grad_norm", 2),
+        ("max_length", 64),
+        ("precision", "bf16"),
+        ("recipe", 2),
+        ("seed", 7),
+    ],
+)
+def test_every_field_that_matters_changes_the_id(grid, key, value):
+    base = {"student": "6L-768", "task": "rte", "knowledge": "logits+hidden"}
+    one = only(grid(base=base, axes={"seed": [1]}))
+    changed = {**base, key: value}
+    axes = {"seed": [value]} if key == "seed" else {"seed": [1]}
+    other = only(grid(base=changed, axes=axes))
+    assert one.id != other.id, f"{key} is inert"
+
+
+def test_relation_heads_matter_only_for_relations(grid):
+    base = {"student": "6L-768", "task": "rte"}
+    axes = {"relation_heads": ["auto", 12, 48]}
+    assert len(grid(base=base | {"knowledge": "value-relation"}, axes=axes).runs) == 2
+    assert len(grid(base=base, axes=axes).runs) == 1
+    bad = grid(base=base | {"knowledge": "value-relation"}, axes={"relation_heads": [12, 7]})
+    assert "relation_heads 7" in bad.pruned[0][1]
+
+
+def test_spellings_are_one_run(grid):
+    spellings = [
+        "hidden+logits",
+        "logits + hidden",
+        "logits:kl+hidden:mse",
+        "hidden:mse@uniform+logits",
+        "logits+hidden:default@2-1,4-2,6-3,8-4,10-5,12-6",
+        "logits*1.0+hidden*1",
+    ]
+    base = {"student": "6L-768", "task": "rte"}
+    assert len({only(grid(base=base, axes={"knowledge": [k]})).id for k in spellings}) == 1
+
+
+def test_students_and_numbers_have_one_spelling(grid):
+    one = grid(base={"student": "6L-768", "task": "rte"}, axes={"learning_rate": ["5e-5"]})
+    two = grid(base={"student": "distilbert", "task": "rte"}, axes={"learning_rate": [0.00005]})
+    three = grid(base={"student": "6l-768-12h-3072", "task": "rte"}, axes={"temperature": [2.0]})
+    assert ids(one) == ids(two) == ids(three)
+
+
+def test_what_cannot_matter_is_dropped(grid):
+    base = {"student": "6L-768", "task": "rte"}
+    found = grid(
+        base=base,
+        axes={"knowledge": ["none", "logits", "embedding"], "mapping": ["first", "last"]},
+    )
+    assert (found.cells, len(found.runs)) == (6, 3)
+    labels = {run.labels["knowledge"]: run.labels for run in found.runs.values()}
+    assert {labels[k]["mapping"] for k in labels} == {"-"}
+    assert labels["none"]["temperature"] == labels["embedding"]["temperature"] == "-"
+    assert len(grid(base=base | {"knowledge": "hidden"}, axes={"temperature": [1, 4]}).runs) == 1
+    assert len(grid(base=base | {"knowledge": "none"}, axes={"hard_weight": [0, 1]}).runs) == 1
+
+
+def test_equal_layer_pairs_are_one_run_that_carries_both_names(grid):
+    found = grid(
+        base={"student": "12L-768", "task": "rte", "knowledge": "hidden"},
+        axes={"mapping": ["first", "last", "uniform", "reverse"]},
+    )
+    assert sorted(run.labels["mapping"] for run in found.runs.values()) == [
+        "first = last = uniform",
+        "reverse",
+    ]
+
+
+def test_one_at_a_time(grid):
+    found = grid(
+        base={"student": "6L-768", "task": "rte", "knowledge": "hidden", "mapping": "uniform"},
+        axes={
+            "mapping": ["uniform", "first", "last"],
+            "temperature": [1, 2],
+            "student": ["6L-768", "3L-768"],
+            "seed": [1, 2],
+            "task": ["rte", "cola"],
+        },
+        design="one-at-a-time",
+    )
+    # base, first, last, 3L; the temperature cannot matter to `hidden`; 2 seeds x 2 tasks
+    assert len(found.runs) == 4 * 4
+
+
+def test_include_is_crossed_with_task_and_seed(grid):
+    found = grid(
+        axes={"mapping": ["first", "last"], "seed": [1, 2], "task": ["rte", "cola"]},
+        include=[{"knowledge": "none"}, {"knowledge": "logits", "task": "rte"}],
+    )
+    assert len(found.runs) == 2 * 4 + 4 + 2
+
+
+def test_exclude_takes_lists_and_says_which(grid):
+    found = grid(
+        axes={"mapping": ["first", "last", "uniform"], "seed": [1, 2]},
+        exclude=[{"mapping": ["first", "last"], "seed": 2}],
+    )
+    assert [reason for _, reason in found.pruned] == ["excluded by exclude[0]"] * 2
+    assert len(found.runs) == 4
+    with pytest.raises(UserError, match=r"exclude\[0\]: no cell matches"):
+        grid(exclude=[{"mapping": "reverse"}])
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        ({"student": "4L-256", "knowledge": "attention"}, "head-mean-kl does not need them equal"),
+        ({"knowledge": "logits+hidden", "matching": "cosine"}, "logits has no matching cosine"),
+        ({"knowledge": "hidden:kl"}, "hidden has no matching kl"),
+        ({"student": "6L-384", "init": "teacher-first"}, r"teacher-first\+truncate"),
+        ({"student": "6L-1024", "init": "teacher-first+truncate"}, "can only cut"),
+        ({"student": "16L-768", "init": "teacher-uniform"}, "has only 12"),
+        ({"knowledge": "hidden", "mapping": "13-1"}, "pairs teacher layer 13"),
+        ({"knowledge": "attention", "mapping": "0-0"}, "has layers 1 to 12"),
+        ({"task": "stsb", "knowledge": "logits:kl"}, "logits of a regression has no matching kl"),
+        ({"student": "4L-256", "init": "pretrained:google/bert_uncased_L-2_H-128_A-2"}, "shape"),
+        ({"knowledge": "hidden@uniform+hidden:mse"}, "two terms are the same"),
+    ],
+)
+def test_cells_without_meaning_are_pruned_with_a_reason(grid, base, reason):
+    full = {"student": "6L-768", "task": "rte", **base}
+    with pytest.raises(UserError, match=reason):
+        grid(base=full, axes={"seed": [1]})
+
+
+def test_every_other_cell_survives_a_pruned_one(grid):
+    found = grid(
+        base={"student": "6L-768", "task": "rte"},
+        axes={"knowledge": ["logits", "hidden", "attention"], "matching": ["mse", "cosine", "kl"]},
+    )
+    assert (found.cells, len(found.pruned), len(found.runs)) == (9, 2, 7)
+
+
+def test_regressions_learn_the_teachers_score(grid):
+    run = only(grid(base={"student": "6L-768", "task": "stsb"}, axes={"seed": [1]}))
+    assert run.objective == "logits:mse"
+    assert run.labels["temperature"] == "-"
+
+
+def test_teacher_identity_is_its_recipe_not_its_name(grid):
+    def teacher_ids(**teachers):
+        found = grid(teachers=teachers, axes={"seed": [1]})
+        return {(run.id, run.teacher.id.rsplit("-", 1)[1]) for run in found.runs.values()}
+
+    model = {"model": "google-bert/bert-base-uncased"}
+    assert teacher_ids(one=model) == teacher_ids(two=model)
+    assert teacher_ids(one=model) != teacher_ids(one=model | {"seed": 2})
+    assert teacher_ids(one=model) != teacher_ids(one=model | {"revision": "abc"})
+
+
+def test_the_control_without_teacher_needs_none(grid):
+    found = grid(
+        teachers={
+            "a": {"model": "google-bert/bert-base-uncased"},
+            "b": {"model": "google-bert/bert-base-uncased", "epochs": 5},
+        },
+        base={"student": "6L-768", "task": "rte", "knowledge": "none"},
+        axes={"teacher": ["a", "b"]},
+    )
+    run = only(found)
+    assert not run.needs_teacher
+    assert run.labels["teacher"] == "a = b"
+
+
+def test_specs_are_json_and_labels_cover_every_field(grid):
+    run = only(grid(base={"student": "6L-768", "task": "rte"}, axes={"seed": [1]}))
+    assert json.loads(json.dumps(run.spec)) == run.spec
+    assert list(run.labels) == list(RUN_FIELDS)
+
+
+def test_planning_loads_nothing_heavy(tmp_path):
+    path = write_study(tmp_path, study_dict())
+    code = (
+        "import sys; from kd.cli import main;"
+        "main(['plan', sys.argv[1]]); main(['runs', sys.argv[1]]);"
+        "print([m for m in ('torch', 'pandas', 'numpy', 'transformers') if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,168 @@
+"""Data and model folders that cannot be used: known from the files, before anything runs."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from studies import study_dict, write_study
+
+from kd import sources
+from kd.cli import main
+
+HEADER = "index\tsentence1\tsentence2\tlabel\n"
+ROWS = "0\ta b\tc\tentailment\n1\td\te f\tnot_entailment\n"
+
+
+@pytest.fixture
+def glue(tmp_path):
+    """A glue_data folder with a good RTE."""
+    folder = tmp_path / "glue" / "RTE"
+    folder.mkdir(parents=True)
+    for split in ("train", "dev"):
+        (folder / f"{split}.tsv").write_text(HEADER + ROWS)
+    return tmp_path / "glue"
+
+
+@pytest.fixture
+def encoder_folder(tmp_path):
+    """What is read of a model folder without loading it; the weights are not opened."""
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    config = {
+        "model_type": "bert",
+        "num_hidden_layers": 6,
+        "hidden_size": 384,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+        "vocab_size": 100,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    vocabulary = {f"w{i}": i for i in range(100)}
+    tokenizer = {"model": {"vocab": vocabulary}, "added_tokens": [{"id": 3, "content": "w3"}]}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def edit(path: Path, **changes):
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | changes))
+
+
+def plan(tmp_path, capsys, teacher, data=None, **base):
+    """(exit status, error text) of `kd plan`."""
+    study = study_dict(
+        teachers={"t": teacher},
+        base={"student": "3L-384", "task": "rte", **base},
+        axes={"seed": [1]},
+    )
+    if data is not None:
+        study["data"] = data
+    started = time.monotonic()
+    status = main(["plan", str(write_study(tmp_path, study)), "--results", str(tmp_path / "r")])
+    assert time.monotonic() - started < 2
+    assert not (tmp_path / "r").exists(), "nothing may be written"
+    return status, capsys.readouterr().err
+
+
+def test_good_folders_plan(tmp_path, capsys, glue, encoder_folder):
+    data = {"source": "tsv", "path": str(glue)}
+    status, error = plan(tmp_path, capsys, {"model": str(encoder_folder)}, data)
+    assert (status, error) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("train.tsv", "", "RTE/train.tsv: empty"),
+        ("dev.tsv", HEADER, "RTE/dev.tsv: empty"),
+        (
+            "train.tsv",
+            "index\tsentence1\tlabel\n0\ta\tentailment\n",
+            "column 'sentence2' is missing",
+        ),
+        ("train.tsv", HEADER + "0\ta\tb\tmaybe\n", "train.tsv, line 2: label 'maybe'"),
+        ("train.tsv", HEADER + ROWS + "2\ta\tb\n", "train.tsv, line 4: found 3 columns"),
+        ("dev.tsv", None, "RTE/dev.tsv: missing; RTE needs it as its dev split"),
+    ],
+)
+def test_bad_tsv(tmp_path, capsys, glue, file, content, message):
+    path = glue / "RTE" / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    teacher = {"model": "google-bert/bert-base-uncased"}
+    data = {"source": "tsv", "path": str(glue)}
+    status, error = plan(tmp_path, capsys, teacher, data)
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_no_glue_folder(tmp_path, capsys):
+    teacher = {"model": "google-bert/bert-base-uncased"}
+    status, error = plan(tmp_path, capsys, teacher, {"source": "tsv", "path": "/nowhere"})
+    assert status == 2
+    assert "'/nowhere', which is no folder" in error
+
+
+def test_bad_teacher_folders(tmp_path, capsys, encoder_folder):
+    teacher = {"model": str(encoder_folder)}
+
+    def error_after(change, message, **more):
+        sources.encoder.cache_clear()
+        change()
+        status, error = plan(tmp_path, capsys, teacher | more)
+        assert status == 2
+        assert message in error
+        assert "teachers.t" in error
+
+    config = encoder_folder / "config.json"
+    error_after(lambda: edit(config, vocab_size=50), "tokenizer.json has 100 entries")
+    edit(config, vocab_size=100, id2label={"0": "a", "1": "b", "2": "c"})
+    error_after(lambda: None, "found 3 labels (id2label), but RTE needs 2", finetuned=True)
+    (encoder_folder / "model.safetensors").rename(encoder_folder / "pytorch_model.bin")
+    error_after(lambda: None, "only pytorch_model.bin, which would need pickle")
+    (encoder_folder / "pytorch_model.bin").unlink()
+    error_after(lambda: None, "weights: found none, allowed: model.safetensors")
+    (encoder_folder / "tokenizer.json").unlink()
+    (encoder_folder / "model.safetensors").write_bytes(b"")
+    error_after(lambda: None, "tokenizer.json: missing")
+    config.write_text("{")
+    error_after(lambda: None, "config.json: not valid JSON")
+    config.unlink()
+    error_after(lambda: None, "config.json: missing")
+
+
+def test_wider_student_than_truncate_can_cut(tmp_path, capsys, encoder_folder):
+    teacher = {"model": str(encoder_folder)}
+    init = "teacher-uniform+truncate"
+    status, error = plan(tmp_path, capsys, teacher, student="3L-768", init=init)
+    assert status == 2
+    assert "can only cut, but the student's hidden (768) is above the teacher's (384)" in error
+
+
+def test_a_pretrained_student_of_another_vocabulary(tmp_path, capsys, encoder_folder):
+    init = "pretrained:google/bert_uncased_L-4_H-256_A-4"
+    teacher = {"model": str(encoder_folder)}
+    status, error = plan(tmp_path, capsys, teacher, student="bert-mini", init=init)
+    assert status == 2
+    assert "a vocabulary of 30522, but the teacher one of 100" in error
+
+
+def test_identity_is_content_not_place(tmp_path, encoder_folder):
+    before = sources.encoder(str(encoder_folder), "main", None, "bert").identity
+    moved = encoder_folder.rename(tmp_path / "elsewhere")
+    assert sources.encoder(str(moved), "main", None, "bert").identity == before
+    (moved / "model.safetensors").write_bytes(b"other weights")
+    sources.encoder.cache_clear()
+    assert sources.encoder(str(moved), "main", None, "bert").identity != before
+
+
+def test_data_identity_is_content(glue):
+    before = sources.tsv_fingerprint(str(glue), "rte")
+    sources.tsv_fingerprint.cache_clear()
+    (glue / "RTE" / "train.tsv").write_text(HEADER + ROWS * 2)
+    assert sources.tsv_fingerprint(str(glue), "rte") != before

@@ -1,0 +1,179 @@
+"""Bad studies: one sentence that names the file, the key, what was found and what is allowed."""
+
+import json
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from studies import study_dict, tiny_study, write_study
+
+from kd.cli import main
+from kd.errors import UserError
+from kd.grid import load_grid
+from kd.schema import study_schema
+from kd.study import load_study
+
+ROOT = Path(__file__).parents[1]
+
+BAD = {
+    "unknown key": ({"axis": {}}, "key: found 'axis', allowed: .*did you mean axes"),
+    "unknown axis": ({"axes": {"maping": ["first"]}}, "axis: found 'maping'.*mean mapping"),
+    "unknown value": ({"axes": {"mapping": ["unifrom"]}}, r"axes.mapping\[0\].*mean uniform"),
+    "unknown base key": ({"base": {"lr": 1}}, "base: key: found 'lr'"),
+    "no axes": ({"axes": None}, "axes: missing"),
+    "empty axes": ({"axes": {}}, "axes: found none"),
+    "axis without list": ({"axes": {"seed": 1}}, "axes.seed: found 1, allowed: a list"),
+    "axis without value": ({"axes": {"seed": []}}, "axes.seed"),
+    "value twice": ({"axes": {"seed": [1, 1.0]}}, r"axes.seed\[1\]: 1.0 is there twice"),
+    "bad name": ({"study": "../escape"}, "study: found '../escape'"),
+    "no name": ({"study": None}, "study: missing"),
+    "bad source": ({"data": {"source": "hubb"}}, "data.source: found 'hubb'.*mean hub"),
+    "tsv without path": ({"data": {"source": "tsv"}}, "data.path: missing"),
+    "path for hub": ({"data": {"source": "hub", "path": "x"}}, "key: found 'path'"),
+    "no teacher": ({"teachers": None}, "teachers: missing"),
+    "teacher without model": ({"teachers": {"a": {}}}, "teachers.a.model: missing"),
+    "unknown teacher key": (
+        {"teachers": {"a": {"model": "google-bert/bert-base-uncased", "epoch": 1}}},
+        "found 'epoch'.*mean epochs",
+    ),
+    "unknown teacher": ({"axes": {"teacher": ["berta"]}}, "found 'berta', allowed: bert-base"),
+    "unknown hub shape": ({"teachers": {"a": {"model": "some/model"}}}, "the shape of some/model"),
+    "scratch on the hub": (
+        {"teachers": {"a": {"model": "scratch", "shape": "2L-32"}}},
+        "scratch has a vocabulary only for data source synthetic",
+    ),
+    "task of another source": ({"axes": {"task": ["toy-single"]}}, "has no task 'toy-single'"),
+    "no student": ({"base": {"task": "rte"}}, "base.student: missing"),
+    "bad student": ({"axes": {"student": ["6L768"]}}, "found '6L768', allowed: LAYERSL-HIDDEN"),
+    "heads": ({"axes": {"student": ["6L-100-3h-400"]}}, "3 heads do not divide"),
+    "bad knowledge": ({"axes": {"knowledge": ["logit"]}}, "'logit'.*mean logits"),
+    "bad matching": ({"axes": {"knowledge": ["hidden:msee"]}}, "found 'msee'.*mean mse"),
+    "bad weight": ({"axes": {"knowledge": ["hidden*0"]}}, "weight '0'"),
+    "mapping of logits": ({"axes": {"knowledge": ["logits@first"]}}, "logits has no layers"),
+    "negative rate": ({"axes": {"learning_rate": [-1]}}, "found -1, allowed: a number above 0"),
+    "half a seed": ({"axes": {"seed": [0.5]}}, "found 0.5, allowed: a whole number"),
+    "true as number": ({"axes": {"seed": [True]}}, "found True"),
+    "bad design": ({"design": "factoral"}, "found 'factoral'.*mean factorial"),
+    "bad exclude": ({"exclude": [{"maping": "first"}]}, r"exclude\[0\]: key: found 'maping'"),
+    "exclude no list": ({"exclude": {"mapping": "first"}}, "exclude: found"),
+    "bad include": ({"include": [{"student": "huge"}]}, r"include\[0\].student: found 'huge'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_study(name, tmp_path, capsys, monkeypatch):
+    changes, message = BAD[name]
+    path = write_study(tmp_path, study_dict(**changes))
+    monkeypatch.chdir(tmp_path)
+    started = time.monotonic()
+    status = main(["plan", str(path)])
+    seconds = time.monotonic() - started
+    error = capsys.readouterr().err
+    assert status == 2
+    assert error.count("\n") == 1, "one sentence, no traceback"
+    assert str(path) in error
+    with pytest.raises(UserError, match=message):
+        load_grid(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["study.yaml"], "nothing may be written"
+    assert seconds < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "study: missing"),
+        ("- 1", "the file: found"),
+        ("study: [", "not valid YAML"),
+        ("study: a\nstudy: b", "line 2: the key 'study' is there twice"),
+        ("{a: 1}: 2", "a key must be a word"),
+        ("study: !!python/object/apply:os.system [ls]", "not valid YAML"),
+        ("&a [*a]", "the file"),
+        ("\x00", "not valid YAML"),
+    ],
+)
+def test_bad_yaml(text, message, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_study(path)
+
+
+def test_missing_study_file(tmp_path):
+    with pytest.raises(UserError, match=r"none\.yaml: no such study file"):
+        load_study(tmp_path / "none.yaml")
+
+
+def test_the_shipped_schema_is_the_codes():
+    shipped = json.loads((ROOT / "workflow/schemas/study.schema.json").read_text())
+    assert shipped == study_schema(), "python -m kd schema > workflow/schemas/study.schema.json"
+
+
+SHIPPED = sorted((ROOT / "config/studies").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_studies_are_valid(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["runs"] > 0
+    assert found["study"] == path.stem
+    jsonschema.validate(yaml.safe_load(path.read_text()), study_schema())
+
+
+@pytest.mark.parametrize("study", [study_dict(), tiny_study()])
+def test_the_schema_accepts_what_the_code_accepts(study):
+    jsonschema.validate(study, study_schema())
+
+
+_STRUCTURAL = [
+    "unknown key",
+    "unknown axis",
+    "unknown base key",
+    "no axes",
+    "empty axes",
+    "axis without list",
+    "axis without value",
+    "bad name",
+    "no name",
+    "bad source",
+    "tsv without path",
+    "path for hub",
+    "no teacher",
+    "teacher without model",
+    "unknown teacher key",
+    "negative rate",
+    "half a seed",
+    "true as number",
+    "bad design",
+    "bad exclude",
+    "exclude no list",
+]
+
+
+@pytest.mark.parametrize("name", _STRUCTURAL)
+def test_the_schema_refuses_what_the_code_refuses(name):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(study_dict(**BAD[name][0]), study_schema())
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(study_dict())), _json)
+def test_no_content_gives_a_traceback(tmp_path_factory, key, value):
+    path = tmp_path_factory.mktemp("fuzz") / "study.yaml"
+    path.write_text(yaml.safe_dump(study_dict() | {key: value}, allow_unicode=True))
+    try:
+        load_grid(path)
+    except UserError as error:
+        assert str(path) in str(error)

@@ -1,0 +1,236 @@
+"""The whole DAG on tiny models, as a user runs it: Snakemake in a process of its own."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from studies import tiny_study, write_study
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def snakemake(folder, study, *arguments, check=True):
+    """Run the workflow in `folder`; the terminal's text comes back."""
+    command = [BIN / "snakemake", "-s", ROOT / "Snakefile", "--directory", folder]
+    command += ["--configfile", study, "--cores", "2", *arguments]
+    run = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+    assert not check or run.returncode == 0, run.stdout
+    return run
+
+
+def kd(folder, *arguments):
+    """`python -m kd`, in `folder`; its JSON."""
+    command = [sys.executable, "-m", "kd", *map(str, arguments), "--json"]
+    return json.loads(subprocess.run(command, capture_output=True, check=True, cwd=folder).stdout)
+
+
+def metrics(folder):
+    return {
+        path.parent.name: json.loads(path.read_text())
+        for path in sorted((folder / "results/runs").glob("*/metrics.json"))
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder where the study below has run."""
+    folder = tmp_path_factory.mktemp("workflow")
+    study = tiny_study(
+        axes={
+            "task": ["toy-single", "toy-similarity"],
+            "knowledge": ["none", "logits", "logits+hidden+attention"],
+            "seed": [1],
+        }
+    )
+    path = write_study(folder, study)
+    plan = kd(folder, "plan", path)
+    snakemake(folder, path)
+    return folder, path, plan
+
+
+def test_plan_says_what_then_runs(finished):
+    folder, path, plan = finished
+    assert plan["jobs"] == {
+        "data": 2,
+        "tokenise": 2,
+        "teacher": 2,
+        "distil": 6,
+        "evaluate": 6,
+        "collect": 1,
+        "tables": 1,
+        "figures": 1,
+        "report": 1,
+    }
+    assert (plan["cells"], plan["runs"], plan["done"], plan["pruned"]) == (6, 6, 0, [])
+    after = kd(folder, "plan", path)
+    assert after["done"] == 6
+    assert not any(after["jobs"].values())
+    assert after["device_hours"] == after["disk_bytes"] == 0
+    assert kd(folder, "status", path)["done"] == 6
+
+
+def test_every_promised_file_is_there(finished):
+    folder, path, _ = finished
+    study = folder / "results/studies/test"
+    for name in ("runs.csv", "summary.csv", "report.html"):
+        assert (study / name).stat().st_size > 0
+    assert list((study / "tables").glob("*.tex"))
+    assert list((study / "figures").glob("*.png"))
+    assert list((study / "figures").glob("*.pdf"))
+    for run in kd(folder, "runs", path):
+        files = {p.name for p in (folder / "results/runs" / run["id"]).iterdir()}
+        assert {"spec.json", "metrics.json", "model", "log", "history.csv"} <= files
+        assert "state.json" not in files
+        spec = json.loads((folder / "results/runs" / run["id"] / "spec.json").read_text())
+        assert spec == run["spec"]
+    with (study / "runs.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["status"] for row in rows] == ["done"] * 6
+    scores = {run: record["score"] for run, record in metrics(folder).items()}
+    assert {row["run"]: float(row["score"]) for row in rows} == scores
+
+
+def test_nothing_is_pickled_or_left_over(finished):
+    folder, _, _ = finished
+    names = [p.name for p in (folder / "results").rglob("*")]
+    assert not [n for n in names if n.endswith((".bin", ".pt", ".pkl", ".tmp"))]
+
+
+def test_asked_again_nothing_runs(finished):
+    folder, path, _ = finished
+    assert "Nothing to be done" in snakemake(folder, path).stdout
+
+
+def test_an_axis_at_its_default_and_a_new_value_train_only_what_is_new(finished):
+    folder, path, _ = finished
+    study = tiny_study(
+        axes={
+            "task": ["toy-single", "toy-similarity"],
+            "knowledge": ["none", "logits", "logits+hidden+attention"],
+            "seed": [1],
+            "temperature": [2, 4],
+        }
+    )
+    # Only logits of a classification are softened: two cells of the new temperature are new runs.
+    path = write_study(folder, study, "wider.yaml")
+    plan = kd(folder, "plan", path)
+    assert (plan["runs"], plan["done"]) == (8, 6)
+    text = snakemake(folder, path, "--dry-run").stdout
+    counts = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
+    assert counts["distil"] == "2"
+    assert "teacher" not in counts
+
+
+def test_the_same_run_twice_gives_the_same_bits(finished, tmp_path):
+    folder, path, _ = finished
+    again = tmp_path / "again"
+    again.mkdir()
+    snakemake(again, path, "--until", "evaluate")
+    first, second = metrics(folder), metrics(again)
+    changing = ("seconds", "per_second", "created")
+
+    def numbers(record):
+        return {k: v for k, v in record.items() if not k.endswith(changing)}
+
+    for run in second:
+        assert numbers(first[run]) == numbers(second[run])
+    assert set(first) >= set(second) and len(second) == 6
+
+
+def test_figures_from_runs_csv_alone(finished, tmp_path):
+    folder, path, _ = finished
+    csv_file = tmp_path / "results/studies/test/runs.csv"
+    csv_file.parent.mkdir(parents=True)
+    shutil.copy(folder / "results/studies/test/runs.csv", csv_file)
+    snakemake(tmp_path, path, "figures", "tables", "report")
+    made = tmp_path / "results/studies/test"
+    original = folder / "results/studies/test"
+    assert (made / "summary.csv").read_bytes() == (original / "summary.csv").read_bytes()
+    for figure in (original / "figures").iterdir():
+        if figure.suffix in (".png", ".pdf"):
+            assert figure.read_bytes() == (made / "figures" / figure.name).read_bytes()
+    assert not (tmp_path / "results/runs").exists()
+
+
+def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
+    folder, _, _ = finished
+    shutil.copytree(folder / "results", tmp_path / "results")
+    good = next((folder / "results/teachers").glob("*/toy-single/model"))
+    broken = shutil.copytree(good, tmp_path / "broken")
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    study = tiny_study(axes={"teacher": ["deep", "broken"], "seed": [1, 2]})
+    study["teachers"]["broken"] = {"model": str(broken)}
+    path = write_study(tmp_path, study)
+
+    assert snakemake(tmp_path, path, check=False).returncode != 0
+    found = kd(tmp_path, "status", path)
+    assert (found["done"], found["failed"], found["missing"]) == (2, 2, 0)
+    assert found["axes"]["teacher"] == {"deep": {"done": 2}, "broken": {"failed": 2}}
+    assert all("could not be loaded" in failure["error"] for failure in found["failures"])
+    with (tmp_path / "results/studies/test/runs.csv").open() as handle:
+        assert (
+            sorted(row["status"] for row in csv.DictReader(handle)) == ["done"] * 2 + ["failed"] * 2
+        )
+    assert "failed" in (tmp_path / "results/studies/test/report.html").read_text()
+
+    # Mended, the next start does what is missing and draws it.
+    shutil.copy(good / "model.safetensors", weights)
+    snakemake(tmp_path, path)
+    assert kd(tmp_path, "status", path)["done"] == 4
+
+
+def test_the_student_loads_with_plain_transformers(finished):
+    folder, path, _ = finished
+    run = next(r for r in kd(folder, "runs", path) if r["labels"]["knowledge"] == "logits")
+    model = folder / "results/runs" / run["id"] / "model"
+    text = folder / "results/data"
+    code = f"""
+import sys, pandas, torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+model = AutoModelForSequenceClassification.from_pretrained({str(model)!r}).eval()
+tokenizer = AutoTokenizer.from_pretrained({str(model)!r})
+frame = pandas.read_parquet(next(__import__("pathlib").Path({str(text)!r}).glob(
+    "*/{run["spec"]["task"]}/text/dev.parquet")))
+inputs = tokenizer(frame["sentence1"].tolist(), padding=True, return_tensors="pt")
+with torch.no_grad():
+    predicted = model(**inputs).logits.argmax(-1).numpy()
+print((predicted == frame["label"].to_numpy()).mean())
+assert not any(name.startswith("kd") for name in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
+    )
+    assert float(done.stdout) == pytest.approx(metrics(folder)[run["id"]]["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ("study: x\naxes: {maping: [first]}\n", "did you mean mapping"),
+        (None, "no such study file"),
+    ],
+)
+def test_a_bad_study_ends_snakemake_with_one_sentence(tmp_path, study, message):
+    path = tmp_path / "bad.yaml"
+    if study is not None:
+        path.write_text(study)
+    run = snakemake(tmp_path, path, check=False)
+    assert run.returncode != 0
+    assert "Traceback" not in run.stdout
+    if study is not None:
+        assert message in run.stdout
+    assert not (tmp_path / "results").exists()
