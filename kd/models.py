@@ -39,9 +39,20 @@ _LAYER = re.compile(r"^(.*\.(?:layer|layers)\.)(\d+)(\..*)$")
 def encoder_config(encoder: Encoder) -> Any:
     """The encoder's config, from the hub, a folder, or made for `scratch`."""
     if encoder.location == SCRATCH:
-        config = AutoConfig.for_model(encoder.arch)
-        return shaped_config(config, encoder.shape)
+        return _scratch_config(encoder)
     return _from_hub(AutoConfig, encoder)
+
+
+def _scratch_config(encoder: Encoder) -> Any:
+    """BERT's 0.02 suits a width of 768; narrow encoders that learn small generated tasks from
+    nothing need larger weights, and no dropout."""
+    config = AutoConfig.for_model(encoder.arch)
+    config.initializer_range = 0.05
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+    for name in names:
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+    return shaped_config(config, encoder.shape)
 
 
 def encoder_tokenizer(encoder: Encoder) -> Any:
@@ -56,7 +67,7 @@ def _from_hub(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
         kwargs["revision"] = encoder.revision
     try:
         return auto.from_pretrained(encoder.location, **_SAFE, **kwargs)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # safetensors, JSON, network: each has errors of its own
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{encoder.location}: could not be loaded: {reason}") from error
 

@@ -1,0 +1,218 @@
+"""What is drawn: marks, labels, intervals, references, gaps; and the same bytes each time."""
+
+import warnings
+
+import pandas as pd
+import pytest
+from fake_runs import grid, one_run, write
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+
+from kd.figures import (
+    axis_figure,
+    caption,
+    difference_figure,
+    heatmap,
+    make_figures,
+    parameters_figure,
+    write_figures,
+)
+from kd.statistics import prepare
+
+
+def score(cell):
+    """A number that rises with the knowledge; 'last' never finishes on rte."""
+    if cell["task"] == "rte" and cell["mapping"] == "last":
+        return None
+    return 0.55 + 0.05 * cell["knowledge"].count("+") + 0.01 * int(cell["seed"])
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return prepare(
+        grid(
+            score,
+            task=["rte", "cola"],
+            student=["3L-384-12h-1536", "6L-768-12h-3072"],
+            knowledge=["none", "logits", "logits+hidden"],
+            mapping=["first", "last"],
+            seed=["1", "2", "3"],
+        )
+    )
+
+
+def marked(ax, gid):
+    return [artist for artist in ax.findobj() if artist.get_gid() == gid]
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def test_which_figures_there_are(runs):
+    names = [name for name, _ in make_figures(runs)]
+    assert names == [
+        "axis-student",
+        "axis-knowledge",
+        "axis-mapping",
+        "heatmap-knowledge-mapping",
+        "heatmap-student-knowledge",
+        "score-parameters",
+        "difference-to-control",
+    ]
+    assert len({caption(name) for name in names}) == len(names)
+    assert "knowledge and mapping" in caption("heatmap-knowledge-mapping")
+
+
+def test_axis_figure_shows_means_runs_references_and_what_is_missing(runs):
+    figure = axis_figure(runs, "mapping")
+    rte, cola, average = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == [
+        "rte\naccuracy",
+        "cola\nMatthews",
+        "average\nmean over tasks",
+    ]
+    assert len(marked(cola, "mean")) == 3  # control, first, last
+    assert len(marked(rte, "mean")) == len(marked(average, "mean")) == 2
+    assert len(marked(rte, "missing")) == len(marked(average, "missing")) == 1
+    assert marked(rte, "missing")[0].get_hatch()
+    assert "missing" in texts(figure)
+    assert [len(line.get_xdata()) for line in marked(cola, "runs")] == [6, 6, 6]  # every run
+    assert marked(cola, "teacher")[0].get_linestyle() == "--"
+    assert marked(cola, "majority")[0].get_linestyle() == ":"
+    (control, *_), first = marked(cola, "mean"), marked(cola, "mean")[1]
+    assert control.get_marker() == "s" != first.get_marker()
+    assert "control (logits)" in texts(figure)
+    assert {"logits", "first", "last", "mapping"} <= set(texts(figure))
+    assert any("n = 6 a mark; 2 of 9 marks lack some" in text for text in texts(figure))
+
+
+def test_mean_and_interval_are_those_of_the_runs():
+    scores = {"1": 0.62, "2": 0.64, "3": 0.66}
+    frame = grid(lambda c: scores[c["seed"]], mapping=["first", "last"], seed=["1", "2", "3"])
+    (ax,) = axis_figure(prepare(frame), "mapping").axes
+    assert [line.get_ydata()[0] for line in marked(ax, "mean")] == pytest.approx([64, 64])
+    low, high = ax.collections[0].get_segments()[0][:, 1]
+    assert (high - low) / 2 == pytest.approx(4.968, abs=1e-3)  # t(0.975, 2) * 2 / sqrt(3)
+
+
+def test_a_mean_that_lacks_runs_is_hollow():
+    frame = grid(lambda c: 0.5, mapping=["first", "last"], seed=["1", "2", "3"])
+    frame.loc[0, ["score", "status"]] = [None, "missing"]
+    figure = axis_figure(prepare(frame), "mapping")
+    faces = [line.get_markerfacecolor() for line in marked(figure.axes[0], "mean")]
+    assert faces[0] == "white" != faces[1]
+    assert "−1" in texts(figure)
+
+
+def test_a_reference_far_off_is_told_in_words_and_does_not_squeeze_the_runs():
+    frame = grid(lambda c: 0.6 + 0.01 * int(c["seed"]), mapping=["a", "b"], seed=["1", "2", "3"])
+    (ax,) = axis_figure(prepare(frame.assign(majority_score=0.0)), "mapping").axes
+    assert not marked(ax, "majority") and marked(ax, "teacher")
+    assert marked(ax, "far majority")[0].get_text() == "majority ↓0.0"
+    assert ax.get_ylim()[0] > 50
+
+
+def test_numbers_are_in_order_and_long_values_go_down_the_side():
+    runs = prepare(grid(lambda c: 0.5, temperature=["10", "2", "1"]))
+    (ax,) = axis_figure(runs, "temperature").axes
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2", "10"]
+    long = [
+        "hidden:mse@2-1,4-2,6-3+logits:kl",
+        "attention:kl@12-6+hidden:cosine@12-6",
+        "embeddings",
+    ]
+    (ax,) = axis_figure(prepare(grid(lambda c: 0.5, knowledge=long)), "knowledge").axes
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert [label.replace("\n", "") for label in labels] == long
+    assert max(len(line) for label in labels for line in label.split("\n")) <= 34
+
+
+def test_heatmap_writes_every_mean_and_hatches_what_is_missing(runs):
+    figure = heatmap(runs, "knowledge", "mapping")
+    rte = figure.axes[0]
+    assert [t.get_text() for t in rte.texts].count("missing") == 1
+    assert len(marked(rte, "missing")) == 1 and isinstance(marked(rte, "missing")[0], Patch)
+    assert {"57.0", "62.0"} <= {t.get_text() for t in rte.texts}
+    assert "no mapping" in texts(figure)
+
+
+def test_parameters_figure_has_a_line_per_knowledge_and_ticks_at_sizes(runs):
+    figure = parameters_figure(runs)
+    ax = figure.axes[1]
+    assert {"none", "logits", "logits+hidden", "teacher"} <= set(texts(figure))
+    assert len(ax.containers) == 3
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["5.31", "42.5"]
+    assert not marked(ax, "missing")
+    students = ["3L-384-12h-1536", "6L-768-12h-3072"]
+    frame = grid(
+        lambda c: None if c["knowledge"] == "none" else 0.5,
+        knowledge=["none", "logits"],
+        student=students,
+    )
+    lost = prepare(frame)
+    assert len(marked(parameters_figure(lost).axes[0], "missing")) == 2
+
+
+def test_difference_figure(runs):
+    figure = difference_figure(runs)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "3L-384-12h-1536 · none · -" in labels
+    assert len(marked(figure.axes[1], "mean")) == 6  # 2 students x (none, first, last)
+    assert len(marked(figure.axes[0], "missing")) == 2
+    none = marked(figure.axes[1], "mean")[0].get_xdata()[0]
+    assert none == pytest.approx(0)
+
+
+def test_differences_of_many_cells_are_shown_by_axis():
+    runs = prepare(grid(lambda c: 0.5, knowledge=["logits", "hidden"], mapping=["first", "last"],
+                        epochs=[str(n) for n in range(9)]))  # fmt: skip
+    labels = [label.get_text() for label in difference_figure(runs).axes[0].get_yticklabels()]
+    assert labels[:3] == ["knowledge: hidden", "mapping: first", "mapping: last"]
+    assert len(labels) == 3 + 9
+
+
+def test_nothing_finished_and_nothing_varied():
+    lost = prepare(grid(lambda c: None, task=["rte", "cola"], knowledge=["logits", "hidden"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _, figure in make_figures(lost):
+            assert all(marked(ax, "missing") and not marked(ax, "mean") for ax in figure.axes)
+    assert list(make_figures(prepare(grid(lambda c: 0.5)))) == []
+
+
+def test_ten_panels_name_their_rows_at_the_left_and_foot_only():
+    tasks = ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+    figure = axis_figure(
+        prepare(grid(lambda c: 0.5, task=tasks, mapping=["first", "last"])), "mapping"
+    )
+    assert len(figure.axes) == 10
+    named = [bool("".join(t.get_text() for t in ax.get_xticklabels())) for ax in figure.axes]
+    assert named == [False] * 5 + [True] * 5
+
+
+def test_files_are_whole_and_the_same_each_time(tmp_path):
+    frame = grid(lambda c: 0.5, mapping=["first", "last"])
+    source, out = write(frame, tmp_path / "runs.csv"), tmp_path / "figures"
+    out.mkdir()
+    (out / "stale.png").write_text("from an older study")
+    assert write_figures(source, out) == ["axis-mapping"]
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert set(first) == {"axis-mapping.png", "axis-mapping.pdf"}
+    write_figures(source, out)
+    assert first == {path.name: path.read_bytes() for path in out.iterdir()}
+    assert b"CreationDate" not in first["axis-mapping.pdf"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "runs.csv"]
+    width = int.from_bytes(first["axis-mapping.png"][16:20])
+    assert width == 680  # 3.4 inches at 200 dpi
+
+
+def test_run_with_several_teachers_has_a_line_for_each():
+    rows = [
+        one_run({"teacher": t}, 0.5, teacher_score=s) for t, s in (("base", 0.51), ("large", 0.52))
+    ]
+    (ax,) = axis_figure(prepare(pd.DataFrame(rows)), "teacher").axes
+    assert [line.get_ydata()[0] for line in marked(ax, "teacher")] == pytest.approx([51, 52])
+    rows = [row | {"teacher_score": row["teacher_score"] + 0.2} for row in rows]
+    (ax,) = axis_figure(prepare(pd.DataFrame(rows)), "teacher").axes
+    assert marked(ax, "far teacher")[0].get_text() == "teacher ↑71.0, ↑72.0"

@@ -1,0 +1,163 @@
+"""What the tables say, cell by cell, and that their files are whole."""
+
+import csv
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+from fake_runs import grid, one_run, write
+
+from kd.tables import Table, make_tables, points, write_summary, write_tables
+
+SCORES = {
+    ("logits", "rte"): [0.60, 0.62],
+    ("logits+hidden", "rte"): [0.64, 0.68],
+    ("logits", "cola"): [-0.10, 0.10],
+    ("logits+hidden", "cola"): [None, None],
+}
+
+
+@pytest.fixture
+def frame():
+    frame = grid(
+        lambda c: SCORES[c["knowledge"], c["task"]][int(c["seed"]) - 1],
+        task=["rte", "cola"],
+        knowledge=["logits", "logits+hidden"],
+        seed=["1", "2"],
+    )
+    frame.loc[frame.score.isna() & (frame.seed == "1"), "status"] = "failed"
+    return frame
+
+
+def test_points():
+    assert points(0.8123, 0.004, 3, 3) == "81.2 ± 0.4 (3)"
+    assert points(0.8123, float("nan"), 1, 3) == "81.2 (1/3)"
+    assert points(-0.012, 0.01, 2, 2, signed=True) == "−1.2 ± 1.0 (2)"
+    assert points(float("nan"), float("nan"), 0, 3) == "–"
+
+
+def test_score_table(frame):
+    table = make_tables(frame)["scores"]
+    assert table.header == ["knowledge", "rte", "cola", "average"]
+    assert table.rows == [
+        ["teacher bert-base", "70.0", "70.0", "70.0"],
+        ["majority class", "50.0", "50.0", "50.0"],
+        ["logits", "61.0 ± 1.4 (2)", "0.0 ± 14.1 (2)", "30.5 ± 7.8 (2)"],
+        ["logits+hidden", "66.0 ± 2.8 (2)", "–", "–"],
+    ]
+    assert table.bold == {(3, 1), (2, 2), (2, 3)}  # best of the students; never the teacher
+    notes = "\n".join(table.notes)
+    assert "logits+hidden on cola: 2 of 2 missing (1 failed)" in notes
+    assert "rte: accuracy; cola: Matthews" in notes
+
+
+def test_a_cell_with_missing_runs_is_not_called_best():
+    frame = grid(
+        lambda c: 0.9 if c["mapping"] == "last" else 0.5, mapping=["first", "last"], seed=["1", "2"]
+    )
+    frame.loc[(frame.mapping == "last") & (frame.seed == "2"), ["score", "status"]] = [
+        None,
+        "missing",
+    ]
+    table = make_tables(frame)["scores"]
+    assert table.rows[3] == ["last", "90.0 (1/2)"]
+    assert table.bold == {(2, 1)}
+
+
+def test_axis_table_has_scores_then_differences(frame):
+    table = make_tables(frame)["axis-knowledge"]
+    assert [row[:3] for row in table.rows] == [
+        ["logits (control)", "score", "61.0 ± 1.4 (2)"],
+        ["logits+hidden", "score", "66.0 ± 2.8 (2)"],
+        ["logits+hidden", "difference to logits", "+5.0 ± 1.4 (2)"],
+    ]
+
+
+def test_cost_table(frame):
+    table = make_tables(frame)["cost"]
+    assert table.rows[0][:3] == ["teacher bert-base", "", "109.5 M"]
+    # 12 * 6 * 768**2 = 42.5 M; 4 runs of 100 s
+    student = ["6L-768-12h-3072", "logits", "65.9 M", "42.5 M", "4", "100", "0.11", "50.0"]
+    assert table.rows[1] == student
+    assert table.rows[2][4] == "2/4"
+    assert "missing runs: 6L-768-12h-3072, logits+hidden: 2 of 4" in table.notes
+
+
+def test_a_combination_that_was_not_planned_is_told_from_a_missing_one(frame):
+    frame = frame[(frame.task == "rte") | (frame.knowledge == "logits")]
+    table = make_tables(frame)["scores"]
+    assert table.rows[3][2] == "–"
+    assert any("not planned: logits+hidden on cola" in note for note in table.notes)
+
+
+def test_a_long_list_of_missing_cells_says_how_many_it_leaves_out():
+    frame = grid(lambda c: None, epochs=[str(n) for n in range(20)])
+    assert any(
+        note.endswith("; and 8 more, see summary.csv")
+        for note in make_tables(frame)["scores"].notes
+    )
+
+
+def test_study_of_one_run_and_of_no_run():
+    tables = make_tables(pd.DataFrame([one_run({}, 0.5)]))
+    assert list(tables) == ["scores", "cost"]
+    assert tables["scores"].rows[2] == ["logits+hidden", "50.0 (1)"]
+    assert make_tables(pd.DataFrame([one_run({}, 0.5)])[:0])["scores"].rows == [["majority class"]]
+
+
+TRICKY = Table(
+    "A_b & 5 %", ["x|y", "rte"], [["a*b_c|d", "−1.0 ± 0.5 (2)"], ["–", "2"]], bold={(0, 1)}
+)
+
+
+def test_markdown_marks_the_best_and_escapes():
+    text = TRICKY.markdown()
+    assert r"a\*b_c\|d" in text and "**−1.0 ± 0.5 (2)**" in text
+
+
+def test_latex_is_booktabs_and_escaped():
+    text = TRICKY.latex()
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+    assert r"\caption{A\_b \& 5 \%}" in text
+    assert r"a*b\_c|d & \textbf{$-$1.0 $\pm$ 0.5 (2)} \\" in text
+    assert "±" not in text and "–" not in text
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX here")
+def test_latex_compiles_as_it_stands(frame, tmp_path):
+    names = write_tables(write(frame, tmp_path / "runs.csv"), tmp_path / "tables")
+    body = "\n".join(rf"\input{{tables/{name}.tex}}" for name in names)
+    head = r"\documentclass[twocolumn]{article}\usepackage{booktabs}\begin{document}"
+    (tmp_path / "a.tex").write_text(f"{head}\n{body}\n\\end{{document}}")
+    command = ["pdflatex", "-draftmode", "-halt-on-error", "-interaction=nonstopmode", "a.tex"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+
+
+def test_files(frame, tmp_path):
+    runs, out = write(frame, tmp_path / "runs.csv"), tmp_path / "tables"
+    out.mkdir()
+    (out / "stale.csv").write_text("from an older study")
+    names = write_tables(runs, out)
+    assert names == ["scores", "axis-knowledge", "cost"]
+    assert {p.name for p in out.iterdir()} == {
+        f"{n}.{e}" for n in names for e in ("csv", "md", "tex")
+    }
+    with (out / "scores.csv").open() as handle:
+        assert next(csv.DictReader(handle)) == {
+            "knowledge": "teacher bert-base",
+            "rte": "70.0",
+            "cola": "70.0",
+            "average": "70.0",
+        }
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    write_tables(runs, out)
+    assert before == {p.name: p.read_bytes() for p in out.iterdir()}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["runs.csv", "tables"]
+
+
+def test_summary_file(frame, tmp_path):
+    write_summary(write(frame, tmp_path / "runs.csv"), tmp_path / "summary.csv")
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert len(summary) == 6  # 2 cells x (2 tasks and their average)
+    assert summary.loc[summary.n == 0, "missing"].tolist() == ["2 of 2 missing (1 failed)"] * 2
