@@ -2,6 +2,7 @@
 # -> report. The study file says what to run; `python -m kd` does the work; rules only connect.
 import sys
 from pathlib import Path
+from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -13,7 +14,6 @@ from kd.errors import UserError
 from kd.grid import load_grid
 from kd.layout import Layout
 
-PYTHON = sys.executable
 STUDY = (
     Path(workflow.configfiles[0])
     if workflow.configfiles
@@ -21,7 +21,15 @@ STUDY = (
 )
 
 
-# Defines GRID (the study's runs), the paths of their results, and THREADS.
+# Shell lines find the interpreter and the study through this prefix, so that they read the same on
+# every machine and for every study: Snakemake runs a finished job again when its line changes.
+shell.prefix(
+    f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH KD_STUDY={quote(str(STUDY))}; "
+)
+CONDA = "kd-grid"  # the name in environment.yml, for those who use --sdm conda
+
+
+# Defines GRID (the study's runs), the paths of their results.
 include: "workflow/rules/common.smk"
 
 
@@ -37,7 +45,7 @@ onerror:
     # What is done is drawn all the same; what is not is shown as missing.
     if workflow.is_main_process:
         for step in ("collect", "tables", "figures", "report"):
-            shell("{PYTHON} -m kd {step} {STUDY:q} > /dev/null || true")
+            shell('python -m kd {step} "$KD_STUDY" > /dev/null || true')
 
 
 rule all:

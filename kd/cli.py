@@ -123,13 +123,9 @@ def _runs(options: argparse.Namespace) -> None:
         ]
         print(json.dumps(rows, indent=2))
         return
-    varied = [k for k in next(iter(grid.runs.values())).labels if _varies(grid, k)]
+    axes = {*grid.study.axes, *(key for entry in grid.study.include for key in entry)}
     for run in grid.runs.values():
-        print(run.id, " ".join(f"{k}={run.labels[k]}" for k in varied))
-
-
-def _varies(grid: Grid, key: str) -> bool:
-    return len({run.labels[key] for run in grid.runs.values()}) > 1
+        print(run.id, *(f"{key}={run.labels[key]}" for key in run.labels if key in axes))
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -29,20 +29,21 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     runs = list(grid.runs.values())
     left = [run for run in runs if not (layout.run(run) / "metrics.json").is_file()]
     untrained = [run for run in left if not (layout.run(run) / "training.json").is_file()]
-    teachers = {run.teacher.id: run for run in runs if run.needs_teacher}
-    to_teach = [
-        run
-        for run in teachers.values()
-        if not (layout.teacher(run.teacher) / "metrics.json").is_file()
-    ]
-    text = {layout.text(run.data_id, run.task) for run in runs}
-    tokens = {layout.tokens(run.data_id, run.task, run.tokens_id) for run in runs} | {
-        layout.tokens(run.data_id, run.task, run.teacher.tokens_id) for run in teachers.values()
-    }
+    to_teach = list(
+        {
+            run.teacher.id: run
+            for run in left
+            if run.needs_teacher and not (layout.teacher(run.teacher) / "metrics.json").is_file()
+        }.values()
+    )
+    tokens = {(run.data_id, run.task, run.tokens_id) for run in untrained}
+    tokens |= {(run.data_id, run.task, run.teacher.tokens_id) for run in to_teach}
+    missing = {key for key in tokens if not layout.tokens(*key).is_dir()}
+    text = {key[:2] for key in missing if not layout.text(*key[:2]).is_dir()}
     study = layout.study(grid.study.name)
     jobs = {
-        "data": sum(not path.is_dir() for path in text),
-        "tokenise": sum(not path.is_dir() for path in tokens),
+        "data": len(text),
+        "tokenise": len(missing),
         "teacher": len(to_teach),
         "distil": len(untrained),
         "evaluate": len(left),

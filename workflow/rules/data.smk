@@ -7,11 +7,13 @@ rule data:
     log:
         "results/logs/data/{data}-{task}.log",
     retries: 2  # the hub may be away for a moment
+    conda:
+        CONDA
     resources:
         mem_mb=4000,
         runtime=60,
     shell:
-        "{PYTHON} -m kd data {STUDY:q} --task {wildcards.task} > {log} 2>&1"
+        'python -m kd data "$KD_STUDY" --task {wildcards.task} > {log} 2>&1'
 
 
 rule tokenise:
@@ -21,8 +23,10 @@ rule tokenise:
         directory(LAYOUT.tokens("{data}", "{task}", "{tokens}")),
     log:
         "results/logs/tokenise/{data}-{task}-{tokens}.log",
+    conda:
+        CONDA
     resources:
         mem_mb=8000,
         runtime=60,
     shell:
-        "{PYTHON} -m kd tokenise {STUDY:q} --task {wildcards.task} --tokens {wildcards.tokens} > {log} 2>&1"
+        'python -m kd tokenise "$KD_STUDY" --task {wildcards.task} --tokens {wildcards.tokens} > {log} 2>&1'

@@ -24,10 +24,12 @@ if not DRAW_ONLY:
             FOLDER / "runs.csv",
         log:
             FOLDER / "log/collect.log",
+        conda:
+            CONDA
         params:
             labels=short_hash([[run.id, run.labels] for run in RUNS.values()]),
         shell:
-            "{PYTHON} -m kd collect {STUDY:q} > {log} 2>&1"
+            'python -m kd collect "$KD_STUDY" > {log} 2>&1'
 
 
 rule tables:
@@ -47,8 +49,10 @@ rule tables:
         ),
     log:
         FOLDER / "log/tables.log",
+    conda:
+        CONDA
     shell:
-        "{PYTHON} -m kd tables {STUDY:q} > {log} 2>&1"
+        'python -m kd tables "$KD_STUDY" > {log} 2>&1'
 
 
 rule figures:
@@ -63,8 +67,10 @@ rule figures:
         ),
     log:
         FOLDER / "log/figures.log",
+    conda:
+        CONDA
     shell:
-        "{PYTHON} -m kd figures {STUDY:q} > {log} 2>&1"
+        'python -m kd figures "$KD_STUDY" > {log} 2>&1'
 
 
 rule report:
@@ -75,5 +81,7 @@ rule report:
         FOLDER / "report.html",
     log:
         FOLDER / "log/report.log",
+    conda:
+        CONDA
     shell:
-        "{PYTHON} -m kd report {STUDY:q} > {log} 2>&1"
+        'python -m kd report "$KD_STUDY" > {log} 2>&1'

@@ -12,13 +12,15 @@ rule teacher:
         "results/teachers/{teacher}/{task}/log/teacher.log",
     benchmark:
         "results/teachers/{teacher}/{task}/log/teacher.benchmark.tsv"
+    conda:
+        CONDA
     threads: THREADS
     resources:
         gpu=1,
         mem_mb=16000,
         runtime=720,
     shell:
-        "{PYTHON} -m kd teacher {STUDY:q} --teacher {wildcards.teacher} --threads {threads} > {log} 2>&1"
+        'python -m kd teacher "$KD_STUDY" --teacher {wildcards.teacher} --threads {threads} > {log} 2>&1'
 
 
 rule distil:
@@ -35,13 +37,15 @@ rule distil:
         "results/runs/{run}/log/distil.benchmark.tsv"
     group:
         "run"
+    conda:
+        CONDA
     threads: THREADS
     resources:
         gpu=1,
         mem_mb=16000,
         runtime=720,
     shell:
-        "{PYTHON} -m kd distil {STUDY:q} --run {wildcards.run} --threads {threads} > {log} 2>&1"
+        'python -m kd distil "$KD_STUDY" --run {wildcards.run} --threads {threads} > {log} 2>&1'
 
 
 rule evaluate:
@@ -55,10 +59,12 @@ rule evaluate:
         "results/runs/{run}/log/evaluate.log",
     group:
         "run"
+    conda:
+        CONDA
     threads: THREADS
     resources:
         gpu=1,
         mem_mb=16000,
         runtime=60,
     shell:
-        "{PYTHON} -m kd evaluate {STUDY:q} --run {wildcards.run} --threads {threads} > {log} 2>&1"
+        'python -m kd evaluate "$KD_STUDY" --run {wildcards.run} --threads {threads} > {log} 2>&1'

@@ -1,0 +1,117 @@
+"""The command line: help that teaches, plan, runs, status."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from studies import study_dict, tiny_study, write_study
+
+from kd import plan as planning
+from kd.cli import main
+from kd.files import write_json
+from kd.grid import load_grid
+from kd.layout import Layout
+from kd.progress import SILENCE, write_state
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_study(tmp_path, tiny_study())
+
+
+def json_of(capsys, *arguments):
+    assert main([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_help_names_every_step(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for name in ("plan", "runs", "status", "data", "tokenise", "teacher", "distil", "evaluate"):
+        assert name in text
+
+
+def test_plan_has_the_documented_keys(study, capsys):
+    found = json_of(capsys, "plan", study)
+    keys = {"cells", "pruned", "runs", "done", "jobs", "device_hours", "disk_bytes"}
+    assert keys <= set(found)
+    assert (found["cells"], found["runs"], found["done"], found["pruned"]) == (4, 4, 0, [])
+    assert found["device_hours"] > 0
+    assert found["disk_bytes"] > 0
+    assert not (study.parent / "results").exists()
+
+
+def test_plan_names_pruned_cells(tmp_path, capsys):
+    study = study_dict(
+        base={"student": "4L-256", "task": "rte"},
+        axes={"knowledge": ["logits", "attention"], "seed": [1, 2]},
+    )
+    path = write_study(tmp_path, study)
+    found = json_of(capsys, "plan", path)
+    assert [entry["cell"]["knowledge"] for entry in found["pruned"]] == ["attention"] * 2
+    assert main(["plan", str(path)]) == 0
+    assert "2 x attention:kl compares head with head" in capsys.readouterr().out
+
+
+def test_runs_print_ids_that_the_grid_has(study, capsys):
+    runs = json_of(capsys, "runs", study)
+    assert {run["id"] for run in runs} == set(load_grid(study).runs)
+    assert main(["runs", str(study)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[1:] == ["mapping=first", "seed=1"]
+
+
+def test_status_is_read_from_files(study, capsys):
+    done, running, failed, dead = load_grid(study).runs.values()
+    layout = Layout("results")
+    write_json(layout.run(done) / "metrics.json", {"run": done.id, "score": 1})
+    write_state(layout.run(running), state="running", step="distil")
+    write_state(layout.run(failed), state="failed", step="distil", error="out of milk")
+    write_state(layout.run(dead), state="running", step="distil", phase="distilling", host="h")
+    state = layout.run(dead) / "state.json"
+    old = json.loads(state.read_text())
+    write_json(state, old | {"time": old["time"] - 2 * SILENCE})
+    found = json_of(capsys, "status", study)
+    assert [found[key] for key in ("runs", "done", "running", "failed", "missing")] == [
+        4,
+        1,
+        1,
+        2,
+        0,
+    ]
+    errors = {entry["run"]: entry["error"] for entry in found["failures"]}
+    assert errors[failed.id] == "out of milk"
+    assert errors[dead.id].startswith("killed: no sign of life")
+    assert main(["status", str(study)]) == 0
+    assert "out of milk" in capsys.readouterr().out
+
+
+def test_a_failed_teacher_fails_its_runs(study, capsys):
+    run = next(iter(load_grid(study).runs.values()))
+    write_state(Layout("results").teacher(run.teacher), state="failed", step="teacher", error="no")
+    found = json_of(capsys, "status", study)
+    assert (found["failed"], found["missing"]) == (4, 0)
+    assert found["failures"][0]["error"] == f"teacher {run.teacher.id}: no"
+
+
+def test_the_estimate_follows_what_was_measured(study):
+    grid = load_grid(study)
+    layout = Layout("results")
+    before = planning.plan(grid, layout)["device_hours"]
+    slow = next(iter(grid.runs.values()))
+    write_json(layout.run(slow) / "training.json", {"train_seconds": 36000})
+    assert planning.plan(grid, layout)["device_hours"] > before + 10
+
+
+def test_unknown_run_is_one_sentence(study, capsys):
+    assert main(["distil", str(study), "--run", "nothing-0123456789"]) == 2
+    assert "no run 'nothing-0123456789'" in capsys.readouterr().err
+
+
+def test_steps_are_quiet_about_a_closed_pipe(study):
+    command = f"{sys.executable} -m kd runs {study} --json | head -1"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert run.stderr == ""
