@@ -41,7 +41,8 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.iterdir():  # libraries write files that only their owner may read
+        for file in filter(Path.is_file, temporary.iterdir()):
+            # Libraries write files that only their owner may read.
             file.chmod(temporary.stat().st_mode & 0o666)
         if path.exists():
             old = aside(path)

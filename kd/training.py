@@ -103,13 +103,14 @@ def fit(
         UserError: the loss is not finite.
     """
     precision = choose_precision(recipe["precision"], device)
-    student.to(device).train()
+    student.to(device).train()  # type: ignore[arg-type]
     objective.to(device)
     terms = objective.terms
     read_student = Capture(student, {("logits", 0)} | wanted_features(terms, teacher=False))
     read_teacher = None
     if teacher is not None and terms:
-        read_teacher = Capture(teacher.to(device), wanted_features(terms, teacher=True))
+        teacher.to(device)  # type: ignore[arg-type]
+        read_teacher = Capture(teacher, wanted_features(terms, teacher=True))
 
     per_epoch = math.ceil(len(split) / recipe["batch_size"])
     total = max(1, round(per_epoch * recipe["epochs"]))

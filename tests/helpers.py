@@ -1,0 +1,54 @@
+"""Tiny encoders and batches that the tests of the library share."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, PreTrainedModel
+
+from kd.models import build_random, shaped_config
+from kd.shapes import Shape
+
+ARCHS = ("bert", "roberta", "distilbert", "electra")
+SHAPE = Shape(layers=3, hidden=24, heads=3, ffn=40)
+VOCABULARY = 60
+
+torch.set_num_threads(1)
+
+
+def tiny_config(arch: str = "bert", shape: Shape = SHAPE, labels: int = 2, **more: Any) -> Any:
+    """A config of `arch` small enough to build in milliseconds; ELECTRA keeps its own width."""
+    config = shaped_config(AutoConfig.for_model(arch), shape)
+    config.vocab_size, config.max_position_embeddings = VOCABULARY, 48
+    config.num_labels = labels
+    if arch == "electra":
+        config.embedding_size = 16
+    for name, value in more.items():
+        setattr(config, name, value)
+    return config
+
+
+def tiny_model(
+    arch: str = "bert", shape: Shape = SHAPE, seed: int = 0, spread: float = 0.2, **more: Any
+) -> PreTrainedModel:
+    """A random model; `spread` is large, so that attention is far from uniform."""
+    torch.manual_seed(seed)
+    model = build_random(tiny_config(arch, shape, initializer_range=spread, **more))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):  # they start at 0: a bias that is lost would not be seen
+                parameter.normal_(0, spread)
+    return model
+
+
+def tiny_inputs(
+    model: PreTrainedModel, lengths: tuple[int, ...] = (7, 3, 5), seed: int = 0
+) -> dict[str, Tensor]:
+    """A ragged batch of random ids, padded as the encoder's tokenizer would pad."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    ids = torch.randint(5, VOCABULARY, mask.shape, generator=generator)
+    return {
+        "input_ids": ids.masked_fill(~mask, model.config.pad_token_id),
+        "attention_mask": mask.long(),
+    }

@@ -1,0 +1,360 @@
+"""Building, initialising and exporting encoders."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import ARCHS, SHAPE, VOCABULARY, tiny_config, tiny_inputs, tiny_model
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertModel,
+    PreTrainedModel,
+)
+
+from kd.capture import Capture, encoder_layers
+from kd.errors import UserError
+from kd.initialisation import INITIALISATIONS
+from kd.models import (
+    align_labels,
+    build_random,
+    copy_layers,
+    encoder_config,
+    encoder_tokenizer,
+    load_encoder,
+    load_finetuned,
+    load_pretrained_weights,
+    shape_of,
+    shaped_config,
+    sizes,
+)
+from kd.shapes import NAMED, Shape
+from kd.sources import SCRATCH, Encoder, encoder
+from kd.steps import _export
+from kd.synthetic import vocabulary
+from kd.tasks import TASKS
+
+every_arch = pytest.mark.parametrize("arch", ARCHS)
+DEEP = Shape(layers=5, hidden=24, heads=3, ffn=40)
+SMALL = Shape(layers=2, hidden=12, heads=2, ffn=20)  # heads of 6 out of the teacher's of 8
+
+
+def local_encoder(folder: Path, shape: Shape = SHAPE) -> Encoder:
+    return Encoder(str(folder), None, "bert", shape, VOCABULARY, ())
+
+
+def logits(model: PreTrainedModel, seed: int = 0) -> Tensor:
+    with torch.no_grad():
+        return model.eval()(**tiny_inputs(model, seed=seed)).logits
+
+
+# --- configs and sizes ------------------------------------------------------------------------
+
+
+@every_arch
+def test_student_config_has_the_shape_and_keeps_the_rest(arch):
+    teacher = tiny_config(arch, DEEP, num_labels=3, hidden_act="relu")
+    student = shaped_config(teacher, SMALL)
+    assert shape_of(student) == SMALL, f"{arch}: {shape_of(student)}"
+    assert shape_of(teacher) == DEEP, f"{arch}: the teacher's config was changed"
+    kept = {"vocab_size", "num_labels", "max_position_embeddings", "pad_token_id"}
+    for name in kept & set(dir(teacher)):
+        assert getattr(student, name) == getattr(teacher, name), f"{arch}: {name} changed"
+    model = build_random(student)
+    layers = encoder_layers(model)
+    assert len(layers) == SMALL.layers
+    feed_forward = max(p.shape[0] for p in layers[0].parameters())
+    assert feed_forward == SMALL.ffn, f"{arch}: the feed-forward size is {feed_forward}"
+    assert logits(model).shape == (3, 3), f"{arch}: the student does not run"
+
+
+@pytest.mark.parametrize(("own", "wanted"), [(24, 12), (16, 16)])
+def test_electra_embeddings_follow_only_where_they_were_as_wide_as_the_encoder(own, wanted):
+    teacher = tiny_config("electra", embedding_size=own)
+    assert shaped_config(teacher, SMALL).embedding_size == wanted
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_parameters_of_a_shape_are_those_of_the_model(name):
+    config = shaped_config(AutoConfig.for_model("bert"), NAMED[name])
+    with torch.device("meta"):
+        model = BertModel(config)
+    found = sizes(model)
+    assert found["parameters"] == NAMED[name].parameters(), f"{name}: {found['parameters']}"
+    tables = (30522 + 512 + 2) * NAMED[name].hidden
+    assert found["nonembedding_parameters"] == found["parameters"] - tables
+
+
+def test_scratch_encoder_and_its_tokenizer():
+    made = encoder(SCRATCH, "main", "2L-16-2h-32", "distilbert")
+    config = encoder_config(made)
+    assert (config.model_type, shape_of(config)) == ("distilbert", Shape(2, 16, 2, 32))
+    tokenizer = encoder_tokenizer(made)
+    assert len(tokenizer) == 5 + len(vocabulary()), "not one entry a word"
+    one, two = vocabulary()[:2]
+    pair = tokenizer(f"{one} {two}", f"{two} {one} {one} no-such-word")
+    words = tokenizer.convert_ids_to_tokens(pair["input_ids"])
+    assert words == ["[CLS]", one, two, "[SEP]", two, one, one, "[UNK]", "[SEP]"]
+    assert pair["token_type_ids"] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+# --- loading ----------------------------------------------------------------------------------
+
+
+def test_load_encoder_is_seeded_and_of_the_stated_dtype():
+    config = tiny_config()
+    scratch = Encoder(SCRATCH, None, "bert", SHAPE, None, ())
+    first, again, other = (load_encoder(scratch, config, "float32", seed) for seed in (1, 1, 2))
+    assert torch.equal(logits(first), logits(again)), "one seed, two models"
+    assert not torch.equal(logits(first), logits(other)), "the seed is inert"
+
+
+def test_load_encoder_replaces_a_head_for_other_labels(tmp_path):
+    saved = tiny_model("bert", labels=2)
+    saved.save_pretrained(tmp_path)
+    loaded, again, other = (
+        load_encoder(local_encoder(tmp_path), tiny_config(labels=3), "float32", seed)
+        for seed in (1, 1, 2)
+    )
+    head = loaded.classifier.weight
+    assert head.shape == (3, SHAPE.hidden)
+    assert torch.equal(head, again.classifier.weight), "the new head is not seeded"
+    assert not torch.equal(head, other.classifier.weight), "the seed of the new head is inert"
+    for name, tensor in saved.base_model.state_dict().items():
+        assert torch.equal(loaded.base_model.state_dict()[name], tensor), f"{name} was not loaded"
+
+
+def test_load_encoder_of_another_shape_or_place_is_a_sentence(tmp_path):
+    tiny_model("bert").save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="its shape is 3L-24-3h-40, not 5L-24-3h-40"):
+        load_encoder(local_encoder(tmp_path, DEEP), tiny_config(), "float32", seed=0)
+    with pytest.raises(UserError, match=r"nothing.*could not be loaded") as error:
+        encoder_config(local_encoder(tmp_path / "nothing"))
+    assert "\n" not in str(error.value)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="could not be loaded"):
+        load_encoder(local_encoder(tmp_path), tiny_config(), "float32", seed=0)
+
+
+def test_load_finetuned_of_a_damaged_folder_is_a_sentence(tmp_path):
+    tiny_model("bert").save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    for folder in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(UserError, match="missing or damaged") as error:
+            load_finetuned(folder)
+        assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_pickled_weights_are_not_loaded(tmp_path):
+    model = tiny_model("bert")
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="missing or damaged"):
+        load_finetuned(tmp_path)
+    with pytest.raises(UserError, match="could not be loaded"):
+        load_encoder(local_encoder(tmp_path), tiny_config(), "float32", seed=0)
+
+
+def test_pretrained_weights_leave_the_head_as_it_is(tmp_path):
+    donor = tiny_model("bert", seed=1)
+    donor.save_pretrained(tmp_path)
+    student = tiny_model("bert", seed=2, labels=3)
+    head = student.classifier.weight.clone()
+    record = load_pretrained_weights(student, local_encoder(tmp_path))
+    assert torch.equal(student.classifier.weight, head), "the head was overwritten"
+    weights = donor.base_model.state_dict()
+    for name, tensor in student.base_model.state_dict().items():
+        assert torch.equal(tensor, weights[name]), f"{name} is not the donor's"
+    assert set(record) == set(weights) and set(record.values()) == {str(tmp_path)}
+
+
+# --- initialising from the teacher ------------------------------------------------------------
+
+
+@every_arch
+@pytest.mark.parametrize(
+    ("scheme", "origins"),
+    [("teacher-first", [1, 2, 3]), ("teacher-last", [3, 4, 5]), ("teacher-uniform", [2, 4, 5])],
+)
+def test_layers_are_copied_from_where_the_scheme_says(arch, scheme, origins):
+    teacher, student = tiny_model(arch, DEEP, seed=1), tiny_model(arch, SHAPE, seed=2)
+    layers = INITIALISATIONS[scheme].layers(DEEP.layers, SHAPE.layers, 0)
+    record = copy_layers(student, teacher, list(layers))
+    assert set(record) == set(student.state_dict()), "the record leaves a tensor out"
+    given = teacher.state_dict()
+    for name, tensor in student.state_dict().items():
+        assert torch.equal(tensor, given[record[name]]), f"{name} is not {record[name]}"
+    for index, origin in enumerate(origins):
+        mine = encoder_layers(student)[index].state_dict()
+        for name, tensor in encoder_layers(teacher)[origin - 1].state_dict().items():
+            assert torch.equal(mine[name], tensor), f"{scheme}: layer {index + 1}, {name}"
+    moved = {(n, o) for n, o in record.items() if n != o}
+    assert all(f".{origins[int(n.split('layer.')[1].split('.')[0])] - 1}." in o for n, o in moved)
+
+
+@every_arch
+def test_full_copy_is_the_teacher(arch):
+    teacher, student = tiny_model(arch, DEEP, seed=1), tiny_model(arch, DEEP, seed=2)
+    assert not torch.equal(logits(student), logits(teacher))
+    record = copy_layers(student, teacher, [(n, n) for n in range(1, DEEP.layers + 1)])
+    assert torch.equal(logits(student), logits(teacher)), f"{arch}: something was not copied"
+    assert all(name == origin for name, origin in record.items())
+    with torch.no_grad():
+        encoder_layers(student)[0].state_dict().popitem()[1].add_(1)
+    assert not torch.equal(logits(student), logits(teacher)), "student and teacher share memory"
+
+
+def attention_linears(model: PreTrainedModel, layer: int) -> dict[str, torch.nn.Linear]:
+    """q, k, v and the output map of one layer, whatever the encoder calls them."""
+    names = {
+        "q": ("attention.self.query", "attention.q_lin"),
+        "k": ("attention.self.key", "attention.k_lin"),
+        "v": ("attention.self.value", "attention.v_lin"),
+        "out": ("attention.output.dense", "attention.out_lin"),
+    }
+    modules = dict(encoder_layers(model)[layer].named_modules())
+    return {
+        key: next(modules[n] for n in candidates if n in modules)
+        for key, candidates in names.items()
+    }
+
+
+@every_arch
+def test_truncation_keeps_heads_whole(arch):
+    """Each head of the student is cut from one head of the teacher, never from two."""
+    teacher, student = tiny_model(arch, DEEP, seed=1), tiny_model(arch, SMALL, seed=2)
+    record = copy_layers(student, teacher, [(2, 1), (5, 2)])
+    heads, hidden, size = SMALL.heads, SMALL.hidden, SMALL.head_size
+    for layer, origin in ((0, 1), (1, 4)):
+        mine, theirs = attention_linears(student, layer), attention_linears(teacher, origin)
+        for key in "qkv":
+            view = theirs[key].weight.view(DEEP.heads, DEEP.head_size, DEEP.hidden)
+            found = mine[key].weight.view(heads, size, hidden)
+            assert torch.equal(found, view[:heads, :size, :hidden]), f"{key} mixes heads"
+            bias = theirs[key].bias.view(DEEP.heads, DEEP.head_size)
+            assert torch.equal(mine[key].bias.view(heads, size), bias[:heads, :size]), key
+        view = theirs["out"].weight.view(DEEP.hidden, DEEP.heads, DEEP.head_size)
+        found = mine["out"].weight.view(hidden, heads, size)
+        assert torch.equal(found, view[:hidden, :heads, :size]), "the output map mixes heads"
+        assert torch.equal(mine["out"].bias, theirs["out"].bias[:hidden])
+    attention = {id(p) for n in range(2) for p in all_parameters(attention_linears(student, n))}
+    given = teacher.state_dict()
+    for name, tensor in student.named_parameters():
+        origin, _, cut = record[name].partition(" cut to ")
+        assert bool(cut) == (given[origin].shape != tensor.shape), f"{name}: {record[name]}"
+        if id(tensor) not in attention:
+            leading = given[origin][tuple(slice(n) for n in tensor.shape)]
+            assert torch.equal(tensor, leading), f"{name} is not the leading part of {origin}"
+    assert logits(student).isfinite().all()
+
+
+def all_parameters(linears: dict[str, torch.nn.Linear]) -> list[Tensor]:
+    return [p for linear in linears.values() for p in linear.parameters()]
+
+
+@pytest.mark.parametrize(
+    "wide",
+    [Shape(2, 48, 6, 40), Shape(2, 24, 3, 80)],
+    ids=["wider", "more feed-forward"],
+)
+def test_a_wider_student_is_a_sentence(wide):
+    with pytest.raises(UserError, match=r"init: .* needs \[.*wider than the teacher's \["):
+        copy_layers(tiny_model(shape=wide), tiny_model(), [(1, 1), (2, 2)])
+
+
+def test_another_encoder_is_a_sentence():
+    with pytest.raises(UserError, match="the teacher has no tensor"):
+        copy_layers(tiny_model("roberta"), tiny_model("bert"), [(1, 1), (2, 2), (3, 3)])
+
+
+def test_a_bf16_teacher_gives_fp32_weights():
+    teacher, student = tiny_model(seed=1).bfloat16(), tiny_model(seed=2)
+    copy_layers(student, teacher, [(n, n) for n in (1, 2, 3)])
+    for name, tensor in student.state_dict().items():
+        assert tensor.dtype == torch.float32, name
+        assert torch.equal(tensor, teacher.state_dict()[name].float()), name
+
+
+# --- labels -----------------------------------------------------------------------------------
+
+
+@every_arch
+def test_labels_are_put_into_the_official_order(arch):
+    model, task = tiny_model(arch, labels=3), TASKS["mnli"]
+    before = logits(model)
+    align_labels(model, task, {0: "CONTRADICTION", 1: "Entailment", 2: "neutral"})
+    assert torch.equal(logits(model), before[:, [1, 2, 0]]), f"{arch}: wrong permutation"
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("mnli", ["entailment", "neutral", "contradiction"]),
+        ("mnli", ["LABEL_0", "LABEL_1", "LABEL_2"]),
+        ("stsb", ["LABEL_0"]),
+    ],
+)
+def test_labels_in_order_or_without_names_are_left_alone(task, names):
+    model = tiny_model(labels=len(names))
+    before = logits(model)
+    align_labels(model, TASKS[task], dict(enumerate(names)))
+    assert torch.equal(logits(model), before)
+
+
+def test_hyphens_in_label_names():
+    model = tiny_model(labels=2)
+    before = logits(model)
+    align_labels(model, TASKS["rte"], {0: "not-entailment", 1: "entailment"})
+    assert torch.equal(logits(model), before.flip(-1))
+
+
+# --- export -----------------------------------------------------------------------------------
+
+
+@every_arch
+def test_exported_folder_is_plain(arch, tmp_path):
+    """After a training with captured attention, nothing of it is left in the folder."""
+    model = tiny_model(arch, labels=3).eval()
+    model.config.id2label = {0: "yes", 1: "no", 2: "maybe"}
+    capture = Capture(model, {("query", 1), ("hidden", 2), ("logits", 0)})
+    inputs = tiny_inputs(model)
+    with torch.no_grad():
+        wanted = capture(**inputs)["logits", 0]
+    capture.close()
+    source, out = tmp_path / "tokens", tmp_path / "model"
+    encoder_tokenizer(encoder(SCRATCH, "main", "2L-16-2h-32", arch)).save_pretrained(source)
+    model.config.save_pretrained(source)
+    _export(model, source, out)
+
+    names = {path.name for path in out.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
+    assert not [n for n in names if n.endswith((".bin", ".pt", ".pth", ".pkl", ".py"))], names
+    for path in out.glob("*.json"):
+        assert "capture" not in path.read_text(), f"{path.name} names our attention"
+    config = json.loads((out / "config.json").read_text())
+    assert "auto_map" not in config and config["id2label"]["2"] == "maybe"
+
+    loaded = AutoModelForSequenceClassification.from_pretrained(out)
+    assert loaded.config._attn_implementation == "sdpa"
+    with torch.no_grad():
+        assert torch.equal(loaded.eval()(**inputs).logits, wanted), "other logits after loading"
+    assert torch.equal(logits(load_finetuned(out)), wanted)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    word = vocabulary()[0]
+    ids = tokenizer(word)["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["[CLS]", word, "[SEP]"]
+
+
+def test_shaping_a_captured_teachers_config_leaves_the_capture_behind():
+    """The student must not inherit hooks or shared state through the config."""
+    teacher = tiny_model()
+    student = build_random(shaped_config(copy.deepcopy(teacher.config), SMALL))
+    capture = Capture(teacher, {("query", 1)})
+    assert student.config._attn_implementation != teacher.config._attn_implementation
+    capture.close()

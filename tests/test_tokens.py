@@ -1,0 +1,272 @@
+"""Packing, batching and reading back of tokenised splits."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from helpers import tiny_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from kd.errors import UserError
+from kd.files import read_json, write_json
+from kd.tasks import TASKS
+from kd.tokens import (
+    Split,
+    epoch_batches,
+    load_split,
+    ordered_batches,
+    prepared_config,
+    tokenise,
+)
+
+few = settings(max_examples=25, deadline=None, derandomize=True)
+WORDS = ["alpha", "beta", "gamma", "delta"]
+MAX_LENGTH = 12
+
+
+def make_tokenizer(kind: str) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer with BERT's outputs, or with RoBERTa's: no types, padding 1."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    if kind == "roberta":
+        special[:2] = ["[UNK]", "[PAD]"]
+    ids = {word: index for index, word in enumerate([*special, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, ids[name]) for name in ("[CLS]", "[SEP]")],
+    )
+    names = ["input_ids", "attention_mask"]
+    if kind == "bert":
+        names.insert(1, "token_type_ids")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_input_names=names,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
+
+
+def sentences(count: int, longest: int, seed: int) -> list[str]:
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, longest + 1, (count,), generator=generator).tolist()
+    return [
+        " ".join(WORDS[i] for i in torch.randint(4, (n,), generator=generator)) for n in lengths
+    ]
+
+
+def write_text(folder: Path, task: str, count: int = 9) -> dict[str, pd.DataFrame]:
+    """Parquet splits as `data.prepare` leaves them; every row's id differs from its place."""
+    folder.mkdir()
+    row, frames = TASKS[task], {}
+    for seed, split in enumerate(row.splits):
+        pair = len(row.columns) > 1
+        frames[split] = pd.DataFrame(
+            {
+                "id": range(100, 100 + count),
+                "sentence1": sentences(count, 8, seed),
+                "sentence2": sentences(count, 8, seed + 10) if pair else [None] * count,
+                "label": [i * 0.5 if row.regression else i % row.outputs for i in range(count)],
+            }
+        )
+        frames[split].to_parquet(folder / f"{split}.parquet", index=False)
+    write_json(folder / "manifest.json", {"task": task, "fingerprint": "text"})
+    return frames
+
+
+def make(tmp_path: Path, task: str, kind: str = "bert") -> tuple[Path, dict[str, pd.DataFrame]]:
+    frames = write_text(tmp_path / "text", task)
+    out = tmp_path / "tokens"
+    tokenise(tmp_path / "text", task, make_tokenizer(kind), tiny_config(kind), MAX_LENGTH, out)
+    return out, frames
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("task", ["sst2", "rte", "mnli", "stsb"])
+def test_a_batch_is_what_the_tokenizer_pads_itself(tmp_path, task, kind):
+    out, frames = make(tmp_path, task, kind)
+    tokenizer = make_tokenizer(kind)
+    for name, frame in frames.items():
+        split = load_split(out, name)
+        assert len(split) == len(frame)
+        for rows in ([0], [8, 3, 5], list(range(9))):
+            chosen = frame.iloc[rows]
+            pair = [chosen["sentence2"].tolist()] if len(TASKS[task].columns) > 1 else []
+            wanted = tokenizer(
+                chosen["sentence1"].tolist(),
+                *pair,
+                truncation="longest_first",
+                max_length=MAX_LENGTH,
+                padding=True,
+                return_tensors="pt",
+            )
+            batch = split.batch(torch.tensor(rows))
+            assert set(batch) == {*wanted, "labels", "ids"}, f"{kind}: other inputs"
+            for key, tensor in wanted.items():
+                assert batch[key].dtype == torch.int64
+                assert torch.equal(batch[key], tensor), f"{task}, {kind}, {name}: {key} differs"
+            assert batch["ids"].tolist() == chosen["id"].tolist()
+            assert batch["labels"].tolist() == chosen["label"].tolist()
+        kind_of_label = torch.float32 if task == "stsb" else torch.int64
+        assert split.labels.dtype == kind_of_label
+
+
+def test_lengths_and_manifest(tmp_path):
+    out, _ = make(tmp_path, "rte")
+    manifest = read_json(out / "manifest.json")
+    lengths = torch.cat([load_split(out, name).lengths for name in ("train", "dev")])
+    assert manifest["longest"] == int(lengths.max()) == MAX_LENGTH, "no example was cut"
+    assert (manifest["padding"], manifest["max_length"]) == (0, MAX_LENGTH)
+    assert manifest["text_fingerprint"] == "text" != manifest["fingerprint"]
+
+
+def test_folder_is_all_that_a_student_needs(tmp_path):
+    out, _ = make(tmp_path, "mnli")
+    names = {path.name for path in out.iterdir()}
+    assert {"config.json", "tokenizer.json", "manifest.json", "train.safetensors"} <= names
+    config = read_json(out / "config.json")
+    assert config["id2label"] == {"0": "entailment", "1": "neutral", "2": "contradiction"}
+
+
+def test_tokenising_twice_gives_the_same_files(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name, "sst2")
+    manifests = [read_json(tmp_path / name / "tokens" / "manifest.json") for name in ("a", "b")]
+    assert manifests[0] == manifests[1]
+
+
+def test_ids_beyond_the_embeddings_are_a_sentence(tmp_path):
+    write_text(tmp_path / "text", "sst2")
+    config = tiny_config(vocab_size=6)
+    with pytest.raises(UserError, match="id 7, but the teacher's vocabulary has 6 entries"):
+        tokenise(tmp_path / "text", "sst2", make_tokenizer("bert"), config, 12, tmp_path / "out")
+    assert not (tmp_path / "out").exists(), "half a folder is left"
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "kind"),
+    [("stsb", 1, "regression"), ("rte", 2, "single_label_classification")],
+)
+def test_prepared_config(task, labels, kind):
+    config = prepared_config(tiny_config(labels=5), TASKS[task])
+    assert (config.num_labels, config.problem_type) == (labels, kind)
+    if task == "rte":
+        assert config.label2id == {"entailment": 0, "not_entailment": 1}
+
+
+# --- damage -----------------------------------------------------------------------------------
+
+
+def damaged(content: bytes) -> list[bytes]:
+    return [content[: len(content) // 2], b"", b"\xff" * 100, content[:-1]]
+
+
+@pytest.mark.parametrize("case", range(4), ids=["half", "empty", "garbage", "one byte short"])
+def test_a_damaged_file_is_a_sentence(tmp_path, case):
+    out, _ = make(tmp_path, "sst2")
+    file = out / "train.safetensors"
+    file.write_bytes(damaged(file.read_bytes())[case])
+    with pytest.raises(UserError, match=r"train\.safetensors: missing or damaged") as caught:
+        load_split(out, "train")
+    assert f"delete {out}" in str(caught.value), "what is to be done?"
+
+
+def test_a_missing_file_or_tensor_is_a_sentence(tmp_path):
+    out, _ = make(tmp_path, "sst2")
+    tensors = {k: v.clone() for k, v in load_file(out / "train.safetensors").items()}
+    del tensors["offsets"]
+    save_file(tensors, out / "train.safetensors")
+    for split in ("train", "dev_mismatched"):
+        with pytest.raises(UserError, match="missing or damaged"):
+            load_split(out, split)
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_damaged_manifest_is_a_sentence(tmp_path, content):
+    out, _ = make(tmp_path, "sst2")
+    (out / "manifest.json").unlink()
+    if content is not None:
+        (out / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match=r"manifest\.json"):
+        load_split(out, "train")
+
+
+# --- batches ----------------------------------------------------------------------------------
+
+
+def batches(lengths: list[int], size: int, seed: int = 0) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(seed)
+    return [b.tolist() for b in epoch_batches(torch.tensor(lengths), size, generator)]
+
+
+@few
+@given(lengths=st.lists(st.integers(1, 128), min_size=1, max_size=300), size=st.integers(1, 40))
+def test_an_epoch_is_every_row_once_in_batches_of_the_size(lengths, size):
+    made = batches(lengths, size)
+    rows = [row for batch in made for row in batch]
+    assert sorted(rows) == list(range(len(lengths))), "a row is missing or comes twice"
+    sizes = sorted(map(len, made))
+    full, rest = divmod(len(lengths), size)
+    assert sizes == sorted([size] * full + [rest] * bool(rest)), f"batches of {sizes}"
+
+
+@few
+@given(seed=st.integers(0, 2**31))
+def test_one_seed_one_order(seed):
+    lengths = torch.randint(1, 100, (200,), generator=torch.Generator().manual_seed(1)).tolist()
+    assert batches(lengths, 8, seed) == batches(lengths, 8, seed)
+    assert batches(lengths, 8, seed) != batches(lengths, 8, seed + 1), "the seed is inert"
+
+
+def test_the_second_epoch_is_another_one():
+    generator, lengths = torch.Generator().manual_seed(0), torch.arange(1, 101)
+    first, second = (epoch_batches(lengths, 8, generator) for _ in range(2))
+    assert [b.tolist() for b in first] != [b.tolist() for b in second]
+
+
+def test_batches_do_not_touch_the_global_generator():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    batches([1, 2, 3, 4], 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_batch_has_examples_of_like_length():
+    lengths = torch.randint(1, 129, (4096,), generator=torch.Generator().manual_seed(1))
+    made = batches(lengths.tolist(), 32)
+    spans = torch.tensor([float(lengths[b].max() - lengths[b].min()) for b in made])
+    assert spans.mean() < 6, f"lengths in a batch differ by {spans.mean():.1f} of 127"
+    padded = sum(len(b) * int(lengths[b].max()) for b in made)
+    assert padded < 1.05 * int(lengths.sum()), "more than 5 % of the work is padding"
+
+
+def test_batches_do_not_come_sorted_by_length():
+    lengths = torch.randint(1, 129, (4096,), generator=torch.Generator().manual_seed(1))
+    longest = torch.tensor([float(lengths[b].max()) for b in batches(lengths.tolist(), 32)])
+    correlation = torch.corrcoef(torch.stack([longest, torch.arange(len(longest)).float()]))[0, 1]
+    assert abs(correlation) < 0.4, f"length and step correlate with {correlation:.2f}"
+
+
+def test_equal_lengths_are_shuffled_too():
+    assert len({tuple(batches([7] * 20, 4, seed)[0]) for seed in range(5)}) == 5
+
+
+@few
+@given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=60), size=st.integers(1, 20))
+def test_batches_for_evaluation_are_every_row_by_length(lengths, size):
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.tensor(lengths).cumsum(0)])
+    nothing = torch.zeros(len(lengths), dtype=torch.int64)
+    ids = torch.zeros(int(offsets[-1]), dtype=torch.int32)
+    split = Split({"input_ids": ids}, offsets, nothing, nothing, 0)
+    rows = torch.cat(list(ordered_batches(split, size))).tolist()
+    assert sorted(rows) == list(range(len(lengths)))
+    assert [lengths[row] for row in rows] == sorted(lengths)
