@@ -99,8 +99,16 @@ class Capture:
             )
         return {key: features[key] for key in self.wanted}
 
+    def __enter__(self) -> "Capture":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Take all hooks off the model."""
+        """Take all hooks off the model and give it its own attention back."""
+        if self.model.config._attn_implementation == _NAME:
+            self.model.set_attn_implementation("sdpa")
         for handle in self._handles:
             handle.remove()
         for module in encoder_layers(self.model).modules():

@@ -186,6 +186,11 @@ def resolve(study: Study, cell: Cell) -> Run:
     task = TASKS[cell["task"]]
     teacher = _teacher(study, cell["teacher"], cell["task"])
     shape = parse_shape(cell["student"])
+    if teacher.encoder.positions is not None and cell["max_length"] > teacher.encoder.positions:
+        raise Pruned(
+            f"max_length {cell['max_length']} is above the {teacher.encoder.positions} tokens that "
+            f"the teacher's encoder can read"
+        )
     _check_init(cell["init"], shape, teacher.encoder)
     terms = tuple(
         sorted(
@@ -243,6 +248,10 @@ def _teacher(study: Study, name: str, task: str) -> Teacher:
             sources.check_outputs(encoder.location, TASKS[task])
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+    if encoder.positions is not None and full["max_length"] > encoder.positions:
+        raise UserError(
+            f"{where}.max_length: found {full['max_length']}, allowed: at most {encoder.positions}"
+        )
     recipe = {k: full[k] for k in TEACHER_DEFAULTS if k in RUN_FIELDS}
     identity = _recipe_identity(encoder, full["finetuned"], full["dtype"], recipe)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
@@ -319,6 +328,10 @@ def _pretrained(init: str) -> sources.Encoder:
 
 def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None:
     found = _pretrained(init)
+    if found.arch != encoder.arch:
+        raise Pruned(
+            f"init {init} is a {found.arch}, but the student, as its teacher, {encoder.arch}"
+        )
     if found.shape != shape:
         raise Pruned(f"init {init} has the shape {found.shape}, but the student is {shape}")
     if None not in (found.vocabulary, encoder.vocabulary) and (

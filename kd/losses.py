@@ -2,7 +2,8 @@
 
 Shapes: B examples, L tokens, H width, h heads, C classes; S student, T teacher. `mask` is (B, L),
 true where a token is no padding. Every loss is 0 where S = T (ce: the teacher's entropy), padding
-never changes it, and the gradient reaches S only. Formulas and sources: the registry tables.
+never changes it. T is a constant: its tensors carry no gradient. Formulas and sources stand in
+`matching` and `knowledge`.
 """
 
 import math
@@ -83,7 +84,7 @@ def _gram(x: Tensor, mask: Tensor) -> Tensor:
 
 def token_nst(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of the (L, L) token similarities x x^T / H, over valid pairs."""
-    s, t = student.float(), teacher.float()
+    s, t = (x.float().masked_fill(~mask[..., None], 0) for x in (student, teacher))
     difference = s @ s.mT / s.shape[-1] - t @ t.mT / t.shape[-1]
     return _mean(difference.square(), _pairs(mask))
 
@@ -97,10 +98,11 @@ def token_cka(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def _centred(x: Tensor, mask: Tensor) -> Tensor:
-    """(B L, H): the mean of the valid tokens subtracted, padding set to 0."""
+    """(B L, H): the mean of the valid tokens subtracted, padding set to 0, scaled to norm 1."""
     x = x.float().masked_fill(~mask[..., None], 0).flatten(0, 1)
     valid = mask.flatten()[:, None].to(x.dtype)
-    return (x - x.sum(0) / valid.sum().clamp_min(1)) * valid
+    centred = (x - x.sum(0) / valid.sum().clamp_min(1)) * valid
+    return centred / torch.linalg.matrix_norm(centred).clamp_min(_TINY)
 
 
 # --- vectors (B, H) -----------------------------------------------------------------------------

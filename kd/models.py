@@ -123,14 +123,24 @@ def load_encoder(encoder: Encoder, config: Any, dtype: str, seed: int) -> PreTra
     torch.manual_seed(seed)
     if encoder.location == SCRATCH:
         return build_random(config)
-    model = _from_hub(
+    model, info = _from_hub(
         AutoModelForSequenceClassification,
         encoder,
         config=config,
         dtype=getattr(torch, dtype),
         use_safetensors=True,
         ignore_mismatched_sizes=True,  # a head for other labels is replaced
+        output_loading_info=True,
     )
+    # Whatever of the encoder was not in the file is random now, which must not go unseen.
+    names = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    prefix = f"{model.base_model_prefix}."
+    lost = sorted(n for n in names if n.startswith(prefix) and ".pooler." not in n)
+    if lost:
+        raise UserError(
+            f"{encoder.location}: its weights lack, or have in another size, {lost[0]} and "
+            f"{len(lost) - 1} more tensors of a {config.model_type} of its config"
+        )
     if (found := shape_of(model.config)) != encoder.shape:
         raise UserError(f"{encoder.location}: its shape is {found}, not {encoder.shape}")
     return model

@@ -60,11 +60,11 @@ class Objective(nn.Module):
         # Its own generator: a projection must not shift the random numbers of anything else.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for term in terms:
+            for index, term in enumerate(terms):
                 row = matchings_of(term.knowledge, regression)[term.matching]
                 if row.same_width and student.hidden != teacher.hidden:
                     for pair in term.pairs:
-                        self.projections[_key(term, pair)] = nn.Linear(
+                        self.projections[_key(index, pair)] = nn.Linear(
                             student.hidden, teacher.hidden
                         )
 
@@ -81,8 +81,8 @@ class Objective(nn.Module):
         """
         hard = hard_label_loss(student["logits", 0], labels, self.regression)
         total, parts = self.hard_weight * hard, {"hard": hard.detach()}
-        for term in self.terms:
-            pairs = [self._pair(term, pair, student, teacher, mask) for pair in term.pairs]
+        for index, term in enumerate(self.terms):
+            pairs = [self._pair(index, pair, student, teacher, mask) for pair in term.pairs]
             value = torch.stack(pairs).mean()
             total = total + term.weight * value
             parts[str(term)] = value.detach()
@@ -90,12 +90,13 @@ class Objective(nn.Module):
 
     def _pair(
         self,
-        term: Term,
+        index: int,
         pair: tuple[int, int],
         student: Features,
         teacher: Features,
         mask: Tensor,
     ) -> Tensor:
+        term = self.terms[index]
         knowledge = KNOWLEDGE[term.knowledge]
         matching = matchings_of(term.knowledge, self.regression)[term.matching]
         loss: Callable[..., Tensor] = getattr(losses, matching.loss)
@@ -104,20 +105,21 @@ class Objective(nn.Module):
         if knowledge.form == "logits":
             return loss(s[0], t[0], self.temperature) if matching.softened else loss(s[0], t[0])
         if knowledge.form == "vector":
-            return loss(self._project(term, pair, s[0][:, 0]), t[0][:, 0])
+            return loss(self._project(index, pair, s[0][:, 0]), t[0][:, 0])
         if knowledge.form == "tokens":
-            return loss(self._project(term, pair, s[0]), t[0], mask)
+            return loss(self._project(index, pair, s[0]), t[0], mask)
         if knowledge.form == "relation":
             return loss((s[0], s[-1]), (t[0], t[-1]), mask, self.relation_heads)
         return loss(_scores(*s), _scores(*t), mask)
 
-    def _project(self, term: Term, pair: tuple[int, int], x: Tensor) -> Tensor:
-        key = _key(term, pair)
+    def _project(self, index: int, pair: tuple[int, int], x: Tensor) -> Tensor:
+        key = _key(index, pair)
         return self.projections[key](x.float()) if key in self.projections else x
 
 
-def _key(term: Term, pair: tuple[int, int]) -> str:
-    return f"{term.knowledge}:{term.matching}@{pair[0]}-{pair[1]}"
+def _key(index: int, pair: tuple[int, int]) -> str:
+    """Name of the projection of a term's layer pair."""
+    return f"term{index}:{pair[0]}-{pair[1]}"
 
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ class Encoder:
     arch: str
     shape: Shape
     vocabulary: int | None
+    positions: int | None  # longest input, in tokens; None where it is not known here
     identity: tuple[tuple[str, Any], ...]  # items of what run ids contain: never a local path
 
 
@@ -75,20 +76,22 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
         if shape is None:
             raise UserError("model scratch needs a shape, such as 4L-128-4h-512")
         identity = {"model": SCRATCH, "arch": arch, "shape": shape}
-        return Encoder(SCRATCH, None, arch, parse_shape(shape), None, tuple(identity.items()))
+        size = parse_shape(shape)
+        return Encoder(SCRATCH, None, arch, size, None, 510, tuple(identity.items()))
     if is_local(model):
         return _local_encoder(Path(model).expanduser())
     if model in HUB_ENCODERS:
         arch, known, vocabulary = HUB_ENCODERS[model]
+        positions = 512
     elif shape is not None:
-        known, vocabulary = parse_shape(shape), None
+        known, vocabulary, positions = parse_shape(shape), None, None
     else:
         raise UserError(
             f"the shape of {model} is not known here and it is not a folder; say what its "
             f"config.json says, as shape: LAYERSL-HIDDEN-HEADSh-FFN"
         )
     identity = {"model": model, "revision": revision}
-    return Encoder(model, revision, arch, known, vocabulary, tuple(identity.items()))
+    return Encoder(model, revision, arch, known, vocabulary, positions, tuple(identity.items()))
 
 
 def _local_encoder(folder: Path) -> Encoder:
@@ -119,8 +122,12 @@ def _local_encoder(folder: Path) -> Encoder:
             f"{vocabulary} rows (config.json, vocab_size): they do not belong together"
         )
     arch = str(_config_value(config, folder, "model_type"))
+    positions = int(_config_value(config, folder, "max_position_embeddings"))
+    if arch in ("roberta", "xlm-roberta", "camembert"):
+        positions -= 2  # the first two are not for tokens
     digest = file_digest(folder / "config.json", folder / "tokenizer.json", *weights)
-    return Encoder(str(folder), None, arch, shape, vocabulary, (("fingerprint", digest),))
+    identity = (("fingerprint", digest),)
+    return Encoder(str(folder), None, arch, shape, vocabulary, positions, identity)
 
 
 def model_config(folder: Path) -> dict[str, Any]:

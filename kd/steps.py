@@ -46,6 +46,7 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
     config = models.encoder_config(encoder)
     if encoder.location == SCRATCH:
         config.vocab_size = len(tokenizer)  # the embeddings fit the words
+        config.pad_token_id = tokenizer.pad_token_id
     tokens.tokenise(
         layout.text(run.data_id, task),
         task,

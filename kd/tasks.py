@@ -26,6 +26,7 @@ class Task:
     text: tuple[str | int, ...] = ()  # text columns of the TSV: header names, or positions
     label: str | int = "label"  # label column of the TSV
     dev: tuple[tuple[str, str], ...] = (("dev", "dev"),)  # (split, TSV file without .tsv)
+    corrupted: bool = False  # official files with broken rows, which the hub's copy leaves out too
 
     @property
     def regression(self) -> bool:
@@ -73,6 +74,7 @@ TASKS: dict[str, Task] = {
         "QQP",
         ("question1", "question2"),
         "is_duplicate",
+        corrupted=True,
     ),
     "mnli": Task(
         "MNLI",

@@ -91,9 +91,9 @@ def tokenise(
     config = prepared_config(config, row)
     manifest = read_json(text / "manifest.json")
     with atomic_dir(out) as folder:
-        longest = cut = 0
+        longest = full = 0
         for split in row.splits:
-            packed, lengths, was_cut = _pack(text / f"{split}.parquet", row, tokenizer, max_length)
+            packed, lengths, at_most = _pack(text / f"{split}.parquet", row, tokenizer, max_length)
             top = int(packed["input_ids"].max())
             if top >= config.vocab_size:
                 raise UserError(
@@ -101,7 +101,7 @@ def tokenise(
                     f"{config.vocab_size} entries: they do not belong together"
                 )
             save_file(packed, folder / f"{split}.safetensors")
-            longest, cut = max(longest, int(lengths.max())), cut + was_cut
+            longest, full = max(longest, int(lengths.max())), full + at_most
         config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         files = sorted(folder.glob("*.safetensors"))
@@ -111,7 +111,7 @@ def tokenise(
                 **manifest,
                 "max_length": max_length,
                 "longest": longest,
-                "cut": cut,
+                "of_max_length": full,  # cut, or exactly as long
                 "padding": tokenizer.pad_token_id,
                 "fingerprint": file_digest(*files),
                 "text_fingerprint": manifest["fingerprint"],
@@ -146,7 +146,7 @@ def _pack(
         return_attention_mask=False,
     )
     lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
-    cut = int((lengths == max_length).sum())
+    full = int((lengths == max_length).sum())
     names = [n for n in ("input_ids", "token_type_ids") if n in encoded]
     packed = {
         name: torch.tensor([i for row in encoded[name] for i in row], dtype=torch.int32)
@@ -156,7 +156,7 @@ def _pack(
     kind = torch.float32 if task.regression else torch.int64
     packed["labels"] = torch.tensor(frame["label"].tolist(), dtype=kind)
     packed["ids"] = torch.tensor(frame["id"].tolist(), dtype=torch.int64)
-    return packed, lengths, cut
+    return packed, lengths, full
 
 
 def load_split(folder: Path, split: str) -> Split:

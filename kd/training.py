@@ -2,7 +2,7 @@
 
 import math
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,12 +106,6 @@ def fit(
     student.to(device).train()  # type: ignore[arg-type]
     objective.to(device)
     terms = objective.terms
-    read_student = Capture(student, {("logits", 0)} | wanted_features(terms, teacher=False))
-    read_teacher = None
-    if teacher is not None and terms:
-        teacher.to(device)  # type: ignore[arg-type]
-        read_teacher = Capture(teacher, wanted_features(terms, teacher=True))
-
     per_epoch = math.ceil(len(split) / recipe["batch_size"])
     total = max(1, round(per_epoch * recipe["epochs"]))
     optimiser = torch.optim.AdamW(
@@ -127,32 +121,39 @@ def fit(
     torch.manual_seed(recipe["seed"])
     recorder = _Recorder(every=math.ceil(total / _RECORDS))
 
-    progress.start(label, total)
-    started, step, examples = time.perf_counter(), 0, 0
-    while step < total:
-        for rows in epoch_batches(split.lengths, recipe["batch_size"], order):
-            batch = to_device(split.batch(rows), device)
-            inputs = model_inputs(batch)
-            with autocast(precision, device):
-                taught = capture_teacher(read_teacher, **inputs) if read_teacher else {}
-                features = read_student(**inputs)
-            loss, parts = objective(
-                features, taught, batch["attention_mask"].bool(), batch["labels"]
-            )
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained, recipe["max_grad_norm"])
-            rate = float(schedule.get_last_lr()[0])
-            optimiser.step()
-            schedule.step()
-            optimiser.zero_grad(set_to_none=True)
-            step, examples = step + 1, examples + len(rows)
-            note = recorder.add(step, step == total, rate, {"loss": loss.detach(), **parts})
-            progress.advance(note)
-            if step == total:
-                break
-    read_student.close()
-    if read_teacher is not None:
-        read_teacher.close()
+    with ExitStack() as captures:
+        read_student = captures.enter_context(
+            Capture(student, {("logits", 0)} | wanted_features(terms, teacher=False))
+        )
+        read_teacher = None
+        if teacher is not None and terms:
+            teacher.to(device)  # type: ignore[arg-type]
+            wanted = wanted_features(terms, teacher=True)
+            read_teacher = captures.enter_context(Capture(teacher, wanted))
+
+        progress.start(label, total)
+        started, step, examples = time.perf_counter(), 0, 0
+        while step < total:
+            for rows in epoch_batches(split.lengths, recipe["batch_size"], order):
+                batch = to_device(split.batch(rows), device)
+                inputs = model_inputs(batch)
+                with autocast(precision, device):
+                    taught = capture_teacher(read_teacher, **inputs) if read_teacher else {}
+                    features = read_student(**inputs)
+                loss, parts = objective(
+                    features, taught, batch["attention_mask"].bool(), batch["labels"]
+                )
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(trained, recipe["max_grad_norm"])
+                rate = float(schedule.get_last_lr()[0])
+                optimiser.step()
+                schedule.step()
+                optimiser.zero_grad(set_to_none=True)
+                step, examples = step + 1, examples + len(rows)
+                note = recorder.add(step, step == total, rate, {"loss": loss.detach(), **parts})
+                progress.advance(note)
+                if step == total:
+                    break
     cuda = device.type == "cuda"
     return Fitted(
         recorder.rows,
@@ -182,7 +183,7 @@ class _Recorder:
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
             raise UserError(
-                f"the loss is not finite at step {step} ({', '.join(bad)}); "
+                f"the loss is not finite by step {step} ({', '.join(bad)}); "
                 f"a smaller learning_rate or weight may help"
             )
         self.rows.append({"step": step, "learning_rate": rate, **means})

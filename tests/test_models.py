@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import ARCHS, SHAPE, VOCABULARY, tiny_config, tiny_inputs, tiny_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -44,7 +45,7 @@ SMALL = Shape(layers=2, hidden=12, heads=2, ffn=20)  # heads of 6 out of the tea
 
 
 def local_encoder(folder: Path, shape: Shape = SHAPE) -> Encoder:
-    return Encoder(str(folder), None, "bert", shape, VOCABULARY, ())
+    return Encoder(str(folder), None, "bert", shape, VOCABULARY, None, ())
 
 
 def logits(model: PreTrainedModel, seed: int = 0) -> Tensor:
@@ -107,7 +108,7 @@ def test_scratch_encoder_and_its_tokenizer():
 
 def test_load_encoder_is_seeded_and_of_the_stated_dtype():
     config = tiny_config()
-    scratch = Encoder(SCRATCH, None, "bert", SHAPE, None, ())
+    scratch = Encoder(SCRATCH, None, "bert", SHAPE, None, None, ())
     first, again, other = (load_encoder(scratch, config, "float32", seed) for seed in (1, 1, 2))
     assert torch.equal(logits(first), logits(again)), "one seed, two models"
     assert not torch.equal(logits(first), logits(other)), "the seed is inert"
@@ -358,3 +359,16 @@ def test_shaping_a_captured_teachers_config_leaves_the_capture_behind():
     capture = Capture(teacher, {("query", 1)})
     assert student.config._attn_implementation != teacher.config._attn_implementation
     capture.close()
+
+
+def test_an_encoder_whose_weights_are_not_its_own_is_refused(tmp_path):
+    """Otherwise it would train from random weights while its record says pretrained."""
+    folder = tmp_path / "encoder"
+    model = build_random(tiny_config())
+    model.save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    state = {name: tensor for name, tensor in weights.items() if ".layer.1." not in name}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    encoder = Encoder(str(folder), None, "bert", SHAPE, VOCABULARY, None, ())
+    with pytest.raises(UserError, match=r"its weights lack.*layer\.1"):
+        load_encoder(encoder, tiny_config(), "float32", seed=0)

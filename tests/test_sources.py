@@ -36,6 +36,7 @@ def encoder_folder(tmp_path):
         "num_attention_heads": 12,
         "intermediate_size": 1536,
         "vocab_size": 100,
+        "max_position_embeddings": 512,
     }
     (folder / "config.json").write_text(json.dumps(config))
     vocabulary = {f"w{i}": i for i in range(100)}
@@ -166,3 +167,23 @@ def test_data_identity_is_content(glue):
     sources.tsv_fingerprint.cache_clear()
     (glue / "RTE" / "train.tsv").write_text(HEADER + ROWS * 2)
     assert sources.tsv_fingerprint(str(glue), "rte") != before
+
+
+def test_longer_inputs_than_the_encoder_reads(tmp_path, capsys, encoder_folder):
+    edit(encoder_folder / "config.json", max_position_embeddings=64)
+    sources.encoder.cache_clear()
+    teacher = {"model": str(encoder_folder), "max_length": 64}
+    status, error = plan(tmp_path, capsys, teacher | {"max_length": 65})
+    assert status == 2
+    assert "teachers.t.max_length: found 65, allowed: at most 64" in error
+    status, error = plan(tmp_path, capsys, teacher, max_length=128)
+    assert status == 2
+    assert "max_length 128 is above the 64 tokens" in error
+
+
+def test_a_pretrained_student_of_another_architecture(tmp_path, capsys, encoder_folder):
+    init = f"pretrained:{encoder_folder}"
+    teacher = {"model": "FacebookAI/roberta-base"}
+    status, error = plan(tmp_path, capsys, teacher, student="6L-384", init=init)
+    assert status == 2
+    assert "is a bert, but the student, as its teacher, roberta" in error

@@ -329,7 +329,7 @@ class Poisoned(nn.Module):
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("step", [1, 3, 8])
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, step, bad):
-    with pytest.raises(UserError, match=rf"not finite at step {step} \(.*loss") as caught:
+    with pytest.raises(UserError, match=rf"not finite by step {step} \(.*loss") as caught:
         Training(tmp_path, objective=Poisoned(step, bad))
     assert "learning_rate" in str(caught.value), "what can be done about it?"
 
