@@ -26,7 +26,6 @@ STUDY = (
 shell.prefix(
     f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH KD_STUDY={quote(str(STUDY))}; "
 )
-CONDA = "kd-grid"  # the name in environment.yml, for those who use --sdm conda
 
 
 # Defines GRID (the study's runs), the paths of their results.

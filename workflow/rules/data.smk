@@ -8,7 +8,7 @@ rule data:
         "results/logs/data/{data}-{task}.log",
     retries: 2  # the hub may be away for a moment
     conda:
-        CONDA
+        "../envs/kd.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
@@ -24,7 +24,7 @@ rule tokenise:
     log:
         "results/logs/tokenise/{data}-{task}-{tokens}.log",
     conda:
-        CONDA
+        "../envs/kd.yaml"
     resources:
         mem_mb=8000,
         runtime=60,

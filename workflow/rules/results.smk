@@ -25,7 +25,7 @@ if not DRAW_ONLY:
         log:
             FOLDER / "log/collect.log",
         conda:
-            CONDA
+            "../envs/kd.yaml"
         params:
             labels=short_hash([[run.id, run.labels] for run in RUNS.values()]),
         shell:
@@ -50,7 +50,7 @@ rule tables:
     log:
         FOLDER / "log/tables.log",
     conda:
-        CONDA
+        "../envs/kd.yaml"
     shell:
         'python -m kd tables "$KD_STUDY" > {log} 2>&1'
 
@@ -68,7 +68,7 @@ rule figures:
     log:
         FOLDER / "log/figures.log",
     conda:
-        CONDA
+        "../envs/kd.yaml"
     shell:
         'python -m kd figures "$KD_STUDY" > {log} 2>&1'
 
@@ -82,6 +82,6 @@ rule report:
     log:
         FOLDER / "log/report.log",
     conda:
-        CONDA
+        "../envs/kd.yaml"
     shell:
         'python -m kd report "$KD_STUDY" > {log} 2>&1'

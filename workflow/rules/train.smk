@@ -13,7 +13,7 @@ rule teacher:
     benchmark:
         "results/teachers/{teacher}/{task}/log/teacher.benchmark.tsv"
     conda:
-        CONDA
+        "../envs/kd.yaml"
     threads: THREADS
     resources:
         gpu=1,
@@ -38,7 +38,7 @@ rule distil:
     group:
         "run"
     conda:
-        CONDA
+        "../envs/kd.yaml"
     threads: THREADS
     resources:
         gpu=1,
@@ -60,7 +60,7 @@ rule evaluate:
     group:
         "run"
     conda:
-        CONDA
+        "../envs/kd.yaml"
     threads: THREADS
     resources:
         gpu=1,
