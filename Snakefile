@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -218,19 +219,20 @@ assert not any(name.startswith("kd") for name in sys.modules)
 
 
 @pytest.mark.parametrize(
-    ("study", "message"),
+    ("arguments", "message"),
     [
-        ("study: x\naxes: {maping: [first]}\n", "did you mean mapping"),
-        (None, "no such study file"),
+        ([], "found 'maping'.*did you mean mapping"),
+        (["--config", "study=other"], "--config changes nothing"),
+        (["--configfile", "{study}", "{study}"], "one study at a time"),
     ],
 )
-def test_a_bad_study_ends_snakemake_with_one_sentence(tmp_path, study, message):
-    path = tmp_path / "bad.yaml"
-    if study is not None:
-        path.write_text(study)
-    run = snakemake(tmp_path, path, check=False)
+def test_a_users_mistake_is_one_sentence(tmp_path, arguments, message):
+    study = tiny_study(axes={"maping": ["first"]})
+    path = write_study(tmp_path, study)
+    arguments = [a.replace("{study}", str(path)) for a in arguments]
+    run = snakemake(tmp_path, path, *arguments, check=False)
     assert run.returncode != 0
     assert "Traceback" not in run.stdout
-    if study is not None:
-        assert message in run.stdout
+    (line,) = [line for line in run.stdout.splitlines() if line.startswith("error: ")]
+    assert re.search(message, line)
     assert not (tmp_path / "results").exists()

@@ -5,16 +5,16 @@
 def load_study_grid():
     """The grid of the study; a mistake in it ends Snakemake with one sentence."""
     if len(workflow.configfiles) > 1:
-        raise WorkflowError(
-            "one study at a time: give --configfile once, with one file"
-        )
+        sys.exit("error: one study at a time: give --configfile once, with one file")
+    if workflow.config_settings.config:
+        sys.exit("error: --config changes nothing here: write a study file")
     try:
         grid = load_grid(STUDY)
         # A job's own Snakemake need not read the data again.
         if workflow.is_main_process:
             check_inputs(grid)
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(f"error: {error}")
     return grid
 
 
