@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kd.grid import Run, Teacher
+from kd.run import Run, Teacher
 
 
 class Layout:

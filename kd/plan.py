@@ -5,9 +5,10 @@ from typing import Any
 
 from kd.fields import RUN_FIELDS
 from kd.files import read_json
-from kd.grid import Grid, Run
+from kd.grid import Grid
 from kd.layout import Layout
 from kd.results import run_status
+from kd.run import Run
 from kd.shapes import Shape, parse_shape
 from kd.tasks import TASKS
 

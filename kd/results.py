@@ -8,9 +8,10 @@ from typing import Any
 from kd.errors import UserError
 from kd.fields import RUN_FIELDS
 from kd.files import atomic_write, read_json
-from kd.grid import Grid, Run
+from kd.grid import Grid
 from kd.layout import Layout
 from kd.progress import read_state
+from kd.run import Run
 
 METRICS = (
     "score",

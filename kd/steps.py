@@ -18,10 +18,11 @@ from kd import __version__, models, tokens
 from kd.errors import UserError
 from kd.evaluation import evaluate
 from kd.files import atomic_dir, atomic_write, file_digest, read_json, write_json
-from kd.grid import Grid, Run, Teacher, init_layers, relation_heads
+from kd.grid import Grid
 from kd.layout import Layout
 from kd.objective import Objective
 from kd.progress import Progress, step_state
+from kd.run import Run, Teacher, init_layers, relation_heads
 from kd.shapes import parse_shape
 from kd.sources import SCRATCH
 from kd.tasks import TASKS

@@ -1,0 +1,365 @@
+"""One cell -> one canonical run, or the reason why there is none.
+
+Every name of a complete cell is resolved (shape, matching, layer pairs), and what cannot affect the
+outcome or equals its default is dropped. The run's id is a slug and a hash of what is left: equal
+cells are one run, and a new field with a default leaves old ids as they are.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from kd import sources
+from kd.errors import UserError, listing
+from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.files import short_hash
+from kd.initialisation import INITIALISATIONS, PRETRAINED, TRUNCATE
+from kd.knowledge import KNOWLEDGE
+from kd.mapping import resolve_mapping
+from kd.matching import Matching
+from kd.shapes import Shape, parse_shape
+from kd.study import Study
+from kd.tasks import TASKS
+from kd.terms import NONE, RawTerm, Term, matchings_of, parse_knowledge, weight_text
+
+Cell = dict[str, Any]
+INERT = "-"  # label of a field that cannot affect a run
+
+
+class Pruned(Exception):
+    """A cell has no meaning; the message says why."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An encoder with its fine-tuning recipe on one task and data set."""
+
+    name: str
+    id: str
+    task: str
+    encoder: sources.Encoder
+    finetuned: bool
+    dtype: str
+    recipe: dict[str, Any] = field(hash=False)
+    data: dict[str, Any] = field(hash=False)
+    data_id: str
+    tokens_id: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fully specified distillation: `spec` is its canonical form, `labels` what tables say."""
+
+    id: str
+    spec: dict[str, Any] = field(hash=False)
+    labels: dict[str, str] = field(hash=False)
+    values: dict[str, Any] = field(hash=False)
+    terms: tuple[Term, ...]
+    teacher: Teacher
+    needs_teacher: bool
+    donor: sources.Encoder | None  # what `init: pretrained:MODEL` starts from
+    data_id: str
+    tokens_id: str
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return str(self.spec["task"])
+
+    @property
+    def objective(self) -> str:
+        """The canonical terms as text; `none` where only hard labels are learned."""
+        return " + ".join(map(str, self.terms)) or NONE
+
+
+def resolve(study: Study, cell: Cell) -> Run:
+    """The run of a complete cell.
+
+    Raises:
+        Pruned: the cell has no meaning; the reason says what would have.
+    """
+    task = TASKS[cell["task"]]
+    teacher = _teacher(study, cell["teacher"], cell["task"])
+    shape = parse_shape(cell["student"])
+    if teacher.encoder.positions is not None and cell["max_length"] > teacher.encoder.positions:
+        raise Pruned(
+            f"max_length {cell['max_length']} is above the {teacher.encoder.positions} tokens that "
+            f"the teacher's encoder can read"
+        )
+    _check_init(cell["init"], shape, teacher.encoder)
+    terms = tuple(
+        sorted(
+            (
+                _term(raw, cell, task.regression, shape, teacher.encoder)
+                for raw in parse_knowledge(cell["knowledge"])
+            ),
+            key=str,
+        )
+    )
+    if len({(t.knowledge, t.matching, t.pairs) for t in terms}) < len(terms):
+        raise Pruned(f"{cell['knowledge']}: two terms are the same once matching and mapping are")
+    inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
+    from_teacher = cell["init"].startswith("teacher-")
+    needs_teacher = bool(terms) or from_teacher
+
+    spec: dict[str, Any] = {
+        "task": cell["task"],
+        "data": dict(teacher.data),
+        "student": str(shape),
+        "teacher": _teacher_identity(teacher) if needs_teacher else dict(teacher.encoder.identity),
+        "objective": [str(term) for term in terms],
+    }
+    init = _init_identity(cell["init"], shape, teacher.encoder)
+    if init != RUN_DEFAULTS["init"]:
+        spec["init"] = init
+    settings = [k for k in RUN_DEFAULTS if k not in ("init", "knowledge", "matching", "mapping")]
+    spec |= {k: cell[k] for k in settings if k not in inert and cell[k] != RUN_DEFAULTS[k]}
+    return Run(
+        id=f"{_slug(cell['task'], shape, terms)}-{short_hash(spec)}",
+        spec=spec,
+        labels=_labels(cell, terms, inert),
+        values={k: cell[k] for k in settings},
+        terms=terms,
+        teacher=teacher,
+        needs_teacher=needs_teacher,
+        donor=_pretrained(cell["init"]) if cell["init"].startswith(PRETRAINED) else None,
+        data_id=teacher.data_id,
+        tokens_id=_tokens_id(teacher.encoder, cell["max_length"]),
+    )
+
+
+@cache
+def _teacher(study: Study, name: str, task: str) -> Teacher:
+    data = sources.data_identity(study.data, task)
+    given = study.teachers[name]
+    full = {**TEACHER_DEFAULTS, **given}
+    model = full["model"].replace("{task}", task)
+    where = f"teachers.{name}"
+    if model == sources.SCRATCH and study.data["source"] != "synthetic":
+        raise UserError(f"{where}.model: scratch has a vocabulary only for data source synthetic")
+    try:
+        encoder = sources.encoder(model, full["revision"], given.get("shape"), full["arch"])
+        if full["finetuned"] and encoder.revision is None and model != sources.SCRATCH:
+            sources.check_outputs(encoder.location, TASKS[task])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    if encoder.positions is not None and full["max_length"] > encoder.positions:
+        raise UserError(
+            f"{where}.max_length: found {full['max_length']}, allowed: at most {encoder.positions}"
+        )
+    recipe = {k: full[k] for k in TEACHER_DEFAULTS if k in RUN_FIELDS}
+    identity = _recipe_identity(encoder, full["finetuned"], full["dtype"], recipe)
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
+    return Teacher(
+        name=name,
+        id=f"{slug}-{short_hash({'teacher': identity, 'task': task, 'data': data})}",
+        task=task,
+        encoder=encoder,
+        finetuned=full["finetuned"],
+        dtype=full["dtype"],
+        recipe=recipe,
+        data=data,
+        data_id=f"{data['source']}-{short_hash(data)}",
+        tokens_id=_tokens_id(encoder, full["max_length"]),
+    )
+
+
+def _recipe_identity(
+    encoder: sources.Encoder, finetuned: bool, dtype: str, recipe: dict[str, Any]
+) -> dict[str, Any]:
+    """What a teacher's numbers depend on: encoder, dtype, and its recipe unless already tuned."""
+    identity = dict(encoder.identity)
+    if dtype != TEACHER_DEFAULTS["dtype"]:
+        identity["dtype"] = dtype
+    if finetuned:
+        return {**identity, "finetuned": True, "max_length": recipe["max_length"]}
+    return identity | {k: v for k, v in recipe.items() if v != TEACHER_DEFAULTS[k]}
+
+
+def _teacher_identity(teacher: Teacher) -> dict[str, Any]:
+    return _recipe_identity(teacher.encoder, teacher.finetuned, teacher.dtype, teacher.recipe)
+
+
+@cache
+def _tokens_id(encoder: sources.Encoder, max_length: int) -> str:
+    """Tokens depend on the tokenizer and the cut alone."""
+    return f"tokens-{short_hash({**dict(encoder.identity), 'max_length': max_length})}"
+
+
+def _check_init(init: str, shape: Shape, encoder: sources.Encoder) -> None:
+    teacher = encoder.shape
+    if init.startswith(PRETRAINED):
+        _check_pretrained(init, shape, encoder)
+        return
+    if INITIALISATIONS[init.removesuffix(TRUNCATE)].layers is None:
+        return
+    if shape.layers > teacher.layers:
+        raise Pruned(
+            f"init {init} copies {shape.layers} student layers, but the teacher has only "
+            f"{teacher.layers}"
+        )
+    if init.endswith(TRUNCATE):
+        for part in ("hidden", "heads", "ffn", "head_size"):
+            if getattr(shape, part) > getattr(teacher, part):
+                raise Pruned(
+                    f"init {init} can only cut, but the student's {part.replace('_', ' ')} "
+                    f"({getattr(shape, part)}) is above the teacher's ({getattr(teacher, part)})"
+                )
+    elif (shape.hidden, shape.heads, shape.ffn) != (teacher.hidden, teacher.heads, teacher.ffn):
+        raise Pruned(
+            f"init {init} copies whole layers, but the student ({shape}) is not as wide as the "
+            f"teacher ({teacher}); {init}{TRUNCATE} cuts a narrower one out of it"
+        )
+
+
+def _pretrained(init: str) -> sources.Encoder:
+    """The encoder that `pretrained:MODEL[@REVISION]` names."""
+    model, _, revision = init.removeprefix(PRETRAINED).partition("@")
+    try:
+        return sources.encoder(model, revision or "main", None, "bert")
+    except UserError as error:
+        raise UserError(f"init {init}: {error}") from None
+
+
+def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None:
+    found = _pretrained(init)
+    if found.arch != encoder.arch:
+        raise Pruned(
+            f"init {init} is a {found.arch}, but the student, as its teacher, {encoder.arch}"
+        )
+    if found.shape != shape:
+        raise Pruned(f"init {init} has the shape {found.shape}, but the student is {shape}")
+    if None not in (found.vocabulary, encoder.vocabulary) and (
+        found.vocabulary != encoder.vocabulary
+    ):
+        raise Pruned(
+            f"init {init} has a vocabulary of {found.vocabulary}, but the teacher one of "
+            f"{encoder.vocabulary}: student and teacher must read the same tokens"
+        )
+
+
+def _init_identity(init: str, shape: Shape, encoder: sources.Encoder) -> Any:
+    """What identifies an initialisation: the layers copied, not the name of the rule."""
+    if init.startswith(PRETRAINED):
+        return {"pretrained": dict(_pretrained(init).identity)}
+    layers = INITIALISATIONS[init.removesuffix(TRUNCATE)].layers
+    if layers is None:
+        return init
+    return "teacher:" + ",".join(
+        f"{t}-{s}" for t, s in layers(encoder.shape.layers, shape.layers, 0)
+    )
+
+
+def init_layers(spec: dict[str, Any]) -> list[tuple[int, int]]:
+    """(teacher layer, student layer) pairs that a run's canonical init copies; [] for none."""
+    init = spec.get("init", "random")
+    if not isinstance(init, str) or not init.startswith("teacher:"):
+        return []
+    pairs = (pair.split("-") for pair in init.removeprefix("teacher:").split(","))
+    return [(int(t), int(s)) for t, s in pairs]
+
+
+def _term(
+    raw: RawTerm, cell: Cell, regression: bool, student: Shape, encoder: sources.Encoder
+) -> Term:
+    row, teacher = KNOWLEDGE[raw.knowledge], encoder.shape
+    defined = matchings_of(raw.knowledge, regression)
+    matching = raw.matching or cell["matching"]
+    if matching == "default":
+        matching = next(iter(defined))
+    if matching not in defined:
+        kind = f"{raw.knowledge} of a regression" if regression else raw.knowledge
+        hint = (
+            ""
+            if raw.matching
+            else f"; name one in the term, as in {raw.knowledge}:{next(iter(defined))}"
+        )
+        raise Pruned(f"{kind} has no matching {matching} (it has {listing(defined)}){hint}")
+    if defined[matching].same_heads and student.heads != teacher.heads:
+        raise Pruned(
+            f"{raw.knowledge}:{matching} compares head with head, but the student has "
+            f"{student.heads} heads and the teacher {teacher.heads}"
+            + _head_mean_hint(raw.knowledge, matching, defined)
+        )
+    if not row.layered:
+        return Term(raw.knowledge, matching, ((0, 0),), raw.weight)
+    mapping = raw.mapping or cell["mapping"]
+    pairs = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
+    for t, s in pairs:
+        if not (
+            row.lowest_layer <= t <= teacher.layers and row.lowest_layer <= s <= student.layers
+        ):
+            raise Pruned(
+                f"mapping {mapping} pairs teacher layer {t} with student layer {s}, but "
+                f"{raw.knowledge} has layers {row.lowest_layer} to {teacher.layers} in the "
+                f"teacher and to {student.layers} in the student"
+            )
+    return Term(raw.knowledge, matching, pairs, raw.weight)
+
+
+def _head_mean_hint(knowledge: str, matching: str, defined: dict[str, Matching]) -> str:
+    free = f"head-mean-{matching}"
+    return f"; {knowledge}:{free} does not need them equal" if free in defined else ""
+
+
+def relation_heads(student: Shape, teacher: Shape) -> int:
+    """Default A_r: the student's heads where they divide the teacher's width too, else the largest
+    number up to 12 that divides both widths (MiniLMv2, arXiv:2012.15828)."""
+    if teacher.hidden % student.heads == 0:
+        return student.heads
+    return max(n for n in range(1, 13) if student.hidden % n == teacher.hidden % n == 0)
+
+
+def _inert(
+    cell: Cell, terms: tuple[Term, ...], regression: bool, student: Shape, encoder: sources.Encoder
+) -> set[str]:
+    """Fields whose value cannot affect the outcome of this cell."""
+    inert = set()
+    softened = any(matchings_of(t.knowledge, regression)[t.matching].softened for t in terms)
+    if not softened:
+        inert.add("temperature")
+    if not terms:  # the hard-label loss stands alone: its weight has nothing to be relative to
+        inert |= {"hard_weight", "matching"}
+    if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
+        inert.add("mapping")
+    heads = cell["relation_heads"]
+    if not any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms):
+        inert.add("relation_heads")
+    elif heads != "auto":
+        if student.hidden % heads or encoder.shape.hidden % heads:
+            raise Pruned(
+                f"relation_heads {heads} does not divide both widths "
+                f"({student.hidden} and {encoder.shape.hidden})"
+            )
+        if heads == relation_heads(student, encoder.shape):
+            inert.add("relation_heads")
+    return inert
+
+
+def _labels(cell: Cell, terms: tuple[Term, ...], inert: set[str]) -> dict[str, str]:
+    """How tables name this run: axis values in the study's words, '-' where they have no effect."""
+    raw = sorted(parse_knowledge(cell["knowledge"]), key=_in_table_order)
+    decided = sorted(terms, key=_in_table_order)
+    labels = {k: INERT if k in inert else str(cell[k]) for k in RUN_FIELDS}
+    names = [t.knowledge + weight_text(t.weight) for t in raw]
+    labels["knowledge"] = "+".join(dict.fromkeys(names)) or NONE
+    beyond = [t for t in decided if t.knowledge != "logits"] or decided
+    labels["matching"] = "+".join(dict.fromkeys(t.matching for t in beyond)) or INERT
+    mappings = [t.mapping or cell["mapping"] for t in raw if KNOWLEDGE[t.knowledge].layered]
+    labels["mapping"] = "+".join(dict.fromkeys(mappings)) or INERT
+    labels["init"] = labels["init"].removeprefix(PRETRAINED)
+    if any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms):
+        labels["relation_heads"] = str(cell["relation_heads"])
+    return labels
+
+
+def _in_table_order(term: RawTerm | Term) -> int:
+    return list(KNOWLEDGE).index(term.knowledge)
+
+
+def _slug(task: str, shape: Shape, terms: tuple[Term, ...]) -> str:
+    """A readable start of the id: task, student, knowledge types."""
+    ordered = sorted(terms, key=_in_table_order)
+    types = "-".join(dict.fromkeys(t.knowledge for t in ordered)) or NONE
+    return f"{task}-{shape.layers}l-{shape.hidden}-{types}"[:60].rstrip("-")
