@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from shlex import quote
 
+from snakemake.cli import get_argument_parser
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -22,9 +23,10 @@ STUDY = (
 
 # Shell lines find the interpreter and the study through this prefix, so that they read the same on
 # every machine and for every study: Snakemake runs a finished job again when its line changes.
-shell.prefix(
-    f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH KD_STUDY={quote(str(STUDY))}; "
-)
+prefix = f"export KD_STUDY={quote(str(STUDY))}; "
+if "--sdm" not in sys.argv and "--software-deployment-method" not in sys.argv:
+    prefix += f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH; "
+shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
 
 
 # Defines GRID (the study's runs), the paths of their results.
@@ -41,7 +43,7 @@ include: "workflow/rules/results.smk"
 
 onerror:
     # What is done is drawn all the same; what is not is shown as missing.
-    if workflow.is_main_process:
+    if workflow.is_main_process and not DRAW_ONLY:
         for step in ("collect", "tables", "figures", "report"):
             shell('python -m kd {step} "$KD_STUDY" > /dev/null || true')
 

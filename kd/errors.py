@@ -2,15 +2,24 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
 
 
 class UserError(Exception):
     """Something that the user can mend; the message says where, what was found, what is allowed."""
 
 
+def shown(value: object) -> str:
+    """`value` as it is quoted in an error: like repr, but never long."""
+    short = Repr()
+    short.maxstring = short.maxother = 80
+    return short.repr(value)
+
+
 def nearest(found: object, allowed: Iterable[object]) -> str:
     """' (did you mean X?)' for the allowed value nearest to `found`, or '' where none is near."""
-    match = get_close_matches(str(found), [str(value) for value in allowed], n=1, cutoff=0.5)
+    known = [str(value) for value in allowed]
+    match = get_close_matches(found[:80], known, n=1, cutoff=0.5) if isinstance(found, str) else []
     return f" (did you mean {match[0]}?)" if match else ""
 
 
@@ -23,5 +32,5 @@ def unknown(where: str, found: object, allowed: Iterable[object]) -> UserError:
     """The error for a value that is not one of a known set."""
     allowed = list(allowed)
     return UserError(
-        f"{where}: found {found!r}, allowed: {listing(allowed)}{nearest(found, allowed)}"
+        f"{where}: found {shown(found)}, allowed: {listing(allowed)}{nearest(found, allowed)}"
     )

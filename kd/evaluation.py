@@ -1,5 +1,6 @@
 """Predictions and the official metrics of a fine-tuned model on the dev splits."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kd.progress import Progress
 from kd.tasks import TASKS, constant_score, evaluate_metrics
 from kd.tokens import Split, load_split, ordered_batches
 from kd.training import model_inputs, to_device
@@ -14,8 +16,9 @@ from kd.training import model_inputs, to_device
 _BATCH = 64
 
 
-def predict(model: nn.Module, split: Split, device: torch.device) -> Tensor:
+def predict(model: nn.Module, split: Split, device: torch.device, progress: Progress) -> Tensor:
     """(n, C) fp32 logits in the order of the split; eval mode, no autocast."""
+    progress.start("evaluating", math.ceil(len(split) / _BATCH))
     model.to(device).eval()
     logits: Tensor | None = None
     with torch.inference_mode():
@@ -25,11 +28,14 @@ def predict(model: nn.Module, split: Split, device: torch.device) -> Tensor:
             if logits is None:
                 logits = torch.empty(len(split), output.shape[-1])
             logits[rows] = output
+            progress.advance()
     assert logits is not None, "a split has at least one example"
     return logits
 
 
-def evaluate(model: nn.Module, tokens: Path, task: str, device: torch.device) -> dict[str, Any]:
+def evaluate(
+    model: nn.Module, tokens: Path, task: str, device: torch.device, progress: Progress
+) -> dict[str, Any]:
     """Score and official metrics on the dev split; MNLI's mismatched accuracy beside them.
 
     `majority_score` is the score of the best constant answer on the same examples.
@@ -39,7 +45,7 @@ def evaluate(model: nn.Module, tokens: Path, task: str, device: torch.device) ->
     for name, _ in row.dev:
         split = load_split(tokens, name)
         started = time.perf_counter()
-        logits = predict(model, split, device)
+        logits = predict(model, split, device, progress)
         seconds += time.perf_counter() - started
         predictions = logits.squeeze(-1) if row.regression else logits.argmax(-1)
         metrics = evaluate_metrics(row, predictions.numpy(), split.labels.numpy())
@@ -50,5 +56,7 @@ def evaluate(model: nn.Module, tokens: Path, task: str, device: torch.device) ->
         else:
             record["accuracy_mm"] = metrics["accuracy"]
             record["score"] = (record["accuracy"] + metrics["accuracy"]) / 2
+            floor = constant_score(row, split.labels.tolist())
+            record["majority_score"] = (record["majority_score"] + floor) / 2
             record["examples_eval"] += len(split)
     return {**record, "split": "dev", "evaluate_seconds": seconds}

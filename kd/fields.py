@@ -5,11 +5,12 @@ default, so editing a default would silently give old results another meaning. A
 value that the code used implicitly before.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kd.errors import UserError, unknown
+from kd.errors import UserError, shown, unknown
 from kd.initialisation import parse_init
 from kd.mapping import parse_mapping
 from kd.matching import MATCHINGS
@@ -42,11 +43,12 @@ def _number(low: float, high: float, whole: bool = False, above: bool = False) -
         if (
             isinstance(number, bool)
             or not isinstance(number, int | float)
+            or not math.isfinite(number)
             or (whole and number != int(number))
             or not (low < number if above else low <= number)
             or not number <= high
         ):
-            raise UserError(f"found {value!r}, allowed: {kind} {bound} to {high:g}")
+            raise UserError(f"found {shown(value)}, allowed: {kind} {bound} to {high:g}")
         return int(number) if number == int(number) else float(number)
 
     kind = {"type": "integer" if whole else "number"}
@@ -67,7 +69,9 @@ def _choice(*allowed: str) -> dict[str, Any]:
 def _text(parse: Callable[[str], Any], **schema: Any) -> dict[str, Any]:
     def checked(value: object) -> Any:
         if not isinstance(value, str) or not value.strip():
-            raise UserError(f"found {value!r}, allowed: text")
+            raise UserError(f"found {shown(value)}, allowed: text")
+        if not value.isprintable():
+            raise UserError(f"found {shown(value)}, allowed: printable characters")
         return parse(value.strip())
 
     return {"parse": checked, "schema": {"type": "string", "minLength": 1, **schema}}
@@ -103,6 +107,10 @@ _RECIPE: dict[str, Field] = {
 }
 _SEED = Field(**_number(0, 2**32 - 1, whole=True), meaning="of weights, data order and dropout")
 
+_VERSION = Field(
+    **_number(1, 1000, whole=True), meaning="raised when the code computes something else"
+)
+
 # In the order of the columns of runs.csv.
 RUN_FIELDS: dict[str, Field] = {
     "task": Field(**_choice(*TASKS), meaning="a GLUE task, or a synthetic one"),
@@ -127,9 +135,7 @@ RUN_FIELDS: dict[str, Field] = {
         **_or_auto(_number(1, 4096, whole=True)), meaning="A_r of the Q, K, V relations"
     ),
     **_RECIPE,
-    "recipe": Field(
-        **_number(1, 1000, whole=True), meaning="raised when the code computes something else"
-    ),
+    "recipe": _VERSION,
     "seed": _SEED,
 }
 RUN_DEFAULTS: dict[str, Any] = {
@@ -155,7 +161,7 @@ RUN_DEFAULTS: dict[str, Any] = {
 
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise UserError(f"found {value!r}, allowed: true, false")
+        raise UserError(f"found {shown(value)}, allowed: true, false")
     return value
 
 
@@ -175,6 +181,7 @@ TEACHER_FIELDS: dict[str, Field] = {
     "dtype": Field(**_choice("float32", "bfloat16"), meaning="of the loaded weights"),
     **_RECIPE,
     "seed": _SEED,
+    "recipe": _VERSION,
 }
 TEACHER_DEFAULTS: dict[str, Any] = {
     "revision": "main",
@@ -190,6 +197,7 @@ TEACHER_DEFAULTS: dict[str, Any] = {
     "max_length": 128,
     "precision": "auto",
     "seed": 1,
+    "recipe": 1,
 }
 
 _SIZE = _number(16, 10_000_000, whole=True)

@@ -69,12 +69,20 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; a damaged one is a `UserError` that names it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError, IsADirectoryError) as error:
         raise UserError(
             f"{path}: not valid JSON ({error}); delete it to have it made again"
         ) from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+
+
+def read_record(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a JSON object that must have `keys`."""
+    record = read_json(path)
+    if not isinstance(record, dict) or not all(key in record for key in keys):
+        raise UserError(f"{path}: damaged, it lacks {keys[0]}; delete it to have it made again")
+    return record
 
 
 def short_hash(value: Any, length: int = 10) -> str:

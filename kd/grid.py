@@ -3,7 +3,7 @@
 A *cell* is one combination of axis values as the study writes it; `run.resolve` makes a run of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,6 +15,7 @@ from kd.run import Cell, Pruned, Run, resolve
 from kd.study import Study, load_study
 
 _CROSSED = ("task", "seed")  # always crossed, also one at a time
+_NEEDED = ("student", "teacher")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def expand(study: Study) -> Grid:
     for i in range(len(study.exclude)):
         if i not in excludes_used:
             raise UserError(f"exclude[{i}]: no cell matches it")
+    _tell_apart(runs.values())
     if not runs:
         raise UserError(f"axes: none of the {cells} cells can run; the first: {pruned[0][1]}")
     return Grid(study, cells, pruned, runs)
@@ -84,19 +86,23 @@ def _cells(study: Study) -> Iterator[tuple[Cell, bool]]:
             for point in [{}, *alone]
             for p in product(*crossed.values())
         ]
+    # An included point is crossed with what no run can be without, where the base leaves it open.
+    needed = {k: axes[k] for k in axes if k in crossed or (k in _NEEDED and k not in study.base)}
     extra = [
-        {**entry, **dict(zip(open_, p, strict=True))}
+        {**entry, **dict(zip(free, p, strict=True))}
         for entry in study.include
-        for open_ in [{key: values for key, values in crossed.items() if key not in entry}]
-        for p in product(*open_.values())
+        for free in [{key: values for key, values in needed.items() if key not in entry}]
+        for p in product(*free.values())
     ]
-    seen = set()
-    for point, included in [*((p, False) for p in points), *((p, True) for p in extra)]:
-        cell = {**study.base, **point}
-        key = tuple(sorted((k, str(v)) for k, v in cell.items()))
-        if key not in seen:
-            seen.add(key)
-            yield {k: cell[k] for k in RUN_FIELDS if k in cell}, included
+    included = {_key(study, point) for point in extra}
+    cells = {_key(study, point): {**study.base, **point} for point in [*points, *extra]}
+    for key, cell in cells.items():
+        yield {k: cell[k] for k in RUN_FIELDS if k in cell}, key in included
+
+
+def _key(study: Study, point: Cell) -> tuple[tuple[str, str], ...]:
+    """Equal for cells that the study writes alike."""
+    return tuple(sorted((k, str(v)) for k, v in {**study.base, **point}.items()))
 
 
 def _complete(study: Study, cell: Cell) -> Cell:
@@ -106,6 +112,17 @@ def _complete(study: Study, cell: Cell) -> Cell:
 
 def _matches(cell: Cell, entry: dict[str, list[Any]]) -> bool:
     return all(cell.get(key) in values for key, values in entry.items())
+
+
+def _tell_apart(runs: Iterable[Run]) -> None:
+    """Runs that labels cannot tell apart get their whole objective as the label of `knowledge`."""
+    alike: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        alike.setdefault(tuple(run.labels.values()), []).append(run)
+    for group in alike.values():
+        if len(group) > 1:
+            for run in group:
+                run.labels["knowledge"] = run.objective
 
 
 def _merge(old: Run, new: Run) -> Run:

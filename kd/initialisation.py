@@ -8,7 +8,7 @@ leading heads, so that no student head mixes two teacher heads.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kd.errors import UserError, listing, nearest
+from kd.errors import UserError, listing, nearest, shown
 from kd.mapping import Pairs, first, last, uniform
 
 
@@ -45,6 +45,7 @@ def parse_init(value: object) -> str:
         if name in INITIALISATIONS and (name == text or INITIALISATIONS[name].layers):
             return text
     raise UserError(
-        f"found {value!r}, allowed: {listing(INITIALISATIONS)}, teacher-*{TRUNCATE} for narrower "
-        f"students, {PRETRAINED}HUB-ID-OR-FOLDER{nearest(value, INITIALISATIONS)}"
+        f"found {shown(value)}, allowed: {listing(INITIALISATIONS)}, "
+        f"teacher-*{TRUNCATE} for narrower students, {PRETRAINED}HUB-ID-OR-FOLDER"
+        f"{nearest(value, INITIALISATIONS)}"
     )

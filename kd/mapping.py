@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kd.errors import UserError, listing, nearest
+from kd.errors import UserError, listing, nearest, shown
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -87,7 +87,7 @@ def parse_mapping(value: object) -> str:
             isinstance(p, list) and len(p) == 2 and all(type(n) is int and n >= 0 for n in p)
             for p in value
         ):
-            raise UserError(f"found {value!r}, allowed: [[teacher layer, student layer], ...]")
+            raise UserError(f"found {shown(value)}, allowed: [[teacher layer, student layer], ...]")
         value = ",".join(f"{t}-{s}" for t, s in value)
     if isinstance(value, str):
         text = value.replace(" ", "")
@@ -97,7 +97,7 @@ def parse_mapping(value: object) -> str:
             pairs = sorted({tuple(map(int, p.split("-"))) for p in text.split(",")}, key=_order)
             return ",".join(f"{t}-{s}" for t, s in pairs)
     raise UserError(
-        f"found {value!r}, allowed: {listing(MAPPINGS)}, {PATTERNS}{nearest(value, MAPPINGS)}"
+        f"found {shown(value)}, allowed: {listing(MAPPINGS)}, {PATTERNS}{nearest(value, MAPPINGS)}"
     )
 
 

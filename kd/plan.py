@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from kd.fields import RUN_FIELDS
-from kd.files import read_json
+from kd.files import read_record
 from kd.grid import Grid
 from kd.layout import Layout
 from kd.results import run_status
@@ -98,8 +98,9 @@ def _measured_speed(runs: list[Run], layout: Layout) -> float | None:
     speeds = []
     for run in runs:
         path = layout.run(run) / "training.json"
-        if path.is_file() and (seconds := read_json(path).get("train_seconds")):
-            speeds.append(run_flops(run) / seconds)
+        if path.is_file():
+            seconds = read_record(path, "train_seconds")["train_seconds"]
+            speeds.append(run_flops(run) / max(seconds, 1e-3))
     return sorted(speeds)[len(speeds) // 2] if speeds else None
 
 

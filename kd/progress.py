@@ -103,8 +103,11 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     path = folder / STATE
     if not path.is_file():
         return None
-    state: dict[str, Any] = read_json(path)
-    quiet = time.time() - float(state.get("time", 0))
+    state = read_json(path)
+    if not isinstance(state, dict) or not isinstance(state.get("time"), int | float):
+        raise UserError(f"{path}: not a state that this program wrote; delete it")
+    state.setdefault("state", "failed")
+    quiet = time.time() - state["time"]
     if state.get("state") == "running" and quiet > SILENCE:
         where = f"{state.get('step')} on {state.get('host')}, {state.get('phase')}"
         state |= {

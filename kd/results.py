@@ -7,7 +7,7 @@ from typing import Any
 
 from kd.errors import UserError
 from kd.fields import RUN_FIELDS
-from kd.files import atomic_write, read_json
+from kd.files import atomic_write, read_record
 from kd.grid import Grid
 from kd.layout import Layout
 from kd.progress import read_state
@@ -57,6 +57,7 @@ COLUMNS = ("run", "status", "error", *RUN_FIELDS, "objective", *METRICS)
 def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     """Write runs.csv for the study; returns how many runs are done, failed, missing."""
     rows = [run_row(run, layout) for run in sorted(grid.runs.values(), key=_order)]
+    _keep_what_is_known(rows, out)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -64,6 +65,20 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     atomic_write(out, text.getvalue())
     states = [row["status"] for row in rows]
     return {state: states.count(state) for state in ("done", "running", "failed", "missing")}
+
+
+def _keep_what_is_known(rows: list[dict[str, Any]], path: Path) -> None:
+    """A runs.csv may be all that is left of its runs: none that it has may be lost from it."""
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as handle:
+        before = {r.get("run") for r in csv.DictReader(handle) if r.get("status") == "done"}
+    lost = [row["run"] for row in rows if row["run"] in before and row["status"] != "done"]
+    if lost:
+        raise UserError(
+            f"{path}: has the results of {len(lost)} runs ({lost[0]}, ...) whose metrics.json is "
+            f"not here; move it away to have it made without them"
+        )
 
 
 def _order(run: Run) -> tuple[str, ...]:
@@ -101,7 +116,7 @@ def run_status(run: Run, layout: Layout) -> tuple[str, str]:
 
 def read_metrics(path: Path, run_id: str) -> dict[str, Any]:
     """A run's metrics.json, checked to be whole and to belong to that run."""
-    metrics = read_json(path)
-    if not isinstance(metrics, dict) or metrics.get("run") != run_id or "score" not in metrics:
+    metrics = read_record(path, "run", "score")
+    if metrics["run"] != run_id:
         raise UserError(f"{path}: not the metrics of run {run_id}; delete it to have it made again")
     return metrics

@@ -5,7 +5,6 @@ outcome or equals its default is dropped. The run's id is a slug and a hash of w
 cells are one run, and a new field with a default leaves old ids as they are.
 """
 
-import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -98,7 +97,7 @@ def resolve(study: Study, cell: Cell) -> Run:
         )
     )
     if len({(t.knowledge, t.matching, t.pairs) for t in terms}) < len(terms):
-        raise Pruned(f"{cell['knowledge']}: two terms are the same once matching and mapping are")
+        raise Pruned(f"{cell['knowledge']}: two terms are the same once all is filled in")
     inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
     from_teacher = cell["init"].startswith("teacher-")
     needs_teacher = bool(terms) or from_teacher
@@ -118,7 +117,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     return Run(
         id=f"{_slug(cell['task'], shape, terms)}-{short_hash(spec)}",
         spec=spec,
-        labels=_labels(cell, terms, inert),
+        labels=_labels(cell, terms, inert, task.regression),
         values={k: cell[k] for k in settings},
         terms=terms,
         teacher=teacher,
@@ -136,6 +135,7 @@ def _teacher(study: Study, name: str, task: str) -> Teacher:
     full = {**TEACHER_DEFAULTS, **given}
     model = full["model"].replace("{task}", task)
     where = f"teachers.{name}"
+    _check_teacher_keys(where, given, model)
     if model == sources.SCRATCH and study.data["source"] != "synthetic":
         raise UserError(f"{where}.model: scratch has a vocabulary only for data source synthetic")
     try:
@@ -150,10 +150,10 @@ def _teacher(study: Study, name: str, task: str) -> Teacher:
         )
     recipe = {k: full[k] for k in TEACHER_DEFAULTS if k in RUN_FIELDS}
     identity = _recipe_identity(encoder, full["finetuned"], full["dtype"], recipe)
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
+    size = f"{encoder.shape.layers}l-{encoder.shape.hidden}"
     return Teacher(
         name=name,
-        id=f"{slug}-{short_hash({'teacher': identity, 'task': task, 'data': data})}",
+        id=f"{encoder.arch}-{size}-{short_hash({'teacher': identity, 'task': task, 'data': data})}",
         task=task,
         encoder=encoder,
         finetuned=full["finetuned"],
@@ -163,6 +163,23 @@ def _teacher(study: Study, name: str, task: str) -> Teacher:
         data_id=f"{data['source']}-{short_hash(data)}",
         tokens_id=_tokens_id(encoder, full["max_length"]),
     )
+
+
+def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
+    """A key that would change nothing is an error."""
+    scratch, local = model == sources.SCRATCH, sources.is_local(model)
+    known = model in sources.HUB_ENCODERS
+    recipe = [k for k in given if k in RUN_FIELDS and k != "max_length"]
+    for keys, idle, why in (
+        (("arch",), not scratch, "only scratch has a choice of it"),
+        (("shape",), local or known, "the model has its own"),
+        (("revision",), local or scratch, "only a hub model has one"),
+        (("finetuned",), scratch and given.get("finetuned"), "scratch is not fine-tuned"),
+        (recipe, given.get("finetuned"), "a fine-tuned model is not trained"),
+    ):
+        for key in keys:
+            if key in given and idle:
+                raise UserError(f"{where}.{key}: it would change nothing: {why}")
 
 
 def _recipe_identity(
@@ -183,7 +200,7 @@ def _teacher_identity(teacher: Teacher) -> dict[str, Any]:
 
 @cache
 def _tokens_id(encoder: sources.Encoder, max_length: int) -> str:
-    """Tokens depend on the tokenizer and the cut alone."""
+    """Of the tokens that an encoder's tokenizer makes, cut to a length."""
     return f"tokens-{short_hash({**dict(encoder.identity), 'max_length': max_length})}"
 
 
@@ -295,7 +312,9 @@ def _term(
                 f"{raw.knowledge} has layers {row.lowest_layer} to {teacher.layers} in the "
                 f"teacher and to {student.layers} in the student"
             )
-    return Term(raw.knowledge, matching, pairs, raw.weight)
+    # Hidden states of layer 0 are the embeddings.
+    name = "embedding" if (raw.knowledge, pairs) == ("hidden", ((0, 0),)) else raw.knowledge
+    return Term(name, matching, pairs, raw.weight)
 
 
 def _head_mean_hint(knowledge: str, matching: str, defined: dict[str, Matching]) -> str:
@@ -337,21 +356,31 @@ def _inert(
     return inert
 
 
-def _labels(cell: Cell, terms: tuple[Term, ...], inert: set[str]) -> dict[str, str]:
+def _labels(
+    cell: Cell, terms: tuple[Term, ...], inert: set[str], regression: bool
+) -> dict[str, str]:
     """How tables name this run: axis values in the study's words, '-' where they have no effect."""
     raw = sorted(parse_knowledge(cell["knowledge"]), key=_in_table_order)
     decided = sorted(terms, key=_in_table_order)
     labels = {k: INERT if k in inert else str(cell[k]) for k in RUN_FIELDS}
     names = [t.knowledge + weight_text(t.weight) for t in raw]
     labels["knowledge"] = "+".join(dict.fromkeys(names)) or NONE
-    beyond = [t for t in decided if t.knowledge != "logits"] or decided
-    labels["matching"] = "+".join(dict.fromkeys(t.matching for t in beyond)) or INERT
-    mappings = [t.mapping or cell["mapping"] for t in raw if KNOWLEDGE[t.knowledge].layered]
-    labels["mapping"] = "+".join(dict.fromkeys(mappings)) or INERT
+    # The logits' own matching is named only where it is not the default, or stands alone.
+    default = next(iter(matchings_of("logits", regression)))
+    beyond = [t.matching for t in decided if (t.knowledge, t.matching) != ("logits", default)]
+    labels["matching"] = _joined(beyond or [t.matching for t in decided])
+    labels["mapping"] = _joined(
+        [t.mapping or cell["mapping"] for t in raw if KNOWLEDGE[t.knowledge].layered]
+    )
     labels["init"] = labels["init"].removeprefix(PRETRAINED)
     if any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms):
         labels["relation_heads"] = str(cell["relation_heads"])
     return labels
+
+
+def _joined(values: list[str]) -> str:
+    """One value where all are the same, else one for each term."""
+    return (values[0] if len(set(values)) == 1 else "+".join(values)) if values else INERT
 
 
 def _in_table_order(term: RawTerm | Term) -> int:

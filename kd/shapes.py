@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from kd.errors import UserError, listing, nearest
+from kd.errors import UserError, listing, nearest, shown
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,19 @@ def parse_shape(text: str) -> Shape:
     match = _PATTERN.fullmatch(text)
     if not match:
         raise UserError(
-            f"found {text!r}, allowed: LAYERSL-HIDDEN (6L-384), LAYERSL-HIDDEN-HEADSh-FFN "
+            f"found {shown(text)}, allowed: LAYERSL-HIDDEN (6L-384), LAYERSL-HIDDEN-HEADSh-FFN "
             f"(6L-384-12h-1536), or {listing(NAMED)}{nearest(text, NAMED)}"
         )
     layers, hidden = int(match[1]), int(match[2])
     if not (1 <= layers <= 96 and 16 <= hidden <= 8192):
-        raise UserError(f"found {text!r}, allowed: 1 to 96 layers and a hidden size of 16 to 8192")
+        raise UserError(
+            f"found {shown(text)}, allowed: 1 to 96 layers and a hidden size of 16 to 8192"
+        )
     heads = int(match[3]) if match[3] else default_heads(hidden)
     ffn = int(match[4]) if match[4] else 4 * hidden
     if heads < 1 or ffn < 1 or hidden % heads:
         raise UserError(
-            f"found {text!r}: {heads} heads do not divide a hidden size of {hidden}, "
+            f"found {shown(text)}: {heads} heads do not divide a hidden size of {hidden}, "
             f"or the feed-forward size is 0"
         )
     return Shape(layers, hidden, heads, ffn)

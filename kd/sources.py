@@ -10,12 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kd.errors import UserError, listing
+from kd.errors import UserError, listing, shown
 from kd.files import file_digest
 from kd.shapes import Shape, parse_shape
 from kd.tasks import TASKS, Task
 
 SCRATCH = "scratch"
+_UNREAD = ("metrics.json", "training.json", "manifest.json", "modules.json")
 HUB_DATASET = "nyu-mll/glue"
 
 # model_type, layers, hidden, heads, ffn, vocabulary (from each model's config.json).
@@ -61,7 +62,21 @@ class Encoder:
 
 def is_local(model: str) -> bool:
     """True for what is written like a path, or is a folder."""
-    return model.startswith(("/", "./", "../", "~")) or Path(model).is_dir()
+    return model.startswith(("/", "./", "../", "~")) or _is_folder(Path(model))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long for any file
+        return False
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{shown(path)}: {error}") from None
 
 
 @cache
@@ -79,7 +94,7 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
         size = parse_shape(shape)
         return Encoder(SCRATCH, None, arch, size, None, 510, tuple(identity.items()))
     if is_local(model):
-        return _local_encoder(Path(model).expanduser())
+        return _local_encoder(_expanded(model))
     if model in HUB_ENCODERS:
         arch, known, vocabulary = HUB_ENCODERS[model]
         positions = 512
@@ -103,18 +118,20 @@ def _local_encoder(folder: Path) -> Encoder:
         raise UserError(f"{folder}: weights: found {found}, allowed: model.safetensors")
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"{folder}: tokenizer.json: missing; save the model's fast tokenizer there")
-    shape = Shape(
-        *(
-            int(_config_value(config, folder, *names))
-            for names in (
-                ("num_hidden_layers", "n_layers"),
-                ("hidden_size", "dim"),
-                ("num_attention_heads", "n_heads"),
-                ("intermediate_size", "hidden_dim"),
-            )
+    layers, hidden, heads, ffn = (
+        _whole(config, folder, *names)
+        for names in (
+            ("num_hidden_layers", "n_layers"),
+            ("hidden_size", "dim"),
+            ("num_attention_heads", "n_heads"),
+            ("intermediate_size", "hidden_dim"),
         )
     )
-    vocabulary = int(_config_value(config, folder, "vocab_size"))
+    try:
+        shape = parse_shape(str(Shape(layers, hidden, heads, ffn)))
+    except UserError as error:
+        raise UserError(f"{folder / 'config.json'}: {error}") from None
+    vocabulary = _whole(config, folder, "vocab_size")
     words = tokenizer_size(folder)
     if words > vocabulary:
         raise UserError(
@@ -122,24 +139,26 @@ def _local_encoder(folder: Path) -> Encoder:
             f"{vocabulary} rows (config.json, vocab_size): they do not belong together"
         )
     arch = str(_config_value(config, folder, "model_type"))
-    positions = int(_config_value(config, folder, "max_position_embeddings"))
+    positions = _whole(config, folder, "max_position_embeddings")
     if arch in ("roberta", "xlm-roberta", "camembert"):
         positions -= 2  # the first two are not for tokens
-    digest = file_digest(folder / "config.json", folder / "tokenizer.json", *weights)
+    # Everything that a loaded model or tokenizer depends on, and no licence or read-me.
+    texts = sorted(p for p in folder.glob("*.json") if p.name not in _UNREAD)
+    digest = file_digest(*texts, *weights)
     identity = (("fingerprint", digest),)
     return Encoder(str(folder), None, arch, shape, vocabulary, positions, identity)
 
 
 def model_config(folder: Path) -> dict[str, Any]:
     """config.json of a model folder."""
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+    if not _is_folder(folder):
+        raise UserError(f"{shown(str(folder))}: no such folder")
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: missing; a model folder needs it") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(config, dict):
         raise UserError(f"{path}: not a model configuration")
@@ -153,6 +172,15 @@ def _config_value(config: dict[str, Any], folder: Path, *names: str) -> Any:
     raise UserError(f"{folder / 'config.json'}: {names[0]}: missing; is this an encoder?")
 
 
+def _whole(config: dict[str, Any], folder: Path, *names: str) -> int:
+    value = _config_value(config, folder, *names)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(
+            f"{folder / 'config.json'}: {names[0]}: found {shown(value)}, allowed: a whole number"
+        )
+    return value
+
+
 def tokenizer_size(folder: Path) -> int:
     """1 + the largest token id of a tokenizer.json."""
     path = folder / "tokenizer.json"
@@ -161,7 +189,7 @@ def tokenizer_size(folder: Path) -> int:
         vocabulary = content["model"]["vocab"]
         ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
         return 1 + max([*ids, *(token["id"] for token in content.get("added_tokens", []))])
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a tokenizer file ({error!r})") from None
 
 
@@ -169,9 +197,10 @@ def check_outputs(location: str, task: Task) -> None:
     """A local, already fine-tuned model must have the task's number of labels."""
     config = model_config(Path(location))
     labels = config.get("id2label", {"0": "", "1": ""})  # transformers' default is two labels
-    if len(labels) != task.outputs:
+    count = len(labels) if isinstance(labels, dict) else 0
+    if count != task.outputs:
         raise UserError(
-            f"{location}/config.json: found {len(labels)} labels (id2label), "
+            f"{location}/config.json: found {count} labels (id2label), "
             f"but {task.title} needs {task.outputs}"
         )
 
@@ -183,9 +212,9 @@ def tsv_files(path: str, task: str) -> dict[str, Path]:
     Raises:
         UserError: the folder or a split is missing.
     """
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise UserError(f"data.path: found {path!r}, which is no folder")
+    root = _expanded(path)
+    if not _is_folder(root):
+        raise UserError(f"data.path: found {shown(path)}, which is no folder")
     row = TASKS[task]
     files = {"train": root / row.folder / "train.tsv"}
     files |= {split: root / row.folder / f"{name}.tsv" for split, name in row.dev}

@@ -106,7 +106,8 @@ def control_of(frame: pd.DataFrame) -> str:
 def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs, with rows for the average over tasks, each run's role and its difference."""
     control = control_of(frame)
-    runs = _with_average(_spread(_without_matching(frame, control))).reset_index(drop=True)
+    plain = _split_chance_aliases(_without_matching(frame, control))
+    runs = _with_average(_spread(plain)).reset_index(drop=True)
     names = runs["knowledge"].str.split(ALIAS)
     is_control = names.map(lambda parts: control in parts).astype(bool)
     is_none = names.map(lambda parts: "none" in parts).astype(bool)
@@ -124,6 +125,30 @@ def _without_matching(frame: pd.DataFrame, control: str) -> pd.DataFrame:
     if frame[own].groupby("task")["matching"].nunique().max() > 1:
         return frame
     return frame.assign(matching=frame["matching"].mask(own, IDLE))
+
+
+def _split_chance_aliases(frame: pd.DataFrame) -> pd.DataFrame:
+    """Repeat a run for each value it stands for, where other seeds keep the values apart.
+
+    A random mapping can draw the uniform one: 'uniform = random' at one seed must count as that
+    seed of uniform and of random. Where all seeds agree, the values are one cell and stay one.
+    """
+    names = studied(frame)
+    for axis in names:
+        others = [*(other for other in names if other != axis), "task"]
+        settings = list(map(tuple, frame[others].to_numpy()))
+        alone: dict[tuple[str, ...], set[str]] = {}
+        for setting, value in zip(settings, frame[axis], strict=True):
+            if ALIAS not in value:
+                alone.setdefault(setting, set()).add(value)
+        values = [
+            parts if alone.get(setting, set()) & set(parts) else [value]
+            for setting, value in zip(settings, frame[axis], strict=True)
+            for parts in [value.split(ALIAS)]
+        ]
+        frame = frame.assign(**{axis: pd.Series(values, index=frame.index, dtype=object)})
+        frame = frame.explode(axis, ignore_index=True)
+    return frame
 
 
 def _spread(frame: pd.DataFrame) -> pd.DataFrame:

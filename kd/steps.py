@@ -15,14 +15,14 @@ import torch
 import transformers
 
 from kd import __version__, models, tokens
-from kd.errors import UserError
+from kd.errors import UserError, unknown
 from kd.evaluation import evaluate
-from kd.files import atomic_dir, atomic_write, file_digest, read_json, write_json
+from kd.files import atomic_dir, atomic_write, file_digest, read_json, read_record, write_json
 from kd.grid import Grid
 from kd.layout import Layout
 from kd.objective import Objective
 from kd.progress import Progress, step_state
-from kd.run import Run, Teacher, init_layers, relation_heads
+from kd.run import INERT, Run, Teacher, init_layers, relation_heads
 from kd.shapes import parse_shape
 from kd.sources import SCRATCH
 from kd.tasks import TASKS
@@ -33,15 +33,18 @@ METRICS_VERSION = 1
 
 def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
     """Tokenise a task's text with the tokenizer that `tokens_id` stands for."""
-    run, length = next(
+    found = [
         (run, length)
         for run in grid.runs.values()
-        for found, length in (
+        for name, length in (
             (run.tokens_id, run.values["max_length"]),
             (run.teacher.tokens_id, run.teacher.recipe["max_length"]),
         )
-        if run.task == task and found == tokens_id
-    )
+        if run.task == task and name == tokens_id
+    ]
+    if not found:
+        raise UserError(f"{grid.study.path}: no run on {task} reads {tokens_id!r}")
+    run, length = found[0]
     encoder = run.teacher.encoder
     tokenizer = models.encoder_tokenizer(encoder)
     config = models.encoder_config(encoder)
@@ -60,7 +63,10 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
 
 def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> None:
     """Fine-tune a teacher (or take over one that is already), evaluate it, export it."""
-    teacher = next(run.teacher for run in grid.runs.values() if run.teacher.id == teacher_id)
+    teachers = {run.teacher.id: run.teacher for run in grid.runs.values()}
+    if teacher_id not in teachers:
+        raise unknown(f"{grid.study.path}: teacher", teacher_id, teachers)
+    teacher = teachers[teacher_id]
     folder = layout.teacher(teacher)
     with step_state(folder, "teacher") as progress:
         _teacher(teacher, layout, folder, threads, progress)
@@ -88,7 +94,7 @@ def _teacher(
         record |= _training_record(fitted, split)
         _write_history(folder / "history.csv", fitted)
     _export(model, source, folder / "model")
-    metrics = evaluate(model, source, teacher.task, device)
+    metrics = evaluate(model, source, teacher.task, device, progress)
     write_json(
         folder / "metrics.json",
         {
@@ -171,15 +177,15 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     """Evaluate one run's exported student and write its metrics.json."""
     run = find_run(grid, run_id)
     folder = layout.run(run)
-    with step_state(folder, "evaluate"):
+    with step_state(folder, "evaluate") as progress:
         device = choose_device()
         make_deterministic(device, threads)
-        training = read_json(folder / "training.json")
+        training = read_record(folder / "training.json", "model_fingerprint", "threads")
         if model_fingerprint(folder / "model") != training["model_fingerprint"]:
             raise UserError(f"{folder / 'model'}: not the model that was trained; delete {folder}")
         source = layout.tokens(run.data_id, run.task, run.tokens_id)
         model = models.load_finetuned(folder / "model")
-        metrics = evaluate(model, source, run.task, device)
+        metrics = evaluate(model, source, run.task, device, progress)
         write_json(folder / "metrics.json", _run_record(run, layout, training, metrics, device))
 
 
@@ -198,7 +204,7 @@ def _run_record(
         "student": str(shape),
         "objective": run.objective,
         "init": run.spec.get("init", "random"),
-        **run.values,
+        **{k: v for k, v in run.values.items() if run.labels[k] != INERT},
         **metrics,
         "student_layers": shape.layers,
         "student_hidden": shape.hidden,
@@ -208,7 +214,7 @@ def _run_record(
         "data_fingerprint": manifest["text_fingerprint"],
     }
     if run.needs_teacher:
-        teacher = read_json(layout.teacher(run.teacher) / "metrics.json")
+        teacher = read_record(layout.teacher(run.teacher) / "metrics.json", "score")
         record |= {
             "teacher_id": run.teacher.id,
             "teacher_score": teacher["score"],
@@ -233,6 +239,8 @@ def _manifest(layout: Layout, run: Run) -> dict[str, Any]:
 
 
 def _config(source: Path) -> Any:
+    if not (source / "config.json").is_file():
+        raise UserError(f"{source}: missing; `kd data` and `kd tokenise` make it")
     return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from kd.errors import UserError, listing, unknown
+from kd.errors import UserError, listing, shown, unknown
 from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
 from kd.tasks import TASKS
 
@@ -64,6 +64,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool | None):
                 raise UserError(f"line {key_node.start_mark.line + 1}: a key must be a word")
@@ -84,8 +86,10 @@ def _read(path: Path) -> Any:
         raise UserError(f"the study file cannot be read ({error})") from None
     try:
         return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"not valid YAML: {' '.join(str(error).split())}") from None
+    except UserError:
+        raise
+    except Exception as error:  # PyYAML's constructors leak KeyError, AttributeError and others
+        raise UserError(f"not valid YAML: {' '.join(str(error).split())[:300]}") from None
 
 
 def _study(path: Path, content: Any) -> Study:
@@ -98,10 +102,10 @@ def _study(path: Path, content: Any) -> Study:
             raise UserError(f"{key}: missing; a study needs the keys study, axes and base")
     name = raw["study"]
     if not isinstance(name, str) or not re.fullmatch(NAME, name):
-        raise UserError(f"study: found {name!r}, allowed: a name of a-z, 0-9, - and _")
+        raise UserError(f"study: found {shown(name)}, allowed: a name of a-z, 0-9, - and _")
     question = raw.get("question", "")
     if not isinstance(question, str):
-        raise UserError(f"question: found {question!r}, allowed: text")
+        raise UserError(f"question: found {shown(question)}, allowed: text")
     design = raw.get("design", DESIGNS[0])
     if design not in DESIGNS:
         raise unknown("design", design, DESIGNS)
@@ -109,7 +113,9 @@ def _study(path: Path, content: Any) -> Study:
     teachers = {}
     for teacher, keys in _mapping(raw.get("teachers"), "teachers").items():
         if not isinstance(teacher, str) or not re.fullmatch(NAME, teacher):
-            raise UserError(f"teachers: found {teacher!r}, allowed: names of a-z, 0-9, - and _")
+            raise UserError(
+                f"teachers: found {shown(teacher)}, allowed: names of a-z, 0-9, - and _"
+            )
         teachers[teacher] = _values(keys, f"teachers.{teacher}", TEACHER_FIELDS)
         if "model" not in teachers[teacher]:
             raise UserError(f"teachers.{teacher}.model: missing; a hub id, a folder, or scratch")
@@ -138,8 +144,10 @@ def _study(path: Path, content: Any) -> Study:
 def _check_names(study: Study) -> None:
     """Every task and teacher that a cell can name must be there."""
     points = [("base", study.base), *((f"include[{i}]", e) for i, e in enumerate(study.include))]
+    excluded = [(f"exclude[{i}]", e) for i, e in enumerate(study.exclude)]
     used = [(f"{where}.{k}", k, v) for where, point in points for k, v in point.items()]
     used += [(f"axes.{k}[{i}]", k, v) for k, vs in study.axes.items() for i, v in enumerate(vs)]
+    used += [(f"{where}.{k}", k, v) for where, e in excluded for k, vs in e.items() for v in vs]
     synthetic = study.data["source"] == "synthetic"
     for where, key, value in used:
         if key == "teacher" and value not in study.teachers:
@@ -147,12 +155,18 @@ def _check_names(study: Study) -> None:
         if key == "task" and TASKS[value].synthetic != synthetic:
             allowed = [name for name, task in TASKS.items() if task.synthetic == synthetic]
             raise UserError(
-                f"{where}: data.source {study.data['source']} has no task {value!r}, "
+                f"{where}: data.source {study.data['source']} has no task {shown(value)}, "
                 f"allowed: {listing(allowed)}"
             )
     for key in ("task", "student"):
         if key not in study.base and key not in study.axes:
             raise UserError(f"base.{key}: missing; give it under base or as an axis")
+    if study.design == "one-at-a-time":
+        for key in ("student", "teacher"):
+            if key in study.axes and key not in study.base:
+                raise UserError(
+                    f"base.{key}: missing; one-at-a-time varies each axis alone from the base"
+                )
     if len(study.teachers) > 1 and "teacher" not in study.base and "teacher" not in study.axes:
         raise UserError(
             f"base.teacher: missing; there are several teachers: {listing(study.teachers)}"
@@ -163,7 +177,7 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UserError(f"{where}: found {value!r}, allowed: keys with values")
+        raise UserError(f"{where}: found {shown(value)}, allowed: keys with values")
     return value
 
 
@@ -199,7 +213,7 @@ def _axes(value: Any) -> dict[str, list[Any]]:
         if key not in RUN_FIELDS:
             raise unknown("axes: axis", key, RUN_FIELDS)
         if not isinstance(values, list) or not values:
-            raise UserError(f"axes.{key}: found {values!r}, allowed: a list of values")
+            raise UserError(f"axes.{key}: found {shown(values)}, allowed: a list of values")
         axes[key] = []
         for i, item in enumerate(values):
             try:
@@ -207,7 +221,7 @@ def _axes(value: Any) -> dict[str, list[Any]]:
             except UserError as error:
                 raise UserError(f"axes.{key}[{i}]: {error}") from None
             if parsed in axes[key]:
-                raise UserError(f"axes.{key}[{i}]: {item!r} is there twice")
+                raise UserError(f"axes.{key}[{i}]: {shown(item)} is there twice")
             axes[key].append(parsed)
     if not axes:
         raise UserError(f"axes: found none; a study varies at least one of {listing(RUN_FIELDS)}")
@@ -216,12 +230,12 @@ def _axes(value: Any) -> dict[str, list[Any]]:
 
 def _entries(value: Any, where: str, lists: bool = False) -> list[dict[str, Any]]:
     if not isinstance(value, list):
-        raise UserError(f"{where}: found {value!r}, allowed: a list of partial runs")
+        raise UserError(f"{where}: found {shown(value)}, allowed: a list of partial runs")
     entries = []
     for i, item in enumerate(value):
         here, entry = f"{where}[{i}]", {}
         if not isinstance(item, dict) or not item:
-            raise UserError(f"{here}: found {item!r}, allowed: keys with values")
+            raise UserError(f"{here}: found {shown(item)}, allowed: keys with values")
         for key, found in item.items():
             several = lists and isinstance(found, list) and not _is_pairs(found)
             options = found if several else [found]

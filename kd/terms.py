@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from kd.errors import UserError, listing, nearest, unknown
+from kd.errors import UserError, listing, nearest, shown, unknown
 from kd.knowledge import KNOWLEDGE
 from kd.mapping import Pairs, parse_mapping
 from kd.matching import MATCHINGS, Matching
@@ -62,7 +62,7 @@ def parse_knowledge(text: object) -> tuple[RawTerm, ...]:
             or the same term twice.
     """
     if not isinstance(text, str):
-        raise UserError(f"found {text!r}, allowed: text such as logits+hidden:mse@uniform*0.5")
+        raise UserError(f"found {shown(text)}, allowed: text such as logits+hidden:mse@uniform*0.5")
     return _parse_terms(text)
 
 
@@ -70,12 +70,12 @@ def parse_knowledge(text: object) -> tuple[RawTerm, ...]:
 def _parse_terms(text: str) -> tuple[RawTerm, ...]:
     if text.strip() == NONE:
         return ()
-    terms = [_parse_term(part.replace(" ", ""), text) for part in text.split("+")]
+    terms = [_parse_term(part.strip(), text) for part in re.split(r"\+(?!\d)", text)]
     seen: set[tuple[str, str | None, str | None]] = set()
     for term in terms:
         key = (term.knowledge, term.matching, term.mapping)
         if key in seen:
-            raise UserError(f"found {text!r}: the term {term.knowledge} stands there twice")
+            raise UserError(f"found {shown(text)}: the term {term.knowledge} stands there twice")
         seen.add(key)
     return tuple(terms)
 
@@ -84,22 +84,22 @@ def _parse_term(part: str, text: str) -> RawTerm:
     match = _TERM.fullmatch(part)
     if not match:
         raise UserError(
-            f"found {text!r}, allowed: {NONE}, or terms joined by +, each "
+            f"found {shown(text)}, allowed: {NONE}, or terms joined by +, each "
             f"type[:matching][@mapping][*weight], with types {listing(KNOWLEDGE)}"
         )
-    knowledge, matching, mapping, weight = match.groups()
+    knowledge, matching, mapping, weight = (g.strip() if g else g for g in match.groups())
     if knowledge not in KNOWLEDGE:
         raise UserError(
-            f"knowledge type {knowledge!r} in {text!r}, allowed: {NONE}, {listing(KNOWLEDGE)}"
+            f"knowledge type {knowledge!r} in {shown(text)}, allowed: {NONE}, {listing(KNOWLEDGE)}"
             f"{nearest(knowledge, KNOWLEDGE)}"
         )
     known = {name for table in MATCHINGS.values() for name in table}
     if matching == "default":
         matching = None
     if matching is not None and matching not in known:
-        raise unknown(f"matching in {text!r}", matching, sorted(known))
+        raise unknown(f"matching in {shown(text)}", matching, sorted(known))
     if mapping is not None and not KNOWLEDGE[knowledge].layered:
-        raise UserError(f"found {text!r}: {knowledge} has no layers, so it takes no mapping")
+        raise UserError(f"found {shown(text)}: {knowledge} has no layers, so it takes no mapping")
     return RawTerm(
         knowledge, matching, parse_mapping(mapping) if mapping else None, _weight(weight, text)
     )
@@ -113,7 +113,7 @@ def _weight(text: str | None, whole: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1e9:
-        raise UserError(f"weight {text!r} in {whole!r}, allowed: a number above 0")
+        raise UserError(f"weight {shown(text)} in {shown(whole)}, allowed: a number above 0")
     return value
 
 
@@ -121,7 +121,9 @@ def parse_term(text: str) -> Term:
     """Read a canonical term, as `Term.__str__` writes it."""
     match = _TERM.fullmatch(text)
     if not match or not match[2]:
-        raise UserError(f"found {text!r}, allowed: a canonical term, type:matching@T-S,...*weight")
+        raise UserError(
+            f"found {shown(text)}, allowed: a canonical term, type:matching@T-S,...*weight"
+        )
     knowledge, matching, layers, weight = match.groups()
     pairs = tuple((int(t), int(s)) for t, s in (p.split("-") for p in (layers or "0-0").split(",")))
     return Term(knowledge, matching, pairs, float(weight or 1))

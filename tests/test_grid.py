@@ -229,6 +229,48 @@ def test_include_is_crossed_with_task_and_seed(grid):
     assert len(found.runs) == 2 * 4 + 4 + 2
 
 
+def test_include_is_crossed_with_students_that_only_an_axis_names(grid):
+    found = grid(
+        base={"task": "rte", "knowledge": "logits+hidden"},
+        axes={"student": ["6L-768", "3L-768"], "seed": [1, 2]},
+        include=[{"knowledge": "none"}],
+    )
+    assert len(found.runs) == 4 + 4
+
+
+def test_one_at_a_time_needs_a_base_to_vary(grid):
+    with pytest.raises(UserError, match=r"base\.student: missing"):
+        grid(base={"task": "rte"}, axes={"student": ["6L-768"]}, design="one-at-a-time")
+
+
+def test_include_gives_back_an_excluded_cell(grid):
+    found = grid(
+        axes={"temperature": [1, 4], "epochs": [1, 2]},
+        exclude=[{"temperature": 1}],
+        include=[{"temperature": 1, "epochs": 2}],
+    )
+    assert (found.cells, len(found.pruned), len(found.runs)) == (4, 1, 3)
+
+
+def test_embeddings_are_hidden_states_of_layer_0(grid):
+    found = grid(axes={"knowledge": ["logits+embedding", "logits+hidden@0-0"]})
+    assert len(found.runs) == 1
+
+
+def labels(found, key):
+    return sorted(run.labels[key] for run in found.runs.values())
+
+
+def test_runs_that_differ_have_labels_that_differ(grid):
+    axes = {"knowledge": ["logits:kl+hidden:mse", "logits:ce+hidden:mse"]}
+    assert labels(grid(axes=axes), "matching") == ["ce+mse", "mse"]
+    axes = {"knowledge": [f"hidden:mse+cls:cosine+attention:{m}" for m in ("mse", "cosine")]}
+    assert labels(grid(axes=axes), "matching") == ["mse+cosine+cosine", "mse+cosine+mse"]
+    # What no label column can tell apart is told apart by the whole objective.
+    axes = {"knowledge": ["hidden:mse@1-1+cls:mse@2-2", "hidden:mse@2-2+cls:mse@1-1"]}
+    assert len(set(labels(grid(axes=axes), "mapping"))) == 2
+
+
 def test_exclude_takes_lists_and_says_which(grid):
     found = grid(
         axes={"mapping": ["first", "last", "uniform"], "seed": [1, 2]},
@@ -279,7 +321,7 @@ def test_regressions_learn_the_teachers_score(grid):
 def test_teacher_identity_is_its_recipe_not_its_name(grid):
     def teacher_ids(**teachers):
         found = grid(teachers=teachers, axes={"seed": [1]})
-        return {(run.id, run.teacher.id.rsplit("-", 1)[1]) for run in found.runs.values()}
+        return {(run.id, run.teacher.id) for run in found.runs.values()}
 
     model = {"model": "google-bert/bert-base-uncased"}
     assert teacher_ids(one=model) == teacher_ids(two=model)

@@ -137,6 +137,25 @@ def test_bad_teacher_folders(tmp_path, capsys, encoder_folder):
     error_after(lambda: None, "config.json: missing")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_hidden_layers": "abc"}, "num_hidden_layers: found 'abc'"),
+        ({"hidden_size": -384}, "hidden_size: found -384"),
+        ({"num_attention_heads": 5}, "5 heads do not divide"),
+        ({"vocab_size": [1]}, "vocab_size: found [1]"),
+        ({"hidden_size": None}, "hidden_size: found None"),
+    ],
+)
+def test_odd_configs(tmp_path, capsys, encoder_folder, changes, message):
+    edit(encoder_folder / "config.json", **changes)
+    sources.encoder.cache_clear()
+    status, error = plan(tmp_path, capsys, {"model": str(encoder_folder)})
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
 def test_wider_student_than_truncate_can_cut(tmp_path, capsys, encoder_folder):
     teacher = {"model": str(encoder_folder)}
     init = "teacher-uniform+truncate"
@@ -157,6 +176,11 @@ def test_identity_is_content_not_place(tmp_path, encoder_folder):
     before = sources.encoder(str(encoder_folder), "main", None, "bert").identity
     moved = encoder_folder.rename(tmp_path / "elsewhere")
     assert sources.encoder(str(moved), "main", None, "bert").identity == before
+    (moved / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    sources.encoder.cache_clear()
+    with_case = sources.encoder(str(moved), "main", None, "bert").identity
+    assert with_case != before
+    before = with_case
     (moved / "model.safetensors").write_bytes(b"other weights")
     sources.encoder.cache_clear()
     assert sources.encoder(str(moved), "main", None, "bert").identity != before

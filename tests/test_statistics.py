@@ -301,3 +301,15 @@ def test_metric_names():
     assert metric("stsb") == "mean of Pearson and Spearman"
     assert metric("mrpc") == "mean of accuracy and F1"
     assert metric("rte") == metric("toy-pair") == "accuracy"
+
+
+def test_a_seed_where_two_values_are_one_run_counts_for_both():
+    """At seeds 1 and 2 the random mapping is the uniform one; at 3 it is another."""
+    rows = [one_run({"mapping": "uniform = random", "seed": s}, 0.6) for s in "12"]
+    rows += [one_run({"mapping": "uniform", "seed": "3"}, 0.6)]
+    rows += [one_run({"mapping": "random", "seed": "3"}, 0.3)]
+    table = summarise(pd.DataFrame(rows))
+    uniform, random = row_of(table, mapping="uniform"), row_of(table, mapping="random")
+    assert (uniform.n, uniform.n_expected, uniform["mean"]) == pytest.approx((3, 3, 0.6))
+    assert (random.n, random.n_expected, random["mean"]) == pytest.approx((3, 3, 0.5))
+    assert set(table["mapping"]) == {"uniform", "random"}

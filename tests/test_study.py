@@ -57,6 +57,29 @@ BAD = {
     "negative rate": ({"axes": {"learning_rate": [-1]}}, "found -1, allowed: a number above 0"),
     "half a seed": ({"axes": {"seed": [0.5]}}, "found 0.5, allowed: a whole number"),
     "true as number": ({"axes": {"seed": [True]}}, "found True"),
+    "infinite": ({"axes": {"batch_size": [float("inf")]}}, "found inf, allowed: a whole number"),
+    "not a number": ({"axes": {"batch_size": [float("nan")]}}, "found nan"),
+    "no such user": ({"teachers": {"a": {"model": "~nouser/x"}}}, "nouser"),
+    "long path": ({"teachers": {"a": {"model": "/" + "x" * 5000}}}, "no such folder"),
+    "idle shape": (
+        {"teachers": {"a": {"model": "google-bert/bert-base-uncased", "shape": "2L-64"}}},
+        "teachers.a.shape: it would change nothing",
+    ),
+    "idle epochs": (
+        {
+            "teachers": {
+                "a": {"model": "google-bert/bert-base-uncased", "finetuned": True, "epochs": 2}
+            }
+        },
+        "teachers.a.epochs: it would change nothing",
+    ),
+    "scratch finetuned": (
+        {"teachers": {"a": {"model": "scratch", "shape": "2L-32", "finetuned": True}}},
+        "teachers.a.finetuned",
+    ),
+    "excluded teacher": ({"exclude": [{"teacher": "bert-bas"}]}, "found 'bert-bas'.*bert-base"),
+    "long value": ({"axes": {"mapping": ["x" * 100000]}}, r"found 'x+\.\.\.x+', allowed"),
+    "two words": ({"axes": {"knowledge": ["hid den"]}}, "'hid den'.*mean hidden"),
     "bad design": ({"design": "factoral"}, "found 'factoral'.*mean factorial"),
     "bad exclude": ({"exclude": [{"maping": "first"}]}, r"exclude\[0\]: key: found 'maping'"),
     "exclude no list": ({"exclude": {"mapping": "first"}}, "exclude: found"),
@@ -93,6 +116,8 @@ def test_bad_study(name, tmp_path, capsys, monkeypatch):
         ("study: !!python/object/apply:os.system [ls]", "not valid YAML"),
         ("&a [*a]", "the file"),
         ("\x00", "not valid YAML"),
+        ("study: !!bool maybe", "not valid YAML"),
+        ("study: !!timestamp xx", "not valid YAML"),
     ],
 )
 def test_bad_yaml(text, message, tmp_path):
@@ -100,6 +125,14 @@ def test_bad_yaml(text, message, tmp_path):
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         load_study(path)
+
+
+def test_yaml_anchors_and_merges(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        yaml.safe_dump(study_dict()) + "include: [&a {knowledge: none}, {<<: *a, seed: 3}]"
+    )
+    assert load_study(path).include == [{"knowledge": "none"}, {"knowledge": "none", "seed": 3}]
 
 
 def test_missing_study_file(tmp_path):

@@ -337,10 +337,10 @@ def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, step, bad):
 # --- evaluation -------------------------------------------------------------------------------
 
 
-def test_predictions_are_in_the_order_of_the_split():
+def test_predictions_are_in_the_order_of_the_split(tmp_path):
     model, split = tiny_model(), make_split(100)
     model.train()
-    logits = predict(model, split, CPU)
+    logits = predict(model, split, CPU, Progress(tmp_path, "test"))
     assert logits.shape == (100, 2) and not model.training
     for row in (0, 17, 99):
         with torch.no_grad():

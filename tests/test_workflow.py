@@ -166,6 +166,27 @@ def test_figures_from_runs_csv_alone(finished, tmp_path):
     assert not (tmp_path / "results/runs").exists()
 
 
+def test_drawing_trains_nothing_even_where_metrics_are_newer(finished, tmp_path):
+    folder, path, _ = finished
+    shutil.copytree(folder / "results", tmp_path / "results")
+    next((tmp_path / "results/runs").glob("*/metrics.json")).touch()
+    text = snakemake(tmp_path, path, "--forceall", "--dry-run", "tables", "figures").stdout
+    rules = re.findall(r"^(?:local)?rule (\w+):", text, flags=re.MULTILINE)
+    assert sorted(rules) == ["figures", "tables"]
+
+
+def test_a_record_without_its_runs_is_not_overwritten(finished, tmp_path):
+    folder, path, _ = finished
+    record = tmp_path / "results/studies/test/runs.csv"
+    record.parent.mkdir(parents=True)
+    shutil.copy(folder / "results/studies/test/runs.csv", record)
+    command = [sys.executable, "-m", "kd", "collect", path]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "has the results of 6 runs" in run.stderr
+    assert record.read_bytes() == (folder / "results/studies/test/runs.csv").read_bytes()
+
+
 def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
     folder, _, _ = finished
     shutil.copytree(folder / "results", tmp_path / "results")

@@ -18,6 +18,13 @@ def load_study_grid():
     return grid
 
 
+def asked_for():
+    """The targets on the command line; a job's own Snakemake was asked for a file."""
+    if not workflow.is_main_process:
+        return set()
+    return set(get_argument_parser().parse_known_args(sys.argv[1:])[0].targets)
+
+
 GRID = load_study_grid()
 LAYOUT = Layout("results")
 RUNS = GRID.runs
@@ -42,16 +49,23 @@ def tokens_of(owner):
     return LAYOUT.tokens(owner.data_id, owner.task, owner.tokens_id)
 
 
+def run_of(wildcards):
+    """The run whose file is asked for."""
+    if wildcards.run not in RUNS:
+        sys.exit(f"error: {STUDY}: no run {wildcards.run}; `kd runs` lists them")
+    return RUNS[wildcards.run]
+
+
 def distil_input(wildcards):
     """What a run needs: its tokens, and its teacher where it learns or starts from one."""
-    run = RUNS[wildcards.run]
+    run = run_of(wildcards)
     teacher = [LAYOUT.teacher(run.teacher) / "model"] if run.needs_teacher else []
     return {"tokens": tokens_of(run), "teacher": teacher}
 
 
 def evaluate_input(wildcards):
     """What an evaluation needs: the student, and its teacher's scores for the record."""
-    run = RUNS[wildcards.run]
+    run = run_of(wildcards)
     teacher = (
         [LAYOUT.teacher(run.teacher) / "metrics.json"] if run.needs_teacher else []
     )

@@ -2,9 +2,10 @@
 from kd.files import short_hash
 
 # Asked for only these, Snakemake draws from the runs.csv that is there and trains nothing.
-REDRAW = {"tables", "figures", "report"}
-asked = set(workflow.dag_settings.targets) if workflow.dag_settings else set()
-DRAW_ONLY = bool(asked) and asked <= REDRAW and (FOLDER / "runs.csv").is_file()
+DRAWN = {"tables", "figures", "report"}
+DRAW_ONLY = (
+    bool(asked_for()) and asked_for() <= DRAWN and (FOLDER / "runs.csv").is_file()
+)
 
 
 localrules:
@@ -83,5 +84,7 @@ rule report:
         FOLDER / "log/report.log",
     conda:
         "../envs/kd.yaml"
+    params:
+        question=GRID.study.question,
     shell:
         'python -m kd report "$KD_STUDY" > {log} 2>&1'
