@@ -17,12 +17,14 @@ setup: $(STAMP)  ## make .venv with the locked dependencies and the package
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Say which: make PYTHON=python3.11"; exit 1; }
+	@echo "Installing into $(VENV): some minutes, and a gigabyte or more to download."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP)   ## run the demo study offline on the CPU, then say where its report is
 	$(BIN)/snakemake --cores $(CORES)
+	@echo "The report: $(CURDIR)/results/studies/demo/report.html"
 
 test: $(STAMP)   ## run the tests
 	$(BIN)/python -m pytest

@@ -41,6 +41,11 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/results.smk"
 
 
+onsuccess:
+    if workflow.is_main_process:
+        print(f"Done: {FOLDER}/report.html")
+
+
 onerror:
     # What is done is drawn all the same; what is not is shown as missing.
     if workflow.is_main_process and not DRAW_ONLY:

@@ -6,6 +6,7 @@ rule data:
         directory(LAYOUT.text("{data}", "{task}")),
     log:
         "results/logs/data/{data}-{task}.log",
+    priority: 20  # teachers wait for it
     retries: 2  # the hub may be away for a moment
     conda:
         "../envs/kd.yaml"
@@ -23,6 +24,7 @@ rule tokenise:
         directory(LAYOUT.tokens("{data}", "{task}", "{tokens}")),
     log:
         "results/logs/tokenise/{data}-{task}-{tokens}.log",
+    priority: 20  # teachers wait for it
     conda:
         "../envs/kd.yaml"
     resources:

@@ -12,6 +12,7 @@ rule teacher:
         "results/teachers/{teacher}/{task}/log/teacher.log",
     benchmark:
         "results/teachers/{teacher}/{task}/log/teacher.benchmark.tsv"
+    priority: 10  # runs wait for it
     conda:
         "../envs/kd.yaml"
     threads: THREADS
