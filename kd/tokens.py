@@ -90,10 +90,14 @@ def tokenise(
     row = TASKS[task]
     config = prepared_config(config, row)
     manifest = read_json(text / "manifest.json")
+    # Segments: the tokenizer may know them and the encoder not (DistilBERT), or the reverse (RoBERTa).
+    typed = getattr(config, "type_vocab_size", 0) > 1
+    typed &= "token_type_ids" in tokenizer.model_input_names
     with atomic_dir(out) as folder:
         longest = full = 0
         for split in row.splits:
-            packed, lengths, at_most = _pack(text / f"{split}.parquet", row, tokenizer, max_length)
+            file = text / f"{split}.parquet"
+            packed, lengths, at_most = _pack(file, row, tokenizer, max_length, typed)
             top = int(packed["input_ids"].max())
             if top >= config.vocab_size:
                 raise UserError(
@@ -132,7 +136,7 @@ def prepared_config(config: Any, task: Task) -> Any:
 
 
 def _pack(
-    file: Path, task: Task, tokenizer: Any, max_length: int
+    file: Path, task: Task, tokenizer: Any, max_length: int, typed: bool
 ) -> tuple[dict[str, Tensor], Tensor, int]:
     import pandas as pd
 
@@ -144,10 +148,11 @@ def _pack(
         truncation="longest_first",
         max_length=max_length,
         return_attention_mask=False,
+        return_token_type_ids=typed,
     )
     lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
     full = int((lengths == max_length).sum())
-    names = [n for n in ("input_ids", "token_type_ids") if n in encoded]
+    names = ["input_ids", "token_type_ids"] if typed else ["input_ids"]
     packed = {
         name: torch.tensor([i for row in encoded[name] for i in row], dtype=torch.int32)
         for name in names

@@ -38,9 +38,13 @@ def kd(folder, *arguments):
     return json.loads(subprocess.run(command, capture_output=True, check=True, cwd=folder).stdout)
 
 
+def read(path):
+    return json.loads(path.read_text())
+
+
 def metrics(folder):
     return {
-        path.parent.name: json.loads(path.read_text())
+        path.parent.name: read(path)
         for path in sorted((folder / "results/runs").glob("*/metrics.json"))
     }
 
@@ -195,7 +199,7 @@ def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     study = tiny_study(axes={"teacher": ["deep", "broken"], "seed": [1, 2]})
-    study["teachers"]["broken"] = {"model": str(broken)}
+    study["teachers"]["broken"] = {"model": str(broken), "finetuned": True}
     path = write_study(tmp_path, study)
 
     assert snakemake(tmp_path, path, check=False).returncode != 0
@@ -213,6 +217,10 @@ def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
     shutil.copy(good / "model.safetensors", weights)
     snakemake(tmp_path, path)
     assert kd(tmp_path, "status", path)["done"] == 4
+    given = {
+        read(p)["score"] for p in (tmp_path / "results/teachers").glob("*/toy-single/metrics.json")
+    }
+    assert len(given) == 1, "a model that is fine-tuned already is taken as it is"
 
 
 def test_the_student_loads_with_plain_transformers(finished):

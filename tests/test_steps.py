@@ -1,0 +1,127 @@
+"""The steps of the workflow in one process, for every encoder and initialisation."""
+
+import csv
+import json
+
+import pytest
+import torch
+from studies import SYNTHETIC, study_dict, write_study
+
+from kd import steps
+from kd.data import prepare_task
+from kd.grid import load_grid
+from kd.layout import Layout
+from kd.results import collect
+
+RECIPE = {"epochs": 1, "learning_rate": 1e-3}
+EVERYTHING = "logits+embedding+hidden+cls+attention+attention-scores+query-relation+value-relation"
+
+
+def run_all(tmp_path, **changes):
+    """Every step of a synthetic study; its grid and layout."""
+    study = {
+        "data": SYNTHETIC,
+        "teachers": {"deep": {"model": "scratch", "shape": "3L-32-2h-64", **RECIPE}},
+        "base": {"student": "2L-32-2h-64", "task": "toy-pair", **RECIPE},
+    }
+    grid = load_grid(write_study(tmp_path, study_dict(**{**study, **changes})))
+    layout = Layout(tmp_path / "results")
+    for task in {run.task for run in grid.runs.values()}:
+        prepare_task(grid, layout, task)
+    for task, name in {(run.task, run.tokens_id) for run in grid.runs.values()}:
+        steps.run_tokenise(grid, layout, task, name)
+    for teacher in {run.teacher.id for run in grid.runs.values() if run.needs_teacher}:
+        steps.run_teacher(grid, layout, teacher, threads=1)
+    for run in grid.runs:
+        steps.run_distil(grid, layout, run, threads=1)
+        steps.run_evaluate(grid, layout, run, threads=1)
+    return grid, layout
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("arch", ["bert", "roberta", "distilbert", "electra"])
+def test_every_encoder_learns_every_knowledge(tmp_path, arch):
+    teacher = {"model": "scratch", "arch": arch, "shape": "3L-32-2h-64", **RECIPE}
+    grid, layout = run_all(
+        tmp_path,
+        teachers={"deep": teacher},
+        axes={"knowledge": ["none", EVERYTHING], "task": ["toy-pair", "toy-similarity"]},
+    )
+    assert len(grid.runs) == 4
+    for run in grid.runs.values():
+        record = read(layout.run(run) / "metrics.json")
+        assert read(layout.run(run) / "model/config.json")["model_type"] == arch
+        assert -1 <= record["score"] <= 1
+        with (layout.run(run) / "history.csv").open() as handle:
+            header = next(csv.reader(handle))
+        assert len(header) == 4 + len(run.terms)
+
+
+@pytest.mark.parametrize("arch", ["bert", "roberta", "distilbert", "electra"])
+def test_every_initialisation(tmp_path, arch):
+    teacher = {"model": "scratch", "arch": arch, "shape": "4L-32-2h-64", **RECIPE}
+    grid, layout = run_all(
+        tmp_path,
+        teachers={"deep": teacher},
+        base={"task": "toy-pair", "knowledge": "logits", **RECIPE},
+        axes={
+            "student": ["2L-32-2h-64", "2L-16-1h-32"],
+            "init": ["random", "teacher-first", "teacher-last", "teacher-uniform+truncate"],
+        },
+    )
+    assert len(grid.pruned) == 2, "whole layers do not fit the narrow student"
+    assert len(grid.runs) == 6
+    for run in grid.runs.values():
+        copied = read(layout.run(run) / "init.json")
+        assert bool(copied) == (run.labels["init"] != "random")
+        cut = [origin for origin in copied.values() if " cut to " in origin]
+        assert bool(cut) == ("16" in run.labels["student"] and bool(copied))
+
+
+def test_a_pretrained_start(tmp_path):
+    grid, layout = run_all(tmp_path, axes={"seed": [1]})
+    donor = layout.run(next(iter(grid.runs.values()))) / "model"
+    again, layout = run_all(tmp_path, axes={"init": [f"pretrained:{donor}"]})
+    (run,) = again.runs.values()
+    assert len(read(layout.run(run) / "init.json")) > 10
+    assert "fingerprint" in run.spec["init"]["pretrained"]
+
+
+def test_a_model_that_is_not_the_one_that_was_trained_is_refused(tmp_path):
+    grid, layout = run_all(tmp_path, axes={"seed": [1]})
+    (run,) = grid.runs.values()
+    weights = layout.run(run) / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(steps.UserError, match="not the model that was trained"):
+        steps.run_evaluate(grid, layout, run.id, threads=1)
+    state = read(layout.run(run) / "state.json")
+    assert state["state"] == "failed"
+    assert "not the model that was trained" in state["error"]
+
+
+def test_collected_rows_hold_labels_and_metrics(tmp_path):
+    grid, layout = run_all(tmp_path, axes={"knowledge": ["none", "logits"], "temperature": [1, 2]})
+    out = tmp_path / "runs.csv"
+    assert collect(grid, layout, out)["done"] == 3
+    with out.open() as handle:
+        rows = {(r["knowledge"], r["temperature"]): r for r in csv.DictReader(handle)}
+    assert set(rows) == {("none", "-"), ("logits", "1"), ("logits", "2")}
+    assert rows["none", "-"]["teacher_score"] == ""
+    assert float(rows["logits", "1"]["teacher_score"]) > 0
+    assert rows["logits", "1"]["run"] in grid.runs
+
+
+def test_threads_are_set_as_asked(tmp_path):
+    before = torch.get_num_threads()
+    try:
+        _, layout = run_all(tmp_path, axes={"seed": [1]})
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    (path,) = layout.results.glob("runs/*/metrics.json")
+    assert read(path)["threads"] == 1
