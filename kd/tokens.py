@@ -90,7 +90,7 @@ def tokenise(
     row = TASKS[task]
     config = prepared_config(config, row)
     manifest = read_json(text / "manifest.json")
-    # Segments: the tokenizer may know them and the encoder not (DistilBERT), or the reverse (RoBERTa).
+    # Segments: a tokenizer may know them and its encoder not (DistilBERT), or the reverse.
     typed = getattr(config, "type_vocab_size", 0) > 1
     typed &= "token_type_ids" in tokenizer.model_input_names
     with atomic_dir(out) as folder:
