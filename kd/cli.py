@@ -123,9 +123,8 @@ def _runs(options: argparse.Namespace) -> None:
         ]
         print(json.dumps(rows, indent=2))
         return
-    axes = {*grid.study.axes, *(key for entry in grid.study.include for key in entry)}
     for run in grid.runs.values():
-        print(run.id, *(f"{key}={run.labels[key]}" for key in run.labels if key in axes))
+        print(run.id, *(f"{key}={run.labels[key]}" for key in grid.varied))
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -27,6 +27,12 @@ class Grid:
     pruned: list[tuple[Cell, str]]
     runs: dict[str, Run]
 
+    @property
+    def varied(self) -> list[str]:
+        """The fields that the study's axes and included cells vary, in table order."""
+        named = {*self.study.axes, *(key for entry in self.study.include for key in entry)}
+        return [key for key in RUN_FIELDS if key in named]
+
 
 def load_grid(path: str | Path) -> Grid:
     """Read a study file and expand it; errors name the file."""

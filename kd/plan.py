@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import Any
 
-from kd.fields import RUN_FIELDS
 from kd.files import read_record
 from kd.grid import Grid
 from kd.layout import Layout
@@ -143,7 +142,7 @@ def status(grid: Grid, layout: Layout) -> dict[str, Any]:
     """Runs done, running, failed and missing, in all and by value of every axis that varies."""
     found = {run.id: run_status(run, layout) for run in grid.runs.values()}
     by_axis = {}
-    for axis in RUN_FIELDS:
+    for axis in grid.varied:
         counts: dict[str, Counter[str]] = {}
         for run in grid.runs.values():
             counts.setdefault(run.labels[axis], Counter())[found[run.id][0]] += 1
