@@ -24,7 +24,7 @@ STUDY = (
 # Shell lines find the interpreter and the study through this prefix, so that they read the same on
 # every machine and for every study: Snakemake runs a finished job again when its line changes.
 prefix = f"export KD_STUDY={quote(str(STUDY))}; "
-if "--sdm" not in sys.argv and "--software-deployment-method" not in sys.argv:
+if not any(word.startswith(("--sdm", "--software-deployment")) for word in sys.argv):
     prefix += f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH; "
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
 

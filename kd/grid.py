@@ -80,13 +80,10 @@ def _cells(study: Study) -> Iterator[tuple[Cell, bool]]:
     """Distinct cells as the study writes them; True for those of `include`."""
     axes = study.axes
     crossed = {key: axes[key] for key in _CROSSED if key in axes}
-    varied = {key: values for key, values in axes.items() if key not in crossed}
     if study.design == "factorial":
-        points: list[Cell] = [{}]
-        varied = axes
-        points = [dict(zip(varied, p, strict=True)) for p in product(*varied.values())]
+        points = [dict(zip(axes, p, strict=True)) for p in product(*axes.values())]
     else:
-        alone = [{key: value} for key, values in varied.items() for value in values]
+        alone = [{k: value} for k, values in axes.items() if k not in crossed for value in values]
         points = [
             {**point, **dict(zip(crossed, p, strict=True))}
             for point in [{}, *alone]

@@ -114,11 +114,16 @@ def shape_of(config: Any) -> Shape:
     return Shape(config.num_hidden_layers, config.hidden_size, heads, ffn)
 
 
-def load_encoder(encoder: Encoder, config: Any, dtype: str, seed: int) -> PreTrainedModel:
+def load_encoder(
+    encoder: Encoder, config: Any, dtype: str, seed: int, finetuned: bool = False
+) -> PreTrainedModel:
     """A pretrained encoder with a head for the task of `config`; `scratch` is random.
 
+    The head is new, unless the model is `finetuned`: then it must come from the file too.
+
     Raises:
-        UserError: it cannot be loaded, or its real shape is not the one that the study states.
+        UserError: it cannot be loaded, lacks weights that it should have, or its real shape is not
+            the one that the study states.
     """
     torch.manual_seed(seed)
     if encoder.location == SCRATCH:
@@ -132,14 +137,14 @@ def load_encoder(encoder: Encoder, config: Any, dtype: str, seed: int) -> PreTra
         ignore_mismatched_sizes=True,  # a head for other labels is replaced
         output_loading_info=True,
     )
-    # Whatever of the encoder was not in the file is random now, which must not go unseen.
+    # Whatever was not in the file is random now, which must not go unseen.
     names = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
     prefix = f"{model.base_model_prefix}."
-    lost = sorted(n for n in names if n.startswith(prefix) and ".pooler." not in n)
+    lost = sorted(n for n in names if finetuned or (n.startswith(prefix) and ".pooler." not in n))
     if lost:
         raise UserError(
             f"{encoder.location}: its weights lack, or have in another size, {lost[0]} and "
-            f"{len(lost) - 1} more tensors of a {config.model_type} of its config"
+            f"{len(lost) - 1} more tensors of a {config.model_type} with {config.num_labels} labels"
         )
     if (found := shape_of(model.config)) != encoder.shape:
         raise UserError(f"{encoder.location}: its shape is {found}, not {encoder.shape}")

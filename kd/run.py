@@ -41,6 +41,7 @@ class Teacher:
     finetuned: bool
     dtype: str
     recipe: dict[str, Any] = field(hash=False)
+    identity: dict[str, Any] = field(hash=False)  # what its weights depend on
     data: dict[str, Any] = field(hash=False)
     data_id: str
     tokens_id: str
@@ -106,7 +107,7 @@ def resolve(study: Study, cell: Cell) -> Run:
         "task": cell["task"],
         "data": dict(teacher.data),
         "student": str(shape),
-        "teacher": _teacher_identity(teacher) if needs_teacher else dict(teacher.encoder.identity),
+        "teacher": dict(teacher.identity if needs_teacher else teacher.encoder.identity),
         "objective": [str(term) for term in terms],
     }
     init = _init_identity(cell["init"], shape, teacher.encoder)
@@ -159,6 +160,7 @@ def _teacher(study: Study, name: str, task: str) -> Teacher:
         finetuned=full["finetuned"],
         dtype=full["dtype"],
         recipe=recipe,
+        identity=identity,
         data=data,
         data_id=f"{data['source']}-{short_hash(data)}",
         tokens_id=_tokens_id(encoder, full["max_length"]),
@@ -174,6 +176,7 @@ def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
         (("arch",), not scratch, "only scratch has a choice of it"),
         (("shape",), local or known, "the model has its own"),
         (("revision",), local or scratch, "only a hub model has one"),
+        (("dtype",), scratch, "scratch is float32"),
         (("finetuned",), scratch and given.get("finetuned"), "scratch is not fine-tuned"),
         (recipe, given.get("finetuned"), "a fine-tuned model is not trained"),
     ):
@@ -192,10 +195,6 @@ def _recipe_identity(
     if finetuned:
         return {**identity, "finetuned": True, "max_length": recipe["max_length"]}
     return identity | {k: v for k, v in recipe.items() if v != TEACHER_DEFAULTS[k]}
-
-
-def _teacher_identity(teacher: Teacher) -> dict[str, Any]:
-    return _recipe_identity(teacher.encoder, teacher.finetuned, teacher.dtype, teacher.recipe)
 
 
 @cache

@@ -6,7 +6,6 @@ Each reads the study, does one thing, and leaves its output whole or not at all.
 import csv
 import io
 import platform
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -81,13 +80,23 @@ def _teacher(
     source = layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id)
     config = _config(source)
     own_labels = models.encoder_config(teacher.encoder).id2label
-    model = models.load_encoder(teacher.encoder, config, teacher.dtype, recipe["seed"])
+    model = models.load_encoder(
+        teacher.encoder, config, teacher.dtype, recipe["seed"], teacher.finetuned
+    )
     record: dict[str, Any] = {}
     if teacher.finetuned:
         models.align_labels(model, task, own_labels)
     else:
+        shape = teacher.encoder.shape
         objective = Objective(
-            (), task.regression, teacher.encoder.shape, teacher.encoder.shape, 1, 1, 1, 0
+            (),
+            task.regression,
+            shape,
+            shape,
+            temperature=1,
+            hard_weight=1,
+            relation_heads=1,
+            seed=0,
         )
         split = tokens.load_split(source, "train")
         fitted = fit(model, None, objective, split, recipe, device, progress, "fine-tuning")
@@ -284,7 +293,7 @@ def _environment(device: torch.device, threads: int) -> dict[str, Any]:
         "torch_version": torch.__version__,
         "transformers_version": transformers.__version__,
         "python_version": platform.python_version(),
-        "created": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

@@ -115,15 +115,3 @@ def _weight(text: str | None, whole: str) -> float:
     if not 0 < value < 1e9:
         raise UserError(f"weight {shown(text)} in {shown(whole)}, allowed: a number above 0")
     return value
-
-
-def parse_term(text: str) -> Term:
-    """Read a canonical term, as `Term.__str__` writes it."""
-    match = _TERM.fullmatch(text)
-    if not match or not match[2]:
-        raise UserError(
-            f"found {shown(text)}, allowed: a canonical term, type:matching@T-S,...*weight"
-        )
-    knowledge, matching, layers, weight = match.groups()
-    pairs = tuple((int(t), int(s)) for t, s in (p.split("-") for p in (layers or "0-0").split(",")))
-    return Term(knowledge, matching, pairs, float(weight or 1))

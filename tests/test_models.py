@@ -372,3 +372,20 @@ def test_an_encoder_whose_weights_are_not_its_own_is_refused(tmp_path):
     encoder = Encoder(str(folder), None, "bert", SHAPE, VOCABULARY, None, ())
     with pytest.raises(UserError, match=r"its weights lack.*layer\.1"):
         load_encoder(encoder, tiny_config(), "float32", seed=0)
+
+
+@pytest.mark.parametrize("lost", ["classifier.weight", "classifier of other labels"])
+def test_a_finetuned_teacher_brings_its_own_head(tmp_path, lost):
+    """A head that is not in the file would be random, and teach noise without a word."""
+    folder = tmp_path / "encoder"
+    build_random(tiny_config()).save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    if lost == "classifier.weight":
+        del weights[lost]
+    else:
+        weights["classifier.weight"] = weights["classifier.weight"].repeat(2, 1)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    encoder = Encoder(str(folder), None, "bert", SHAPE, VOCABULARY, None, ())
+    load_encoder(encoder, tiny_config(), "float32", seed=0)
+    with pytest.raises(UserError, match=r"classifier\.weight.*labels"):
+        load_encoder(encoder, tiny_config(), "float32", seed=0, finetuned=True)

@@ -125,3 +125,22 @@ def test_threads_are_set_as_asked(tmp_path):
         torch.set_num_threads(before)
     (path,) = layout.results.glob("runs/*/metrics.json")
     assert read(path)["threads"] == 1
+
+
+def test_a_teacher_in_bfloat16(tmp_path):
+    grid, layout = run_all(tmp_path, axes={"seed": [1]})
+    donor = layout.teacher(next(iter(grid.runs.values())).teacher) / "model"
+    teacher = {"model": str(donor), "finetuned": True}
+    scores = {}
+    for dtype in ("float32", "bfloat16"):
+        grid, layout = run_all(
+            tmp_path,
+            teachers={"given": {**teacher, "dtype": dtype}},
+            axes={"knowledge": [EVERYTHING]},
+        )
+        (run,) = grid.runs.values()
+        folder = layout.teacher(run.teacher)
+        assert read(folder / "model/config.json")["dtype"] == dtype
+        scores[dtype] = read(layout.run(run) / "training.json")["final_loss"]
+    assert scores["float32"] != scores["bfloat16"]
+    assert scores["float32"] == pytest.approx(scores["bfloat16"], rel=0.05)

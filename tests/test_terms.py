@@ -5,7 +5,7 @@ import pytest
 from kd.errors import UserError
 from kd.knowledge import KNOWLEDGE
 from kd.matching import MATCHINGS
-from kd.terms import NONE, Term, matchings_of, parse_knowledge, parse_term
+from kd.terms import NONE, Term, matchings_of, parse_knowledge
 
 
 def test_every_part_is_read():
@@ -24,15 +24,21 @@ def test_none_has_no_terms():
 
 
 @pytest.mark.parametrize(
-    "term",
+    ("term", "text"),
     [
-        Term("logits", "kl", ((0, 0),)),
-        Term("hidden", "mse", ((4, 1), (8, 2)), 0.1),
-        Term("embedding", "mse", ((0, 0),), 3.0),
+        (Term("logits", "kl", ((0, 0),)), "logits:kl"),
+        (Term("hidden", "mse", ((4, 1), (8, 2)), 0.1), "hidden:mse@4-1,8-2*0.1"),
+        (Term("embedding", "mse", ((0, 0),), 3.0), "embedding:mse*3"),
     ],
 )
-def test_canonical_terms_survive_text(term):
-    assert parse_term(str(term)) == term
+def test_canonical_text_can_be_written_in_a_study(term, text):
+    assert str(term) == text
+    (raw,) = parse_knowledge(text)
+    assert (raw.knowledge, raw.matching, raw.weight) == (
+        term.knowledge,
+        term.matching,
+        term.weight,
+    )
 
 
 def test_every_knowledge_has_matchings():

@@ -45,7 +45,7 @@ wildcard_constraints:
 
 
 def tokens_of(owner):
-    """The manifest of the tokens that a run or a teacher reads."""
+    """The folder of tokens that a run or a teacher reads."""
     return LAYOUT.tokens(owner.data_id, owner.task, owner.tokens_id)
 
 
