@@ -137,8 +137,7 @@ class Capture:
 
 
 def capture_teacher(capture: Capture, **inputs: Tensor) -> Features:
-    """Features of a frozen teacher: eval mode, under inference_mode, no autograd state."""
-    capture.model.eval()
+    """Features of a frozen teacher: under inference_mode, no autograd state."""
     with torch.inference_mode():
         features = capture(**inputs)
     # A tensor made under inference_mode cannot be saved for the student's backward; a copy can.

@@ -14,9 +14,12 @@ from kd.errors import UserError, shown, unknown
 from kd.initialisation import parse_init
 from kd.mapping import parse_mapping
 from kd.matching import MATCHINGS
+from kd.presets import check_preset
+from kd.schedules import ALLOWED, parse_weight
 from kd.shapes import parse_shape
 from kd.tasks import TASKS
 from kd.terms import NONE, parse_knowledge
+from kd.variants import TEMPERATURE_SCHEDULES, parse_errata
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,29 @@ def _or_auto(field: dict[str, Any]) -> dict[str, Any]:
     return {"parse": parse, "schema": {"anyOf": [{"const": "auto"}, field["schema"]]}}
 
 
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"found {shown(value)}, allowed: true, false")
+    return value
+
+
+def _hard_weight(value: object) -> int | float | str:
+    """A number, or a schedule as `schedules` writes them."""
+    try:
+        return _WEIGHT_NUMBER["parse"](value)
+    except UserError:
+        if not isinstance(value, str):
+            raise
+    weight = parse_weight(value)
+    return _WEIGHT_NUMBER["parse"](weight.start) if weight.constant else str(weight)
+
+
 def _knowledge(value: object) -> str:
     return "+".join(str(term) for term in parse_knowledge(value)) or NONE
 
 
 _MATCHINGS = ("default", *sorted({name for table in MATCHINGS.values() for name in table}))
+_WEIGHT_NUMBER = _number(0, 1e6)
 _PAIRS = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}, "minItems": 1}
 
 # Training recipe, shared by runs and teachers.
@@ -119,6 +140,9 @@ RUN_FIELDS: dict[str, Field] = {
         **_text(lambda text: str(parse_shape(text))),
         meaning="6L-384, 6L-384-12h-1536, or a name of the literature",
     ),
+    "preset": Field(
+        **_text(check_preset), meaning="a method of config/presets; stands for the keys it sets"
+    ),
     "init": Field(**_text(parse_init), meaning="how the student's weights start"),
     "knowledge": Field(
         **_text(_knowledge), meaning="what is imitated: type[:matching][@mapping][*weight], by +"
@@ -130,10 +154,27 @@ RUN_FIELDS: dict[str, Field] = {
         "for terms that name none",
     ),
     "temperature": Field(**_number(0, 1000, above=True), meaning="tau of the soft labels"),
-    "hard_weight": Field(**_number(0, 1e6), meaning="weight of the hard-label loss beside terms"),
+    "temperature_schedule": Field(
+        **_choice(*TEMPERATURE_SCHEDULES), meaning="flsw, cwsm: a temperature for every example"
+    ),
+    "probability_shift": Field(
+        _boolean,
+        {"type": "boolean"},
+        "swap the teacher's largest logit with that of the right class",
+    ),
+    "hard_weight": Field(
+        _hard_weight,
+        {"anyOf": [_WEIGHT_NUMBER["schema"], {"type": "string", "minLength": 1}]},
+        f"weight of the hard-label loss beside terms: {ALLOWED}, or 0",
+    ),
+    "weights": Field(
+        **_choice("fixed", "calibrated"),
+        meaning="calibrated: a term's weight is its share of the student's gradient at step 0",
+    ),
     "relation_heads": Field(
         **_or_auto(_number(1, 4096, whole=True)), meaning="A_r of the Q, K, V relations"
     ),
+    "errata": Field(**_text(parse_errata), meaning="well-known defects to switch on, joined by +"),
     **_RECIPE,
     "recipe": _VERSION,
     "seed": _SEED,
@@ -156,13 +197,12 @@ RUN_DEFAULTS: dict[str, Any] = {
     "precision": "auto",
     "recipe": 1,
     "seed": 1,
+    "preset": NONE,
+    "temperature_schedule": "constant",
+    "probability_shift": False,
+    "weights": "fixed",
+    "errata": NONE,
 }
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UserError(f"found {shown(value)}, allowed: true, false")
-    return value
 
 
 TEACHER_FIELDS: dict[str, Field] = {

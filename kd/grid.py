@@ -12,7 +12,7 @@ from typing import Any
 from kd.errors import UserError
 from kd.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.run import Cell, Pruned, Run, resolve
-from kd.study import Study, load_study
+from kd.study import Study, load_study, with_preset
 
 _CROSSED = ("task", "seed")  # always crossed, also one at a time
 _NEEDED = ("student", "teacher")
@@ -97,15 +97,22 @@ def _cells(study: Study) -> Iterator[tuple[Cell, bool]]:
         for free in [{key: values for key, values in needed.items() if key not in entry}]
         for p in product(*free.values())
     ]
-    included = {_key(study, point) for point in extra}
-    cells = {_key(study, point): {**study.base, **point} for point in [*points, *extra]}
+    included = {_key(_over_base(study, point)) for point in extra}
+    cells = {_key(cell): cell for point in [*points, *extra] for cell in [_over_base(study, point)]}
     for key, cell in cells.items():
         yield {k: cell[k] for k in RUN_FIELDS if k in cell}, key in included
 
 
-def _key(study: Study, point: Cell) -> tuple[tuple[str, str], ...]:
+def _over_base(study: Study, point: Cell) -> Cell:
+    """A point laid over the base; a preset of its own replaces that of the base."""
+    if "preset" in point:
+        return {**study.base, **with_preset(point)}
+    return {**with_preset(study.base), **point}
+
+
+def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
     """Equal for cells that the study writes alike."""
-    return tuple(sorted((k, str(v)) for k, v in {**study.base, **point}.items()))
+    return tuple(sorted((k, str(v)) for k, v in cell.items()))
 
 
 def _complete(study: Study, cell: Cell) -> Cell:

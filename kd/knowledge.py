@@ -1,8 +1,9 @@
 """Knowledge types: what the student imitates. Facts only; the tensors come from `capture`.
 
 `form` says what is compared, and so which matchings of `matching.MATCHINGS` apply:
-logits (B, C); tokens (B, L, H); vector (B, H); maps and scores (B, heads, L, L);
-relation: two of Q, K, V (B, heads, L, d), whose scaled product is compared.
+logits (B, C); tokens and triplets (B, L, H); vector (B, H); layers (P, B, L, H), all P mapped ones
+together; maps and scores (B, heads, L, L); relation: two of Q, K, V (B, heads, L, d), whose scaled
+product is compared.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ class Knowledge:
     source: str
     layered: bool = True
     lowest_layer: int = 1
+    fewest_pairs: int = 1  # with fewer mapped layers there is nothing to compare
+
+
+def _hidden(form: str, meaning: str, source: str, **facts: int | bool) -> Knowledge:
+    return Knowledge(form, ("hidden",), meaning, source, **{"lowest_layer": 0, **facts})  # type: ignore[arg-type]
 
 
 def _relation(x: str, y: str, source: str) -> Knowledge:
@@ -27,6 +33,8 @@ def _relation(x: str, y: str, source: str) -> Knowledge:
 
 _MINILM2 = "MiniLMv2 (arXiv:2012.15828)"
 _TINYBERT = "TinyBERT (arXiv:1909.10351)"
+_CKD = "CKD (arXiv:2109.08359)"
+_QKV = ("query", "key", "value")
 
 KNOWLEDGE: dict[str, Knowledge] = {
     "logits": Knowledge(
@@ -36,21 +44,16 @@ KNOWLEDGE: dict[str, Knowledge] = {
         "Hinton et al. 2015 (arXiv:1503.02531)",
         layered=False,
     ),
-    "embedding": Knowledge(
+    "embedding": _hidden(
         "tokens",
-        ("hidden",),
         "input of the first layer: embeddings after LayerNorm",
         _TINYBERT,
         layered=False,
-        lowest_layer=0,
     ),
-    "hidden": Knowledge("tokens", ("hidden",), "outputs of a layer", _TINYBERT, lowest_layer=0),
-    "cls": Knowledge(
-        "vector",
-        ("hidden",),
-        "output of a layer at the first token",
-        "BERT-PKD (arXiv:1908.09355)",
-        lowest_layer=0,
+    "hidden": _hidden("tokens", "outputs of a layer", _TINYBERT),
+    "cls": _hidden("vector", "output of a layer at the first token", "BERT-PKD (arXiv:1908.09355)"),
+    "pooled": _hidden(
+        "vector", "mean over the tokens of a layer's outputs", "RAIL-KD (arXiv:2109.10164)"
     ),
     "attention": Knowledge(
         "maps",
@@ -63,5 +66,14 @@ KNOWLEDGE: dict[str, Knowledge] = {
     ),
     "query-relation": _relation("query", "query", _MINILM2),
     "key-relation": _relation("key", "key", _MINILM2),
-    "value-relation": _relation("value", "value", "MiniLM, MiniLMv2 (arXiv:2012.15828)"),
+    "value-relation": _relation("value", "value", f"MiniLM (A_r = h), {_MINILM2}"),
+    **{f"{x}-{y}-relation": _relation(x, y, _MINILM2) for x in _QKV for y in _QKV if x != y},
+    "token-triplet-angle": _hidden(
+        "triplets",
+        "angles at each token between the differences to two others within 10 places",
+        f"{_CKD}, MGSKD (Liu et al., ACL 2022)",
+    ),
+    "layer-relation": _hidden(
+        "layers", "relations of a token's outputs in the mapped layers", _CKD, fewest_pairs=3
+    ),
 }

@@ -2,7 +2,8 @@
 
 A mapping is a total function (teacher layers T, student layers S, seed) -> [(teacher layer,
 student layer), ...], 1-based; layer 0 is the embeddings. It is defined for every T and S, also
-where S > T and where S does not divide T.
+where S > T and where S does not divide T. A *moving* mapping names all the pairs it may use, and
+`active` says which of them count at a step.
 """
 
 import random
@@ -35,6 +36,16 @@ def uniform(teacher: int, student: int, seed: int) -> Pairs:
     return tuple((-(-s * teacher // student), s) for s in range(1, student + 1))
 
 
+def pkd_skip(teacher: int, student: int, seed: int) -> Pairs:
+    """`uniform` without the last student layer; () for a student of one layer."""
+    return uniform(teacher, student, seed)[:-1]
+
+
+def pkd_last(teacher: int, student: int, seed: int) -> Pairs:
+    """`last` without the last student layer; () for a student of one layer."""
+    return last(teacher, student, seed)[:-1]
+
+
 def reverse(teacher: int, student: int, seed: int) -> Pairs:
     """Student layer s learns what `uniform` gives to layer S + 1 - s: a null baseline."""
     targets = [t for t, _ in uniform(teacher, student, seed)]
@@ -43,7 +54,7 @@ def reverse(teacher: int, student: int, seed: int) -> Pairs:
 
 def all_to_one(teacher: int, student: int, seed: int) -> Pairs:
     """Every student layer learns the last teacher layer: a null baseline."""
-    return tuple((teacher, s) for s in range(1, student + 1))
+    return all_to(teacher, student, seed, teacher)
 
 
 def random_permutation(teacher: int, student: int, seed: int) -> Pairs:
@@ -53,27 +64,189 @@ def random_permutation(teacher: int, student: int, seed: int) -> Pairs:
     return tuple((t, s) for s, t in enumerate(targets, start=1))
 
 
+def both_ends(teacher: int, student: int, seed: int) -> Pairs:
+    """The first student layer learns the first teacher layer, the last the last."""
+    return both_ends_k(teacher, student, seed, 1)
+
+
+def first_k(teacher: int, student: int, seed: int, k: int) -> Pairs:
+    """The first k pairs of `first`: all of them, where the student has fewer layers."""
+    return first(teacher, student, seed)[:k]
+
+
+def last_k(teacher: int, student: int, seed: int, k: int) -> Pairs:
+    """The last k pairs of `last`: all of them, where the student has fewer layers."""
+    return last(teacher, student, seed)[-k:]
+
+
+def both_ends_k(teacher: int, student: int, seed: int, k: int) -> Pairs:
+    """The pairs of `first_k` and of `last_k`."""
+    pairs = {*first_k(teacher, student, seed, k), *last_k(teacher, student, seed, k)}
+    return tuple(sorted(pairs, key=_order))
+
+
+def all_to(teacher: int, student: int, seed: int, k: int) -> Pairs:
+    """Every student layer learns teacher layer k."""
+    return tuple((k, s) for s in range(1, student + 1))
+
+
+def last_to(teacher: int, student: int, seed: int, k: int) -> Pairs:
+    """The last student layer learns teacher layer k."""
+    return ((k, student),)
+
+
+def every_pair(teacher: int, student: int, seed: int) -> Pairs:
+    """Every teacher layer with every student layer."""
+    return tuple((t, s) for s in range(1, student + 1) for t in range(1, teacher + 1))
+
+
+def blocks(teacher: int, student: int, seed: int) -> Pairs:
+    """Each student layer with the teacher layers of its block, which ends at `uniform`'s layer.
+
+    Where S > T a block can be empty; its student layer keeps `uniform`'s.
+    """
+    ends = [0, *(t for t, _ in uniform(teacher, student, seed))]
+    return tuple(
+        (t, s)
+        for s in range(1, student + 1)
+        for t in range(min(ends[s - 1] + 1, ends[s]), ends[s] + 1)
+    )
+
+
+def increasing(teacher: int, student: int, seed: int) -> Pairs:
+    """Each student layer with the teacher layers that it can have in some increasing choice."""
+    if student > teacher:
+        return every_pair(teacher, student, seed)
+    spare = teacher - student
+    return tuple((t, s) for s in range(1, student + 1) for t in range(s, s + spare + 1))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a training stands: `step` of `total` (0-based), `epoch` (0-based), the run's seed."""
+
+    step: int
+    total: int
+    epoch: int
+    seed: int
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, from 0."""
+        return self.step / self.total
+
+
+def one_in_block(pairs: Pairs, moment: Moment, share: float) -> Pairs:
+    """One pair of every student layer, drawn anew at each step."""
+    draw = random.Random(f"block {moment.seed} {moment.step}")
+    return tuple((draw.choice(layers), s) for s, layers in _by_student(pairs).items())
+
+
+def one_choice_an_epoch(pairs: Pairs, moment: Moment, share: float) -> Pairs:
+    """As many teacher layers as there are student layers, in order, drawn anew in each epoch."""
+    students, teachers = sorted({s for _, s in pairs}), sorted({t for t, _ in pairs})
+    draw = random.Random(f"epoch {moment.seed} {moment.epoch}")
+    if len(students) > len(teachers):
+        chosen = sorted(draw.choices(teachers, k=len(students)))
+    else:
+        chosen = sorted(draw.sample(teachers, len(students)))
+    return tuple(zip(chosen, students, strict=True))
+
+
+def first_share(pairs: Pairs, moment: Moment, share: float) -> Pairs:
+    """The pairs of the lowest student layers: one more with every S-th part of the time."""
+    students = sorted({s for _, s in pairs})
+    reached = students[min(int(share * len(students)), len(students) - 1)]
+    return tuple(pair for pair in pairs if pair[1] <= reached)
+
+
+def _by_student(pairs: Pairs) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for t, s in pairs:
+        found.setdefault(s, []).append(t)
+    return found
+
+
 @dataclass(frozen=True)
 class Mapping:
-    """A named mapping and its source."""
+    """A named mapping. `pairs` takes (T, S, seed), and k where the name ends in -K.
 
-    pairs: Callable[[int, int, int], Pairs]
+    `active` makes it a moving one: (all pairs, moment, share of the term's time) -> pairs that
+    count now. `weighted` ones use all their pairs at once, with weights that `objective` finds.
+    """
+
+    pairs: Callable[..., Pairs]
     formula: str
     source: str
     seeded: bool = False
+    active: Callable[[Pairs, Moment, float], Pairs] | None = None
+    weighted: bool = False
 
+    @property
+    def moving(self) -> bool:
+        """The pairs, or their weights, change during the training."""
+        return self.active is not None or self.weighted
+
+
+_TINYBERT = "TinyBERT (arXiv:1909.10351)"
+_PKD = "BERT-PKD (arXiv:1908.09355)"
+_SELECTION = "arXiv:2502.04499"
+_OFA = "Lu et al. 2022 (arXiv:2206.14366)"
 
 MAPPINGS: dict[str, Mapping] = {
-    "uniform": Mapping(uniform, "s <- ceil(s T / S)", "TinyBERT (arXiv:1909.10351), PKD-skip"),
-    "first": Mapping(first, "s <- s", "TinyBERT's bottom strategy"),
-    "last": Mapping(last, "s <- s + T - S", "TinyBERT's top strategy, PKD-last"),
+    "uniform": Mapping(uniform, "s <- ceil(s T / S)", f"{_TINYBERT}, its uniform strategy"),
+    "first": Mapping(first, "s <- s", f"{_TINYBERT}, its bottom strategy"),
+    "last": Mapping(last, "s <- s + T - S", f"{_TINYBERT}, its top strategy"),
     "last-only": Mapping(last_only, "S <- T", "MiniLM (arXiv:2002.10957)"),
-    "reverse": Mapping(reverse, "s <- uniform(S + 1 - s)", "arXiv:2502.04499"),
-    "all-to-one": Mapping(all_to_one, "s <- T", "arXiv:2502.04499"),
-    "random": Mapping(random_permutation, "uniform, permuted", "arXiv:2502.04499", seeded=True),
+    "pkd-skip": Mapping(pkd_skip, "uniform, for s < S", _PKD),
+    "pkd-last": Mapping(pkd_last, "last, for s < S", _PKD),
+    "both-ends": Mapping(both_ends, "1 <- 1 and S <- T", "CKD (arXiv:2109.08359)"),
+    "reverse": Mapping(reverse, "s <- uniform(S + 1 - s)", f"{_SELECTION}: a null baseline"),
+    "all-to-one": Mapping(all_to_one, "s <- T", f"{_SELECTION}: a null baseline"),
+    "random": Mapping(
+        random_permutation, "uniform, permuted by the seed", f"{_SELECTION}: null", seeded=True
+    ),
+    "first-K": Mapping(first_k, "first, for s <= K", _OFA),
+    "last-K": Mapping(last_k, "last, for s > S - K", _OFA),
+    "both-ends-K": Mapping(both_ends_k, "first-K and last-K", "CKD (arXiv:2109.08359), K = 1"),
+    "all-to-K": Mapping(all_to, "s <- K", _SELECTION),
+    "last-to-K": Mapping(last_to, "S <- K", "MiniLMv2 (arXiv:2012.15828): K = 21 of 24"),
+    "emd": Mapping(
+        every_pair,
+        "sum F_ts loss(t, s), F the optimal transport; layer weights ~ 1 / cost of the layer",
+        "BERT-EMD (arXiv:2010.06133)",
+        weighted=True,
+    ),
+    "attention-weighted": Mapping(
+        every_pair,
+        "s <- sum_t softmax_t(<x_s, x_t> / sqrt(H)) x_t",
+        "ALP-KD (arXiv:2012.14022)",
+        weighted=True,
+    ),
+    "random-in-block": Mapping(
+        blocks,
+        "s <- any of uniform(s - 1) + 1 .. uniform(s), drawn at every step",
+        "CoFi (arXiv:2204.00408)",
+        seeded=True,
+        active=one_in_block,
+    ),
+    "random-per-epoch": Mapping(
+        increasing,
+        "1..S <- S layers in order, drawn in every epoch",
+        "RAIL-KD (arXiv:2109.10164)",
+        seeded=True,
+        active=one_choice_an_epoch,
+    ),
+    "progressive": Mapping(
+        uniform,
+        "uniform, for s <= 1 + floor(S p), p the share of the term's time that has passed",
+        "MobileBERT (arXiv:2004.02984)",
+        active=first_share,
+    ),
 }
-PATTERNS = "or explicit pairs TEACHER-STUDENT,... such as 4-1,8-2,12-3"
+PATTERNS = "K a number as in first-2, or explicit pairs TEACHER-STUDENT,... such as 4-1,8-2,12-3"
 _EXPLICIT = re.compile(r"\d{1,3}-\d{1,3}(,\d{1,3}-\d{1,3})*")
+_NUMBERED = re.compile(r"([a-z-]+-)([1-9]\d{0,2})")
 
 
 def parse_mapping(value: object) -> str:
@@ -91,7 +264,7 @@ def parse_mapping(value: object) -> str:
         value = ",".join(f"{t}-{s}" for t, s in value)
     if isinstance(value, str):
         text = value.replace(" ", "")
-        if text in MAPPINGS:
+        if _row_of(text)[0] is not None:
             return text
         if _EXPLICIT.fullmatch(text):
             pairs = sorted({tuple(map(int, p.split("-"))) for p in text.split(",")}, key=_order)
@@ -105,8 +278,21 @@ def _order(pair: tuple[int, ...]) -> tuple[int, ...]:
     return pair[::-1]
 
 
-def resolve_mapping(mapping: str, teacher: int, student: int, seed: int) -> Pairs:
-    """The layer pairs of a (parsed) mapping for T teacher and S student layers."""
-    if mapping in MAPPINGS:
-        return MAPPINGS[mapping].pairs(teacher, student, seed)
-    return tuple((int(t), int(s)) for t, s in (pair.split("-") for pair in mapping.split(",")))
+def _row_of(text: str) -> tuple[Mapping | None, list[int]]:
+    """The row of a name, and [k] where it has one; explicit pairs have no row."""
+    if text in MAPPINGS and not text.endswith("-K"):
+        return MAPPINGS[text], []
+    match = _NUMBERED.fullmatch(text)
+    return (MAPPINGS.get(f"{match[1]}K"), [int(match[2])]) if match else (None, [])
+
+
+def resolve_mapping(mapping: str, teacher: int, student: int, seed: int) -> tuple[Pairs, str]:
+    """The layer pairs of a (parsed) mapping for T teacher and S student layers, and the name of the
+    moving mapping that they belong to: '' where they stay fixed."""
+    row, k = _row_of(mapping)
+    if row is None:
+        pairs = tuple((int(t), int(s)) for t, s in (pair.split("-") for pair in mapping.split(",")))
+        return pairs, ""
+    pairs = row.pairs(teacher, student, seed, *k)
+    free = mapping in ("emd", "progressive") or len(_by_student(pairs)) < len(pairs)
+    return pairs, mapping if row.moving and free and len(pairs) > 1 else ""

@@ -12,39 +12,104 @@ class Matching:
 
     loss: str
     formula: str
+    source: str = ""  # where it is not the knowledge type's own
     same_width: bool = False  # widths must agree: a projection is added where they do not
     same_heads: bool = False  # head counts must agree: the cell is pruned where they do not
     softened: bool = False  # uses the temperature
+    both_projected: bool = False  # student and teacher are projected to a common width
+    fewest_classes: int = 2  # with fewer, the student gets no gradient
+    floor: str = "0"  # its value where the student equals the teacher
 
 
 _SOFT = "tau^2 KL(softmax(T/tau) || softmax(S/tau))"
+_HINTON = "Hinton et al. 2015 (arXiv:1503.02531)"
+_NST = "NST (arXiv:1707.01219), polynomial kernel of order 1"
+_FSP = "FSP (Yim et al. 2017) with both ends at one layer"
+_SP = "Tung and Mori 2019 (arXiv:1907.09682)"
+_RKD = "Park et al. 2019 (arXiv:1904.05068)"
+_CKD = "CKD (arXiv:2109.08359)"
+
+_BETWEEN_EXAMPLES = {
+    "sp": ("mean (G_S - G_T)^2, G the (B, B) cosines between rows of x x^T", _SP),
+    "rkd-distance": ("huber(d_S / mean d_S - d_T / mean d_T) over pairs of examples", _RKD),
+    "rkd-angle": ("huber of the cosines of angles over triples of examples", _RKD),
+}
 
 MATCHINGS: dict[str, dict[str, Matching]] = {
     "logits": {
-        "kl": Matching("logits_kl", _SOFT, softened=True),
-        "ce": Matching("logits_ce", "-tau^2 sum softmax(T/tau) log softmax(S/tau)", softened=True),
-        "mse": Matching("logits_mse", "mean (S - T)^2"),
+        "kl": Matching("logits_kl", _SOFT, _HINTON, softened=True),
+        "ce": Matching(
+            "logits_ce",
+            "-tau^2 sum softmax(T/tau) log softmax(S/tau)",
+            _HINTON,
+            softened=True,
+            floor="tau^2 times the teacher's entropy",
+        ),
+        "mse": Matching("logits_mse", "mean (S - T)^2", "Ba and Caruana 2014 (arXiv:1312.6184)"),
+        "dist": Matching(
+            "logits_dist",
+            "tau^2 (1 - Pearson over the classes + 1 - Pearson over the batch) of softmax(z/tau)",
+            "DIST (arXiv:2205.10536); with 2 classes only the part over the batch has a gradient",
+            softened=True,
+        ),
+        "logit-std": Matching(
+            "logits_std",
+            "kl of the logits standardised to mean 0 and sd 1 per example",
+            "Sun et al. 2024 (arXiv:2403.01369)",
+            softened=True,
+            fewest_classes=3,
+        ),
     },
     "regression": {"mse": Matching("logits_mse", "mean (S - T)^2")},
     "tokens": {
         "mse": Matching("token_mse", "mean (S - T)^2", same_width=True),
-        "mae": Matching("token_mae", "mean |S - T|", same_width=True),
-        "cosine": Matching("token_cosine", "1 - cos(S, T) per token", same_width=True),
-        "normalised-mse": Matching(
-            "token_normalised_mse", "|S/|S| - T/|T||^2 per token", same_width=True
+        "mae": Matching("token_mae", "mean |S - T|", "CR-ILD (EACL 2023)", same_width=True),
+        "cosine": Matching(
+            "token_cosine",
+            "1 - cos(S, T) per token",
+            "DistilBERT (arXiv:1910.01108)",
+            same_width=True,
         ),
-        "gram": Matching("token_gram", "mean (S^T S / L - T^T T / L)^2", same_width=True),
-        "nst": Matching("token_nst", "mean (S S^T / H_S - T T^T / H_T)^2"),
-        "cka": Matching("token_cka", "1 - linear CKA over valid tokens"),
+        "normalised-mse": Matching(
+            "token_normalised_mse",
+            "|S/|S| - T/|T||^2 per token",
+            "BERT-PKD (arXiv:1908.09355), for every token",
+            same_width=True,
+        ),
+        "gram": Matching("token_gram", "mean (S^T S / L - T^T T / L)^2", _FSP, same_width=True),
+        "nst": Matching("token_nst", "mean (S S^T / H_S - T T^T / H_T)^2", _NST),
+        "cka": Matching(
+            "token_cka", "1 - linear CKA over valid tokens", "Kornblith et al. (arXiv:1905.00414)"
+        ),
+        "word-relation": Matching(
+            "token_word_relation",
+            "KL(T || S) of softmax over the other tokens of cos(x_i, x_j)",
+            _CKD,
+        ),
+        **{
+            name: Matching(f"token_{name.replace('-', '_')}", f"{text}, means over tokens", source)
+            for name, (text, source) in _BETWEEN_EXAMPLES.items()
+        },
     },
     "vector": {
         "normalised-mse": Matching("vector_normalised_mse", "|S/|S| - T/|T||^2", same_width=True),
         "mse": Matching("vector_mse", "mean (S - T)^2", same_width=True),
         "cosine": Matching("vector_cosine", "1 - cos(S, T)", same_width=True),
+        "contrastive": Matching(
+            "vector_contrastive",
+            "-log softmax over the batch's teachers of cos(W_S S, W_T T) / 0.07 at its own",
+            "InfoNCE (arXiv:1807.03748); CoDIR (arXiv:2009.14167)",
+            both_projected=True,
+            floor="above 0",
+        ),
+        **{
+            name: Matching(f"vector_{name.replace('-', '_')}", text, source)
+            for name, (text, source) in _BETWEEN_EXAMPLES.items()
+        },
     },
     "maps": {
         "kl": Matching("map_kl", "KL(T || S) per query row and head", same_heads=True),
-        "mse": Matching("map_mse", "mean (S - T)^2", same_heads=True),
+        "mse": Matching("map_mse", "mean (S - T)^2 over valid pairs and heads", same_heads=True),
         "cosine": Matching("map_cosine", "1 - cos(S, T) per query row", same_heads=True),
         "head-mean-kl": Matching("map_head_mean_kl", "kl of the maps averaged over heads"),
         "head-mean-mse": Matching("map_head_mean_mse", "mse of the maps averaged over heads"),
@@ -55,4 +120,17 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         "head-mean-mse": Matching("score_head_mean_mse", "mse of the scores averaged over heads"),
     },
     "relation": {"kl": Matching("relation_kl", "KL(T || S) per query row and relation head")},
+    "triplets": {
+        "mse": Matching("triplet_angle_mse", "mean (cos S - cos T)^2 over triples of tokens"),
+        "huber": Matching("triplet_angle_huber", "huber(cos S - cos T)", _RKD),
+    },
+    "layers": {
+        "kl": Matching(
+            "layer_relation_kl",
+            "KL(T || S) of softmax over the other layers of cos(x_l, x_m), per token",
+        ),
+        "angle": Matching(
+            "layer_relation_angle", "mean (cos S - cos T)^2 of the angles over triples of layers"
+        ),
+    },
 }

@@ -1,7 +1,8 @@
-"""The weighted sum of terms that a student minimises, with the projections that belong to it."""
+"""The weighted sum that a student minimises: the hard-label loss and the knowledge terms."""
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +10,17 @@ from torch.nn import functional as F
 
 from kd import losses
 from kd.capture import Features
+from kd.comparison import Comparison
+from kd.errors import UserError
+from kd.fields import RUN_DEFAULTS
 from kd.knowledge import KNOWLEDGE
+from kd.mapping import Moment
+from kd.schedules import ONE, Weight, as_weight
 from kd.shapes import Shape
 from kd.terms import Term, matchings_of
+from kd.variants import errata_of
+
+HARD = "hard"  # name of the hard-label loss among the parts
 
 
 def wanted_features(terms: Iterable[Term], teacher: bool) -> set[tuple[str, int]]:
@@ -32,12 +41,14 @@ def hard_label_loss(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
 
 
 class Objective(nn.Module):
-    """hard_weight * hard-label loss + sum of weight * term, each the mean over its layer pairs.
+    """hard_weight * hard-label loss + sum of weight * term.
 
-    Owns one linear projection (student width -> teacher width) per term and pair, where the
-    matching needs equal widths and they differ. They are trained with the student and belong to
-    no exported model. With no term at all the hard-label loss stands alone, unweighted.
+    The projections of its terms are trained with the student and belong to no exported model. With
+    no term at all the hard-label loss stands alone, unweighted. `settings` are fields of a run;
+    those left out have their default.
     """
+
+    scales: Tensor
 
     def __init__(
         self,
@@ -45,31 +56,40 @@ class Objective(nn.Module):
         regression: bool,
         student: Shape,
         teacher: Shape,
-        temperature: float,
-        hard_weight: float,
-        relation_heads: int,
-        seed: int,
+        settings: dict[str, Any],
     ) -> None:
         super().__init__()
+        settings = {**RUN_DEFAULTS, **settings}
         self.terms = terms
         self.regression = regression
-        self.temperature = temperature
-        self.hard_weight = hard_weight if terms else 1.0
-        self.relation_heads = relation_heads
-        self.projections = nn.ModuleDict()
+        self.errata = errata_of(settings["errata"])
+        self.shifts = settings["probability_shift"] and not regression
+        self.weights: dict[str, Weight] = {
+            HARD: as_weight(settings["hard_weight"]) if terms else ONE,
+            **{str(term): term.weight for term in terms},
+        }
+        calibrated = settings["weights"] == "calibrated" and bool(terms)
+        # NaN until `calibrate` has found them; kept where checkpoints see it.
+        self.register_buffer(
+            "scales", torch.full((1 + len(terms),), torch.nan if calibrated else 1.0)
+        )
+        self.waits = calibrated
         # Its own generator: a projection must not shift the random numbers of anything else.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            for index, term in enumerate(terms):
-                row = matchings_of(term.knowledge, regression)[term.matching]
-                if row.same_width and student.hidden != teacher.hidden:
-                    for pair in term.pairs:
-                        self.projections[_key(index, pair)] = nn.Linear(
-                            student.hidden, teacher.hidden
-                        )
+            torch.manual_seed(settings["seed"])
+            self.comparisons = nn.ModuleList(
+                Comparison(
+                    term,
+                    matchings_of(term.knowledge, regression)[term.matching],
+                    student,
+                    teacher,
+                    settings,
+                )
+                for term in terms
+            )
 
     def forward(
-        self, student: Features, teacher: Features, mask: Tensor, labels: Tensor
+        self, student: Features, teacher: Features, mask: Tensor, labels: Tensor, moment: Moment
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise, and each part of it (unweighted, detached) by name.
 
@@ -78,50 +98,64 @@ class Objective(nn.Module):
             teacher: captured features; empty where there is no term.
             mask: (B, L) bool, true for real tokens.
             labels: (B,) class indices, or scores.
+            moment: where the training stands.
         """
-        hard = hard_label_loss(student["logits", 0], labels, self.regression)
-        total, parts = self.hard_weight * hard, {"hard": hard.detach()}
-        for index, term in enumerate(self.terms):
-            pairs = [self._pair(index, pair, student, teacher, mask) for pair in term.pairs]
-            value = torch.stack(pairs).mean()
-            total = total + term.weight * value
-            parts[str(term)] = value.detach()
-        return total, parts
+        parts = self.parts(student, teacher, mask, labels, moment)
+        return self.total(parts, moment), {name: value.detach() for name, value in parts.items()}
 
-    def _pair(
-        self,
-        index: int,
-        pair: tuple[int, int],
-        student: Features,
-        teacher: Features,
-        mask: Tensor,
-    ) -> Tensor:
-        term = self.terms[index]
-        knowledge = KNOWLEDGE[term.knowledge]
-        matching = matchings_of(term.knowledge, self.regression)[term.matching]
-        loss: Callable[..., Tensor] = getattr(losses, matching.loss)
-        t = [teacher[feature, pair[0]] for feature in knowledge.features]
-        s = [student[feature, pair[1]] for feature in knowledge.features]
-        if knowledge.form == "logits":
-            return loss(s[0], t[0], self.temperature) if matching.softened else loss(s[0], t[0])
-        if knowledge.form == "vector":
-            return loss(self._project(index, pair, s[0][:, 0]), t[0][:, 0])
-        if knowledge.form == "tokens":
-            return loss(self._project(index, pair, s[0]), t[0], mask)
-        if knowledge.form == "relation":
-            return loss((s[0], s[-1]), (t[0], t[-1]), mask, self.relation_heads)
-        return loss(_scores(*s), _scores(*t), mask)
+    def parts(
+        self, student: Features, teacher: Features, mask: Tensor, labels: Tensor, moment: Moment
+    ) -> dict[str, Tensor]:
+        """The unweighted losses by name, without those whose weight is 0 at this moment (unless
+        the weights are still to be calibrated)."""
+        found = {HARD: hard_label_loss(student["logits", 0], labels, self.regression)}
+        if "padding" in self.errata:
+            mask = torch.ones_like(mask)
+        if self.shifts and ("logits", 0) in teacher:
+            shifted = losses.probability_shift(teacher["logits", 0], labels)
+            teacher = {**teacher, ("logits", 0): shifted}
+        for term, comparison in zip(self.terms, self.comparisons, strict=True):
+            if self.waits or term.weight.at(moment.progress) > 0:
+                found[str(term)] = comparison(student, teacher, mask, moment)
+        return found
 
-    def _project(self, index: int, pair: tuple[int, int], x: Tensor) -> Tensor:
-        key = _key(index, pair)
-        return self.projections[key](x.float()) if key in self.projections else x
+    def total(self, parts: dict[str, Tensor], moment: Moment) -> Tensor:
+        """The weighted sum of the parts at a moment."""
+        loss = parts[HARD].new_zeros(())
+        for place, (name, weight) in enumerate(self.weights.items()):
+            if name in parts:
+                loss = loss + self.scales[place] * weight.at(moment.progress) * parts[name]
+        return loss
 
+    def calibrate(self, parts: dict[str, Tensor], parameters: Sequence[Tensor]) -> None:
+        """Scale the weights once, so that each is the norm of its part's gradient on the student.
 
-def _key(index: int, pair: tuple[int, int]) -> str:
-    """Name of the projection of a term's layer pair."""
-    return f"term{index}:{pair[0]}-{pair[1]}"
+        They become shares of their sum; a schedule counts with its peak.
 
+        Raises:
+            UserError: a part that has a weight has no gradient.
+        """
+        whole = sum(weight.peak for weight in self.weights.values())
+        for place, (name, weight) in enumerate(self.weights.items()):
+            norm = 1.0
+            if weight.peak > 0:
+                found = torch.autograd.grad(
+                    parts[name], parameters, retain_graph=True, allow_unused=True
+                )
+                norms = [g.float().norm() for g in found if g is not None]
+                norm = float(torch.stack(norms).norm()) if norms else 0.0
+            if not norm > 0:
+                raise UserError(f"weights calibrated: {name} has no gradient at step 0 to scale")
+            self.scales[place] = 1 / (whole * norm)
+        self.waits = False
 
-def _scores(query: Tensor, key: Tensor) -> Tensor:
-    """Q K^T / sqrt(d) in fp32: (B, h, L, L)."""
-    return query.float() @ key.float().mT / math.sqrt(query.shape[-1])
+    def weights_text(self) -> str:
+        """The weights in force, calibrated ones scaled: `hard*1 + logits:kl*0.5`."""
+        names = [HARD, *(str(replace(term, weight=ONE)) for term in self.terms)]
+        scaled = [
+            replace(weight, start=weight.start * scale, end=weight.end * scale)
+            for weight, scale in zip(self.weights.values(), self.scales.tolist(), strict=True)
+        ]
+        return " + ".join(
+            f"{name}*{weight:.6g}" for name, weight in zip(names, scaled, strict=True)
+        )

@@ -33,6 +33,7 @@ METRICS = (
     "steps",
     "examples_train",
     "final_loss",
+    "weights_used",
     "train_seconds",
     "examples_per_second",
     "evaluate_seconds",

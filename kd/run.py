@@ -17,12 +17,15 @@ from kd.initialisation import INITIALISATIONS, PRETRAINED, TRUNCATE
 from kd.knowledge import KNOWLEDGE
 from kd.mapping import resolve_mapping
 from kd.matching import Matching
+from kd.schedules import as_weight, idle_part
 from kd.shapes import Shape, parse_shape
 from kd.study import Study
 from kd.tasks import TASKS
 from kd.terms import NONE, RawTerm, Term, matchings_of, parse_knowledge, weight_text
+from kd.variants import ERRATA, errata_of
 
 Cell = dict[str, Any]
+_DECIDED = ("preset", "init", "knowledge", "matching", "mapping")  # what became terms and weights
 INERT = "-"  # label of a field that cannot affect a run
 
 
@@ -88,18 +91,20 @@ def resolve(study: Study, cell: Cell) -> Run:
             f"the teacher's encoder can read"
         )
     _check_init(cell["init"], shape, teacher.encoder)
-    terms = tuple(
-        sorted(
-            (
-                _term(raw, cell, task.regression, shape, teacher.encoder)
-                for raw in parse_knowledge(cell["knowledge"])
-            ),
-            key=str,
-        )
+    written = parse_knowledge(cell["knowledge"])
+    decided = [_term(raw, cell, task.regression, shape, teacher.encoder) for raw in written]
+    terms = tuple(sorted(decided, key=str))
+    _check_weights(cell, terms, shape, teacher.encoder)
+    mappings = [raw.mapping or cell["mapping"] for raw in written]
+    reversible = any(
+        _is_last_k(m) and len(t.pairs) > 1 for m, t in zip(mappings, decided, strict=True)
     )
-    if len({(t.knowledge, t.matching, t.pairs) for t in terms}) < len(terms):
-        raise Pruned(f"{cell['knowledge']}: two terms are the same once all is filled in")
+    possible = _possible_errata(cell, terms, task.regression, teacher.encoder, reversible)
+    effective = [name for name in possible if name in errata_of(cell["errata"])]
+    cell = {**cell, "errata": "+".join(effective) or NONE}
     inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
+    if not possible:
+        inert.add("errata")
     from_teacher = cell["init"].startswith("teacher-")
     needs_teacher = bool(terms) or from_teacher
 
@@ -113,7 +118,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     init = _init_identity(cell["init"], shape, teacher.encoder)
     if init != RUN_DEFAULTS["init"]:
         spec["init"] = init
-    settings = [k for k in RUN_DEFAULTS if k not in ("init", "knowledge", "matching", "mapping")]
+    settings = [k for k in RUN_DEFAULTS if k not in _DECIDED]
     spec |= {k: cell[k] for k in settings if k not in inert and cell[k] != RUN_DEFAULTS[k]}
     return Run(
         id=f"{_slug(cell['task'], shape, terms)}-{short_hash(spec)}",
@@ -298,10 +303,27 @@ def _term(
             f"{student.heads} heads and the teacher {teacher.heads}"
             + _head_mean_hint(raw.knowledge, matching, defined)
         )
+    if (fewest := defined[matching].fewest_classes) > TASKS[cell["task"]].outputs:
+        raise Pruned(
+            f"{raw.knowledge}:{matching} teaches nothing with fewer than {fewest} classes: "
+            f"the student would get no gradient"
+        )
     if not row.layered:
         return Term(raw.knowledge, matching, ((0, 0),), raw.weight)
     mapping = raw.mapping or cell["mapping"]
-    pairs = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
+    pairs, moving = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
+    if "reversed-last-k" in errata_of(cell["errata"]) and _is_last_k(mapping):
+        targets = [t for t, _ in pairs][::-1]
+        pairs = tuple((t, s) for t, (_, s) in zip(targets, pairs, strict=True))
+    if not pairs:
+        raise Pruned(f"mapping {mapping} leaves the last layer out, and the student has no other")
+    if moving == "attention-weighted" and row.form not in ("tokens", "vector"):
+        raise Pruned(f"mapping {mapping} mixes the outputs of layers, and {raw.knowledge} has none")
+    if row.fewest_pairs > 1 and (moving or len(pairs) < row.fewest_pairs):
+        raise Pruned(
+            f"{raw.knowledge} relates at least {row.fewest_pairs} layers that stay mapped, "
+            f"but mapping {mapping} has " + ("pairs that change" if moving else str(len(pairs)))
+        )
     for t, s in pairs:
         if not (
             row.lowest_layer <= t <= teacher.layers and row.lowest_layer <= s <= student.layers
@@ -313,7 +335,12 @@ def _term(
             )
     # Hidden states of layer 0 are the embeddings.
     name = "embedding" if (raw.knowledge, pairs) == ("hidden", ((0, 0),)) else raw.knowledge
-    return Term(name, matching, pairs, raw.weight)
+    return Term(name, matching, pairs, raw.weight, moving)
+
+
+def _is_last_k(mapping: str) -> bool:
+    """`last-2` and the like; `last-only` and `last-to-2` are others."""
+    return mapping.removeprefix("last-").isdigit()
 
 
 def _head_mean_hint(knowledge: str, matching: str, defined: dict[str, Matching]) -> str:
@@ -329,6 +356,52 @@ def relation_heads(student: Shape, teacher: Shape) -> int:
     return max(n for n in range(1, 13) if student.hidden % n == teacher.hidden % n == 0)
 
 
+def _check_weights(
+    cell: Cell, terms: tuple[Term, ...], student: Shape, encoder: sources.Encoder
+) -> None:
+    if len({(t.knowledge, t.matching, t.pairs, t.moving) for t in terms}) < len(terms):
+        raise Pruned(f"{cell['knowledge']}: two terms are the same once all is filled in")
+    weights = [as_weight(cell["hard_weight"]), *(t.weight for t in terms)]
+    if terms and (idle := idle_part(weights)):
+        raise Pruned(
+            f"nothing is learned from {idle[0]:g} to {idle[1]:g} % of the training: every weight "
+            f"is 0 there"
+        )
+    if (
+        terms
+        and cell["weights"] == "calibrated"
+        and cell["init"].startswith("teacher-")
+        and student == encoder.shape
+    ):
+        raise Pruned(
+            f"weights calibrated need gradients at step 0, but init {cell['init']} starts this "
+            f"student as a copy of the teacher, where every term is 0"
+        )
+
+
+def _possible_errata(
+    cell: Cell,
+    terms: tuple[Term, ...],
+    regression: bool,
+    encoder: sources.Encoder,
+    reversible: bool,
+) -> list[str]:
+    """The errata that can affect the outcome of a cell, in table order."""
+    forms = {KNOWLEDGE[t.knowledge].form for t in terms}
+    softened = any(matchings_of(t.knowledge, regression)[t.matching].softened for t in terms)
+    scaled = cell["temperature"] != 1 and cell["temperature_schedule"] == "constant"
+    pooled = any(t.knowledge == "pooled" for t in terms)
+    possible = {
+        "double-softmax": "maps" in forms,
+        "no-tau-squared": softened and scaled,
+        "padding": pooled or bool(forms - {"logits", "vector"}),
+        "teacher-in-training": bool(terms) and encoder.location != sources.SCRATCH,
+        "reversed-last-k": reversible,
+    }
+    assert set(possible) == set(ERRATA)
+    return [name for name in ERRATA if possible[name]]
+
+
 def _inert(
     cell: Cell, terms: tuple[Term, ...], regression: bool, student: Shape, encoder: sources.Encoder
 ) -> set[str]:
@@ -336,9 +409,11 @@ def _inert(
     inert = set()
     softened = any(matchings_of(t.knowledge, regression)[t.matching].softened for t in terms)
     if not softened:
-        inert.add("temperature")
+        inert |= {"temperature", "temperature_schedule"}
+    if regression or not any(t.knowledge == "logits" for t in terms):
+        inert.add("probability_shift")
     if not terms:  # the hard-label loss stands alone: its weight has nothing to be relative to
-        inert |= {"hard_weight", "matching"}
+        inert |= {"hard_weight", "matching", "weights"}
     if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
         inert.add("mapping")
     heads = cell["relation_heads"]

@@ -88,16 +88,7 @@ def _teacher(
         models.align_labels(model, task, own_labels)
     else:
         shape = teacher.encoder.shape
-        objective = Objective(
-            (),
-            task.regression,
-            shape,
-            shape,
-            temperature=1,
-            hard_weight=1,
-            relation_heads=1,
-            seed=0,
-        )
+        objective = Objective((), task.regression, shape, shape, {})
         split = tokens.load_split(source, "train")
         fitted = fit(model, None, objective, split, recipe, device, progress, "fine-tuning")
         record |= _training_record(fitted, split)
@@ -153,16 +144,9 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
         copied = models.load_pretrained_weights(student, run.donor)
 
     heads = settings["relation_heads"]
-    objective = Objective(
-        run.terms,
-        task.regression,
-        shape,
-        teacher_shape,
-        settings["temperature"],
-        settings["hard_weight"],
-        relation_heads(shape, teacher_shape) if heads == "auto" else heads,
-        settings["seed"],
-    )
+    if heads == "auto":
+        settings = {**settings, "relation_heads": relation_heads(shape, teacher_shape)}
+    objective = Objective(run.terms, task.regression, shape, teacher_shape, settings)
     split = tokens.load_split(source, "train")
     fitted = fit(student, teacher, objective, split, settings, device, progress, "distilling")
 
@@ -174,6 +158,7 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
         folder / "training.json",
         {
             **_training_record(fitted, split),
+            "weights_used": objective.weights_text(),
             **{f"student_{k}": v for k, v in models.sizes(student).items()},
             "device": device_name(device),
             "threads": threads,
@@ -299,7 +284,8 @@ def _environment(device: torch.device, threads: int) -> dict[str, Any]:
 
 def _write_history(path: Path, fitted: Fitted) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fitted.history[0].keys(), lineterminator="\n")
+    columns = dict.fromkeys(name for row in fitted.history for name in row)
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(fitted.history)
     atomic_write(path, text.getvalue())

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from kd.errors import UserError, listing, shown, unknown
 from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.presets import NONE, read_preset
 from kd.tasks import TASKS
 
 DESIGNS = ("factorial", "one-at-a-time")
@@ -23,6 +25,7 @@ KEYS = (
     "exclude",
     "include",
 )
+_NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 
@@ -171,6 +174,19 @@ def _check_names(study: Study) -> None:
         raise UserError(
             f"base.teacher: missing; there are several teachers: {listing(study.teachers)}"
         )
+
+
+def with_preset(entry: dict[str, Any]) -> dict[str, Any]:
+    """A partial run, with the keys of its preset where it does not set them itself."""
+    name = entry.get("preset", NONE)
+    return {**_preset_run(name), **entry} if name != NONE else entry
+
+
+@cache
+def _preset_run(name: str) -> dict[str, Any]:
+    """The checked keys of a preset. It is a method: where it is tried is left to the study."""
+    fields = {k: f for k, f in RUN_FIELDS.items() if k not in _NOT_IN_PRESETS}
+    return _values(read_preset(name)["run"], f"preset {name}: run", fields)
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The objective's grammar: `logits+hidden:mse@uniform*0.5`, parsed and made canonical."""
+"""Knowledge terms: `logits+hidden:mse@uniform*0.5`, parsed and made canonical."""
 
 import re
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from kd.errors import UserError, listing, nearest, shown, unknown
 from kd.knowledge import KNOWLEDGE
 from kd.mapping import Pairs, parse_mapping
 from kd.matching import MATCHINGS, Matching
+from kd.schedules import ONE, Weight, parse_weight
 
 NONE = "none"
 _TERM = re.compile(r"([^:@*]+)(?::([^:@*]+))?(?:@([^:@*]+))?(?:\*([^:@*]+))?")
@@ -20,7 +21,7 @@ class RawTerm:
     knowledge: str
     matching: str | None
     mapping: str | None
-    weight: float
+    weight: Weight
 
     def __str__(self) -> str:
         matching = f":{self.matching}" if self.matching else ""
@@ -30,22 +31,26 @@ class RawTerm:
 
 @dataclass(frozen=True)
 class Term:
-    """A term with everything decided: the (teacher layer, student layer) pairs it compares."""
+    """A term with everything decided: the (teacher layer, student layer) pairs it compares.
+
+    `moving` names the mapping that weighs them or chooses among them; '' where all count always.
+    """
 
     knowledge: str
     matching: str
     pairs: Pairs
-    weight: float = 1.0
+    weight: Weight = ONE
+    moving: str = ""
 
     def __str__(self) -> str:
-        layers = ",".join(f"{t}-{s}" for t, s in self.pairs)
+        layers = self.moving or ",".join(f"{t}-{s}" for t, s in self.pairs)
         at = f"@{layers}" if KNOWLEDGE[self.knowledge].layered else ""
         return f"{self.knowledge}:{self.matching}{at}{weight_text(self.weight)}"
 
 
-def weight_text(weight: float) -> str:
+def weight_text(weight: Weight) -> str:
     """'*0.5', or '' for the weight 1."""
-    return "" if weight == 1 else f"*{weight:.12g}"
+    return "" if weight == ONE else f"*{weight}"
 
 
 def matchings_of(knowledge: str, regression: bool) -> dict[str, Matching]:
@@ -58,7 +63,7 @@ def parse_knowledge(text: object) -> tuple[RawTerm, ...]:
     """Read terms joined by `+`: type[:matching][@mapping][*weight]; `none` has no term.
 
     Raises:
-        UserError: bad grammar, unknown type, matching or mapping, a weight that is not above 0,
+        UserError: bad grammar, unknown type, matching or mapping, a weight that is never above 0,
             or the same term twice.
     """
     if not isinstance(text, str):
@@ -105,13 +110,8 @@ def _parse_term(part: str, text: str) -> RawTerm:
     )
 
 
-def _weight(text: str | None, whole: str) -> float:
-    if text is None:
-        return 1.0
+def _weight(text: str | None, whole: str) -> Weight:
     try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise UserError(f"weight {shown(text)} in {shown(whole)}, allowed: a number above 0")
-    return value
+        return parse_weight(text) if text else ONE
+    except UserError as error:
+        raise UserError(f"weight in {shown(whole)}: {error}") from None

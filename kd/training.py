@@ -2,7 +2,9 @@
 
 import math
 import time
-from contextlib import ExitStack, nullcontext
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from transformers import PreTrainedModel
 
 from kd.capture import Capture, capture_teacher
 from kd.errors import UserError
+from kd.mapping import Moment
 from kd.objective import Objective, wanted_features
 from kd.progress import Progress
 from kd.tokens import Split, epoch_batches
@@ -130,19 +133,26 @@ def fit(
             teacher.to(device)  # type: ignore[arg-type]
             wanted = wanted_features(terms, teacher=True)
             read_teacher = captures.enter_context(Capture(teacher, wanted))
+            teacher.train("teacher-in-training" in objective.errata)
 
         progress.start(label, total)
         started, step, examples = time.perf_counter(), 0, 0
         while step < total:
             for rows in epoch_batches(split.lengths, recipe["batch_size"], order):
+                moment = Moment(step, total, step // per_epoch, recipe["seed"])
                 batch = to_device(split.batch(rows), device)
                 inputs = model_inputs(batch)
                 with autocast(precision, device):
-                    taught = capture_teacher(read_teacher, **inputs) if read_teacher else {}
+                    taught = {}
+                    if read_teacher is not None:
+                        with _own_dropout(read_teacher.model, moment, device):
+                            taught = capture_teacher(read_teacher, **inputs)
                     features = read_student(**inputs)
-                loss, parts = objective(
-                    features, taught, batch["attention_mask"].bool(), batch["labels"]
-                )
+                mask, labels = batch["attention_mask"].bool(), batch["labels"]
+                parts = objective.parts(features, taught, mask, labels, moment)
+                if objective.waits:
+                    objective.calibrate(parts, list(student.parameters()))
+                loss = objective.total(parts, moment)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(trained, recipe["max_grad_norm"])
                 rate = float(schedule.get_last_lr()[0])
@@ -150,7 +160,8 @@ def fit(
                 schedule.step()
                 optimiser.zero_grad(set_to_none=True)
                 step, examples = step + 1, examples + len(rows)
-                note = recorder.add(step, step == total, rate, {"loss": loss.detach(), **parts})
+                values = {name: value.detach() for name, value in {"loss": loss, **parts}.items()}
+                note = recorder.add(step, step == total, rate, values)
                 progress.advance(note)
                 if step == total:
                     break
@@ -165,21 +176,32 @@ def fit(
     )
 
 
+@contextmanager
+def _own_dropout(model: nn.Module, moment: Moment, device: torch.device) -> Iterator[None]:
+    """A teacher in training mode draws dropout: it must not shift, or repeat, the student's."""
+    if not model.training:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(moment.seed * 1_000_003 + moment.step)
+        yield
+
+
 class _Recorder:
     """Means of the loss and its parts over every few steps; the device is asked only then."""
 
     def __init__(self, every: int) -> None:
         self.every, self.rows = every, list[dict[str, float]]()
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: Counter[str] = Counter()
 
     def add(self, step: int, last: bool, rate: float, values: dict[str, Tensor]) -> str:
         for name, value in values.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
+        self._counts.update(values.keys())
         if step % self.every and not last:
             return ""
-        means = {name: (value / self._count).item() for name, value in self._sums.items()}
+        means = {name: (value / self._counts[name]).item() for name, value in self._sums.items()}
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
             raise UserError(
@@ -187,5 +209,5 @@ class _Recorder:
                 f"a smaller learning_rate or weight may help"
             )
         self.rows.append({"step": step, "learning_rate": rate, **means})
-        self._sums, self._count = {}, 0
+        self._sums, self._counts = {}, Counter()
         return f"loss {means['loss']:.4f}"

@@ -1,0 +1,174 @@
+"""One knowledge term: reads what it compares out of the features, projects it, and compares."""
+
+import math
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kd import losses
+from kd.capture import Features
+from kd.knowledge import KNOWLEDGE
+from kd.mapping import MAPPINGS, Moment, Pairs
+from kd.matching import Matching
+from kd.shapes import Shape
+from kd.terms import Term
+from kd.transport import layer_weights, transport_plan
+from kd.variants import errata_of
+
+CONTRASTIVE_WIDTH = 128  # to which both sides are projected (as in CRD, arXiv:1910.10699)
+
+
+class Comparison(nn.Module):
+    """The unweighted loss of a term: the mean over its layer pairs, as its mapping weighs them.
+
+    Owns a linear projection (student width -> teacher width) for each pair, or for each student
+    layer where the pairs move, if the matching needs equal widths and they differ. `settings` are
+    the fields of a run; its relation_heads is a number where the term relates Q, K or V.
+    """
+
+    def __init__(
+        self,
+        term: Term,
+        matching: Matching,
+        student: Shape,
+        teacher: Shape,
+        settings: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.term = term
+        self.matching = matching
+        self.knowledge = KNOWLEDGE[term.knowledge]
+        self.loss = getattr(losses, matching.loss)
+        self.settings = settings
+        self.errata = errata_of(settings["errata"])
+        self.student_projections, self.teacher_projections = nn.ModuleDict(), nn.ModuleDict()
+        mixed = matching.same_width or term.moving == "attention-weighted"
+        for key in dict.fromkeys(map(self._key, term.pairs)):
+            if matching.both_projected:
+                self.student_projections[key] = nn.Linear(student.hidden, CONTRASTIVE_WIDTH)
+                self.teacher_projections[key] = nn.Linear(teacher.hidden, CONTRASTIVE_WIDTH)
+            elif mixed and student.hidden != teacher.hidden:
+                self.student_projections[key] = nn.Linear(student.hidden, teacher.hidden)
+        if term.moving == "emd":  # the layers' weights are state, kept where checkpoints see it
+            for side, name in enumerate(("teacher_weights", "student_weights")):
+                layers = len({pair[side] for pair in term.pairs})
+                start = torch.full((layers,), 1 / layers, dtype=torch.float64)
+                self.register_buffer(name, start)
+
+    def forward(self, student: Features, teacher: Features, mask: Tensor, moment: Moment) -> Tensor:
+        """The loss of a batch; `mask` (B, L) is true for real tokens."""
+        term, form = self.term, self.knowledge.form
+        if form == "logits":
+            return self._soft_labels(student["logits", 0], teacher["logits", 0])
+        if form == "layers":
+            stacks = (
+                torch.stack([features["hidden", pair[side]] for pair in term.pairs])
+                for side, features in ((1, student), (0, teacher))
+            )
+            return self.loss(*stacks, mask)
+
+        @cache
+        def learner(key: str, layer: int) -> Any:
+            return _project(self.student_projections, key, self._read(student, layer, mask))
+
+        @cache
+        def model(layer: int) -> Any:
+            return self._read(teacher, layer, mask)
+
+        def compared(pairs: Pairs) -> Tensor:
+            return torch.stack(
+                [self._compare(p, learner(self._key(p), p[1]), model(p[0]), mask) for p in pairs]
+            )
+
+        if term.moving == "emd":
+            return self._transported(compared(term.pairs))
+        if term.moving == "attention-weighted":
+            layers = torch.stack([model(t) for t in sorted({t for t, _ in term.pairs})])
+            values = []
+            for s in sorted({s for _, s in term.pairs}):
+                x = learner(self._key((0, s)), s)
+                values.append(self._compare((0, s), x, mixture(x, layers), mask))
+            return torch.stack(values).mean()
+        active = MAPPINGS[term.moving].active if term.moving else None
+        share = term.weight.share(moment.progress)
+        return compared(active(term.pairs, moment, share) if active else term.pairs).mean()
+
+    def _key(self, pair: tuple[int, int]) -> str:
+        """Name of the projection of a layer pair."""
+        return str(pair[1]) if self.term.moving else f"{pair[0]}-{pair[1]}"
+
+    def _read(self, features: Features, layer: int, mask: Tensor) -> Any:
+        """What is compared of one layer, in the form that the loss takes."""
+        form = self.knowledge.form
+        tensors = [features[name, layer] for name in self.knowledge.features]
+        if form == "relation":
+            return tensors[0], tensors[-1]
+        if form in ("maps", "scores"):
+            scores = _scores(*tensors)
+            doubled = form == "maps" and "double-softmax" in self.errata
+            return losses.double_softmax(scores, mask) if doubled else scores
+        if form == "vector":
+            return losses.pooled(tensors[0], mask) if self._pools else tensors[0][:, 0]
+        return tensors[0]
+
+    @property
+    def _pools(self) -> bool:
+        return self.term.knowledge == "pooled"
+
+    def _compare(self, pair: tuple[int, int], student: Any, teacher: Any, mask: Tensor) -> Tensor:
+        form = self.knowledge.form
+        teacher = _project(self.teacher_projections, self._key(pair), teacher)
+        if form == "vector":
+            return self.loss(student, teacher)
+        if form == "relation":
+            return self.loss(student, teacher, mask, self.settings["relation_heads"])
+        return self.loss(student, teacher, mask)
+
+    def _soft_labels(self, student: Tensor, teacher: Tensor) -> Tensor:
+        if not self.matching.softened:
+            return self.loss(student, teacher)
+        temperature, schedule = self.settings["temperature"], self.settings["temperature_schedule"]
+        if schedule != "constant":
+            per_example = getattr(losses, f"{schedule}_temperature")
+            return self.loss(student, teacher, per_example(student, teacher, temperature))
+        value = self.loss(student, teacher, temperature)
+        return value / temperature**2 if "no-tau-squared" in self.errata else value
+
+    def _transported(self, costs: Tensor) -> Tensor:
+        """The cost of the optimal transport; `costs` are those of the pairs, in their order."""
+        weights = [self.get_buffer(name) for name in ("teacher_weights", "student_weights")]
+        places = [sorted({pair[side] for pair in self.term.pairs}) for side in (0, 1)]
+        matrix = torch.zeros([len(p) for p in places], dtype=torch.float64)
+        index = [
+            torch.tensor([p.index(pair[side]) for pair in self.term.pairs])
+            for side, p in enumerate(places)
+        ]
+        matrix[index[0], index[1]] = costs.detach().double().cpu()
+        cost, (a, b) = matrix.numpy(), (w.cpu().numpy() for w in weights)
+        plan = transport_plan(cost, a, b)
+        for buffer, new in zip(weights, layer_weights(cost, plan, a, b), strict=True):
+            buffer.copy_(torch.from_numpy(new))
+        flow = torch.from_numpy(plan)[index[0], index[1]]
+        return (flow.to(costs) * costs).sum()
+
+
+def mixture(x: Tensor, layers: Tensor) -> Tensor:
+    """Teacher layers (T, B, ..., H) mixed for the student's x (B, ..., H), of the same width.
+
+    Each is weighed by the softmax over layers of <x, layer> / sqrt(H) (ALP-KD, arXiv:2012.14022,
+    which lacks the root). The gradient reaches x through the weights too.
+    """
+    layers = layers.float()
+    weights = (layers * x.float()).sum(-1).div(math.sqrt(x.shape[-1])).softmax(0)
+    return (weights[..., None] * layers).sum(0)
+
+
+def _project(projections: nn.ModuleDict, key: str, x: Any) -> Any:
+    return projections[key](x.float()) if key in projections else x
+
+
+def _scores(query: Tensor, key: Tensor) -> Tensor:
+    """Q K^T / sqrt(d) in fp32: (B, h, L, L)."""
+    return query.float() @ key.float().mT / math.sqrt(query.shape[-1])

@@ -1,0 +1,47 @@
+"""Published methods as files of `config/presets`: a few keys of a run, their source, deviations."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kd.errors import UserError, unknown
+
+FOLDER = Path(__file__).parent.parent / "config" / "presets"
+NONE = "none"
+KEYS = ("method", "source", "deviations", "run")
+
+
+def preset_names() -> list[str]:
+    """The presets that are there, by name."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def check_preset(name: str) -> str:
+    """`name`, if there is such a preset, or `none`.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name != NONE and name not in preset_names():
+        raise unknown("preset", name, [NONE, *preset_names()])
+    return name
+
+
+@cache
+def read_preset(name: str) -> dict[str, Any]:
+    """The file of a preset: method, source, deviations, and `run`, its keys as written.
+
+    Raises:
+        UserError: not readable, or another set of keys.
+    """
+    path = FOLDER / f"{name}.yaml"
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: cannot be read ({reason})") from None
+    if not isinstance(found, dict) or set(found) != set(KEYS) or not isinstance(found["run"], dict):
+        raise UserError(f"{path}: a preset has the keys {', '.join(KEYS)}, and run has keys itself")
+    return found

@@ -1,0 +1,69 @@
+"""Variants of the soft-label term, and errata: well-known defects of published code, as switches.
+
+A defect is off unless a run asks for it, so that what it is worth can be measured as an axis.
+"""
+
+from dataclasses import dataclass
+
+from kd.errors import UserError, shown, unknown
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """A defect: what it does here, and whose code has it."""
+
+    meaning: str
+    source: str
+
+
+ERRATA: dict[str, Erratum] = {
+    "double-softmax": Erratum(
+        "attention maps go through a second softmax, as if they were scores",
+        "TextBrewer's attention losses on the maps that transformers returns; OFA-Compress",
+    ),
+    "no-tau-squared": Erratum(
+        "soft-label terms of one temperature lack tau^2, so it also scales their gradient",
+        "TextBrewer, TinyBERT, CKD; torchdistill's GLUE scripts",
+    ),
+    "padding": Erratum(
+        "padding counts as tokens in all that is compared token by token",
+        "TinyBERT, CKD, CR-ILD, TED, CoFi",
+    ),
+    "teacher-in-training": Erratum(
+        "the teacher is left in training mode: dropout disturbs what it teaches",
+        "TinyBERT, BERT-EMD, CoDIR",
+    ),
+    "reversed-last-k": Erratum(
+        "the mapping last-K pairs its teacher layers in reverse order", "OFA-Compress"
+    ),
+}
+
+TEMPERATURE_SCHEDULES: dict[str, str] = {
+    "constant": "tau for every example",
+    "flsw": "tau + mean(w) - w, w = 1 - cos(S, T) of the logits (arXiv:1911.07471)",
+    "cwsm": "tau + mean(w) - w, w = 1 / max softmax(S) (arXiv:1911.07471)",
+}
+
+
+def parse_errata(text: str) -> str:
+    """Names of ERRATA joined by +, in table order; `none`.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if text == NONE:
+        return NONE
+    names = [name.strip() for name in text.split("+")]
+    for name in names:
+        if name not in ERRATA:
+            raise unknown(f"erratum in {shown(text)}", name, [NONE, *ERRATA])
+    if len(set(names)) < len(names):
+        raise UserError(f"found {shown(text)}: an erratum stands there twice")
+    return "+".join(name for name in ERRATA if name in names)
+
+
+def errata_of(text: str) -> frozenset[str]:
+    """The names in a parsed value."""
+    return frozenset() if text == NONE else frozenset(text.split("+"))
