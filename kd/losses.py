@@ -1,9 +1,10 @@
 """Matchings as pure functions of tensors. All return a scalar: the mean over valid units, in fp32.
 
 Shapes: B examples, L tokens, H width, h heads, C classes; S student, T teacher. `mask` is (B, L),
-true where a token is no padding. Every loss is 0 where S = T (ce: the teacher's entropy), padding
-never changes it. T is a constant: its tensors carry no gradient. Formulas and sources stand in
-`matching` and `knowledge`.
+true where a token is no padding. Every loss is 0 where S = T (unless its text says otherwise) and
+padding, whatever finite numbers stand there, never changes it. T is a constant: only the student
+gets a gradient. A unit whose comparison is undefined is no unit. Formulas and sources stand in
+`matching` and `knowledge`; relations between examples, tokens or layers in `relational`.
 """
 
 import math
@@ -12,40 +13,117 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_LOWEST = -1e30  # in the place of scores of padding: softmax gives 0 and no gradient is NaN
-_TINY = 1e-12
+from kd.relational import layer_relation_angle as layer_relation_angle
+from kd.relational import layer_relation_kl as layer_relation_kl
+from kd.relational import token_rkd_angle as token_rkd_angle
+from kd.relational import token_rkd_distance as token_rkd_distance
+from kd.relational import token_sp as token_sp
+from kd.relational import token_word_relation as token_word_relation
+from kd.relational import triplet_angle_huber as triplet_angle_huber
+from kd.relational import triplet_angle_mse as triplet_angle_mse
+from kd.relational import vector_rkd_angle as vector_rkd_angle
+from kd.relational import vector_rkd_distance as vector_rkd_distance
+from kd.relational import vector_sp as vector_sp
+from kd.units import centred, direction, hide, kl, log_softmax, mean, sides, turn
 
-
-def _mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean of `values` where `valid` (broadcast to it) is true; never 0/0."""
-    return values.masked_fill(~valid, 0).sum() / valid.expand_as(values).sum().clamp_min(1)
-
-
-def _kl(student_log: Tensor, teacher_log: Tensor) -> Tensor:
-    """KL(T || S) over the last axis, from log-probabilities."""
-    return (teacher_log.exp() * (teacher_log - student_log)).sum(-1)
-
+Temperature = float | Tensor  # of all examples, or (B,) of each
 
 # --- logits (B, C) ------------------------------------------------------------------------------
 
 
-def logits_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+def logits_kl(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
     """tau^2 KL(softmax(T/tau) || softmax(S/tau)); Hinton et al. 2015, section 2."""
-    s = F.log_softmax(student.float() / temperature, -1)
-    t = F.log_softmax(teacher.float() / temperature, -1)
-    return temperature**2 * _kl(s, t).mean()
+    s, t = (_log_soft(x, temperature) for x in sides(student, teacher))
+    return (temperature**2 * kl(s, t)).mean()
 
 
-def logits_ce(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """-tau^2 sum softmax(T/tau) log softmax(S/tau): the gradient of `logits_kl`, another floor."""
-    s = F.log_softmax(student.float() / temperature, -1)
-    t = F.softmax(teacher.float() / temperature, -1)
-    return -(temperature**2) * (t * s).sum(-1).mean()
+def logits_ce(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
+    """-tau^2 sum softmax(T/tau) log softmax(S/tau): the gradient of `logits_kl`.
+
+    At S = T it is tau^2 times the teacher's entropy.
+    """
+    s, t = (_log_soft(x, temperature) for x in sides(student, teacher))
+    return -(temperature**2 * (t.exp() * s).sum(-1)).mean()
 
 
 def logits_mse(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of the logits; of the scores, for a regression."""
-    return F.mse_loss(student.float(), teacher.float())
+    return F.mse_loss(*sides(student, teacher))
+
+
+def logits_dist(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
+    """DIST (Huang et al. 2022, arXiv:2205.10536, equations 8 to 10, both weights 1).
+
+    1 - Pearson correlation of the softened probabilities of S and T: tau^2 times it over the
+    classes of each example, mean over examples, and mean tau^2 times it over the batch for each
+    class, mean over classes. No correlation is defined where one side does not vary.
+    """
+    s, t = (_log_soft(x, temperature).exp() for x in sides(student, teacher))
+    squares = torch.as_tensor(temperature) ** 2
+    inter, inter_defined = turn(centred(s), centred(t))
+    intra, intra_defined = turn(centred(s.mT), centred(t.mT))
+    return mean(squares * inter, inter_defined) + squares.mean() * mean(intra, intra_defined)
+
+
+def logits_std(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
+    """`logits_kl` of each example's logits less their mean, over their standard deviation.
+
+    Logit standardisation (Sun et al. 2024, arXiv:2403.01427); the deviation divides by C. One by
+    C - 1, as torch's `std`, is this at a temperature sqrt(C / (C - 1)) times as high. Equal logits
+    have no deviation. Two classes become (1, -1) or (-1, 1): there the gradient is 0.
+    """
+    (s, s_defined), (t, t_defined) = (direction(centred(x)) for x in sides(student, teacher))
+    size = math.sqrt(s.shape[-1])
+    divergence = kl(_log_soft(size * s, temperature), _log_soft(size * t, temperature))
+    return mean(temperature**2 * divergence, s_defined & t_defined)
+
+
+def _log_soft(logits: Tensor, temperature: Temperature) -> Tensor:
+    """log softmax(logits / tau), (B, C)."""
+    if isinstance(temperature, Tensor):
+        temperature = temperature.unsqueeze(-1)
+    return F.log_softmax(logits / temperature, -1)
+
+
+# --- temperatures of single examples, and the teacher's logits put right ---------------------------
+
+_COLDEST = 0.1  # of the base temperature: a temperature of 0 or below softens nothing
+
+
+@torch.no_grad()
+def flsw_temperature(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Temperature of each example, (B,): higher where S agrees more with T than on average.
+
+    tau + mean(w) - w, w = 1 - cos(S, T) of the logits: FLSW (arXiv:1911.07471) with beta = gamma
+    = 1, as in TextBrewer. Never below a tenth of `temperature`. Carries no gradient.
+    """
+    w, _ = turn(*sides(student, teacher))
+    return _around(temperature, w)
+
+
+@torch.no_grad()
+def cwsm_temperature(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Temperature of each example, (B,): higher where the student is surer than on average.
+
+    tau + mean(w) - w, w = 1 / max softmax(S): CWSM (arXiv:1911.07471) with beta = 1, as in
+    TextBrewer. Never below a tenth of `temperature`. Carries no gradient; T has no part in it.
+    """
+    w = 1 / F.softmax(student.float(), -1).amax(-1)
+    return _around(temperature, w)
+
+
+def _around(temperature: float, w: Tensor) -> Tensor:
+    return (temperature + w.mean() - w).clamp_min(_COLDEST * temperature)
+
+
+def probability_shift(teacher: Tensor, labels: Tensor) -> Tensor:
+    """A copy of the logits (B, C) with the largest and that of the gold class (B,) swapped.
+
+    A teacher that errs teaches its own spread with the right class on top (TextBrewer).
+    """
+    top, gold = teacher.argmax(-1, keepdim=True), labels[:, None]
+    swapped = teacher.scatter(-1, top, teacher.gather(-1, gold))
+    return swapped.scatter(-1, gold, teacher.gather(-1, top))
 
 
 # --- tokens (B, L, H) ---------------------------------------------------------------------------
@@ -53,56 +131,61 @@ def logits_mse(student: Tensor, teacher: Tensor) -> Tensor:
 
 def token_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference over valid tokens and dimensions."""
-    return _mean((student.float() - teacher.float()).square(), mask[..., None])
+    s, t = sides(student, teacher)
+    return mean((s - t).square(), mask[..., None])
 
 
 def token_mae(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean absolute difference over valid tokens and dimensions."""
-    return _mean((student.float() - teacher.float()).abs(), mask[..., None])
+    s, t = sides(student, teacher)
+    return mean((s - t).abs(), mask[..., None])
 
 
 def token_cosine(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """1 - cosine, mean over valid tokens."""
-    return _mean(1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1), mask)
+    turned, defined = turn(*sides(student, teacher))
+    return mean(turned, mask & defined)
 
 
 def token_normalised_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """Squared distance of the L2-normalised vectors, mean over valid tokens."""
-    difference = F.normalize(student.float(), dim=-1) - F.normalize(teacher.float(), dim=-1)
-    return _mean(difference.square().sum(-1), mask)
+    """Squared distance of the L2-normalised vectors, mean over valid tokens: 2 `token_cosine`."""
+    return 2 * token_cosine(student, teacher, mask)
 
 
 def token_gram(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of the (H, H) Gram matrices of each example's valid tokens."""
-    return F.mse_loss(_gram(student, mask), _gram(teacher, mask))
+    s, t = sides(student, teacher)
+    return F.mse_loss(_gram(s, mask), _gram(t, mask))
 
 
 def _gram(x: Tensor, mask: Tensor) -> Tensor:
-    x = x.float().masked_fill(~mask[..., None], 0)
-    return x.mT @ x / mask.sum(-1).clamp_min(1)[:, None, None]
+    return (x * mask[..., None]).mT @ x / mask.sum(-1).clamp_min(1)[:, None, None]
 
 
 def token_nst(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of the (L, L) token similarities x x^T / H, over valid pairs."""
-    s, t = (x.float().masked_fill(~mask[..., None], 0) for x in (student, teacher))
+    s, t = (x * mask[..., None] for x in sides(student, teacher))
     difference = s @ s.mT / s.shape[-1] - t @ t.mT / t.shape[-1]
-    return _mean(difference.square(), _pairs(mask))
+    return mean(difference.square(), _pairs(mask))
 
 
 def token_cka(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """1 - linear CKA over the batch's valid tokens (Kornblith et al. 2019, arXiv:1905.00414)."""
-    s, t = _centred(student, mask), _centred(teacher, mask)
-    cross = (s.mT @ t).square().sum()
-    own = torch.linalg.matrix_norm(s.mT @ s) * torch.linalg.matrix_norm(t.mT @ t)
-    return 1 - cross / own.clamp_min(_TINY)
+    """1 - linear CKA over the batch's valid tokens (Kornblith et al. 2019, arXiv:1905.00414).
+
+    0 where one side's tokens are all equal: CKA is undefined there.
+    """
+    every = mask.flatten()
+    s, t = (centred(x.flatten(0, 1).mT, every) for x in sides(student, teacher))
+    (s, s_defined), (t, t_defined) = (_scaled(x) for x in (s, t))
+    defined = s_defined & t_defined
+    own = torch.linalg.matrix_norm(s @ s.mT) * torch.linalg.matrix_norm(t @ t.mT)
+    return mean(1 - (s @ t.mT).square().sum() / own.masked_fill(~defined, 1), defined)
 
 
-def _centred(x: Tensor, mask: Tensor) -> Tensor:
-    """(B L, H): the mean of the valid tokens subtracted, padding set to 0, scaled to norm 1."""
-    x = x.float().masked_fill(~mask[..., None], 0).flatten(0, 1)
-    valid = mask.flatten()[:, None].to(x.dtype)
-    centred = (x - x.sum(0) / valid.sum().clamp_min(1)) * valid
-    return centred / torch.linalg.matrix_norm(centred).clamp_min(_TINY)
+def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
+    """`direction` of a matrix as one long vector."""
+    scaled, defined = direction(x.flatten())
+    return scaled.view_as(x), defined
 
 
 # --- vectors (B, H) -----------------------------------------------------------------------------
@@ -110,21 +193,44 @@ def _centred(x: Tensor, mask: Tensor) -> Tensor:
 
 def vector_mse(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference."""
-    return F.mse_loss(student.float(), teacher.float())
+    return F.mse_loss(*sides(student, teacher))
 
 
 def vector_cosine(student: Tensor, teacher: Tensor) -> Tensor:
     """1 - cosine, mean over examples."""
-    return (1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)).mean()
+    return mean(*turn(*sides(student, teacher)))
 
 
 def vector_normalised_mse(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared distance of the L2-normalised vectors (BERT-PKD, arXiv:1908.09355, equation 7)."""
-    difference = F.normalize(student.float(), dim=-1) - F.normalize(teacher.float(), dim=-1)
-    return difference.square().sum(-1).mean()
+    """Squared distance of the L2-normalised vectors (BERT-PKD, arXiv:1908.09355, equation 7).
+
+    It is 2 `vector_cosine`.
+    """
+    return 2 * vector_cosine(student, teacher)
+
+
+def vector_contrastive(student: Tensor, teacher: Tensor, temperature: float = 0.07) -> Tensor:
+    """InfoNCE in the batch (van den Oord et al. 2018, arXiv:1807.03748): which teacher is mine?
+
+    Cross-entropy of student i against all teachers j, from cosines over `temperature`; mean over
+    examples. At S = T it is not 0 but what the teacher's own cosines give; it lies above 0, and
+    is 0 for one example alone.
+    """
+    (s, s_defined), (t, t_defined) = (direction(x) for x in sides(student, teacher))
+    defined = s_defined & t_defined
+    log = log_softmax(s @ t.mT / temperature, ~defined)
+    return mean(-log.diagonal(), defined)
 
 
 # --- attention: scores (B, h, L, L), the maps are their softmax over valid keys ------------------
+
+
+def double_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """The attention probabilities over valid keys, handed on as if they were scores.
+
+    An erratum of several published codes: the softmax is then applied a second time.
+    """
+    return _maps(scores, mask)
 
 
 def _pairs(mask: Tensor) -> Tensor:
@@ -132,65 +238,69 @@ def _pairs(mask: Tensor) -> Tensor:
     return mask[:, :, None] & mask[:, None, :]
 
 
+def _maps(scores: Tensor, mask: Tensor) -> Tensor:
+    """The attention maps: softmax over valid keys."""
+    return F.softmax(hide(scores.float(), ~mask[:, None, None, :]), -1)
+
+
 def _log_maps(scores: Tensor, mask: Tensor) -> Tensor:
-    """Log of the attention maps: log-softmax over valid keys."""
-    return F.log_softmax(scores.float().masked_fill(~mask[:, None, None, :], _LOWEST), -1)
-
-
-def _rows_kl(student_log: Tensor, teacher_log: Tensor, mask: Tensor) -> Tensor:
-    """KL of distributions over keys (B, h, L, L), mean over valid query rows and heads."""
-    keys = mask[:, None, None, :]
-    kl = (teacher_log.exp() * (teacher_log - student_log)).masked_fill(~keys, 0).sum(-1)
-    return _mean(kl, mask[:, None, :])
+    """Log of the attention maps."""
+    return log_softmax(scores.float(), ~mask[:, None, None, :])
 
 
 def map_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """KL(T || S) per query row and head (MiniLM, arXiv:2002.10957, equation 1)."""
-    return _rows_kl(_log_maps(student, mask), _log_maps(teacher, mask), mask)
+    s, t = (_log_maps(x, mask) for x in sides(student, teacher))
+    return mean(kl(s, t), mask[:, None, :])
 
 
 def map_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of the maps, over valid pairs and heads."""
-    difference = _log_maps(student, mask).exp() - _log_maps(teacher, mask).exp()
-    return _mean(difference.square(), _pairs(mask)[:, None])
+    s, t = (_maps(x, mask) for x in sides(student, teacher))
+    return mean((s - t).square(), _pairs(mask)[:, None])
 
 
 def map_cosine(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """1 - cosine of the rows of the maps, mean over valid query rows and heads."""
-    s, t = _log_maps(student, mask).exp(), _log_maps(teacher, mask).exp()
-    return _mean(1 - F.cosine_similarity(s, t, dim=-1), mask[:, None, :])
-
-
-def _log_head_mean(scores: Tensor, mask: Tensor) -> Tensor:
-    """Log of the maps averaged over heads, (B, 1, L, L); stable where a probability vanishes."""
-    return torch.logsumexp(_log_maps(scores, mask), 1, keepdim=True) - math.log(scores.shape[1])
+    s, t = (_maps(x, mask) for x in sides(student, teacher))
+    turned, _ = turn(s, t)
+    return mean(turned, mask[:, None, :])
 
 
 def map_head_mean_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`map_kl` of the maps averaged over heads: head counts may differ."""
-    return _rows_kl(_log_head_mean(student, mask), _log_head_mean(teacher, mask), mask)
+    s, t = (_log_head_mean(x, mask) for x in sides(student, teacher))
+    return mean(kl(s, t), mask)
+
+
+def _log_head_mean(scores: Tensor, mask: Tensor) -> Tensor:
+    """Log of the maps averaged over heads, (B, L, L); stable where a probability vanishes."""
+    return torch.logsumexp(_log_maps(scores, mask), 1) - math.log(scores.shape[1])
 
 
 def map_head_mean_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`map_mse` of the maps averaged over heads: head counts may differ."""
-    s, t = _log_maps(student, mask).exp().mean(1), _log_maps(teacher, mask).exp().mean(1)
-    return _mean((s - t).square(), _pairs(mask))
+    s, t = (_maps(x, mask).mean(1) for x in sides(student, teacher))
+    return mean((s - t).square(), _pairs(mask))
 
 
 def map_head_mean_cosine(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`map_cosine` of the maps averaged over heads: head counts may differ."""
-    s, t = _log_maps(student, mask).exp().mean(1), _log_maps(teacher, mask).exp().mean(1)
-    return _mean(1 - F.cosine_similarity(s, t, dim=-1), mask)
+    s, t = (_maps(x, mask).mean(1) for x in sides(student, teacher))
+    turned, _ = turn(s, t)
+    return mean(turned, mask)
 
 
 def score_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of the scores over valid pairs (TinyBERT, equation 7)."""
-    return _mean((student.float() - teacher.float()).square(), _pairs(mask)[:, None])
+    s, t = sides(student, teacher)
+    return mean((s - t).square(), _pairs(mask)[:, None])
 
 
 def score_head_mean_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`score_mse` of the scores averaged over heads: head counts may differ."""
-    return _mean((student.float().mean(1) - teacher.float().mean(1)).square(), _pairs(mask))
+    s, t = (x.mean(1) for x in sides(student, teacher))
+    return mean((s - t).square(), _pairs(mask))
 
 
 # --- relations of queries, keys, values (B, h, L, d) ----------------------------------------------
@@ -208,17 +318,19 @@ def relation_kl(
     of width d_r (MiniLMv2, arXiv:2012.15828, equation 5), so h and d may differ between S and T.
     """
     s, t = _relation(*student, relation_heads), _relation(*teacher, relation_heads)
-    return _rows_kl(_log_maps(s, mask), _log_maps(t, mask), mask)
+    return map_kl(s, t, mask)
 
 
 def _relation(x: Tensor, y: Tensor, heads: int) -> Tensor:
     """Scaled products (B, relation heads, L, L)."""
-    x, y = _resplit(x, heads), _resplit(y, heads)
-    return x @ y.mT / math.sqrt(x.shape[-1])
+    left = _resplit(x, heads)
+    right = left if y is x else _resplit(y, heads)
+    return left @ right.mT / math.sqrt(left.shape[-1])
 
 
 def _resplit(x: Tensor, heads: int) -> Tensor:
     """(B, h, L, d) -> (B, relation heads, L, h d / relation heads)."""
-    batch, _, length, _ = x.shape
-    joined = x.float().transpose(1, 2).reshape(batch, length, -1)
+    if x.shape[1] == heads:
+        return x.float()
+    joined = x.float().transpose(1, 2).flatten(2)
     return joined.unflatten(-1, (heads, -1)).transpose(1, 2)

@@ -1,0 +1,207 @@
+"""Losses on relations inside one side (between examples, tokens or layers), so widths may differ.
+
+Shapes: B examples, L tokens, P mapped layers, H width; student and teacher differ in H alone.
+`mask` is (B, L), true where a token is no padding. Re-exported by `losses`, whose promises hold.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kd.units import direction, kl, log_softmax, mean, sides
+
+_EQUAL = 1e-5  # squared distance, of the squared norms, below which fp32 cannot tell it from 0
+
+
+# --- between the examples of a batch: vectors (B, H), tokens (B, L, H) pooled to vectors ----------
+
+
+def vector_sp(student: Tensor, teacher: Tensor) -> Tensor:
+    """Similarity-preserving (Tung & Mori 2019, arXiv:1907.09682, equation 4).
+
+    Mean squared difference of the (B, B) products X X^T with L2-normalised rows, over B^2 entries.
+    """
+    s, t = sides(student, teacher)
+    (s, s_defined), (t, t_defined) = direction(s @ s.mT), direction(t @ t.mT)
+    return mean((s - t).square(), (s_defined & t_defined)[:, None])
+
+
+def vector_rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Relational distances (Park et al. 2019, arXiv:1904.05068, equations 5 to 7).
+
+    Huber loss of the distances between two different examples, each side's divided by their mean;
+    mean over these B (B - 1) pairs. (An average over all B^2 entries, the diagonal's zeros too, is
+    (B - 1) / B of it.) 0 where one side's examples are all equal.
+    """
+    s, t = sides(student, teacher)
+    different = ~torch.eye(len(s), dtype=torch.bool, device=s.device)
+    (s, s_defined), (t, t_defined) = _relative_distances(s), _relative_distances(t)
+    loss = F.huber_loss(s, t, reduction="none")
+    return mean(loss, different & s_defined & t_defined)
+
+
+def _relative_distances(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, B) distances over their mean over different pairs, and whether that is above 0."""
+    distances, _ = _root(_squared_distances(x[None], torch.ones_like(x[None, :, 0]).bool()))
+    average = distances.sum() / max(len(x) * (len(x) - 1), 1)
+    defined = average > 0
+    return distances[0] / average.masked_fill(~defined, 1), defined
+
+
+def vector_rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
+    """Relational angles (Park et al. 2019, arXiv:1904.05068, equations 8 and 9).
+
+    Huber loss of the cosine of the angle at example i between j and k; mean over the triples of
+    three different examples. (An average over all B^3 entries is (B - 1)(B - 2) / B^2 of it.)
+    """
+    s, t = sides(student[None], teacher[None])
+    valid = torch.ones(s.shape[:2], dtype=torch.bool, device=s.device)
+    return _angle_loss(s, t, valid, s.shape[1], F.huber_loss)
+
+
+def token_sp(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """`vector_sp` of the examples' mean valid tokens."""
+    return vector_sp(_pooled(student, mask), _pooled(teacher, mask))
+
+
+def token_rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """`vector_rkd_distance` of the examples' mean valid tokens."""
+    return vector_rkd_distance(_pooled(student, mask), _pooled(teacher, mask))
+
+
+def token_rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """`vector_rkd_angle` of the examples' mean valid tokens."""
+    return vector_rkd_angle(_pooled(student, mask), _pooled(teacher, mask))
+
+
+def _pooled(x: Tensor, mask: Tensor) -> Tensor:
+    """(B, H): the mean of each example's valid tokens."""
+    weight = (mask / mask.sum(-1, keepdim=True).clamp_min(1)).unsqueeze(1)
+    return (weight @ x.float()).squeeze(1)
+
+
+# --- between the tokens of an example, (B, L, H) -------------------------------------------------
+
+
+def token_word_relation(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """CKD's word relation (Park et al. 2021, arXiv:2109.08359): KL(T || S) per token.
+
+    Of the softmax, over an example's other valid tokens, of a token's cosines with them; mean over
+    valid tokens that have another one beside them.
+    """
+    return _others_kl(*sides(student, teacher), mask)
+
+
+def triplet_angle_mse(student: Tensor, teacher: Tensor, mask: Tensor, window: int = 21) -> Tensor:
+    """CKD's angle of word relations (arXiv:2109.08359), in a window.
+
+    Squared difference of the cosine of the angle at token i between tokens j and k, both within
+    window // 2 of i, all three different and valid; mean over these triples.
+    """
+    return _angle_loss(*sides(student, teacher), mask, window // 2, F.mse_loss)
+
+
+def triplet_angle_huber(student: Tensor, teacher: Tensor, mask: Tensor, window: int = 21) -> Tensor:
+    """`triplet_angle_mse` with the Huber loss, as MGSKD compares angles (Liu et al. 2022)."""
+    return _angle_loss(*sides(student, teacher), mask, window // 2, F.huber_loss)
+
+
+# --- between the layers of a token, stacks (P, B, L, H) ------------------------------------------
+
+
+def layer_relation_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """CKD's layer transforming relation (arXiv:2109.08359): KL(T || S) per token and layer.
+
+    Of the softmax, over the other layers, of a layer's cosines with them; mean over valid tokens
+    and layers. Below three layers there is nothing to compare: 0.
+    """
+    return _others_kl(*_layers(student, teacher, mask))
+
+
+def layer_relation_angle(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Squared difference of the cosine of the angle at layer i between layers j and k.
+
+    Mean over valid tokens and triples of three different layers (CKD, arXiv:2109.08359).
+    """
+    s, t, valid = _layers(student, teacher, mask)
+    return _angle_loss(s, t, valid, s.shape[1], F.mse_loss)
+
+
+def _layers(student: Tensor, teacher: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Both sides as (B L, P, H), and the mask as (B L, P)."""
+    s, t = (x.movedim(0, 2).flatten(0, 1) for x in sides(student, teacher))
+    return s, t, mask.flatten()[:, None].expand(s.shape[:2])
+
+
+# --- items (N, M, H): relations between the M items of each of N groups; `valid` is (N, M) -------
+
+
+def _others_kl(student: Tensor, teacher: Tensor, valid: Tensor) -> Tensor:
+    """KL(T || S) of the softmax, over the other valid items, of the cosines with an item."""
+    (s, s_defined), (t, t_defined) = direction(student), direction(teacher)
+    valid = valid & s_defined & t_defined
+    hidden = ~valid[:, None, :] | torch.eye(valid.shape[1], dtype=torch.bool, device=valid.device)
+    divergence = kl(log_softmax(s @ s.mT, hidden), log_softmax(t @ t.mT, hidden))
+    return mean(divergence, valid & (valid.sum(-1, keepdim=True) > 1))
+
+
+def _angle_loss(
+    student: Tensor, teacher: Tensor, valid: Tensor, reach: int, loss: Callable[..., Tensor]
+) -> Tensor:
+    """`loss` of the angles at items between two others within `reach`; mean over valid triples.
+
+    Memory is N M (2 reach)^2 / 2 numbers, with no H: an angle follows from three distances.
+    """
+    items = valid.shape[1]
+    reach = min(reach, items - 1)
+    here = torch.arange(items, device=valid.device)[:, None]
+    steps = torch.arange(1, reach + 1, device=valid.device)
+    near = here + torch.cat([-steps.flip(0), steps])  # (M, 2 reach): the neighbours of each item
+    exists = (near >= 0) & (near < items)
+    near = near.clamp(0, items - 1)
+    one, two = torch.triu_indices(2 * reach, 2 * reach, 1, device=valid.device)
+    triples = here, near[:, one], near[:, two]  # the angle is symmetric: each pair once
+    every = (
+        valid[:, :, None]
+        & (valid[:, near] & exists)[..., one]
+        & (valid[:, near] & exists)[..., two]
+    )
+    (s, s_defined), (t, t_defined) = (
+        _cosines(_squared_distances(x, valid), *triples) for x in (student, teacher)
+    )
+    return mean(loss(s, t, reduction="none"), every & s_defined & t_defined)
+
+
+def _cosines(squares: Tensor, i: Tensor, j: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine of the angle at i between j and k by the law of cosines, and where it is defined."""
+
+    def at(x: Tensor, y: Tensor) -> Tensor:
+        # `squares[:, x, y]`, whose gradient would be added up one number at a time
+        places = x * squares.shape[-1] + y
+        return squares.flatten(1).index_select(1, places.flatten()).unflatten(1, places.shape)
+
+    ij, ik, jk = at(i, j), at(i, k), at(j, k)
+    (a, a_defined), (b, b_defined) = _root(ij), _root(ik)
+    defined = a_defined & b_defined
+    return (ij + ik - jk) / (2 * a * b).masked_fill(~defined, 1), defined
+
+
+def _squared_distances(x: Tensor, valid: Tensor) -> Tensor:
+    """(N, M, M) between the valid items; exactly 0 where fp32 cannot tell two of them apart."""
+    weight = valid[..., None].to(x.dtype)
+    # Distances know no origin: the middle of the items is the one that costs the fewest digits.
+    centre = (x.detach() * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
+    x = (x - centre) * weight
+    products = x @ x.mT
+    own = products.diagonal(dim1=-2, dim2=-1)
+    both = own[:, :, None] + own[:, None, :]
+    squares = both - 2 * products
+    return squares * (squares > _EQUAL * both)
+
+
+def _root(squares: Tensor) -> tuple[Tensor, Tensor]:
+    """The square root, and where it is above 0; its gradient at 0 is 0."""
+    defined = squares > 0
+    return squares.masked_fill(~defined, 1).sqrt() * defined, defined
