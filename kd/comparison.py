@@ -12,6 +12,7 @@ from kd.capture import Features
 from kd.knowledge import KNOWLEDGE
 from kd.mapping import MAPPINGS, Moment, Pairs
 from kd.matching import Matching
+from kd.relational import pooled
 from kd.shapes import Shape
 from kd.terms import Term
 from kd.transport import layer_weights, transport_plan
@@ -110,7 +111,7 @@ class Comparison(nn.Module):
             doubled = form == "maps" and "double-softmax" in self.errata
             return losses.double_softmax(scores, mask) if doubled else scores
         if form == "vector":
-            return losses.pooled(tensors[0], mask) if self._pools else tensors[0][:, 0]
+            return pooled(tensors[0], mask) if self._pools else tensors[0][:, 0]
         return tensors[0]
 
     @property
@@ -129,7 +130,8 @@ class Comparison(nn.Module):
     def _soft_labels(self, student: Tensor, teacher: Tensor) -> Tensor:
         if not self.matching.softened:
             return self.loss(student, teacher)
-        temperature, schedule = self.settings["temperature"], self.settings["temperature_schedule"]
+        temperature = float(self.settings["temperature"])
+        schedule = self.settings["temperature_schedule"]
         if schedule != "constant":
             per_example = getattr(losses, f"{schedule}_temperature")
             return self.loss(student, teacher, per_example(student, teacher, temperature))

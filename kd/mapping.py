@@ -286,13 +286,18 @@ def _row_of(text: str) -> tuple[Mapping | None, list[int]]:
     return (MAPPINGS.get(f"{match[1]}K"), [int(match[2])]) if match else (None, [])
 
 
-def resolve_mapping(mapping: str, teacher: int, student: int, seed: int) -> tuple[Pairs, str]:
-    """The layer pairs of a (parsed) mapping for T teacher and S student layers, and the name of the
-    moving mapping that they belong to: '' where they stay fixed."""
+def resolve_mapping(mapping: str, teacher: int, student: int, seed: int) -> Pairs:
+    """The layer pairs of a (parsed) mapping for T teacher and S student layers; all that it may
+    use, where it is a moving one."""
     row, k = _row_of(mapping)
-    if row is None:
-        pairs = tuple((int(t), int(s)) for t, s in (pair.split("-") for pair in mapping.split(",")))
-        return pairs, ""
-    pairs = row.pairs(teacher, student, seed, *k)
-    free = mapping in ("emd", "progressive") or len(_by_student(pairs)) < len(pairs)
-    return pairs, mapping if row.moving and free and len(pairs) > 1 else ""
+    if row is not None:
+        return row.pairs(teacher, student, seed, *k)
+    return tuple((int(t), int(s)) for t, s in (pair.split("-") for pair in mapping.split(",")))
+
+
+def moves(mapping: str, pairs: Pairs) -> bool:
+    """Whether what counts of the pairs changes in the training: not where there is no choice."""
+    row, _ = _row_of(mapping)
+    if row is None or not row.moving or len(pairs) < 2:
+        return False
+    return mapping in ("emd", "progressive") or len(_by_student(pairs)) < len(pairs)

@@ -63,20 +63,20 @@ def vector_rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
 
 def token_sp(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`vector_sp` of the examples' mean valid tokens."""
-    return vector_sp(_pooled(student, mask), _pooled(teacher, mask))
+    return vector_sp(pooled(student, mask), pooled(teacher, mask))
 
 
 def token_rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`vector_rkd_distance` of the examples' mean valid tokens."""
-    return vector_rkd_distance(_pooled(student, mask), _pooled(teacher, mask))
+    return vector_rkd_distance(pooled(student, mask), pooled(teacher, mask))
 
 
 def token_rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`vector_rkd_angle` of the examples' mean valid tokens."""
-    return vector_rkd_angle(_pooled(student, mask), _pooled(teacher, mask))
+    return vector_rkd_angle(pooled(student, mask), pooled(teacher, mask))
 
 
-def _pooled(x: Tensor, mask: Tensor) -> Tensor:
+def pooled(x: Tensor, mask: Tensor) -> Tensor:
     """(B, H): the mean of each example's valid tokens."""
     weight = (mask / mask.sum(-1, keepdim=True).clamp_min(1)).unsqueeze(1)
     return (weight @ x.float()).squeeze(1)

@@ -15,7 +15,7 @@ from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.files import short_hash
 from kd.initialisation import INITIALISATIONS, PRETRAINED, TRUNCATE
 from kd.knowledge import KNOWLEDGE
-from kd.mapping import resolve_mapping
+from kd.mapping import moves, resolve_mapping
 from kd.matching import Matching
 from kd.schedules import as_weight, idle_part
 from kd.shapes import Shape, parse_shape
@@ -311,7 +311,8 @@ def _term(
     if not row.layered:
         return Term(raw.knowledge, matching, ((0, 0),), raw.weight)
     mapping = raw.mapping or cell["mapping"]
-    pairs, moving = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
+    pairs = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
+    moving = mapping if moves(mapping, pairs) else ""
     if "reversed-last-k" in errata_of(cell["errata"]) and _is_last_k(mapping):
         targets = [t for t, _ in pairs][::-1]
         pairs = tuple((t, s) for t, (_, s) in zip(targets, pairs, strict=True))
@@ -319,6 +320,10 @@ def _term(
         raise Pruned(f"mapping {mapping} leaves the last layer out, and the student has no other")
     if moving == "attention-weighted" and row.form not in ("tokens", "vector"):
         raise Pruned(f"mapping {mapping} mixes the outputs of layers, and {raw.knowledge} has none")
+    if moving == "attention-weighted" and defined[matching].both_projected:
+        raise Pruned(
+            f"{raw.knowledge}:{matching} projects both sides, so {mapping} cannot mix them"
+        )
     if row.fewest_pairs > 1 and (moving or len(pairs) < row.fewest_pairs):
         raise Pruned(
             f"{raw.knowledge} relates at least {row.fewest_pairs} layers that stay mapped, "
