@@ -1,0 +1,349 @@
+"""Every value of every axis, from the registries: what `kd axes` prints and docs/axes.md holds."""
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kd.archs import ARCHS, SCRATCH_ARCHS, attention_obstacle
+from kd.errors import unknown
+from kd.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.initialisation import INIT_FORMS, INITIALISATIONS
+from kd.knowledge import KNOWLEDGE, Knowledge
+from kd.mapping import MAPPINGS
+from kd.matching import MATCHINGS, Matching
+from kd.presets import preset_names, read_preset
+from kd.shapes import NAMED
+from kd.sources import HUB_ENCODERS
+from kd.tasks import TASKS
+from kd.variants import ERRATA, TEMPERATURE_SCHEDULES
+
+_TITLE = """\
+Every value that a study can give to an axis, with its formula, needs, default and source. Made from
+the tables of the code by `kd axes --markdown`; `kd axes NAME` prints one section.
+
+S is the student, T the teacher (in mappings and initialisations their numbers of layers), s and t
+one layer of each, counted from 1; H is the hidden size, h the heads, d = H / h, L the tokens, B the
+batch, C the classes, tau the temperature. Every loss is the mean over its valid units (examples,
+tokens, query rows, heads, pairs): padding never changes it."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One axis: an introduction and a table whose first column is the value."""
+
+    name: str
+    text: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def sections() -> list[Section]:
+    """All of them, in the order of the page."""
+    return [
+        *(_knowledge(), _matching(), _mapping(), _weights(), _temperatures(), _errata(), _preset()),
+        *(_student(), _init(), _teacher(), _task(), _settings()),
+    ]
+
+
+def _knowledge() -> Section:
+    return Section(
+        "knowledge",
+        "What is imitated: terms `type[:matching][@mapping][*weight]` joined by `+`, as in "
+        "`logits+hidden:cosine@last-only*0.5`; `none` has no term and needs no teacher. A term is "
+        "the mean over its layer pairs.",
+        ("type", "what is compared", "matchings, the default first", "needs", "source"),
+        [
+            (name, row.meaning, ", ".join(MATCHINGS[row.form]), _needs(row), row.source)
+            for name, row in KNOWLEDGE.items()
+        ],
+    )
+
+
+def _needs(row: Knowledge) -> str:
+    needs = []
+    if row.features[0] in ("query", "key", "value"):
+        needs.append("an encoder whose attention can be captured")
+    if row.form == "relation":
+        needs.append("relation heads A_r that divide both widths")
+    if row.fewest_pairs > 1:
+        needs.append(f"{row.fewest_pairs} mapped layers or more, that stay mapped")
+    if not row.layered:
+        needs.append("no mapping")
+    elif not row.lowest_layer:
+        needs.append("layer 0 (embeddings) allowed")
+    return "; ".join(needs)
+
+
+_FORMS = {
+    "logits": "logits (B, C)",
+    "regression": "logits of a regression (B, 1)",
+    "tokens": "outputs of tokens (B, L, H)",
+    "vector": "one vector for an example (B, H)",
+    "maps": "attention maps (B, h, L, L)",
+    "scores": "attention scores (B, h, L, L)",
+    "relation": "relations of Q, K, V (B, A_r, L, L)",
+    "triplets": "triples of tokens",
+    "layers": "all mapped layers of a token",
+}
+
+
+def _matching() -> Section:
+    return Section(
+        "matching",
+        "How two tensors are compared. A matching is written in the term, or, for terms that name "
+        "none, under `matching`; `default` is the first of each kind. A cell whose matching is not "
+        "defined for one of its terms is pruned. A projection is a linear layer from the student's "
+        "width to the teacher's, one for each term and layer pair (for each student layer, where "
+        "the pairs move), trained with the student and left out of the exported model.",
+        ("matching", "of", "formula", "needs", "value at S = T", "source"),
+        [
+            (name, _FORMS[form], row.formula, _matching_needs(row), row.floor, row.source)
+            for form, table in MATCHINGS.items()
+            for name, row in table.items()
+        ],
+    )
+
+
+def _matching_needs(row: Matching) -> str:
+    needs = []
+    if row.same_width:
+        needs.append("projection where H differs")
+    if row.both_projected:
+        needs.append("projection of both sides to 128")
+    if row.same_heads:
+        needs.append("equal h")
+    if row.softened:
+        needs.append("tau")
+    if row.fewest_classes > 2:
+        needs.append(f"C >= {row.fewest_classes}")
+    return ", ".join(needs)
+
+
+def _mapping() -> Section:
+    return Section(
+        "mapping",
+        "Which teacher layer teaches which student layer (s <- t); for terms that name none. All "
+        "are defined for every T and S: a layer that is not there becomes the nearest one, but a "
+        "number K above T is pruned. Explicit pairs are written TEACHER-STUDENT: `4-1,8-2,12-3`; "
+        "layer 0 is the embeddings.",
+        ("mapping", "pairs", "kind", "source"),
+        [
+            (
+                name,
+                row.formula,
+                "; ".join(
+                    word
+                    for word, true in (("moving", row.moving), ("seeded", row.seeded))
+                    if true
+                )
+                or "fixed",
+                row.source,
+            )
+            for name, row in MAPPINGS.items()
+        ],
+    )
+
+
+def _weights() -> Section:
+    return Section(
+        "weights",
+        "The weight of a term, after `*`, and of the hard-label loss, under `hard_weight`. With "
+        "`weights: calibrated` they are shares: once, on the first batch, each is divided by the "
+        "norm of its term's gradient on the student and by the sum of all. The weights in force "
+        "are recorded with the run.",
+        ("weight", "meaning", "source"),
+        [
+            ("0.5", "the same at every step", ""),
+            ("0..1", "from the one to the other, linearly over the training", "TextBrewer"),
+            ("1%0-80", "in the first 80 percent of the steps only; 0 after", "TinyBERT's stages"),
+            ("1..0%0-50", "both: linear over the window, 0 outside", ""),
+        ],
+    )
+
+
+def _temperatures() -> Section:
+    return Section(
+        "temperature_schedule",
+        "The temperature of the soft labels of each example; `temperature` is tau. "
+        "`probability_shift: true` swaps the teacher's largest logit with that of the right class "
+        "(TextBrewer).",
+        ("schedule", "temperature of an example"),
+        list(TEMPERATURE_SCHEDULES.items()),
+    )
+
+
+def _errata() -> Section:
+    return Section(
+        "errata",
+        "Well-known defects of published code, joined by `+`; off by default. As an axis they show "
+        "what a defect is worth.",
+        ("erratum", "what it does", "where it is found"),
+        [(name, row.meaning, row.source) for name, row in ERRATA.items()],
+    )
+
+
+def _preset() -> Section:
+    return Section(
+        "preset",
+        "Published methods, files of `config/presets`. A preset stands for the keys that it sets; "
+        "keys that the study writes beside it win. Values of `epochs` or `learning_rate` differ "
+        "between methods: make them an axis of one value to level them.",
+        ("preset", "method", "keys", "deviations from the original", "source"),
+        [
+            (
+                name,
+                found["method"],
+                "; ".join(f"{k}: {v}" for k, v in found["run"].items()),
+                " ".join(found["deviations"]),
+                found["source"],
+            )
+            for name in preset_names()
+            for found in [read_preset(name)]
+        ],
+    )
+
+
+def _student() -> Section:
+    return Section(
+        "student",
+        "LAYERSL-HIDDEN, as `6L-384`; LAYERSL-HIDDEN-HEADSh-FFN, as `6L-384-12h-1536`; or a name. "
+        "Left out, heads are 12 where they divide a width of 192 or more, else one per 64, and the "
+        "feed-forward size is 4 H. The axis line `student: {iso-params: 6L-384, layers: [3, 6, "
+        "12]}` (also iso-nonembedding, iso-flops) stands for shapes of equal size; `kd shapes` "
+        "lists them. Sizes are of a BERT encoder with 30522 words.",
+        ("name", "shape", "parameters", "without embeddings", "GFLOPs of 128 tokens", "source"),
+        [
+            (
+                name,
+                str(row.shape),
+                f"{row.shape.parameters() / 1e6:.1f} M",
+                f"{row.shape.nonembedding_parameters / 1e6:.1f} M",
+                f"{row.shape.flops(128) / 1e9:.2f}",
+                row.source,
+            )
+            for name, row in NAMED.items()
+        ],
+    )
+
+
+def _init() -> Section:
+    rows = [(name, row.meaning, row.source) for name, row in INITIALISATIONS.items()]
+    return Section(
+        "init",
+        "How the student's weights start. `init.json` of a run says for each tensor where it came "
+        "from.",
+        ("init", "meaning", "source"),
+        [*rows, *((form, *facts) for form, facts in INIT_FORMS.items())],
+    )
+
+
+def _teacher() -> Section:
+    known = {arch: [n for n, e in HUB_ENCODERS.items() if e.arch == arch] for arch in ARCHS}
+    return Section(
+        "teacher",
+        "A hub id, a local folder, or `scratch` (a random encoder, for generated tasks). The "
+        "student has the teacher's kind of encoder, tokenizer and vocabulary. Hub models that are "
+        "not named here need `shape`.",
+        ("encoder", "attention knowledge", "scratch", "hub models known here"),
+        [
+            (
+                arch,
+                attention_obstacle(arch) or "yes",
+                "yes" if arch in SCRATCH_ARCHS else "no",
+                ", ".join(_shortened(names)),
+            )
+            for arch, names in known.items()
+        ],
+    )
+
+
+def _shortened(names: list[str]) -> list[str]:
+    """The 24 miniatures in one."""
+    small = [name for name in names if name.startswith("google/bert_uncased_L-")]
+    pattern = ["google/bert_uncased_L-{2..12}_H-{128..768}_A-{H/64}"] if small else []
+    return [name for name in names if name not in small] + pattern
+
+
+def _task() -> Section:
+    return Section(
+        "task",
+        "GLUE (arXiv:1804.07461), scored on the dev split by the official metrics; the score is "
+        "their mean. WNLI's dev split is adversarial to its training split.",
+        ("task", "metrics", "classes", "training examples", "mean tokens"),
+        [
+            (
+                name,
+                ", ".join(row.metrics),
+                "regression" if row.regression else str(row.outputs),
+                "generated" if row.synthetic else f"{row.examples}",
+                str(row.tokens),
+            )
+            for name, row in TASKS.items()
+        ],
+    )
+
+
+def _settings() -> Section:
+    return Section(
+        "settings",
+        "Every key of a run; each can be an axis. Finished runs keep their ids when a key is added.",
+        ("key", "default", "meaning"),
+        [
+            (name, str(RUN_DEFAULTS.get(name, "must be given")).lower(), field.meaning)
+            for name, field in RUN_FIELDS.items()
+        ],
+    )
+
+
+def chosen(name: str | None) -> list[Section]:
+    """The section of that name, or all.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = sections()
+    if name is None:
+        return found
+    by_name = {section.name: section for section in found}
+    if name not in by_name:
+        raise unknown("axis", name, by_name)
+    return [by_name[name]]
+
+
+def markdown(found: Iterable[Section]) -> str:
+    """The page docs/axes.md."""
+    lines = ["# Axes", "", _TITLE, ""]
+    for section in found:
+        lines += [f"## {section.name}", "", *_wrapped(section.text), ""]
+        lines += [_row(section.columns), _row(["---"] * len(section.columns))]
+        lines += [_row([f"`{row[0]}`", *map(_escaped, row[1:])]) for row in section.rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", r"\|").replace("<", r"\<").replace("*", r"\*").replace("_", r"\_")
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, 100, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
+def plain(found: Iterable[Section]) -> str:
+    """The same for a terminal: a value, and below it what there is to say of it."""
+    lines = []
+    for section in found:
+        lines += [section.name.upper(), *_wrapped(section.text), ""]
+        for row in section.rows:
+            lines.append(f"  {row[0]}")
+            for column, cell in zip(section.columns[1:], row[1:], strict=True):
+                if cell:
+                    lines += _wrapped(f"{column}: {cell}", "      ")
+        lines.append("")
+    return "\n".join(lines).rstrip()
