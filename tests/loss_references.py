@@ -225,7 +225,7 @@ def token_cka(case: Case) -> float:
     return mean([apart(s, t)])
 
 
-# --- relations between examples, tokens, layers ----------------------------------------------------
+# --- relations between examples, tokens, layers --------------------------------------------------
 
 
 def sp(pairs: list[tuple[Vector, Vector]]) -> float:

@@ -360,7 +360,7 @@ def test_two_standardised_logits_teach_nothing():
     assert slope.abs().max() > 1e-3
 
 
-# --- temperatures of single examples, shifted and twice softened teachers --------------------------
+# --- temperatures of single examples, shifted and twice softened teachers -------------------------
 
 
 def logits(seed: int, classes: int = 4) -> tuple[Tensor, Tensor]:
