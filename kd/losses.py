@@ -59,7 +59,7 @@ def logits_dist(student: Tensor, teacher: Tensor, temperature: Temperature) -> T
     class, mean over classes. No correlation is defined where one side does not vary.
     """
     s, t = (_log_soft(x, temperature).exp() for x in sides(student, teacher))
-    squares = torch.as_tensor(temperature) ** 2
+    squares = torch.as_tensor(temperature, dtype=torch.float32) ** 2
     inter, inter_defined = turn(centred(s), centred(t))
     intra, intra_defined = turn(centred(s.mT), centred(t.mT))
     return mean(squares * inter, inter_defined) + squares.mean() * mean(intra, intra_defined)
@@ -85,7 +85,7 @@ def _log_soft(logits: Tensor, temperature: Temperature) -> Tensor:
     return F.log_softmax(logits / temperature, -1)
 
 
-# --- temperatures of single examples, and the teacher's logits put right ---------------------------
+# --- temperatures of single examples; the teacher's logits put right ------------------------------
 
 _COLDEST = 0.1  # of the base temperature: a temperature of 0 or below softens nothing
 
@@ -325,12 +325,12 @@ def _relation(x: Tensor, y: Tensor, heads: int) -> Tensor:
     """Scaled products (B, relation heads, L, L)."""
     left = _resplit(x, heads)
     right = left if y is x else _resplit(y, heads)
-    return left @ right.mT / math.sqrt(left.shape[-1])
+    return (left / math.sqrt(left.shape[-1])) @ right.mT
 
 
 def _resplit(x: Tensor, heads: int) -> Tensor:
     """(B, h, L, d) -> (B, relation heads, L, h d / relation heads)."""
-    if x.shape[1] == heads:
-        return x.float()
-    joined = x.float().transpose(1, 2).flatten(2)
-    return joined.unflatten(-1, (heads, -1)).transpose(1, 2)
+    x = x.float()
+    if x.shape[1] != heads:
+        x = x.transpose(1, 2).flatten(2).unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.contiguous()  # copied once here, or once for each factor of the product
