@@ -82,9 +82,17 @@ def copy_layers(
     where an encoder alternates two kinds (ModernBERT's global and local).
 
     Raises:
-        UserError: a tensor has no counterpart, or is narrower in the teacher.
+        UserError: a tensor has no counterpart, or is narrower in the teacher; or heads would have
+            to be cut, and this encoder's are not known.
     """
     source = teacher.state_dict()
+    if student.config.hidden_size != teacher.config.hidden_size and not any(
+        layout.heads and key.search(name) for name in source for key, layout in _LAYOUTS.items()
+    ):
+        raise UserError(
+            f"init: the attention of a {student.config.model_type} cannot be cut by heads; only "
+            f"students as wide as the teacher can be copied"
+        )
     chosen = {s - 1: t - 1 for t, s in layers}
     heads = (student.config.num_attention_heads, teacher.config.num_attention_heads)
     record = {}

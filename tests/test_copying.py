@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from kd.copying import (
     compress_embeddings,
@@ -19,6 +19,7 @@ from kd.copying import (
 )
 from kd.errors import UserError
 from kd.initialisation import INITIALISATIONS, PCA
+from kd.models import build_random, shaped_config
 from kd.shapes import Shape
 from kd.sources import Encoder
 
@@ -205,6 +206,18 @@ def test_truncation_keeps_heads_whole(arch, small):
 
 
 @every_arch
+def test_the_output_map_reads_the_values_that_are_left(arch):
+    teacher, student = model(arch, DEEP, seed=1), model(arch, SMALL, seed=2)
+    places, fused = torch.arange(DEEP.hidden).float(), arch == "modernbert"
+    values = ATTENTION[arch][0 if fused else 2]
+    tag(teacher, 2, values, 0, places.repeat(3) if fused else places)
+    tag(teacher, 2, OUTPUT[arch], 1, places)
+    copy_layers(student, teacher, ((3, 1), (3, 2)))
+    kept = tags_of(student, 1, values, 0)[-SMALL.hidden :]
+    assert torch.equal(tags_of(student, 1, OUTPUT[arch], 1), kept)
+
+
+@every_arch
 def test_the_rest_is_the_leading_part(arch):
     teacher, student = model(arch, DEEP, seed=1), model(arch, SMALL, seed=2)
     record = copy_layers(student, teacher, ((2, 1), (5, 2)))
@@ -251,6 +264,16 @@ def test_a_wider_student_is_a_sentence(wide, hidden, heads):
     teacher = model(shape=Shape(2, hidden, heads, 40))
     with pytest.raises(UserError, match=r"init: .* needs \[.*wider than the teacher's \["):
         copy_layers(model(shape=wide), teacher, ((1, 1), (2, 2)))
+
+
+def test_attention_of_unknown_names_is_not_cut():
+    """Leading rows would mix heads without a word."""
+    small, deep = Shape(2, 8, 2, 16), Shape(2, 16, 4, 32)
+    config = AutoConfig.for_model("nomic_bert")
+    config.vocab_size, config.pad_token_id = VOCABULARY, 0
+    student, teacher = (build_random(shaped_config(config, shape)) for shape in (small, deep))
+    with pytest.raises(UserError, match="nomic_bert cannot be cut by heads"):
+        copy_layers(student, teacher, ((1, 1), (2, 2)))
 
 
 # --- embeddings -------------------------------------------------------------------------------
