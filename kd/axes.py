@@ -132,9 +132,7 @@ def _mapping() -> Section:
                 name,
                 row.formula,
                 "; ".join(
-                    word
-                    for word, true in (("moving", row.moving), ("seeded", row.seeded))
-                    if true
+                    word for word, true in (("moving", row.moving), ("seeded", row.seeded)) if true
                 )
                 or "fixed",
                 row.source,

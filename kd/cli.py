@@ -15,6 +15,7 @@ from kd import __version__
 from kd.errors import UserError
 from kd.grid import Grid, load_grid
 from kd.layout import Layout
+from kd.shapes import MEASURES, NAMED, parse_iso, parse_shape, sizes_text
 
 _DESCRIPTION = """\
 Knowledge distillation of transformer encoders, as a grid of runs.
@@ -22,9 +23,24 @@ Knowledge distillation of transformer encoders, as a grid of runs.
   kd plan STUDY      what would run, what is pruned and why, what is done; starts nothing
   kd runs STUDY      every run with its id and its spec
   kd status STUDY    how far it is: done, running, failed, missing
+  kd shapes          sizes of student shapes; shapes of equal size
 
 `snakemake --configfile STUDY` runs a study. It calls these steps, which can be run by hand too:
   kd data, tokenise, teacher, distil, evaluate, collect, tables, figures, report
+"""
+
+
+_SHAPES = f"""\
+Student shapes and their sizes as BERT encoders. Without SHAPE, those that the literature names.
+
+  kd shapes 6L-384 4L-312-12h-1200                  sizes of these two
+  kd shapes 6L-384 --same params --layers 2,4,12    as large as the first, at other depths
+
+--same takes
+{"".join(f"  {name:<14}{row.meaning}{chr(10)}" for name, row in MEASURES.items())}
+6L-384 is short for 6L-384-12h-1536: 6 layers, width 384, 12 heads, feed-forward 4 x 384. Widths of
+shapes of equal size are multiples of 12 (of 4, where narrow ones need it); all are within 5 %.
+In a study, `student: {{iso-params: 6L-384, layers: [2, 4, 12]}}` under axes is the same list.
 """
 
 
@@ -72,6 +88,17 @@ def _parser() -> argparse.ArgumentParser:
     command("tables", _tables, "make summary.csv and the tables from runs.csv")
     command("figures", _figures, "draw the figures from runs.csv")
     command("report", _report, "write report.html from runs.csv, tables and figures")
+
+    shapes = commands.add_parser(
+        "shapes",
+        help="list student shapes with their sizes, or find shapes of equal size",
+        description=_SHAPES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    shapes.add_argument("shapes", metavar="SHAPE", nargs="*", help="6L-384, tinybert4, ...")
+    shapes.add_argument("--same", choices=MEASURES, help="the size to share")
+    shapes.add_argument("--layers", metavar="N,N,...", help="depths of the shapes of equal size")
+    shapes.set_defaults(act=_shapes)
 
     schema = commands.add_parser("schema", help="print the JSON schema of a study file")
     schema.set_defaults(act=_schema)
@@ -208,6 +235,21 @@ def _report(options: argparse.Namespace) -> None:
         folder / "report.html",
         Path(options.study),
     )
+
+
+def _shapes(options: argparse.Namespace) -> None:
+    if options.same is None and options.layers is None:
+        named = dict.fromkeys(row.shape for row in NAMED.values())
+        shapes = [parse_shape(text) for text in options.shapes] or named
+        print(sizes_text((shape, None) for shape in shapes))
+    elif options.same and options.layers and options.shapes:
+        layers = [int(n) if n.isdecimal() else n for n in options.layers.split(",")]
+        iso = [parse_iso({f"iso-{options.same}": s, "layers": layers}) for s in options.shapes]
+        print(sizes_text(row for rows in iso for row in rows))
+    else:
+        raise UserError(
+            "shapes: SHAPE, --same and --layers belong together: 6L-384 --same params --layers 2,4"
+        )
 
 
 def _schema(options: argparse.Namespace) -> None:

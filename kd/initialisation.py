@@ -1,10 +1,9 @@
-"""Student initialisations: which teacher layer each student layer is copied from. Facts only.
+"""Student initialisations: what each starts from. Facts only; the copying itself is in `copying`.
 
-The copying itself is in `models`. `+truncate` after a teacher-* scheme allows a narrower student:
-the leading rows and columns are kept, and in the attention the leading dimensions of each of the
-leading heads, so that no student head mixes two teacher heads.
+An init is written as a name of INITIALISATIONS, or in one of the forms of INIT_FORMS.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,40 +11,132 @@ from kd.errors import UserError, listing, nearest, shown
 from kd.mapping import Pairs, first, last, uniform
 
 
+def distilbert(teacher: int, student: int, seed: int) -> Pairs:
+    """Evenly spaced from the first layer to the last: student layer s is teacher layer
+    1 + (s - 1) (T - 1) / (S - 1), rounded, halves up; a single layer is the first.
+
+    For 12 -> 6 these are DistilBERT's layers 0, 2, 4, 7, 9, 11, counted from 0.
+    """
+    gaps = max(student - 1, 1)
+    return tuple((1 + (2 * s * (teacher - 1) + gaps) // (2 * gaps), s + 1) for s in range(student))
+
+
 @dataclass(frozen=True)
 class Initialisation:
-    """How the student's weights start; `layers` gives (teacher layer, student layer) pairs."""
+    """How the student's weights start; `layers` (T, S, seed) gives the (teacher layer, student
+    layer) pairs that are copied, with embeddings, pooler and head."""
 
     layers: Callable[[int, int, int], Pairs] | None
     meaning: str
     source: str
+    needs_teacher: bool = True
 
 
+PCA = "pca-embeddings"
 INITIALISATIONS: dict[str, Initialisation] = {
-    "random": Initialisation(None, "the encoder's own random initialisation", "Turc et al. 2019"),
-    "teacher-first": Initialisation(first, "the teacher's first S layers", "BERT-PKD"),
-    "teacher-last": Initialisation(last, "the teacher's last S layers", "BERT-PKD, ablation"),
-    "teacher-uniform": Initialisation(uniform, "teacher layers ceil(s T / S)", "DistilBERT"),
+    "random": Initialisation(
+        None,
+        "the encoder's own random initialisation",
+        "Turc et al. 2019 (arXiv:1908.08962)",
+        needs_teacher=False,
+    ),
+    "teacher-first": Initialisation(
+        first, "the teacher's first S layers", "BERT-PKD (arXiv:1908.09355)"
+    ),
+    "teacher-last": Initialisation(
+        last, "the teacher's last S layers", "Wang et al. 2023 (arXiv:2305.15032), an ablation"
+    ),
+    "teacher-uniform": Initialisation(
+        uniform,
+        "teacher layers ceil(s T / S)",
+        "DistilBERT's one layer out of two (arXiv:1910.01108), arXiv:2502.04499",
+    ),
+    "teacher-distilbert": Initialisation(
+        distilbert,
+        "teacher layers 1 + (s - 1) (T - 1) / (S - 1), rounded: the first, the last, and between",
+        "DistilBERT (arXiv:1910.01108), as its extraction script does it",
+    ),
+    PCA: Initialisation(
+        None,
+        "embedding tables of the teacher, cut to the leading principal directions of its words; "
+        "all else random",
+        "XtremeDistilTransformers (arXiv:2106.04563)",
+    ),
 }
+EXPLICIT = "teacher:"
 TRUNCATE = "+truncate"
 PRETRAINED = "pretrained:"
+# Forms that the user fills in; the first two take the weights from the teacher.
+INIT_FORMS: dict[str, tuple[str, str]] = {
+    f"{EXPLICIT}T-S,T-S,...": (
+        "teacher layer T for student layer S, each student layer once, as in teacher:3-1,7-2,11-3",
+        "Wang et al. 2023 (arXiv:2305.15032)",
+    ),
+    f"teacher...{TRUNCATE}": (
+        "a narrower student out of any of the teacher's: leading rows and columns of every tensor, "
+        "leading dimensions of the leading heads in attention, so that no head mixes two",
+        "Xu et al. 2024 (arXiv:2311.18823), with whole heads",
+    ),
+    f"{PRETRAINED}MODEL[@REVISION]": (
+        "a pretrained encoder of the student's shape, from the hub or a folder; its head is random",
+        "Turc et al. 2019 (arXiv:1908.08962)",
+    ),
+}
+# Encoders whose layers are one set of weights: which of them is copied makes no difference.
+SHARED_LAYERS = ("albert",)
+_EXPLICIT = re.compile(rf"{EXPLICIT}(\d{{1,3}}-\d{{1,3}}(?:,\d{{1,3}}-\d{{1,3}})*)")
 
 
 def parse_init(value: object) -> str:
-    """A name of the table, `NAME+truncate` for a teacher-* one, or `pretrained:MODEL`.
+    """A name of INITIALISATIONS or a form of INIT_FORMS; explicit pairs in student order.
 
     Raises:
-        UserError: none of these.
+        UserError: neither, or pairs that do not name each student layer once.
     """
     if isinstance(value, str):
         text = value.strip()
         if text.startswith(PRETRAINED) and len(text) > len(PRETRAINED):
             return text
         name = text.removesuffix(TRUNCATE)
-        if name in INITIALISATIONS and (name == text or INITIALISATIONS[name].layers):
+        cut = text[len(name) :]
+        if match := _EXPLICIT.fullmatch(name.replace(" ", "")):
+            return pairs_text(_pairs(match[1], text)) + cut
+        if name in INITIALISATIONS and (not cut or INITIALISATIONS[name].layers):
             return text
     raise UserError(
-        f"found {shown(value)}, allowed: {listing(INITIALISATIONS)}, "
-        f"teacher-*{TRUNCATE} for narrower students, {PRETRAINED}HUB-ID-OR-FOLDER"
+        f"found {shown(value)}, allowed: {listing(INITIALISATIONS)}, {listing(INIT_FORMS)}"
         f"{nearest(value, INITIALISATIONS)}"
+    )
+
+
+def _pairs(text: str, init: str) -> Pairs:
+    found = [(int(t), int(s)) for t, s in (pair.split("-") for pair in text.split(","))]
+    pairs = tuple(sorted(found, key=lambda pair: pair[1]))
+    if [s for _, s in pairs] != list(range(1, len(pairs) + 1)) or any(t < 1 for t, _ in pairs):
+        raise UserError(
+            f"found {shown(init)}, allowed: pairs of a teacher layer (from 1) and a student layer, "
+            f"with each student layer from 1 to the last once"
+        )
+    return pairs
+
+
+def pairs_text(pairs: Pairs) -> str:
+    """The explicit form of (teacher layer, student layer) pairs."""
+    return EXPLICIT + ",".join(f"{t}-{s}" for t, s in pairs)
+
+
+def copied_layers(init: str, teacher: int, student: int) -> Pairs:
+    """(teacher layer, student layer) pairs that a parsed init copies; () where it copies none."""
+    name = init.removesuffix(TRUNCATE)
+    if match := _EXPLICIT.fullmatch(name):
+        return _pairs(match[1], init)
+    row = INITIALISATIONS.get(name)
+    return row.layers(teacher, student, 0) if row and row.layers else ()
+
+
+def needs_teacher(init: str) -> bool:
+    """Whether a parsed init reads the fine-tuned teacher's weights."""
+    name = init.removesuffix(TRUNCATE)
+    return name.startswith(EXPLICIT) or (
+        name in INITIALISATIONS and INITIALISATIONS[name].needs_teacher
     )

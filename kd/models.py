@@ -1,16 +1,15 @@
-"""Builds, loads, initialises and exports encoders with a classification head.
+"""Builds, loads and exports encoders with a classification head.
 
 Everything goes through the Auto classes of transformers; weights come from safetensors alone, no
 remote code is run, and teachers are fp32 unless asked otherwise.
 """
 
 import copy
-import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -30,10 +29,6 @@ logging.disable_progress_bar()
 _SAFE = {"trust_remote_code": False}
 # Where a config names its feed-forward size differently (the rest goes by attribute_map).
 _FFN = {"distilbert": "hidden_dim"}
-# Rows (or columns) that are laid out head by head.
-_HEAD_ROWS = re.compile(r"\.(query|key|value|q_lin|k_lin|v_lin)\.(weight|bias)$")
-_HEAD_COLUMNS = re.compile(r"\.(attention\.output\.dense|out_lin)\.weight$")
-_LAYER = re.compile(r"^(.*\.(?:layer|layers)\.)(\d+)(\..*)$")
 
 
 def encoder_config(encoder: Encoder) -> Any:
@@ -128,6 +123,14 @@ def load_encoder(
     torch.manual_seed(seed)
     if encoder.location == SCRATCH:
         return build_random(config)
+    return load_weights(encoder, config, dtype, finetuned)[0]
+
+
+def load_weights(
+    encoder: Encoder, config: Any, dtype: str, finetuned: bool = False
+) -> tuple[PreTrainedModel, set[str]]:
+    """A pretrained encoder as `load_encoder` loads it, and the names of the tensors that its file
+    lacks: its head and pooler, which are random."""
     model, info = _from_hub(
         AutoModelForSequenceClassification,
         encoder,
@@ -138,9 +141,9 @@ def load_encoder(
         output_loading_info=True,
     )
     # Whatever was not in the file is random now, which must not go unseen.
-    names = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    absent = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
     prefix = f"{model.base_model_prefix}."
-    lost = sorted(n for n in names if finetuned or (n.startswith(prefix) and ".pooler." not in n))
+    lost = sorted(n for n in absent if finetuned or (n.startswith(prefix) and ".pooler." not in n))
     if lost:
         raise UserError(
             f"{encoder.location}: its weights lack, or have in another size, {lost[0]} and "
@@ -148,7 +151,7 @@ def load_encoder(
         )
     if (found := shape_of(model.config)) != encoder.shape:
         raise UserError(f"{encoder.location}: its shape is {found}, not {encoder.shape}")
-    return model
+    return model, absent
 
 
 def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
@@ -165,71 +168,6 @@ def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrain
 def build_random(config: Any) -> PreTrainedModel:
     """A model with the encoder's own random initialisation, from torch's global generator."""
     return AutoModelForSequenceClassification.from_config(config, **_SAFE)
-
-
-def copy_layers(
-    student: PreTrainedModel, teacher: PreTrainedModel, layers: list[tuple[int, int]]
-) -> dict[str, str]:
-    """Start the student from (teacher layer, student layer) pairs, 1-based; cut what is wider.
-
-    Embeddings, pooler and head are the teacher's too. Returns {student tensor: what it was copied
-    from}, the record of the initialisation.
-
-    Raises:
-        UserError: a tensor has no counterpart, or is narrower in the teacher.
-    """
-    source = teacher.state_dict()
-    chosen = {s - 1: t - 1 for t, s in layers}
-    widths = [(m.config.num_attention_heads, m.config.hidden_size) for m in (student, teacher)]
-    record = {}
-    with torch.no_grad():
-        for name, tensor in student.state_dict().items():
-            match = _LAYER.match(name)
-            origin = f"{match[1]}{chosen[int(match[2])]}{match[3]}" if match else name
-            if origin not in source:
-                raise UserError(f"init: the teacher has no tensor {origin!r} to copy")
-            value = source[origin].to(tensor.dtype)
-            if value.shape != tensor.shape:
-                value = _cut(value, tensor.shape, name, widths[0], widths[1])
-            tensor.copy_(value)
-            cut = "" if source[origin].shape == tensor.shape else f" cut to {list(tensor.shape)}"
-            record[name] = origin + cut
-    return record
-
-
-def _cut(
-    value: Tensor,
-    shape: torch.Size,
-    name: str,
-    student: tuple[int, int],
-    teacher: tuple[int, int],
-) -> Tensor:
-    """The leading rows and columns; the leading dimensions of the leading heads in attention."""
-    if any(have < want for have, want in zip(value.shape, shape, strict=True)):
-        raise UserError(
-            f"init: {name} needs {list(shape)}, wider than the teacher's {list(value.shape)}"
-        )
-    kept = _leading_dimensions(student, teacher)
-    if _HEAD_ROWS.search(name):
-        value = value[kept]
-    elif _HEAD_COLUMNS.search(name):
-        value = value[:, kept]
-    return value[tuple(slice(size) for size in shape)]
-
-
-def _leading_dimensions(student: tuple[int, int], teacher: tuple[int, int]) -> Tensor:
-    """Places, in the teacher's concatenated heads, of the student's heads' dimensions."""
-    (heads, hidden), (teacher_heads, teacher_hidden) = student, teacher
-    places = torch.arange(teacher_hidden).view(teacher_heads, -1)
-    return places[:heads, : hidden // heads].flatten()
-
-
-def load_pretrained_weights(student: PreTrainedModel, encoder: Encoder) -> dict[str, str]:
-    """Start the student from a pretrained encoder of its own shape; its head stays as it is."""
-    donor = load_encoder(encoder, copy.deepcopy(student.config), "float32", seed=0)
-    weights = donor.base_model.state_dict()
-    student.base_model.load_state_dict(weights)
-    return dict.fromkeys(weights, encoder.location)
 
 
 def align_labels(model: PreTrainedModel, task: Task, original: dict[int, str]) -> None:

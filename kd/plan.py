@@ -8,7 +8,7 @@ from kd.grid import Grid
 from kd.layout import Layout
 from kd.results import run_status
 from kd.run import Run
-from kd.shapes import Shape, parse_shape
+from kd.shapes import VOCABULARY, Shape, parse_shape
 from kd.tasks import TASKS
 
 # Effective training throughput that the estimate assumes where no run has been measured: a data
@@ -16,7 +16,6 @@ from kd.tasks import TASKS
 FLOPS_PER_SECOND = 2e13
 _START = 10.0  # seconds to start a job and load models
 _BYTES = 4
-_VOCABULARY = 30522
 
 
 def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
@@ -75,11 +74,11 @@ def _size(run: Run) -> tuple[int, int]:
 
 
 def run_flops(run: Run) -> float:
-    """Of one training: 6 per student parameter and token, 2 per teacher parameter and token."""
+    """Of one training: 3 forward passes of the student (backward is two), one of the teacher."""
     examples, tokens = _size(run)
-    student = 6 * parse_shape(run.spec["student"]).layer_parameters
-    teacher = 2 * run.teacher.encoder.shape.layer_parameters if run.terms else 0
-    return float(examples * tokens * run.values["epochs"] * (student + teacher))
+    student = 3 * parse_shape(run.spec["student"]).flops(tokens)
+    teacher = run.teacher.encoder.shape.flops(tokens) if run.terms else 0
+    return float(examples * run.values["epochs"] * (student + teacher))
 
 
 def teacher_flops(run: Run) -> float:
@@ -88,8 +87,7 @@ def teacher_flops(run: Run) -> float:
     teacher = run.teacher
     if teacher.finetuned:
         return 0.0
-    per_token = 6 * teacher.encoder.shape.layer_parameters
-    return float(examples * tokens * teacher.recipe["epochs"] * per_token)
+    return float(examples * teacher.recipe["epochs"] * 3 * teacher.encoder.shape.flops(tokens))
 
 
 def _measured_speed(runs: list[Run], layout: Layout) -> float | None:
@@ -104,7 +102,7 @@ def _measured_speed(runs: list[Run], layout: Layout) -> float | None:
 
 
 def _bytes(shape: Shape, vocabulary: int | None) -> int:
-    return _BYTES * shape.parameters(vocabulary or _VOCABULARY)
+    return _BYTES * shape.parameters(vocabulary or VOCABULARY)
 
 
 def _student_bytes(run: Run) -> int:

@@ -7,15 +7,25 @@ cells are one run, and a new field with a default leaves old ids as they are.
 
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from kd import sources
 from kd.errors import UserError, listing
 from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.files import short_hash
-from kd.initialisation import INITIALISATIONS, PRETRAINED, TRUNCATE
+from kd.initialisation import (
+    EXPLICIT,
+    PCA,
+    PRETRAINED,
+    SHARED_LAYERS,
+    TRUNCATE,
+    copied_layers,
+    needs_teacher,
+    pairs_text,
+)
 from kd.knowledge import KNOWLEDGE
-from kd.mapping import moves, resolve_mapping
+from kd.mapping import Pairs, moves, resolve_mapping
 from kd.matching import Matching
 from kd.schedules import as_weight, idle_part
 from kd.shapes import Shape, parse_shape
@@ -105,14 +115,13 @@ def resolve(study: Study, cell: Cell) -> Run:
     inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
     if not possible:
         inert.add("errata")
-    from_teacher = cell["init"].startswith("teacher-")
-    needs_teacher = bool(terms) or from_teacher
+    reads_teacher = bool(terms) or needs_teacher(cell["init"])
 
     spec: dict[str, Any] = {
         "task": cell["task"],
         "data": dict(teacher.data),
         "student": str(shape),
-        "teacher": dict(teacher.identity if needs_teacher else teacher.encoder.identity),
+        "teacher": dict(teacher.identity if reads_teacher else teacher.encoder.identity),
         "objective": [str(term) for term in terms],
     }
     init = _init_identity(cell["init"], shape, teacher.encoder)
@@ -127,7 +136,7 @@ def resolve(study: Study, cell: Cell) -> Run:
         values={k: cell[k] for k in settings},
         terms=terms,
         teacher=teacher,
-        needs_teacher=needs_teacher,
+        needs_teacher=reads_teacher,
         donor=_pretrained(cell["init"]) if cell["init"].startswith(PRETRAINED) else None,
         data_id=teacher.data_id,
         tokens_id=_tokens_id(teacher.encoder, cell["max_length"]),
@@ -212,14 +221,34 @@ def _check_init(init: str, shape: Shape, encoder: sources.Encoder) -> None:
     teacher = encoder.shape
     if init.startswith(PRETRAINED):
         _check_pretrained(init, shape, encoder)
-        return
-    if INITIALISATIONS[init.removesuffix(TRUNCATE)].layers is None:
-        return
-    if shape.layers > teacher.layers:
+    elif init == PCA:
+        _check_pca(shape, encoder)
+    elif layers := copied_layers(init, teacher.layers, shape.layers):
+        _check_layers(init, layers, shape, encoder)
+        _check_widths(init, shape, teacher)
+
+
+def _check_layers(init: str, layers: Pairs, shape: Shape, encoder: sources.Encoder) -> None:
+    teacher = encoder.shape
+    if init.startswith(EXPLICIT):
+        if len(layers) != shape.layers:
+            raise Pruned(
+                f"init {init} starts {len(layers)} student layers, but the student has "
+                f"{shape.layers}"
+            )
+        if (highest := max(t for t, _ in layers)) > teacher.layers:
+            raise Pruned(
+                f"init {init} copies teacher layer {highest}, but the teacher has only "
+                f"{teacher.layers}"
+            )
+    elif shape.layers > teacher.layers and encoder.arch not in SHARED_LAYERS:
         raise Pruned(
             f"init {init} copies {shape.layers} student layers, but the teacher has only "
             f"{teacher.layers}"
         )
+
+
+def _check_widths(init: str, shape: Shape, teacher: Shape) -> None:
     if init.endswith(TRUNCATE):
         for part in ("hidden", "heads", "ffn", "head_size"):
             if getattr(shape, part) > getattr(teacher, part):
@@ -232,6 +261,33 @@ def _check_init(init: str, shape: Shape, encoder: sources.Encoder) -> None:
             f"init {init} copies whole layers, but the student ({shape}) is not as wide as the "
             f"teacher ({teacher}); {init}{TRUNCATE} cuts a narrower one out of it"
         )
+
+
+def _check_pca(shape: Shape, encoder: sources.Encoder) -> None:
+    width, hidden = _embedding_width(encoder), encoder.shape.hidden
+    if width != hidden:
+        raise Pruned(
+            f"init {PCA} has nothing to compress: the encoder keeps its embeddings {width} wide in "
+            f"teacher and student alike, whatever the width of its layers ({hidden})"
+        )
+    if shape.hidden > hidden:
+        raise Pruned(
+            f"init {PCA} can only compress, but the student's hidden size ({shape.hidden}) is "
+            f"above the teacher's ({hidden})"
+        )
+
+
+def _embedding_width(encoder: sources.Encoder) -> int:
+    """Of the embedding tables: ALBERT and small ELECTRA keep them narrower than the layers."""
+    usual = {"albert": 128, "electra": 128}.get(encoder.arch, encoder.shape.hidden)
+    if encoder.location == sources.SCRATCH:
+        return usual
+    if sources.is_local(encoder.location):
+        width = sources.model_config(Path(encoder.location)).get("embedding_size")
+        return width if isinstance(width, int) else usual
+    # On the hub, ELECTRA's base and large are as wide as their layers.
+    small = encoder.arch == "albert" or encoder.location == "google/electra-small-discriminator"
+    return 128 if small else encoder.shape.hidden
 
 
 def _pretrained(init: str) -> sources.Encoder:
@@ -264,21 +320,12 @@ def _init_identity(init: str, shape: Shape, encoder: sources.Encoder) -> Any:
     """What identifies an initialisation: the layers copied, not the name of the rule."""
     if init.startswith(PRETRAINED):
         return {"pretrained": dict(_pretrained(init).identity)}
-    layers = INITIALISATIONS[init.removesuffix(TRUNCATE)].layers
-    if layers is None:
+    layers = copied_layers(init, encoder.shape.layers, shape.layers)
+    if not layers:
         return init
-    return "teacher:" + ",".join(
-        f"{t}-{s}" for t, s in layers(encoder.shape.layers, shape.layers, 0)
-    )
-
-
-def init_layers(spec: dict[str, Any]) -> list[tuple[int, int]]:
-    """(teacher layer, student layer) pairs that a run's canonical init copies; [] for none."""
-    init = spec.get("init", "random")
-    if not isinstance(init, str) or not init.startswith("teacher:"):
-        return []
-    pairs = (pair.split("-") for pair in init.removeprefix("teacher:").split(","))
-    return [(int(t), int(s)) for t, s in pairs]
+    if encoder.arch in SHARED_LAYERS:
+        layers = tuple((1, s) for _, s in layers)
+    return pairs_text(layers)
 
 
 def _term(

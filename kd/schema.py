@@ -3,12 +3,29 @@
 from typing import Any
 
 from kd.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.shapes import MEASURES
 from kd.study import DESIGNS, KEYS, NAME
 
 
 def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
     properties = {k: {**f.schema, "description": f.meaning} for k, f in fields.items()}
     return {"type": "object", "properties": properties, "additionalProperties": False, **extra}
+
+
+def _iso() -> dict[str, Any]:
+    """Of an axis of students of equal size."""
+    meanings = {f"iso-{name}": f"equal {row.meaning}" for name, row in MEASURES.items()}
+    shape = RUN_FIELDS["student"].schema
+    layers = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
+    return {
+        "type": "object",
+        "properties": {
+            **{key: {**shape, "description": meaning} for key, meaning in meanings.items()},
+            "layers": {**layers, "uniqueItems": True, "description": "the students' depths"},
+        },
+        "oneOf": [{"required": [key, "layers"]} for key in meanings],
+        "additionalProperties": False,
+    }
 
 
 def study_schema() -> dict[str, Any]:
@@ -28,6 +45,7 @@ def study_schema() -> dict[str, Any]:
         for source, fields in DATA_FIELDS.items()
     ]
     axes = {k: {"type": "array", "items": f.schema, "minItems": 1} for k, f in RUN_FIELDS.items()}
+    axes["student"] = {"anyOf": [axes["student"], _iso()]}
     several = {
         "type": "object",
         "properties": {

@@ -1,10 +1,19 @@
-"""Student shapes: how they are written, their names in the literature, and their sizes."""
+"""Student shapes: how they are written, their names in the literature, their sizes, and shapes of
+equal size.
+
+Sizes are those of a BERT encoder; another encoder of the same shape differs in what its embeddings,
+its gates or its shared layers add or save.
+"""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from kd.errors import UserError, listing, nearest, shown
+from kd.errors import UserError, listing, nearest, shown, unknown
+
+VOCABULARY = 30522  # of BERT uncased
 
 
 @dataclass(frozen=True)
@@ -25,34 +34,74 @@ class Shape:
         return self.hidden // self.heads
 
     @property
-    def layer_parameters(self) -> int:
-        """Parameters of all layers: Q, K, V, output, two feed-forward maps, two LayerNorms."""
-        attention = 4 * (self.hidden**2 + self.hidden)
-        feed_forward = 2 * self.hidden * self.ffn + self.ffn + self.hidden
-        return self.layers * (attention + feed_forward + 4 * self.hidden)
+    def layer_weights(self) -> int:
+        """Entries of one layer's matrices: Q, K, V, output, and two of the feed-forward network."""
+        return 4 * self.hidden**2 + 2 * self.hidden * self.ffn
 
-    def parameters(self, vocabulary: int = 30522, positions: int = 512, types: int = 2) -> int:
+    @property
+    def nonembedding_parameters(self) -> int:
+        """Parameters outside the three embedding tables: layers with biases and two LayerNorms
+        each, the LayerNorm of the embeddings, and the pooler."""
+        layer = self.layer_weights + 4 * self.hidden + self.ffn + self.hidden + 4 * self.hidden
+        return self.layers * layer + 2 * self.hidden + self.hidden**2 + self.hidden
+
+    def parameters(self, vocabulary: int = VOCABULARY, positions: int = 512, types: int = 2) -> int:
         """Parameters of a BERT encoder of this shape, with pooler and without head."""
-        embeddings = (vocabulary + positions + types + 2) * self.hidden
-        return embeddings + self.layer_parameters + self.hidden**2 + self.hidden
+        return (vocabulary + positions + types) * self.hidden + self.nonembedding_parameters
+
+    def flops(self, tokens: int) -> int:
+        """Floating-point operations of one forward pass over one sequence of `tokens` tokens.
+
+        2 per multiplication and addition in the layers' matrix products: 2 x weights x tokens, and
+        4 x tokens^2 x hidden for Q K^T and the probabilities times V. Left out are the lookup
+        of the embeddings, biases, LayerNorm, softmax and activations, and, once per sequence,
+        the pooler (2 x hidden^2) and the head.
+        """
+        return self.layers * (2 * self.layer_weights * tokens + 4 * tokens**2 * self.hidden)
 
 
-# Names of the literature (sizes and sources: docs of each project; Turc et al. 2019 for bert-*).
-NAMED: dict[str, Shape] = {
-    "bert-large": Shape(24, 1024, 16, 4096),
-    "bert-base": Shape(12, 768, 12, 3072),
-    "bert-medium": Shape(8, 512, 8, 2048),
-    "bert-small": Shape(4, 512, 8, 2048),
-    "bert-mini": Shape(4, 256, 4, 1024),
-    "bert-tiny": Shape(2, 128, 2, 512),
-    "distilbert": Shape(6, 768, 12, 3072),
-    "tinybert6": Shape(6, 768, 12, 3072),
-    "tinybert4": Shape(4, 312, 12, 1200),
-    "minilm-l12": Shape(12, 384, 12, 1536),
-    "minilm-l6": Shape(6, 384, 12, 1536),
-    "xtremedistil-l6": Shape(6, 256, 8, 1024),
+@dataclass(frozen=True)
+class Named:
+    """A shape that the literature has a name for."""
+
+    shape: Shape
+    source: str
+
+
+_TURC = "Turc et al. 2019 (arXiv:1908.08962)"
+_TINYBERT = "TinyBERT (arXiv:1909.10351)"
+_MINILM = "MiniLM (arXiv:2002.10957)"
+_XTREME = "XtremeDistilTransformers (arXiv:2106.04563)"
+_TEXTBREWER = "TextBrewer (arXiv:2002.12620)"
+
+# The other miniatures of Turc et al. have no name of their own: 2L-256, 8L-768, ...
+NAMED: dict[str, Named] = {
+    "bert-large": Named(Shape(24, 1024, 16, 4096), "BERT (arXiv:1810.04805)"),
+    "bert-base": Named(Shape(12, 768, 12, 3072), "BERT (arXiv:1810.04805)"),
+    "bert-medium": Named(Shape(8, 512, 8, 2048), _TURC),
+    "bert-small": Named(Shape(4, 512, 8, 2048), _TURC),
+    "bert-mini": Named(Shape(4, 256, 4, 1024), _TURC),
+    "bert-tiny": Named(Shape(2, 128, 2, 512), _TURC),
+    "distilbert": Named(Shape(6, 768, 12, 3072), "DistilBERT (arXiv:1910.01108)"),
+    "pkd6": Named(Shape(6, 768, 12, 3072), "BERT-PKD (arXiv:1908.09355)"),
+    "pkd3": Named(Shape(3, 768, 12, 3072), "BERT-PKD (arXiv:1908.09355)"),
+    "bert-of-theseus": Named(Shape(6, 768, 12, 3072), "BERT-of-Theseus (arXiv:2002.02925)"),
+    "tinybert6": Named(Shape(6, 768, 12, 3072), _TINYBERT),
+    "tinybert4": Named(Shape(4, 312, 12, 1200), _TINYBERT),
+    "minilm-l12": Named(Shape(12, 384, 12, 1536), _MINILM),
+    "minilm-l6": Named(Shape(6, 384, 12, 1536), _MINILM),
+    "xtremedistil-l12-384": Named(Shape(12, 384, 12, 1536), _XTREME),
+    "xtremedistil-l6-384": Named(Shape(6, 384, 12, 1536), _XTREME),
+    "xtremedistil-l6-256": Named(Shape(6, 256, 8, 1024), _XTREME),
+    "t3-small": Named(Shape(3, 384, 12, 1536), _TEXTBREWER),
+    "t4-tiny": Named(Shape(4, 312, 12, 1200), _TEXTBREWER),
+    "t12-nano": Named(Shape(12, 256, 4, 1024), _TEXTBREWER),
+    "deberta-v3-xsmall": Named(
+        Shape(12, 384, 6, 1536), "DeBERTaV3 (arXiv:2111.09543), TED (arXiv:2210.01351)"
+    ),
 }
 _PATTERN = re.compile(r"(\d{1,3})L-(\d{1,5})(?:-(\d{1,3})h-(\d{1,6}))?", re.IGNORECASE)
+_MOST_LAYERS, _NARROWEST, _WIDEST = 96, 16, 8192
 
 
 def default_heads(hidden: int) -> int:
@@ -74,7 +123,7 @@ def parse_shape(text: str) -> Shape:
         UserError: it is neither, a size is 0, or the heads do not divide the hidden size.
     """
     if text in NAMED:
-        return NAMED[text]
+        return NAMED[text].shape
     match = _PATTERN.fullmatch(text)
     if not match:
         raise UserError(
@@ -82,9 +131,10 @@ def parse_shape(text: str) -> Shape:
             f"(6L-384-12h-1536), or {listing(NAMED)}{nearest(text, NAMED)}"
         )
     layers, hidden = int(match[1]), int(match[2])
-    if not (1 <= layers <= 96 and 16 <= hidden <= 8192):
+    if not (1 <= layers <= _MOST_LAYERS and _NARROWEST <= hidden <= _WIDEST):
         raise UserError(
-            f"found {shown(text)}, allowed: 1 to 96 layers and a hidden size of 16 to 8192"
+            f"found {shown(text)}, allowed: 1 to {_MOST_LAYERS} layers and a hidden size of "
+            f"{_NARROWEST} to {_WIDEST}"
         )
     heads = int(match[3]) if match[3] else default_heads(hidden)
     ffn = int(match[4]) if match[4] else 4 * hidden
@@ -94,3 +144,123 @@ def parse_shape(text: str) -> Shape:
             f"or the feed-forward size is 0"
         )
     return Shape(layers, hidden, heads, ffn)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A size that shapes can have in common."""
+
+    size: Callable[[Shape], int]
+    meaning: str
+
+
+TOKENS = 128  # length of the sequence that `flops` are compared at
+MEASURES: dict[str, Measure] = {
+    "params": Measure(
+        lambda shape: shape.parameters(), f"all parameters, with a vocabulary of {VOCABULARY}"
+    ),
+    "nonembedding": Measure(
+        lambda shape: shape.nonembedding_parameters, "parameters without embedding tables"
+    ),
+    "flops": Measure(
+        lambda shape: shape.flops(TOKENS), f"operations of a forward pass over {TOKENS} tokens"
+    ),
+}
+_TOLERANCE = 0.05
+_STEPS = (12, 4)  # of the width: 12 heads should divide it, but narrow shapes need finer steps
+
+
+def same_size(reference: Shape, measure: str, layers: Iterable[int]) -> list[tuple[Shape, float]]:
+    """For each depth the shape whose `measure` is nearest to the reference's, and its relative
+    deviation from it.
+
+    Widths are multiples of 12, or of 4 where none of those comes within 5 %; heads are the default,
+    the feed-forward network is 4 times as wide. At its own depth the reference stands as it is.
+
+    Raises:
+        UserError: at some depth no width comes within 5 %.
+    """
+    size = MEASURES[measure].size
+    wanted = size(reference)
+    found = []
+    for depth in layers:
+        best = reference
+        for step in _STEPS if depth != reference.layers else ():
+            widths = range(24, _WIDEST + 1, step)
+            shapes = (_plain(depth, width) for width in widths)
+            best = min(shapes, key=lambda shape: abs(size(shape) - wanted))
+            if abs(size(best) / wanted - 1) <= _TOLERANCE:
+                break
+        deviation = size(best) / wanted - 1
+        if abs(deviation) > _TOLERANCE:
+            raise UserError(
+                f"layers: found {depth}, where no width comes within {_TOLERANCE:.0%} of the "
+                f"{measure} of {reference} (the nearest, {best}, is {deviation:+.1%} off)"
+            )
+        found.append((best, deviation))
+    return found
+
+
+def _plain(layers: int, hidden: int) -> Shape:
+    return Shape(layers, hidden, default_heads(hidden), 4 * hidden)
+
+
+ISO = {f"iso-{measure}": measure for measure in MEASURES}
+
+
+def parse_iso(value: dict[Any, Any]) -> list[tuple[Shape, float]]:
+    """What `{iso-params: 6L-384, layers: [2, 3, 6]}` stands for, as `same_size` gives it.
+
+    Raises:
+        UserError: an unknown key, not exactly one measure, no shape, no list of depths, or a depth
+            at which no width fits.
+    """
+    for key in value:
+        if key not in (*ISO, "layers"):
+            raise unknown("key", key, (*ISO, "layers"))
+    given = [key for key in ISO if key in value]
+    if len(given) != 1:
+        raise UserError(f"found {listing(given) or 'no measure'}, allowed: one of {listing(ISO)}")
+    reference, layers = value[given[0]], value.get("layers")
+    if not isinstance(reference, str):
+        raise UserError(f"{given[0]}: found {shown(reference)}, allowed: a shape, such as 6L-384")
+    try:
+        shape = parse_shape(reference)
+    except UserError as error:
+        raise UserError(f"{given[0]}: {error}") from None
+    if not isinstance(layers, list) or not layers or not all(map(_is_depth, layers)):
+        raise UserError(
+            f"layers: found {shown(layers)}, allowed: a list of depths from 1 to {_MOST_LAYERS}"
+        )
+    if len(set(layers)) < len(layers):
+        raise UserError(f"layers: found {shown(layers)}, allowed: each depth once")
+    return same_size(shape, ISO[given[0]], layers)
+
+
+def _is_depth(value: object) -> bool:
+    return type(value) is int and 1 <= value <= _MOST_LAYERS
+
+
+def sizes_text(shapes: Iterable[tuple[Shape, float | None]]) -> str:
+    """Shapes as a table for people: sizes, relative deviation where there is one, names."""
+    rows = [("shape", "parameters", "non-embedding", f"at {TOKENS} tokens", "deviation", "names")]
+    rows += [
+        (
+            str(shape),
+            f"{shape.parameters() / 1e6:.1f} M",
+            f"{shape.nonembedding_parameters / 1e6:.1f} M",
+            f"{shape.flops(TOKENS) / 1e9:.2f} GFLOPs",
+            "" if deviation is None else f"{deviation:+.1%}",
+            ", ".join(name for name, row in NAMED.items() if row.shape == shape),
+        )
+        for shape, deviation in shapes
+    ]
+    if not any(row[4] for row in rows[1:]):
+        rows = [(*row[:4], "", row[5]) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        f"{first:<{widths[0]}}"
+        + "".join(f"  {text:>{w}}" for text, w in zip(sizes, widths[1:-1], strict=True) if w)
+        + f"  {names}".rstrip()
+        for first, *sizes, names in rows
+    )

@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from kd import __version__, models, tokens
+from kd.copying import initialise
 from kd.errors import UserError, unknown
 from kd.evaluation import evaluate
 from kd.files import atomic_dir, atomic_write, file_digest, read_json, read_record, write_json
@@ -21,7 +22,7 @@ from kd.grid import Grid
 from kd.layout import Layout
 from kd.objective import Objective
 from kd.progress import Progress, step_state
-from kd.run import INERT, Run, Teacher, init_layers, relation_heads
+from kd.run import INERT, Run, Teacher, relation_heads
 from kd.shapes import parse_shape
 from kd.sources import SCRATCH
 from kd.tasks import TASKS
@@ -136,12 +137,7 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
 
     torch.manual_seed(settings["seed"])
     student = models.build_random(models.shaped_config(_config(source), shape))
-    copied = {}
-    if layers := init_layers(run.spec):
-        assert teacher is not None, "a teacher-* init needs its teacher"
-        copied = models.copy_layers(student, teacher, layers)
-    elif run.donor is not None:
-        copied = models.load_pretrained_weights(student, run.donor)
+    origins = initialise(student, run.spec.get("init", "random"), teacher, run.donor)
 
     heads = settings["relation_heads"]
     if heads == "auto":
@@ -151,7 +147,7 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
     fitted = fit(student, teacher, objective, split, settings, device, progress, "distilling")
 
     write_json(folder / "spec.json", run.spec)
-    write_json(folder / "init.json", copied)
+    write_json(folder / "init.json", origins)
     _write_history(folder / "history.csv", fitted)
     _export(student, source, folder / "model")
     write_json(

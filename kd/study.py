@@ -11,6 +11,7 @@ import yaml
 from kd.errors import UserError, listing, shown, unknown
 from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
 from kd.presets import NONE, read_preset
+from kd.shapes import parse_iso
 from kd.tasks import TASKS
 
 DESIGNS = ("factorial", "one-at-a-time")
@@ -228,6 +229,8 @@ def _axes(value: Any) -> dict[str, list[Any]]:
     for key, values in _mapping(value, "axes").items():
         if key not in RUN_FIELDS:
             raise unknown("axes: axis", key, RUN_FIELDS)
+        if key == "student" and isinstance(values, dict):
+            values = _students(values)
         if not isinstance(values, list) or not values:
             raise UserError(f"axes.{key}: found {shown(values)}, allowed: a list of values")
         axes[key] = []
@@ -242,6 +245,14 @@ def _axes(value: Any) -> dict[str, list[Any]]:
     if not axes:
         raise UserError(f"axes: found none; a study varies at least one of {listing(RUN_FIELDS)}")
     return axes
+
+
+def _students(value: dict[Any, Any]) -> list[str]:
+    """Students of equal size, where the axis names a measure instead of a list."""
+    try:
+        return [str(shape) for shape, _ in parse_iso(value)]
+    except UserError as error:
+        raise UserError(f"axes.student: {error}") from None
 
 
 def _entries(value: Any, where: str, lists: bool = False) -> list[dict[str, Any]]:

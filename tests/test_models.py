@@ -1,4 +1,4 @@
-"""Building, initialising and exporting encoders."""
+"""Building, loading and exporting encoders."""
 
 import copy
 import json
@@ -10,30 +10,24 @@ from helpers import ARCHS, SHAPE, VOCABULARY, tiny_config, tiny_inputs, tiny_mod
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    BertModel,
     PreTrainedModel,
 )
 
 from kd.capture import Capture, encoder_layers
 from kd.errors import UserError
-from kd.initialisation import INITIALISATIONS
 from kd.models import (
     align_labels,
     build_random,
-    copy_layers,
     encoder_config,
     encoder_tokenizer,
     load_encoder,
     load_finetuned,
-    load_pretrained_weights,
     shape_of,
     shaped_config,
-    sizes,
 )
-from kd.shapes import NAMED, Shape
+from kd.shapes import Shape
 from kd.sources import SCRATCH, Encoder, encoder
 from kd.steps import _export
 from kd.synthetic import vocabulary
@@ -77,17 +71,6 @@ def test_student_config_has_the_shape_and_keeps_the_rest(arch):
 def test_electra_embeddings_follow_only_where_they_were_as_wide_as_the_encoder(own, wanted):
     teacher = tiny_config("electra", embedding_size=own)
     assert shaped_config(teacher, SMALL).embedding_size == wanted
-
-
-@pytest.mark.parametrize("name", NAMED)
-def test_parameters_of_a_shape_are_those_of_the_model(name):
-    config = shaped_config(AutoConfig.for_model("bert"), NAMED[name])
-    with torch.device("meta"):
-        model = BertModel(config)
-    found = sizes(model)
-    assert found["parameters"] == NAMED[name].parameters(), f"{name}: {found['parameters']}"
-    tables = (30522 + 512 + 2) * NAMED[name].hidden
-    assert found["nonembedding_parameters"] == found["parameters"] - tables
 
 
 def test_scratch_encoder_and_its_tokenizer():
@@ -160,126 +143,6 @@ def test_pickled_weights_are_not_loaded(tmp_path):
         load_finetuned(tmp_path)
     with pytest.raises(UserError, match="could not be loaded"):
         load_encoder(local_encoder(tmp_path), tiny_config(), "float32", seed=0)
-
-
-def test_pretrained_weights_leave_the_head_as_it_is(tmp_path):
-    donor = tiny_model("bert", seed=1)
-    donor.save_pretrained(tmp_path)
-    student = tiny_model("bert", seed=2, labels=3)
-    head = student.classifier.weight.clone()
-    record = load_pretrained_weights(student, local_encoder(tmp_path))
-    assert torch.equal(student.classifier.weight, head), "the head was overwritten"
-    weights = donor.base_model.state_dict()
-    for name, tensor in student.base_model.state_dict().items():
-        assert torch.equal(tensor, weights[name]), f"{name} is not the donor's"
-    assert set(record) == set(weights) and set(record.values()) == {str(tmp_path)}
-
-
-# --- initialising from the teacher ------------------------------------------------------------
-
-
-@every_arch
-@pytest.mark.parametrize(
-    ("scheme", "origins"),
-    [("teacher-first", [1, 2, 3]), ("teacher-last", [3, 4, 5]), ("teacher-uniform", [2, 4, 5])],
-)
-def test_layers_are_copied_from_where_the_scheme_says(arch, scheme, origins):
-    teacher, student = tiny_model(arch, DEEP, seed=1), tiny_model(arch, SHAPE, seed=2)
-    layers = INITIALISATIONS[scheme].layers(DEEP.layers, SHAPE.layers, 0)
-    record = copy_layers(student, teacher, list(layers))
-    assert set(record) == set(student.state_dict()), "the record leaves a tensor out"
-    given = teacher.state_dict()
-    for name, tensor in student.state_dict().items():
-        assert torch.equal(tensor, given[record[name]]), f"{name} is not {record[name]}"
-    for index, origin in enumerate(origins):
-        mine = encoder_layers(student)[index].state_dict()
-        for name, tensor in encoder_layers(teacher)[origin - 1].state_dict().items():
-            assert torch.equal(mine[name], tensor), f"{scheme}: layer {index + 1}, {name}"
-    moved = {(n, o) for n, o in record.items() if n != o}
-    assert all(f".{origins[int(n.split('layer.')[1].split('.')[0])] - 1}." in o for n, o in moved)
-
-
-@every_arch
-def test_full_copy_is_the_teacher(arch):
-    teacher, student = tiny_model(arch, DEEP, seed=1), tiny_model(arch, DEEP, seed=2)
-    assert not torch.equal(logits(student), logits(teacher))
-    record = copy_layers(student, teacher, [(n, n) for n in range(1, DEEP.layers + 1)])
-    assert torch.equal(logits(student), logits(teacher)), f"{arch}: something was not copied"
-    assert all(name == origin for name, origin in record.items())
-    with torch.no_grad():
-        encoder_layers(student)[0].state_dict().popitem()[1].add_(1)
-    assert not torch.equal(logits(student), logits(teacher)), "student and teacher share memory"
-
-
-def attention_linears(model: PreTrainedModel, layer: int) -> dict[str, torch.nn.Linear]:
-    """q, k, v and the output map of one layer, whatever the encoder calls them."""
-    names = {
-        "q": ("attention.self.query", "attention.q_lin"),
-        "k": ("attention.self.key", "attention.k_lin"),
-        "v": ("attention.self.value", "attention.v_lin"),
-        "out": ("attention.output.dense", "attention.out_lin"),
-    }
-    modules = dict(encoder_layers(model)[layer].named_modules())
-    return {
-        key: next(modules[n] for n in candidates if n in modules)
-        for key, candidates in names.items()
-    }
-
-
-@every_arch
-def test_truncation_keeps_heads_whole(arch):
-    """Each head of the student is cut from one head of the teacher, never from two."""
-    teacher, student = tiny_model(arch, DEEP, seed=1), tiny_model(arch, SMALL, seed=2)
-    record = copy_layers(student, teacher, [(2, 1), (5, 2)])
-    heads, hidden, size = SMALL.heads, SMALL.hidden, SMALL.head_size
-    for layer, origin in ((0, 1), (1, 4)):
-        mine, theirs = attention_linears(student, layer), attention_linears(teacher, origin)
-        for key in "qkv":
-            view = theirs[key].weight.view(DEEP.heads, DEEP.head_size, DEEP.hidden)
-            found = mine[key].weight.view(heads, size, hidden)
-            assert torch.equal(found, view[:heads, :size, :hidden]), f"{key} mixes heads"
-            bias = theirs[key].bias.view(DEEP.heads, DEEP.head_size)
-            assert torch.equal(mine[key].bias.view(heads, size), bias[:heads, :size]), key
-        view = theirs["out"].weight.view(DEEP.hidden, DEEP.heads, DEEP.head_size)
-        found = mine["out"].weight.view(hidden, heads, size)
-        assert torch.equal(found, view[:hidden, :heads, :size]), "the output map mixes heads"
-        assert torch.equal(mine["out"].bias, theirs["out"].bias[:hidden])
-    attention = {id(p) for n in range(2) for p in all_parameters(attention_linears(student, n))}
-    given = teacher.state_dict()
-    for name, tensor in student.named_parameters():
-        origin, _, cut = record[name].partition(" cut to ")
-        assert bool(cut) == (given[origin].shape != tensor.shape), f"{name}: {record[name]}"
-        if id(tensor) not in attention:
-            leading = given[origin][tuple(slice(n) for n in tensor.shape)]
-            assert torch.equal(tensor, leading), f"{name} is not the leading part of {origin}"
-    assert logits(student).isfinite().all()
-
-
-def all_parameters(linears: dict[str, torch.nn.Linear]) -> list[Tensor]:
-    return [p for linear in linears.values() for p in linear.parameters()]
-
-
-@pytest.mark.parametrize(
-    "wide",
-    [Shape(2, 48, 6, 40), Shape(2, 24, 3, 80)],
-    ids=["wider", "more feed-forward"],
-)
-def test_a_wider_student_is_a_sentence(wide):
-    with pytest.raises(UserError, match=r"init: .* needs \[.*wider than the teacher's \["):
-        copy_layers(tiny_model(shape=wide), tiny_model(), [(1, 1), (2, 2)])
-
-
-def test_another_encoder_is_a_sentence():
-    with pytest.raises(UserError, match="the teacher has no tensor"):
-        copy_layers(tiny_model("roberta"), tiny_model("bert"), [(1, 1), (2, 2), (3, 3)])
-
-
-def test_a_bf16_teacher_gives_fp32_weights():
-    teacher, student = tiny_model(seed=1).bfloat16(), tiny_model(seed=2)
-    copy_layers(student, teacher, [(n, n) for n in (1, 2, 3)])
-    for name, tensor in student.state_dict().items():
-        assert tensor.dtype == torch.float32, name
-        assert torch.equal(tensor, teacher.state_dict()[name].float()), name
 
 
 # --- labels -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from studies import SYNTHETIC, study_dict, write_study
 
 from kd import steps
@@ -69,16 +70,39 @@ def test_every_initialisation(tmp_path, arch):
         base={"task": "toy-pair", "knowledge": "logits", **RECIPE},
         axes={
             "student": ["2L-32-2h-64", "2L-16-1h-32"],
-            "init": ["random", "teacher-first", "teacher-last", "teacher-uniform+truncate"],
+            "init": [
+                "random",
+                "teacher-first",
+                "teacher:4-1,1-2",
+                "teacher-uniform+truncate",
+                "pca-embeddings",
+            ],
         },
     )
-    assert len(grid.pruned) == 2, "whole layers do not fit the narrow student"
-    assert len(grid.runs) == 6
+    # Whole layers do not fit the narrow student; scratch ELECTRA's embeddings are narrow already.
+    assert len(grid.pruned) == (4 if arch == "electra" else 2)
+    assert len(grid.runs) == 10 - len(grid.pruned)
     for run in grid.runs.values():
-        copied = read(layout.run(run) / "init.json")
-        assert bool(copied) == (run.labels["init"] != "random")
-        cut = [origin for origin in copied.values() if " cut to " in origin]
-        assert bool(cut) == ("16" in run.labels["student"] and bool(copied))
+        origins = read(layout.run(run) / "init.json")
+        weights = load_file(layout.run(run) / "model/model.safetensors")
+        assert weights.keys() <= origins.keys(), "a tensor without an origin"
+        init, narrow = run.labels["init"], "16" in run.labels["student"]
+        kinds = {origin.split(":")[0] for origin in origins.values()}
+        copied = {"random": {"random"}, "pca-embeddings": {"random", "teacher"}}
+        assert kinds == copied.get(init, {"teacher"})
+        cut = [origin for origin in origins.values() if " cut to " in origin]
+        assert bool(cut) == (narrow and init.endswith("+truncate"))
+        compressed = [origin for origin in origins.values() if "PCA of" in origin]
+        assert bool(compressed) == (narrow and init == "pca-embeddings")
+
+
+def test_an_initialisation_alone_needs_its_teacher(tmp_path):
+    base = {"student": "2L-16-1h-32", "task": "toy-pair", "knowledge": "none", **RECIPE}
+    grid, layout = run_all(tmp_path, base=base, axes={"init": ["random", "pca-embeddings"]})
+    needs = {run.labels["init"]: run.needs_teacher for run in grid.runs.values()}
+    assert needs == {"random": False, "pca-embeddings": True}
+    scores = [read(layout.run(run) / "training.json")["final_loss"] for run in grid.runs.values()]
+    assert scores[0] != scores[1]
 
 
 def test_a_pretrained_start(tmp_path):
@@ -86,7 +110,9 @@ def test_a_pretrained_start(tmp_path):
     donor = layout.run(next(iter(grid.runs.values()))) / "model"
     again, layout = run_all(tmp_path, axes={"init": [f"pretrained:{donor}"]})
     (run,) = again.runs.values()
-    assert len(read(layout.run(run) / "init.json")) > 10
+    origins = read(layout.run(run) / "init.json")
+    assert {o for n, o in origins.items() if n.startswith("bert.")} == {f"pretrained: {donor}"}
+    assert origins["classifier.weight"] == "random"
     assert "fingerprint" in run.spec["init"]["pretrained"]
 
 

@@ -49,6 +49,22 @@ BAD = {
     "task of another source": ({"axes": {"task": ["toy-single"]}}, "has no task 'toy-single'"),
     "no student": ({"base": {"task": "rte"}}, "base.student: missing"),
     "bad student": ({"axes": {"student": ["6L768"]}}, "found '6L768', allowed: LAYERSL-HIDDEN"),
+    "equal sizes": (
+        {"axes": {"student": {"iso-param": "6L-384", "layers": [2]}}},
+        "axes.student: key: found 'iso-param'.*mean iso-params",
+    ),
+    "equal sizes of what": (
+        {"axes": {"student": {"layers": [2]}}},
+        "axes.student: found no measure",
+    ),
+    "no layers": (
+        {"axes": {"student": {"iso-params": "6L-384", "layers": 2}}},
+        "axes.student: layers: found 2",
+    ),
+    "no width": (
+        {"axes": {"student": {"iso-params": "2L-32", "layers": [96]}}},
+        "axes.student: layers: found 96, where no width",
+    ),
     "heads": ({"axes": {"student": ["6L-100-3h-400"]}}, "3 heads do not divide"),
     "bad knowledge": ({"axes": {"knowledge": ["logit"]}}, "'logit'.*mean logits"),
     "bad matching": ({"axes": {"knowledge": ["hidden:msee"]}}, "found 'msee'.*mean mse"),
@@ -158,7 +174,15 @@ def test_shipped_studies_are_valid(path, tmp_path, monkeypatch, capsys):
     jsonschema.validate(yaml.safe_load(path.read_text()), study_schema())
 
 
-@pytest.mark.parametrize("study", [study_dict(), tiny_study()])
+ISO = {"student": {"iso-flops": "tinybert4", "layers": [2, 4, 12]}}
+
+
+def test_students_of_equal_size_are_one_axis_line(tmp_path):
+    study = load_study(write_study(tmp_path, study_dict(axes=ISO)))
+    assert study.axes["student"] == ["2L-444-12h-1776", "4L-312-12h-1200", "12L-172-4h-688"]
+
+
+@pytest.mark.parametrize("study", [study_dict(), tiny_study(), study_dict(axes=ISO)])
 def test_the_schema_accepts_what_the_code_accepts(study):
     jsonschema.validate(study, study_schema())
 
@@ -179,6 +203,9 @@ _STRUCTURAL = [
     "no teacher",
     "teacher without model",
     "unknown teacher key",
+    "equal sizes",
+    "equal sizes of what",
+    "no layers",
     "negative rate",
     "half a seed",
     "true as number",
