@@ -10,6 +10,7 @@ from kd.models import build_random, shaped_config
 from kd.shapes import Shape
 
 ARCHS = ("bert", "roberta", "distilbert", "electra")
+EVERY_ARCH = (*ARCHS, "albert", "modernbert")
 SHAPE = Shape(layers=3, hidden=24, heads=3, ffn=40)
 VOCABULARY = 60
 
@@ -17,12 +18,17 @@ torch.set_num_threads(1)
 
 
 def tiny_config(arch: str = "bert", shape: Shape = SHAPE, labels: int = 2, **more: Any) -> Any:
-    """A config of `arch` small enough to build in milliseconds; ELECTRA keeps its own width."""
+    """A config of `arch` small enough to build in milliseconds; ELECTRA and ALBERT keep a width
+    of their own, DeBERTa and MPNet have the relative positions of the published models."""
     config = shaped_config(AutoConfig.for_model(arch), shape)
     config.vocab_size, config.max_position_embeddings = VOCABULARY, 48
     config.num_labels = labels
-    if arch == "electra":
+    if arch in ("electra", "albert"):
         config.embedding_size = 16
+    if arch == "modernbert":
+        config.pad_token_id = 0
+    if arch.startswith("deberta"):
+        config.relative_attention, config.pos_att_type = True, ["c2p", "p2c"]
     for name, value in more.items():
         setattr(config, name, value)
     return config
