@@ -19,7 +19,7 @@ from transformers import (
     logging,
 )
 
-from kd.archs import arch_facts
+from kd.archs import ARCHS, arch_facts
 from kd.errors import UserError
 from kd.shapes import Shape
 from kd.sources import SCRATCH, Encoder
@@ -45,9 +45,10 @@ def encoder_config(encoder: Encoder) -> Any:
         return _scratch_config(encoder)
     config = _from_hub(AutoConfig, encoder)
     if config.model_type != encoder.arch:
+        found = config.model_type
+        mend = f"give it arch: {found}" if found in ARCHS else "give a folder with its files"
         raise UserError(
-            f"{encoder.location}: its config says model_type {config.model_type}, not "
-            f"{encoder.arch}; give the teacher arch: {config.model_type}"
+            f"{encoder.location}: its config says model_type {found}, not {encoder.arch}; {mend}"
         )
     return config
 
@@ -260,7 +261,8 @@ def align_labels(model: PreTrainedModel, task: Task, original: dict[int, str]) -
     if task.regression or sorted(names) != sorted(task.labels) or names == list(task.labels):
         return
     order = torch.tensor([names.index(label) for label in task.labels])
-    last = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
+    encoder = set(model.base_model.modules())  # it stands behind the head in XLM-RoBERTa
+    last = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in encoder][-1]
     with torch.no_grad():
         last.weight.copy_(last.weight[order].clone())
         last.bias.copy_(last.bias[order].clone())

@@ -282,9 +282,10 @@ def _term(
     raw: RawTerm, cell: Cell, regression: bool, student: Shape, encoder: sources.Encoder
 ) -> Term:
     row, teacher = KNOWLEDGE[raw.knowledge], encoder.shape
-    needed = [f for f in row.features if f in ("query", "key", "value")]
-    if needed and (reason := attention_obstacle(encoder.arch)):
-        raise Pruned(f"{raw.knowledge} needs {' and '.join(needed)} of each head, but {reason}")
+    if {"query", "key", "value"} & set(row.features) and (
+        reason := attention_obstacle(encoder.arch)
+    ):
+        raise Pruned(f"{raw.knowledge} needs queries, keys or values of each head, but {reason}")
     defined = matchings_of(raw.knowledge, regression)
     matching = raw.matching or cell["matching"]
     if matching == "default":

@@ -1,13 +1,15 @@
 """Tiny encoders and batches that the tests of the library share."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel
 
-from kd.models import build_random, shaped_config
+from kd.models import build_random, encoder_tokenizer, shaped_config
 from kd.shapes import Shape
+from kd.sources import SCRATCH, encoder
 
 ARCHS = ("bert", "roberta", "distilbert", "electra")
 EVERY_ARCH = (*ARCHS, "albert", "modernbert")
@@ -58,3 +60,13 @@ def tiny_inputs(
         "input_ids": ids.masked_fill(~mask, model.config.pad_token_id),
         "attention_mask": mask.long(),
     }
+
+
+def save_encoder(folder: Path, arch: str) -> Path:
+    """A tiny local encoder with a word-level tokenizer, as a user would have it."""
+    made = encoder(SCRATCH, "main", "3L-32-2h-64", "bert")
+    tokenizer = encoder_tokenizer(made)
+    model = tiny_model(arch, made.shape, vocab_size=len(tokenizer), max_position_embeddings=130)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -2,22 +2,30 @@
 
 import copy
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from helpers import EVERY_ARCH, SHAPE, tiny_inputs, tiny_model
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from kd.archs import ARCHS, attention_obstacle
 from kd.capture import ATTENTION_FEATURES, Capture, capture_teacher, encoder_layers
 from kd.errors import UserError
 
 every_arch = pytest.mark.parametrize("arch", EVERY_ARCH)
-WITHOUT_ATTENTION = {("logits", 0)} | {("hidden", layer) for layer in range(SHAPE.layers + 1)}
-EVERYTHING = WITHOUT_ATTENTION | (
-    {(name, layer) for name in ATTENTION_FEATURES for layer in range(1, SHAPE.layers + 1)}
-)
+MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
+
+
+def everything(layers: int, attention: bool = True) -> set[tuple[str, int]]:
+    """All features of an encoder of so many layers."""
+    hidden = {("hidden", layer) for layer in range(layers + 1)}
+    heads = {(name, layer) for name in ATTENTION_FEATURES for layer in range(1, layers + 1)}
+    return {("logits", 0)} | hidden | (heads if attention else set())
+
+
+EVERYTHING = everything(SHAPE.layers)
 
 
 def eager_twin(model: PreTrainedModel) -> PreTrainedModel:
@@ -50,13 +58,13 @@ def maps_of(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
 def assert_equals_eager(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
     """Every feature that can be captured, against the eager model's own outputs."""
     attention = attention_obstacle(model.config.model_type) is None
-    mask = inputs["attention_mask"].bool()
+    layers, mask = model.config.num_hidden_layers, inputs["attention_mask"].bool()
     with torch.no_grad():
         wanted = eager_twin(model)(**inputs, output_hidden_states=True, output_attentions=True)
-        with Capture(model, EVERYTHING if attention else WITHOUT_ATTENTION) as capture:
+        with Capture(model, everything(layers, attention)) as capture:
             features = capture(**inputs)
-    assert len(wanted.hidden_states) == SHAPE.layers + 1, "the reference is incomplete"
-    assert len(wanted.attentions) == SHAPE.layers, "the reference is incomplete"
+    assert len(wanted.hidden_states) == layers + 1, "the reference is incomplete"
+    assert len(wanted.attentions) == layers, "the reference is incomplete"
 
     assert torch.allclose(features["logits", 0], wanted.logits, atol=1e-5), "logits differ"
     for layer, states in enumerate(wanted.hidden_states):
@@ -73,6 +81,16 @@ def assert_equals_eager(model: PreTrainedModel, inputs: dict[str, Tensor]) -> No
 def test_features_are_those_of_the_eager_encoder(arch):
     model = tiny_model(arch).eval()
     assert_equals_eager(model, tiny_inputs(model))
+
+
+@pytest.mark.parametrize("name", ["minilm-l6-h384-uncased"])
+def test_features_of_a_pretrained_encoder(name):
+    if not (MODELS / name).is_dir():
+        pytest.skip("no pretrained encoder is beside this checkout")
+    model = AutoModelForSequenceClassification.from_pretrained(MODELS / name).eval()
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / name)
+    texts = ["A short one.", "And a sentence that is a little longer, for a ragged batch."]
+    assert_equals_eager(model, tokenizer(texts, padding=True, return_tensors="pt"))
 
 
 def test_albert_with_two_groups_of_layers():
