@@ -284,7 +284,7 @@ def _task() -> Section:
 def _settings() -> Section:
     return Section(
         "settings",
-        "Every key of a run; each can be an axis. Finished runs keep their ids when a key is added.",
+        "Every key of a run; each can be an axis.",
         ("key", "default", "meaning"),
         [
             (name, str(RUN_DEFAULTS.get(name, "must be given")).lower(), field.meaning)

@@ -3,7 +3,8 @@
 A function registered with transformers' AttentionInterface sees the Q, K and V of every layer that
 goes through it, whatever the encoder; it hands those of the wanted layers over and then calls the
 fast attention (SDPA), which so stays on everywhere. `output_attentions` is never used: with SDPA it
-returns nothing, and in training it returns maps after dropout.
+returns nothing, and in training it returns maps after dropout. Which layer runs is counted, not
+read off its module: ALBERT runs one module as all its layers.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from kd.archs import arch_facts, attention_obstacle
 from kd.errors import UserError
 
 Features = dict[tuple[str, int], Tensor]
@@ -42,8 +44,14 @@ class _DeepEnough(Exception):
 
 
 def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    """The list of layers of an encoder."""
-    count = model.config.num_hidden_layers
+    """The modules that an encoder runs as its layers, in order; ALBERT's serve several each.
+
+    Raises:
+        UserError: they were not found.
+    """
+    config = model.config
+    shared = arch_facts(config.model_type).shared_layers
+    count = config.num_hidden_groups if shared else config.num_hidden_layers
     for module in model.base_model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return module
@@ -54,42 +62,47 @@ class Capture:
     """Runs a model and returns the wanted features.
 
     `wanted` holds ("logits", 0), ("hidden", layer) with layer 0 for the embeddings, and ("query" |
-    "key" | "value", layer). Shapes: (B, C); (B, L, H); (B, h, L, d). Only these layers are hooked.
+    "key" | "value", layer). Shapes: (B, C); (B, L, H); (B, h, L, d).
+
+    hidden(l) is what enters layer l + 1, and after the last layer the encoder's last_hidden_state
+    (in ModernBERT after its final norm): what `output_hidden_states` returns. Q, K and V are what
+    the attention multiplies (in ModernBERT after the rotation); softmax(Q K^T / sqrt(d)) over valid
+    keys is what the eager attention returns as map. ModernBERT's local layers see half a window
+    (64 tokens) to either side; the map is then without the window, and so the same for inputs of up
+    to 65 tokens.
+
+    Raises:
+        UserError: this encoder's attention cannot be captured, or its layers were not found.
     """
 
     def __init__(self, model: PreTrainedModel, wanted: Iterable[tuple[str, int]]) -> None:
         self.model = model
-        self.wanted = set(wanted)
+        self.wanted = frozenset(wanted)
         self._features: Features = {}
+        self._layer = 0  # the one that runs, from 1
         self._handles: list[Any] = []
+        self._own_attention = model.config._attn_implementation
         layers = encoder_layers(model)
-        deepest = max((layer for _, layer in self.wanted), default=0)
         if any(name in ATTENTION_FEATURES for name, _ in self.wanted):
+            if obstacle := attention_obstacle(model.config.model_type):
+                raise UserError(f"{type(model).__name__}: {obstacle}: it cannot be captured")
             model.set_attn_implementation(_NAME)
-        for index in {layer for _, layer in self.wanted}:
-            names = {name for name, layer in self.wanted if layer == index}
-            if "hidden" in names and index == 0:
-                hook = layers[0].register_forward_pre_hook(self._input_hook, with_kwargs=True)
-                self._handles.append(hook)
-            elif "hidden" in names:
-                self._handles.append(layers[index - 1].register_forward_hook(self._hook(index)))
-            if names & set(ATTENTION_FEATURES):
-                for module in layers[index - 1].modules():
-                    _taps[module] = self._tap(index)
-        if ("logits", 0) not in self.wanted and self.wanted:
-            stop = layers[max(deepest, 1) - 1].register_forward_hook(self._stop)
-            self._handles.append(stop)
+            for module in layers.modules():
+                _taps[module] = self._tap
+        for layer in layers:
+            self._handles.append(layer.register_forward_pre_hook(self._enter, with_kwargs=True))
+        self._handles.append(model.base_model.register_forward_hook(self._leave))
 
     def __call__(self, **inputs: Tensor) -> Features:
-        """Forward the batch.
+        """Forward the batch, no further than the last of the wanted features.
 
         Raises:
-            UserError: a feature was not seen: this encoder's attention cannot be captured.
+            UserError: a feature was not seen.
         """
-        self._features = {}
+        self._features, self._layer = {}, 0
         with suppress(_DeepEnough):
             output = self.model(**inputs)
-            self._features["logits", 0] = output.logits
+            self._keep("logits", 0, output.logits)
         features, self._features = self._features, {}
         missing = sorted(self.wanted - set(features))
         if missing:
@@ -97,7 +110,7 @@ class Capture:
                 f"{type(self.model).__name__}: no {missing[0][0]} seen in layer {missing[0][1]}; "
                 f"this encoder's attention cannot be captured"
             )
-        return {key: features[key] for key in self.wanted}
+        return features
 
     def __enter__(self) -> "Capture":
         return self
@@ -108,32 +121,28 @@ class Capture:
     def close(self) -> None:
         """Take all hooks off the model and give it its own attention back."""
         if self.model.config._attn_implementation == _NAME:
-            self.model.set_attn_implementation("sdpa")
+            self.model.set_attn_implementation(self._own_attention)
         for handle in self._handles:
             handle.remove()
         for module in encoder_layers(self.model).modules():
             _taps.pop(module, None)
 
-    def _input_hook(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._features["hidden", 0] = args[0] if args else kwargs["hidden_states"]
+    def _enter(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._keep("hidden", self._layer, args[0] if args else kwargs["hidden_states"])
+        self._layer += 1
 
-    def _hook(self, index: int) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            self._features["hidden", index] = output if torch.is_tensor(output) else output[0]
+    def _tap(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        for name, tensor in zip(ATTENTION_FEATURES, (query, key, value), strict=True):
+            self._keep(name, self._layer, tensor)
 
-        return hook
+    def _leave(self, encoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._keep("hidden", self._layer, output[0])
 
-    def _tap(self, index: int) -> Callable[..., None]:
-        def tap(query: Tensor, key: Tensor, value: Tensor) -> None:
-            for name, tensor in zip(ATTENTION_FEATURES, (query, key, value), strict=True):
-                if (name, index) in self.wanted:
-                    self._features[name, index] = tensor
-
-        return tap
-
-    @staticmethod
-    def _stop(module: nn.Module, args: Any, output: Any) -> None:
-        raise _DeepEnough
+    def _keep(self, name: str, layer: int, tensor: Tensor) -> None:
+        if (name, layer) in self.wanted:
+            self._features[name, layer] = tensor
+            if len(self._features) == len(self.wanted):
+                raise _DeepEnough
 
 
 def capture_teacher(capture: Capture, **inputs: Tensor) -> Features:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kd.archs import ARCHS
 from kd.errors import UserError, shown, unknown
 from kd.initialisation import parse_init
 from kd.mapping import parse_mapping
@@ -215,7 +216,8 @@ TEACHER_FIELDS: dict[str, Field] = {
         meaning="for `scratch`, and for hub models that are not in the table",
     ),
     "arch": Field(
-        **_choice("bert", "roberta", "distilbert", "electra"), meaning="encoder of `scratch`"
+        **_choice(*ARCHS),
+        meaning="kind of encoder, for `scratch` and for hub models that are not in the table",
     ),
     "finetuned": Field(_boolean, {"type": "boolean"}, "already fine-tuned on the task"),
     "dtype": Field(**_choice("float32", "bfloat16"), meaning="of the loaded weights"),

@@ -18,6 +18,7 @@ from transformers import (
     logging,
 )
 
+from kd.archs import ARCHS, arch_facts
 from kd.errors import UserError
 from kd.shapes import Shape
 from kd.sources import SCRATCH, Encoder
@@ -27,15 +28,24 @@ logging.set_verbosity_error()
 logging.disable_progress_bar()
 
 _SAFE = {"trust_remote_code": False}
-# Where a config names its feed-forward size differently (the rest goes by attribute_map).
-_FFN = {"distilbert": "hidden_dim"}
 
 
 def encoder_config(encoder: Encoder) -> Any:
-    """The encoder's config, from the hub, a folder, or made for `scratch`."""
+    """The encoder's config, from the hub, a folder, or made for `scratch`.
+
+    Raises:
+        UserError: it cannot be loaded, or is of another kind of encoder than the study states.
+    """
     if encoder.location == SCRATCH:
         return _scratch_config(encoder)
-    return _from_hub(AutoConfig, encoder)
+    config = _from_hub(AutoConfig, encoder)
+    if config.model_type != encoder.arch:
+        found = config.model_type
+        mend = f"give it arch: {found}" if found in ARCHS else "give a folder with its files"
+        raise UserError(
+            f"{encoder.location}: its config says model_type {found}, not {encoder.arch}; {mend}"
+        )
+    return config
 
 
 def _scratch_config(encoder: Encoder) -> Any:
@@ -43,9 +53,8 @@ def _scratch_config(encoder: Encoder) -> Any:
     nothing need larger weights, and no dropout."""
     config = AutoConfig.for_model(encoder.arch)
     config.initializer_range = 0.05
-    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
-    for name in names:
-        if hasattr(config, name):
+    for name, value in config.to_dict().items():
+        if "dropout" in name and value is not None:
             setattr(config, name, 0.0)
     return shaped_config(config, encoder.shape)
 
@@ -93,18 +102,29 @@ def _word_tokenizer() -> Any:
 def shaped_config(config: Any, shape: Shape) -> Any:
     """A copy of `config` with another shape; dropout, activation and vocabulary stay."""
     config = copy.deepcopy(config)
-    if getattr(config, "embedding_size", None) == config.hidden_size:  # ELECTRA's own width
-        config.embedding_size = shape.hidden
+    for name in ("embedding_size", "pooler_hidden_size"):  # ELECTRA, ALBERT; DeBERTa
+        if getattr(config, name, None) == config.hidden_size:
+            setattr(config, name, shape.hidden)
+    if hasattr(config, "num_hidden_groups"):  # ALBERT: no more groups than layers that use them
+        config.num_hidden_groups = min(config.num_hidden_groups, shape.layers)
+    if types := getattr(config, "layer_types", None):  # ModernBERT: one global layer, two local
+        period = next(p for p in range(1, len(types) + 1) if _repeats(types, p))
+        config.layer_types = [types[i % period] for i in range(shape.layers)]
     config.num_hidden_layers = shape.layers
     config.hidden_size = shape.hidden
     config.num_attention_heads = shape.heads
-    setattr(config, _FFN.get(config.model_type, "intermediate_size"), shape.ffn)
+    setattr(config, arch_facts(config.model_type).ffn, shape.ffn)
     return config
+
+
+def _repeats(values: list[str], period: int) -> bool:
+    """Whether the list is its first `period` values over and over."""
+    return all(value == values[i % period] for i, value in enumerate(values))
 
 
 def shape_of(config: Any) -> Shape:
     """The shape that a config describes."""
-    ffn = getattr(config, _FFN.get(config.model_type, "intermediate_size"))
+    ffn = getattr(config, arch_facts(config.model_type).ffn)
     heads = config.num_attention_heads
     return Shape(config.num_hidden_layers, config.hidden_size, heads, ffn)
 
@@ -179,7 +199,8 @@ def align_labels(model: PreTrainedModel, task: Task, original: dict[int, str]) -
     if task.regression or sorted(names) != sorted(task.labels) or names == list(task.labels):
         return
     order = torch.tensor([names.index(label) for label in task.labels])
-    last = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
+    encoder = set(model.base_model.modules())  # it stands behind the head in XLM-RoBERTa
+    last = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in encoder][-1]
     with torch.no_grad():
         last.weight.copy_(last.weight[order].clone())
         last.bias.copy_(last.bias[order].clone())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kd import sources
+from kd.archs import attention_obstacle, shape_obstacle
 from kd.errors import UserError, listing
 from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.files import short_hash
@@ -100,6 +101,8 @@ def resolve(study: Study, cell: Cell) -> Run:
             f"max_length {cell['max_length']} is above the {teacher.encoder.positions} tokens that "
             f"the teacher's encoder can read"
         )
+    if reason := shape_obstacle(teacher.encoder.arch, shape):
+        raise Pruned(reason)
     _check_init(cell["init"], shape, teacher.encoder)
     written = parse_knowledge(cell["knowledge"])
     decided = [_term(raw, cell, task.regression, shape, teacher.encoder) for raw in written]
@@ -187,8 +190,7 @@ def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
     known = model in sources.HUB_ENCODERS
     recipe = [k for k in given if k in RUN_FIELDS and k != "max_length"]
     for keys, idle, why in (
-        (("arch",), not scratch, "only scratch has a choice of it"),
-        (("shape",), local or known, "the model has its own"),
+        (("shape", "arch"), local or known, "the model has its own"),
         (("revision",), local or scratch, "only a hub model has one"),
         (("dtype",), scratch, "scratch is float32"),
         (("finetuned",), scratch and given.get("finetuned"), "scratch is not fine-tuned"),
@@ -332,6 +334,10 @@ def _term(
     raw: RawTerm, cell: Cell, regression: bool, student: Shape, encoder: sources.Encoder
 ) -> Term:
     row, teacher = KNOWLEDGE[raw.knowledge], encoder.shape
+    if {"query", "key", "value"} & set(row.features) and (
+        reason := attention_obstacle(encoder.arch)
+    ):
+        raise Pruned(f"{raw.knowledge} needs queries, keys or values of each head, but {reason}")
     defined = matchings_of(raw.knowledge, regression)
     matching = raw.matching or cell["matching"]
     if matching == "default":

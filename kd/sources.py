@@ -1,16 +1,17 @@
 """Facts about data and pretrained encoders that identity and pruning need, read from small files.
 
 Nothing here loads a model or reaches the network: a local folder answers by its config.json, a hub
-model by the table HUB_ENCODERS or by the `shape` that the study gives.
+model by the table HUB_ENCODERS or by the `shape` and `arch` that the study gives.
 """
 
 import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from kd.errors import UserError, listing, shown
+from kd.archs import SCRATCH_ARCHS, arch_facts, shape_obstacle
+from kd.errors import UserError, listing, shown, unknown
 from kd.files import file_digest
 from kd.shapes import Shape, parse_shape
 from kd.tasks import TASKS, Task
@@ -19,24 +20,46 @@ SCRATCH = "scratch"
 _UNREAD = ("metrics.json", "training.json", "manifest.json", "modules.json")
 HUB_DATASET = "nyu-mll/glue"
 
-# model_type, layers, hidden, heads, ffn, vocabulary (from each model's config.json).
+
+class HubEncoder(NamedTuple):
+    """What the config.json of a hub model says; `positions` is its longest input in tokens."""
+
+    arch: str
+    shape: Shape
+    vocabulary: int
+    positions: int = 512
+
+
 _BERT = 30522
-HUB_ENCODERS: dict[str, tuple[str, Shape, int]] = {
-    "google-bert/bert-base-uncased": ("bert", Shape(12, 768, 12, 3072), _BERT),
-    "google-bert/bert-base-cased": ("bert", Shape(12, 768, 12, 3072), 28996),
-    "google-bert/bert-large-uncased": ("bert", Shape(24, 1024, 16, 4096), _BERT),
-    "google-bert/bert-large-cased": ("bert", Shape(24, 1024, 16, 4096), 28996),
-    "FacebookAI/roberta-base": ("roberta", Shape(12, 768, 12, 3072), 50265),
-    "FacebookAI/roberta-large": ("roberta", Shape(24, 1024, 16, 4096), 50265),
-    "distilbert/distilbert-base-uncased": ("distilbert", Shape(6, 768, 12, 3072), _BERT),
-    "distilbert/distilroberta-base": ("roberta", Shape(6, 768, 12, 3072), 50265),
-    "google/electra-small-discriminator": ("electra", Shape(12, 256, 4, 1024), _BERT),
-    "google/electra-base-discriminator": ("electra", Shape(12, 768, 12, 3072), _BERT),
-    "google/electra-large-discriminator": ("electra", Shape(24, 1024, 16, 4096), _BERT),
-    "microsoft/MiniLM-L12-H384-uncased": ("bert", Shape(12, 384, 12, 1536), _BERT),
-    "nreimers/MiniLM-L6-H384-uncased": ("bert", Shape(6, 384, 12, 1536), _BERT),
+HUB_ENCODERS: dict[str, HubEncoder] = {
+    "google-bert/bert-base-uncased": HubEncoder("bert", Shape(12, 768, 12, 3072), _BERT),
+    "google-bert/bert-base-cased": HubEncoder("bert", Shape(12, 768, 12, 3072), 28996),
+    "google-bert/bert-large-uncased": HubEncoder("bert", Shape(24, 1024, 16, 4096), _BERT),
+    "google-bert/bert-large-cased": HubEncoder("bert", Shape(24, 1024, 16, 4096), 28996),
+    "FacebookAI/roberta-base": HubEncoder("roberta", Shape(12, 768, 12, 3072), 50265),
+    "FacebookAI/roberta-large": HubEncoder("roberta", Shape(24, 1024, 16, 4096), 50265),
+    "distilbert/distilbert-base-uncased": HubEncoder("distilbert", Shape(6, 768, 12, 3072), _BERT),
+    "distilbert/distilroberta-base": HubEncoder("roberta", Shape(6, 768, 12, 3072), 50265),
+    "google/electra-small-discriminator": HubEncoder("electra", Shape(12, 256, 4, 1024), _BERT),
+    "google/electra-base-discriminator": HubEncoder("electra", Shape(12, 768, 12, 3072), _BERT),
+    "google/electra-large-discriminator": HubEncoder("electra", Shape(24, 1024, 16, 4096), _BERT),
+    "FacebookAI/xlm-roberta-base": HubEncoder("xlm-roberta", Shape(12, 768, 12, 3072), 250002),
+    "albert/albert-base-v2": HubEncoder("albert", Shape(12, 768, 12, 3072), 30000),
+    "albert/albert-large-v2": HubEncoder("albert", Shape(24, 1024, 16, 4096), 30000),
+    "answerdotai/ModernBERT-base": HubEncoder(
+        "modernbert", Shape(22, 768, 12, 1152), 50368, positions=8192
+    ),
+    "answerdotai/ModernBERT-large": HubEncoder(
+        "modernbert", Shape(28, 1024, 16, 2624), 50368, positions=8192
+    ),
+    "microsoft/deberta-v3-xsmall": HubEncoder("deberta-v2", Shape(12, 384, 6, 1536), 128100),
+    "microsoft/deberta-v3-small": HubEncoder("deberta-v2", Shape(6, 768, 12, 3072), 128100),
+    "microsoft/deberta-v3-base": HubEncoder("deberta-v2", Shape(12, 768, 12, 3072), 128100),
+    "microsoft/mpnet-base": HubEncoder("mpnet", Shape(12, 768, 12, 3072), 30527),
+    "microsoft/MiniLM-L12-H384-uncased": HubEncoder("bert", Shape(12, 384, 12, 1536), _BERT),
+    "nreimers/MiniLM-L6-H384-uncased": HubEncoder("bert", Shape(6, 384, 12, 1536), _BERT),
     **{
-        f"google/bert_uncased_L-{layers}_H-{hidden}_A-{hidden // 64}": (
+        f"google/bert_uncased_L-{layers}_H-{hidden}_A-{hidden // 64}": HubEncoder(
             "bert",
             Shape(layers, hidden, hidden // 64, 4 * hidden),
             _BERT,
@@ -85,25 +108,28 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
 
     Raises:
         UserError: a folder without config, weights or tokenizer; a vocabulary that does not fit; a
-            hub model of unknown shape.
+            hub model of unknown shape; a `scratch` encoder that there cannot be.
     """
     if model == SCRATCH:
         if shape is None:
             raise UserError("model scratch needs a shape, such as 4L-128-4h-512")
+        if arch not in SCRATCH_ARCHS:
+            raise unknown("arch of scratch", arch, SCRATCH_ARCHS)
         identity = {"model": SCRATCH, "arch": arch, "shape": shape}
         size = parse_shape(shape)
+        if reason := shape_obstacle(arch, size):
+            raise UserError(f"shape: {reason}")
         return Encoder(SCRATCH, None, arch, size, None, 510, tuple(identity.items()))
     if is_local(model):
         return _local_encoder(_expanded(model))
     if model in HUB_ENCODERS:
-        arch, known, vocabulary = HUB_ENCODERS[model]
-        positions = 512
+        arch, known, vocabulary, positions = HUB_ENCODERS[model]
     elif shape is not None:
         known, vocabulary, positions = parse_shape(shape), None, None
     else:
         raise UserError(
             f"the shape of {model} is not known here and it is not a folder; say what its "
-            f"config.json says, as shape: LAYERSL-HIDDEN-HEADSh-FFN"
+            f"config.json says, as shape: LAYERSL-HIDDEN-HEADSh-FFN and arch: MODEL_TYPE"
         )
     identity = {"model": model, "revision": revision}
     return Encoder(model, revision, arch, known, vocabulary, positions, tuple(identity.items()))
@@ -118,13 +144,14 @@ def _local_encoder(folder: Path) -> Encoder:
         raise UserError(f"{folder}: weights: found {found}, allowed: model.safetensors")
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"{folder}: tokenizer.json: missing; save the model's fast tokenizer there")
+    arch = str(_config_value(config, folder, "model_type"))
     layers, hidden, heads, ffn = (
         _whole(config, folder, *names)
         for names in (
             ("num_hidden_layers", "n_layers"),
             ("hidden_size", "dim"),
             ("num_attention_heads", "n_heads"),
-            ("intermediate_size", "hidden_dim"),
+            (arch_facts(arch).ffn,),
         )
     )
     try:
@@ -138,10 +165,9 @@ def _local_encoder(folder: Path) -> Encoder:
             f"{folder}: tokenizer.json has {words} entries, but the model's embeddings only "
             f"{vocabulary} rows (config.json, vocab_size): they do not belong together"
         )
-    arch = str(_config_value(config, folder, "model_type"))
-    positions = _whole(config, folder, "max_position_embeddings")
-    if arch in ("roberta", "xlm-roberta", "camembert"):
-        positions -= 2  # the first two are not for tokens
+    if config.get("inner_group_num", 1) != 1:  # ALBERT's, of which no published model makes use
+        raise UserError(f"{folder / 'config.json'}: inner_group_num: only 1 is supported")
+    positions = _whole(config, folder, "max_position_embeddings") - arch_facts(arch).reserved
     # Everything that a loaded model or tokenizer depends on, and no licence or read-me.
     texts = sorted(p for p in folder.glob("*.json") if p.name not in _UNREAD)
     digest = file_digest(*texts, *weights)

@@ -1,15 +1,18 @@
 """Tiny encoders and batches that the tests of the library share."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel
 
-from kd.models import build_random, shaped_config
+from kd.models import build_random, encoder_tokenizer, shaped_config
 from kd.shapes import Shape
+from kd.sources import SCRATCH, encoder
 
 ARCHS = ("bert", "roberta", "distilbert", "electra")
+EVERY_ARCH = (*ARCHS, "albert", "modernbert")
 SHAPE = Shape(layers=3, hidden=24, heads=3, ffn=40)
 VOCABULARY = 60
 
@@ -17,12 +20,17 @@ torch.set_num_threads(1)
 
 
 def tiny_config(arch: str = "bert", shape: Shape = SHAPE, labels: int = 2, **more: Any) -> Any:
-    """A config of `arch` small enough to build in milliseconds; ELECTRA keeps its own width."""
+    """A config of `arch` small enough to build in milliseconds; ELECTRA and ALBERT keep a width
+    of their own, DeBERTa and MPNet have the relative positions of the published models."""
     config = shaped_config(AutoConfig.for_model(arch), shape)
     config.vocab_size, config.max_position_embeddings = VOCABULARY, 48
     config.num_labels = labels
-    if arch == "electra":
+    if arch in ("electra", "albert"):
         config.embedding_size = 16
+    if arch == "modernbert":
+        config.pad_token_id = 0
+    if arch.startswith("deberta"):
+        config.relative_attention, config.pos_att_type = True, ["c2p", "p2c"]
     for name, value in more.items():
         setattr(config, name, value)
     return config
@@ -52,3 +60,13 @@ def tiny_inputs(
         "input_ids": ids.masked_fill(~mask, model.config.pad_token_id),
         "attention_mask": mask.long(),
     }
+
+
+def save_encoder(folder: Path, arch: str) -> Path:
+    """A tiny local encoder with a word-level tokenizer, as a user would have it."""
+    made = encoder(SCRATCH, "main", "3L-32-2h-64", "bert")
+    tokenizer = encoder_tokenizer(made)
+    model = tiny_model(arch, made.shape, vocab_size=len(tokenizer), max_position_embeddings=130)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

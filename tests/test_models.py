@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ARCHS, SHAPE, VOCABULARY, tiny_config, tiny_inputs, tiny_model
+from helpers import ARCHS, EVERY_ARCH, SHAPE, VOCABULARY, tiny_config, tiny_inputs, tiny_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
 )
 
+from kd.archs import ARCHS as KINDS
+from kd.archs import SCRATCH_ARCHS
 from kd.capture import Capture, encoder_layers
 from kd.errors import UserError
 from kd.models import (
@@ -34,6 +37,7 @@ from kd.synthetic import vocabulary
 from kd.tasks import TASKS
 
 every_arch = pytest.mark.parametrize("arch", ARCHS)
+every_kind = pytest.mark.parametrize("arch", KINDS)
 DEEP = Shape(layers=5, hidden=24, heads=3, ffn=40)
 SMALL = Shape(layers=2, hidden=12, heads=2, ffn=20)  # heads of 6 out of the teacher's of 8
 
@@ -50,33 +54,95 @@ def logits(model: PreTrainedModel, seed: int = 0) -> Tensor:
 # --- configs and sizes ------------------------------------------------------------------------
 
 
-@every_arch
+ACTIVATION = {"distilbert": "activation", "modernbert": "hidden_activation"}
+
+
+@every_kind
 def test_student_config_has_the_shape_and_keeps_the_rest(arch):
-    teacher = tiny_config(arch, DEEP, num_labels=3, hidden_act="relu")
+    activation = {ACTIVATION.get(arch, "hidden_act"): "relu"}
+    teacher = tiny_config(arch, DEEP, num_labels=3, **activation)
     student = shaped_config(teacher, SMALL)
     assert shape_of(student) == SMALL, f"{arch}: {shape_of(student)}"
     assert shape_of(teacher) == DEEP, f"{arch}: the teacher's config was changed"
-    kept = {"vocab_size", "num_labels", "max_position_embeddings", "pad_token_id"}
-    for name in kept & set(dir(teacher)):
+    kept = {"vocab_size", "num_labels", "max_position_embeddings", "pad_token_id", *activation}
+    for name in kept:
         assert getattr(student, name) == getattr(teacher, name), f"{arch}: {name} changed"
     model = build_random(student)
     layers = encoder_layers(model)
-    assert len(layers) == SMALL.layers
-    feed_forward = max(p.shape[0] for p in layers[0].parameters())
-    assert feed_forward == SMALL.ffn, f"{arch}: the feed-forward size is {feed_forward}"
+    assert len(layers) == (1 if arch == "albert" else SMALL.layers)
+    assert feed_forward_size(layers[0]) == SMALL.ffn, f"{arch}: another feed-forward size"
     assert logits(model).shape == (3, 3), f"{arch}: the student does not run"
 
 
+def feed_forward_size(layer: torch.nn.Module) -> int:
+    """Inputs of the layer's last map, back from the feed-forward size to the hidden size."""
+    last = [module for module in layer.modules() if isinstance(module, torch.nn.Linear)][-1]
+    return last.in_features
+
+
+@every_kind
+@pytest.mark.parametrize("layers", [1, 2, 7, 12])
+def test_a_student_of_any_depth_trains_and_is_loaded_again(arch, layers, tmp_path):
+    """From the config of a teacher of 5 layers: shallower and deeper, narrower and wider."""
+    shape = Shape(layers, 32, 2, 48) if layers > 2 else Shape(layers, 12, 2, 20)
+    torch.manual_seed(0)
+    student = build_random(shaped_config(tiny_config(arch, DEEP), shape))
+    optimiser = torch.optim.SGD(student.parameters(), lr=0.1)
+    before = logits(student)
+    loss = student.train()(**tiny_inputs(student)).logits.square().sum()
+    loss.backward()
+    optimiser.step()
+    trained = logits(student)
+    assert not torch.equal(trained, before), f"{arch}: a step changes nothing"
+    student.save_pretrained(tmp_path)
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert shape_of(loaded.config) == shape
+    assert torch.equal(logits(loaded), trained), f"{arch}: loaded, it computes something else"
+
+
+@pytest.mark.parametrize("arch", ["electra", "albert"])
 @pytest.mark.parametrize(("own", "wanted"), [(24, 12), (16, 16)])
-def test_electra_embeddings_follow_only_where_they_were_as_wide_as_the_encoder(own, wanted):
-    teacher = tiny_config("electra", embedding_size=own)
+def test_embeddings_follow_only_where_they_were_as_wide_as_the_encoder(arch, own, wanted):
+    teacher = tiny_config(arch, embedding_size=own)
     assert shaped_config(teacher, SMALL).embedding_size == wanted
 
 
-def test_scratch_encoder_and_its_tokenizer():
+@pytest.mark.parametrize(
+    ("teacher", "layers", "wanted"),
+    [
+        ("gllgl", 2, "gl"),
+        ("gllgl", 8, "gllgllgl"),
+        ("gggg", 6, "gggggg"),
+        ("g", 3, "ggg"),
+        ("glglg", 1, "g"),
+        ("gllgll", 7, "gllgllg"),
+    ],
+)
+def test_modernberts_local_layers_go_on_as_in_the_teacher(teacher, layers, wanted):
+    names = {"g": "full_attention", "l": "sliding_attention"}
+    config = tiny_config("modernbert", Shape(len(teacher), 24, 3, 40))
+    config.layer_types = [names[letter] for letter in teacher]
+    student = shaped_config(config, Shape(layers, 24, 3, 40))
+    assert student.layer_types == [names[letter] for letter in wanted]
+
+
+def test_albert_has_no_more_groups_than_layers():
+    config = tiny_config("albert", num_hidden_groups=3)
+    assert shaped_config(config, Shape(2, 24, 3, 40)).num_hidden_groups == 2
+    assert shaped_config(config, Shape(5, 24, 3, 40)).num_hidden_groups == 3
+
+
+@pytest.mark.parametrize("arch", SCRATCH_ARCHS)
+def test_a_scratch_encoder_has_the_shape_and_no_dropout(arch):
+    config = encoder_config(encoder(SCRATCH, "main", "2L-16-2h-32", arch))
+    assert (config.model_type, shape_of(config)) == (arch, Shape(2, 16, 2, 32))
+    config.vocab_size, config.pad_token_id = VOCABULARY, 0
+    model = build_random(config)
+    assert torch.equal(logits(model), model.train()(**tiny_inputs(model)).logits), "dropout"
+
+
+def test_the_tokenizer_of_scratch():
     made = encoder(SCRATCH, "main", "2L-16-2h-32", "distilbert")
-    config = encoder_config(made)
-    assert (config.model_type, shape_of(config)) == ("distilbert", Shape(2, 16, 2, 32))
     tokenizer = encoder_tokenizer(made)
     assert len(tokenizer) == 5 + len(vocabulary()), "not one entry a word"
     one, two = vocabulary()[:2]
@@ -145,10 +211,20 @@ def test_pickled_weights_are_not_loaded(tmp_path):
         load_encoder(local_encoder(tmp_path), tiny_config(), "float32", seed=0)
 
 
+def test_another_kind_of_encoder_than_the_study_says_is_a_sentence(tmp_path):
+    """A hub model that is not in the table is taken for what the study says, until it is loaded."""
+    tiny_config("electra").save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="model_type electra, not bert; give it arch: electra"):
+        encoder_config(local_encoder(tmp_path))
+    AutoConfig.for_model("squeezebert").save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="model_type squeezebert, not bert; give a folder"):
+        encoder_config(local_encoder(tmp_path))
+
+
 # --- labels -----------------------------------------------------------------------------------
 
 
-@every_arch
+@every_kind
 def test_labels_are_put_into_the_official_order(arch):
     model, task = tiny_model(arch, labels=3), TASKS["mnli"]
     before = logits(model)
@@ -181,7 +257,7 @@ def test_hyphens_in_label_names():
 # --- export -----------------------------------------------------------------------------------
 
 
-@every_arch
+@pytest.mark.parametrize("arch", EVERY_ARCH)
 def test_exported_folder_is_plain(arch, tmp_path):
     """After a training with captured attention, nothing of it is left in the folder."""
     model = tiny_model(arch, labels=3).eval()

@@ -5,10 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import save_encoder
 from studies import study_dict, write_study
 
 from kd import sources
+from kd.archs import ARCHS, arch_facts
 from kd.cli import main
+from kd.shapes import Shape
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
 ROWS = "0\ta b\tc\tentailment\n1\td\te f\tnot_entailment\n"
@@ -211,3 +214,73 @@ def test_a_pretrained_student_of_another_architecture(tmp_path, capsys, encoder_
     status, error = plan(tmp_path, capsys, teacher, student="6L-384", init=init)
     assert status == 2
     assert "is a bert, but the student, as its teacher, roberta" in error
+
+
+# --- encoders whose attention cannot be captured ----------------------------------------------
+
+
+def test_kinds_that_nobody_has_checked_are_pruned_too(tmp_path, capsys, encoder_folder):
+    edit(encoder_folder / "config.json", model_type="squeezebert")
+    teacher = {"model": str(encoder_folder)}
+    assert plan(tmp_path, capsys, teacher, knowledge="hidden") == (0, "")
+    status, error = plan(tmp_path, capsys, teacher, knowledge="attention")
+    assert status == 2
+    assert "squeezebert is not among the encoders whose attention" in error
+
+
+def test_a_hub_model_outside_the_table_says_its_kind(tmp_path, capsys):
+    teacher = {"model": "microsoft/deberta-v3-large", "shape": "24L-1024-16h-4096"}
+    base = {"student": "3L-1024", "knowledge": "attention:head-mean-kl"}
+    assert plan(tmp_path, capsys, teacher, **base)[0] == 0, "not taken for a BERT"
+    status, error = plan(tmp_path, capsys, teacher | {"arch": "deberta-v2"}, **base)
+    assert status == 2
+    assert "deberta-v2 adds terms of position" in error
+    known = {"model": "microsoft/deberta-v3-base", "arch": "deberta-v2"}
+    status, error = plan(tmp_path, capsys, known)
+    assert (status, "the model has its own" in error) == (2, True)
+
+
+def test_a_scratch_encoder_is_one_that_can_be_captured(tmp_path, capsys):
+    teacher = {"model": "scratch", "shape": "3L-32-2h-64", "arch": "mpnet"}
+    status, error = plan(tmp_path, capsys, teacher, {"source": "synthetic"}, task="toy-pair")
+    assert status == 2
+    assert "arch of scratch: found 'mpnet', allowed: bert, roberta" in error
+
+
+# --- shapes and configs of each kind ----------------------------------------------------------
+
+
+def test_heads_that_modernbert_cannot_rotate(tmp_path, capsys):
+    teacher = {"model": "answerdotai/ModernBERT-base"}
+    status, error = plan(tmp_path, capsys, teacher, student="4L-36-4h-64", knowledge="logits")
+    assert status == 2
+    assert "modernbert rotates pairs of dimensions, but a head of 4L-36-4h-64 has 9" in error
+    teacher = {"model": "scratch", "shape": "3L-30-2h-64", "arch": "modernbert"}
+    status, error = plan(tmp_path, capsys, teacher, {"source": "synthetic"}, task="toy-pair")
+    assert status == 2
+    assert "teachers.t: shape: modernbert rotates pairs" in error
+
+
+def test_long_inputs_for_modernbert_alone(tmp_path, capsys):
+    length = {"max_length": 1024}
+    for model, allowed in (
+        ("answerdotai/ModernBERT-base", True),
+        ("microsoft/deberta-v3-base", False),
+    ):
+        status, _ = plan(tmp_path, capsys, {"model": model, **length}, knowledge="logits", **length)
+        assert (status == 0) == allowed
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_a_saved_encoder_is_read_without_loading_it(tmp_path, arch):
+    """config.json as transformers writes it, under the names that each kind uses."""
+    found = sources.encoder(str(save_encoder(tmp_path / arch, arch)), "main", None, "bert")
+    reserved = arch_facts(arch).reserved
+    assert (found.arch, found.shape) == (arch, Shape(3, 32, 2, 64))
+    assert found.positions == 130 - reserved
+
+
+def test_albert_layers_within_layers_are_refused(tmp_path, capsys, encoder_folder):
+    edit(encoder_folder / "config.json", model_type="albert", inner_group_num=2)
+    status, error = plan(tmp_path, capsys, {"model": str(encoder_folder)})
+    assert (status, "inner_group_num: only 1 is supported" in error) == (2, True)

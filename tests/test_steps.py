@@ -5,10 +5,12 @@ import json
 
 import pytest
 import torch
+from helpers import save_encoder
 from safetensors.torch import load_file
 from studies import SYNTHETIC, study_dict, write_study
 
 from kd import steps
+from kd.archs import SCRATCH_ARCHS, attention_obstacle
 from kd.data import prepare_task
 from kd.grid import load_grid
 from kd.layout import Layout
@@ -43,7 +45,7 @@ def read(path):
     return json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("arch", ["bert", "roberta", "distilbert", "electra"])
+@pytest.mark.parametrize("arch", SCRATCH_ARCHS)
 def test_every_encoder_learns_every_knowledge(tmp_path, arch):
     teacher = {"model": "scratch", "arch": arch, "shape": "3L-32-2h-64", **RECIPE}
     grid, layout = run_all(
@@ -59,6 +61,34 @@ def test_every_encoder_learns_every_knowledge(tmp_path, arch):
         with (layout.run(run) / "history.csv").open() as handle:
             header = next(csv.reader(handle))
         assert len(header) == 4 + len(run.terms)
+
+
+@pytest.mark.parametrize("arch", ["deberta-v2", "mpnet"])
+def test_attention_is_pruned_and_all_else_runs(tmp_path, arch):
+    folder = save_encoder(tmp_path / "encoder", arch)
+    grid, layout = run_all(
+        tmp_path,
+        teachers={"local": {"model": str(folder), "learning_rate": 1e-3, "epochs": 1}},
+        axes={
+            "knowledge": [
+                "none",
+                "logits+embedding+hidden+cls",
+                "logits+attention",
+                "attention-scores",
+                "value-relation",
+            ]
+        },
+    )
+    pruned = {cell["knowledge"]: reason for cell, reason in grid.pruned}
+    assert set(pruned) == {"logits+attention", "attention-scores", "value-relation"}
+    reason = attention_obstacle(arch)
+    assert pruned["logits+attention"] == (
+        f"attention needs queries, keys or values of each head, but {reason}"
+    )
+    assert len(grid.runs) == 2
+    for run in grid.runs.values():
+        assert read(layout.run(run) / "model/config.json")["model_type"] == arch
+        assert (layout.run(run) / "metrics.json").is_file()
 
 
 @pytest.mark.parametrize("arch", ["bert", "roberta", "distilbert", "electra"])

@@ -12,8 +12,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from kd.archs import ARCHS
 from kd.errors import UserError
 from kd.files import read_json, write_json
+from kd.models import build_random
 from kd.tasks import TASKS
 from kd.tokens import (
     Split,
@@ -23,6 +25,7 @@ from kd.tokens import (
     prepared_config,
     tokenise,
 )
+from kd.training import model_inputs
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
 WORDS = ["alpha", "beta", "gamma", "delta"]
@@ -117,6 +120,21 @@ def test_a_batch_is_what_the_tokenizer_pads_itself(tmp_path, task, kind):
             assert batch["labels"].tolist() == chosen["label"].tolist()
         kind_of_label = torch.float32 if task == "stsb" else torch.int64
         assert split.labels.dtype == kind_of_label
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_segments_are_given_to_the_encoders_that_know_them(tmp_path, arch):
+    """The tokenizer here knows them always; what is packed, the encoder takes."""
+    write_text(tmp_path / "text", "rte")
+    config, out = tiny_config(arch), tmp_path / "tokens"
+    if arch in ("roberta", "xlm-roberta", "camembert"):
+        config.type_vocab_size = 1  # as in the published models of RoBERTa's family
+    tokenise(tmp_path / "text", "rte", make_tokenizer("bert"), config, MAX_LENGTH, out)
+    batch = load_split(out, "train").batch(torch.arange(3))
+    typed = arch in ("bert", "electra", "albert")
+    assert ("token_type_ids" in batch) == typed
+    logits = build_random(config)(**model_inputs(batch)).logits
+    assert logits.shape == (3, 2)
 
 
 def test_lengths_and_manifest(tmp_path):

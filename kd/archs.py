@@ -1,0 +1,59 @@
+"""What is particular to each kind of encoder (transformers' `model_type`). Facts only, no torch."""
+
+from dataclasses import dataclass
+
+from kd.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Arch:
+    """One kind of encoder; the defaults are BERT's."""
+
+    obstacle: str | None = None  # why its queries, keys and values cannot be captured
+    ffn: str = "intermediate_size"  # name of the feed-forward size in its config
+    reserved: int = 0  # rows of its position table that are for no token
+    shared_layers: bool = False  # the weights of one layer serve several layers
+    rotary: bool = False  # positions are rotations of pairs of dimensions of a head
+
+
+_DISENTANGLED = Arch(
+    "adds terms of position to Q K^T in attention code of its own, "
+    "which does not go through transformers' AttentionInterface"
+)
+ARCHS: dict[str, Arch] = {
+    "bert": Arch(),
+    "roberta": Arch(reserved=2),
+    "xlm-roberta": Arch(reserved=2),
+    "camembert": Arch(reserved=2),
+    "distilbert": Arch(ffn="hidden_dim"),
+    "electra": Arch(),
+    "albert": Arch(shared_layers=True),
+    "modernbert": Arch(rotary=True),
+    "deberta": _DISENTANGLED,
+    "deberta-v2": _DISENTANGLED,  # v3 too
+    "mpnet": Arch(
+        "adds a bias of relative position to Q K^T in attention code of its own, "
+        "which does not go through transformers' AttentionInterface",
+        reserved=2,
+    ),
+}
+SCRATCH_ARCHS = ("bert", "roberta", "distilbert", "electra", "albert", "modernbert")
+_UNCHECKED = Arch("is not among the encoders whose attention this project has checked")
+
+
+def arch_facts(arch: str) -> Arch:
+    """The row of a kind of encoder; one without a row is taken to be laid out like BERT."""
+    return ARCHS.get(arch, _UNCHECKED)
+
+
+def attention_obstacle(arch: str) -> str | None:
+    """Why queries, keys and values of this kind of encoder cannot be captured; None: they can."""
+    obstacle = arch_facts(arch).obstacle
+    return f"{arch} {obstacle}" if obstacle else None
+
+
+def shape_obstacle(arch: str, shape: Shape) -> str | None:
+    """Why there is no encoder of this kind and shape; None: there is."""
+    if arch_facts(arch).rotary and shape.head_size % 2:
+        return f"{arch} rotates pairs of dimensions, but a head of {shape} has {shape.head_size}"
+    return None
