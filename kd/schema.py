@@ -3,7 +3,7 @@
 from typing import Any
 
 from kd.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
-from kd.shapes import MEASURES
+from kd.shapes import ISO, MEASURES
 from kd.study import DESIGNS, KEYS, NAME
 
 
@@ -14,16 +14,19 @@ def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
 
 def _iso() -> dict[str, Any]:
     """Of an axis of students of equal size."""
-    meanings = {f"iso-{name}": f"equal {row.meaning}" for name, row in MEASURES.items()}
     shape = RUN_FIELDS["student"].schema
+    references = {
+        key: {**shape, "description": f"shape to equal in {MEASURES[name].meaning}"}
+        for key, name in ISO.items()
+    }
     layers = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
     return {
         "type": "object",
         "properties": {
-            **{key: {**shape, "description": meaning} for key, meaning in meanings.items()},
+            **references,
             "layers": {**layers, "uniqueItems": True, "description": "the students' depths"},
         },
-        "oneOf": [{"required": [key, "layers"]} for key in meanings],
+        "oneOf": [{"required": [key, "layers"]} for key in references],
         "additionalProperties": False,
     }
 
