@@ -78,12 +78,11 @@ INIT_FORMS: dict[str, tuple[str, str]] = {
         "Xu et al. 2024 (arXiv:2311.18823), with whole heads",
     ),
     f"{PRETRAINED}MODEL[@REVISION]": (
-        "a pretrained encoder of the student's shape, from the hub or a folder; its head is random",
+        "a pretrained encoder of the student's shape, from the hub or a folder, with a random "
+        "head; {layers}, {hidden} and {heads} in the name are the student's",
         "Turc et al. 2019 (arXiv:1908.08962)",
     ),
 }
-# Encoders whose layers are one set of weights: which of them is copied makes no difference.
-SHARED_LAYERS = ("albert",)
 _EXPLICIT = re.compile(rf"{EXPLICIT}(\d{{1,3}}-\d{{1,3}}(?:,\d{{1,3}}-\d{{1,3}})*)")
 
 
