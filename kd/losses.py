@@ -97,7 +97,7 @@ def flsw_temperature(student: Tensor, teacher: Tensor, temperature: float) -> Te
     tau + mean(w) - w, w = 1 - cos(S, T) of the logits: FLSW (arXiv:1911.07471) with beta = gamma
     = 1, as in TextBrewer. Never below a tenth of `temperature`. Carries no gradient.
     """
-    w, _ = turn(*sides(student, teacher))
+    w = 1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)
     return _around(temperature, w)
 
 
