@@ -61,6 +61,7 @@ class Comparison(nn.Module):
     def forward(self, student: Features, teacher: Features, mask: Tensor, moment: Moment) -> Tensor:
         """The loss of a batch; `mask` (B, L) is true for real tokens."""
         term, form = self.term, self.knowledge.form
+        teacher = {key: tensor.detach() for key, tensor in teacher.items()}
         if form == "logits":
             return self._soft_labels(student["logits", 0], teacher["logits", 0])
         if form == "layers":

@@ -156,7 +156,8 @@ def one_choice_an_epoch(pairs: Pairs, moment: Moment, share: float) -> Pairs:
 def first_share(pairs: Pairs, moment: Moment, share: float) -> Pairs:
     """The pairs of the lowest student layers: one more with every S-th part of the time."""
     students = sorted({s for _, s in pairs})
-    reached = students[min(int(share * len(students)), len(students) - 1)]
+    passed = int(round(share * len(students), 9))  # 3 * (1 / 3) may be just below 1
+    reached = students[min(passed, len(students) - 1)]
     return tuple(pair for pair in pairs if pair[1] <= reached)
 
 

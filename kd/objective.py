@@ -1,5 +1,6 @@
 """The weighted sum that a student minimises: the hard-label loss and the knowledge terms."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -48,8 +49,6 @@ class Objective(nn.Module):
     those left out have their default.
     """
 
-    scales: Tensor
-
     def __init__(
         self,
         terms: tuple[Term, ...],
@@ -69,11 +68,8 @@ class Objective(nn.Module):
             **{str(term): term.weight for term in terms},
         }
         calibrated = settings["weights"] == "calibrated" and bool(terms)
-        # NaN until `calibrate` has found them; kept where checkpoints see it.
-        self.register_buffer(
-            "scales", torch.full((1 + len(terms),), torch.nan if calibrated else 1.0)
-        )
-        self.waits = calibrated
+        # One for each weight; NaN until `calibrate` has found them.
+        self.scales = [math.nan if calibrated else 1.0] * (1 + len(terms))
         # Its own generator: a projection must not shift the random numbers of anything else.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings["seed"])
@@ -87,6 +83,19 @@ class Objective(nn.Module):
                 )
                 for term in terms
             )
+
+    def get_extra_state(self) -> Tensor:
+        """The scales are plain numbers, but a checkpoint must have them."""
+        return torch.tensor(self.scales, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """What `get_extra_state` gave."""
+        self.scales = state.tolist()
+
+    @property
+    def waits(self) -> bool:
+        """Whether `calibrate` is still to come."""
+        return math.isnan(self.scales[0])
 
     def forward(
         self, student: Features, teacher: Features, mask: Tensor, labels: Tensor, moment: Moment
@@ -122,9 +131,9 @@ class Objective(nn.Module):
     def total(self, parts: dict[str, Tensor], moment: Moment) -> Tensor:
         """The weighted sum of the parts at a moment."""
         loss = parts[HARD].new_zeros(())
-        for place, (name, weight) in enumerate(self.weights.items()):
+        for scale, (name, weight) in zip(self.scales, self.weights.items(), strict=True):
             if name in parts:
-                loss = loss + self.scales[place] * weight.at(moment.progress) * parts[name]
+                loss = loss + scale * weight.at(moment.progress) * parts[name]
         return loss
 
     def calibrate(self, parts: dict[str, Tensor], parameters: Sequence[Tensor]) -> None:
@@ -133,10 +142,11 @@ class Objective(nn.Module):
         They become shares of their sum; a schedule counts with its peak.
 
         Raises:
-            UserError: a part that has a weight has no gradient.
+            UserError: a part that has a weight has no gradient, or one that is not finite.
         """
         whole = sum(weight.peak for weight in self.weights.values())
-        for place, (name, weight) in enumerate(self.weights.items()):
+        scales = []
+        for name, weight in self.weights.items():
             norm = 1.0
             if weight.peak > 0:
                 found = torch.autograd.grad(
@@ -144,17 +154,20 @@ class Objective(nn.Module):
                 )
                 norms = [g.float().norm() for g in found if g is not None]
                 norm = float(torch.stack(norms).norm()) if norms else 0.0
-            if not norm > 0:
-                raise UserError(f"weights calibrated: {name} has no gradient at step 0 to scale")
-            self.scales[place] = 1 / (whole * norm)
-        self.waits = False
+            if not 0 < norm < math.inf:
+                raise UserError(
+                    f"weights calibrated: the gradient of {name} at step 0 is {norm:g}, so no "
+                    f"weight can scale it"
+                )
+            scales.append(1 / (whole * norm))
+        self.scales = scales
 
     def weights_text(self) -> str:
         """The weights in force, calibrated ones scaled: `hard*1 + logits:kl*0.5`."""
         names = [HARD, *(str(replace(term, weight=ONE)) for term in self.terms)]
         scaled = [
             replace(weight, start=weight.start * scale, end=weight.end * scale)
-            for weight, scale in zip(self.weights.values(), self.scales.tolist(), strict=True)
+            for weight, scale in zip(self.weights.values(), self.scales, strict=True)
         ]
         return " + ".join(
             f"{name}*{weight:.6g}" for name, weight in zip(names, scaled, strict=True)

@@ -188,7 +188,7 @@ def _cosines(squares: Tensor, i: Tensor, j: Tensor, k: Tensor) -> tuple[Tensor, 
 def _squared_distances(x: Tensor, valid: Tensor) -> Tensor:
     """(N, M, M) between the items; exactly 0 where fp32 cannot tell two of them apart."""
     # Distances know no origin: the middle of the items is the one that costs the fewest digits.
-    x = x - _pooled(x.detach(), valid)[:, None]
+    x = x - pooled(x.detach(), valid)[:, None]
     products = x @ x.mT
     own = products.diagonal(dim1=-2, dim2=-1)
     both = own[:, :, None] + own[:, None, :]

@@ -36,6 +36,7 @@ from kd.variants import ERRATA, errata_of
 
 Cell = dict[str, Any]
 _DECIDED = ("preset", "init", "knowledge", "matching", "mapping")  # what became terms and weights
+_IN_TERMS = "reversed-last-k"  # the erratum that became layer pairs
 INERT = "-"  # label of a field that cannot affect a run
 
 
@@ -106,18 +107,21 @@ def resolve(study: Study, cell: Cell) -> Run:
     written = parse_knowledge(cell["knowledge"])
     decided = [_term(raw, cell, task.regression, shape, teacher.encoder) for raw in written]
     terms = tuple(sorted(decided, key=str))
-    _check_weights(cell, terms, shape, teacher.encoder)
+    init = _init_identity(cell["init"], shape, teacher.encoder)
+    _check_weights(cell, terms, init, shape, teacher.encoder)
+    inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
     mappings = [raw.mapping or cell["mapping"] for raw in written]
     reversible = any(
-        _is_last_k(m) and len(t.pairs) > 1 for m, t in zip(mappings, decided, strict=True)
+        _is_last_k(m) and _reversed(t.pairs) != t.pairs
+        for m, t in zip(mappings, decided, strict=True)
     )
     possible = _possible_errata(cell, terms, task.regression, teacher.encoder, reversible)
-    effective = [name for name in possible if name in errata_of(cell["errata"])]
-    cell = {**cell, "errata": "+".join(effective) or NONE}
-    inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
     if not possible:
         inert.add("errata")
     reads_teacher = bool(terms) or needs_teacher(cell["init"])
+    errata = [name for name in possible if name in errata_of(cell["errata"])]
+    labels = _labels({**cell, "errata": "+".join(errata) or NONE}, terms, inert, task.regression)
+    cell = {**cell, "errata": "+".join(e for e in errata if e != _IN_TERMS) or NONE}
 
     spec: dict[str, Any] = {
         "task": cell["task"],
@@ -126,7 +130,6 @@ def resolve(study: Study, cell: Cell) -> Run:
         "teacher": dict(teacher.identity if reads_teacher else teacher.encoder.identity),
         "objective": [str(term) for term in terms],
     }
-    init = _init_identity(cell["init"], shape, teacher.encoder)
     if init != RUN_DEFAULTS["init"]:
         spec["init"] = init
     settings = [k for k in RUN_DEFAULTS if k not in _DECIDED]
@@ -134,7 +137,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     return Run(
         id=f"{_slug(cell['task'], shape, terms)}-{short_hash(spec)}",
         spec=spec,
-        labels=_labels(cell, terms, inert, task.regression),
+        labels=labels,
         values={k: cell[k] for k in settings},
         terms=terms,
         teacher=teacher,
@@ -371,21 +374,20 @@ def _term(
     mapping = raw.mapping or cell["mapping"]
     pairs = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
     moving = mapping if moves(mapping, pairs) else ""
-    if "reversed-last-k" in errata_of(cell["errata"]) and _is_last_k(mapping):
-        targets = [t for t, _ in pairs][::-1]
-        pairs = tuple((t, s) for t, (_, s) in zip(targets, pairs, strict=True))
+    if _IN_TERMS in errata_of(cell["errata"]) and _is_last_k(mapping):
+        pairs = _reversed(pairs)
     if not pairs:
         raise Pruned(f"mapping {mapping} leaves the last layer out, and the student has no other")
-    if moving == "attention-weighted" and row.form not in ("tokens", "vector"):
-        raise Pruned(f"mapping {mapping} mixes the outputs of layers, and {raw.knowledge} has none")
-    if moving == "attention-weighted" and defined[matching].both_projected:
-        raise Pruned(
-            f"{raw.knowledge}:{matching} projects both sides, so {mapping} cannot mix them"
-        )
     if row.fewest_pairs > 1 and (moving or len(pairs) < row.fewest_pairs):
         raise Pruned(
             f"{raw.knowledge} relates at least {row.fewest_pairs} layers that stay mapped, "
             f"but mapping {mapping} has " + ("pairs that change" if moving else str(len(pairs)))
+        )
+    if moving == "attention-weighted" and row.features != ("hidden",):
+        raise Pruned(f"mapping {mapping} mixes the outputs of layers, and {raw.knowledge} has none")
+    if moving == "attention-weighted" and defined[matching].both_projected:
+        raise Pruned(
+            f"{raw.knowledge}:{matching} projects both sides, so {mapping} cannot mix them"
         )
     for t, s in pairs:
         if not (
@@ -406,6 +408,11 @@ def _is_last_k(mapping: str) -> bool:
     return mapping.removeprefix("last-").isdigit()
 
 
+def _reversed(pairs: Pairs) -> Pairs:
+    """The same layers of both sides, the teacher's in reverse order."""
+    return tuple((t, s) for (t, _), (_, s) in zip(reversed(pairs), pairs, strict=True))
+
+
 def _head_mean_hint(knowledge: str, matching: str, defined: dict[str, Matching]) -> str:
     free = f"head-mean-{matching}"
     return f"; {knowledge}:{free} does not need them equal" if free in defined else ""
@@ -420,7 +427,7 @@ def relation_heads(student: Shape, teacher: Shape) -> int:
 
 
 def _check_weights(
-    cell: Cell, terms: tuple[Term, ...], student: Shape, encoder: sources.Encoder
+    cell: Cell, terms: tuple[Term, ...], init: Any, student: Shape, encoder: sources.Encoder
 ) -> None:
     if len({(t.knowledge, t.matching, t.pairs, t.moving) for t in terms}) < len(terms):
         raise Pruned(f"{cell['knowledge']}: two terms are the same once all is filled in")
@@ -430,15 +437,11 @@ def _check_weights(
             f"nothing is learned from {idle[0]:g} to {idle[1]:g} % of the training: every weight "
             f"is 0 there"
         )
-    if (
-        terms
-        and cell["weights"] == "calibrated"
-        and cell["init"].startswith("teacher-")
-        and student == encoder.shape
-    ):
+    whole = "teacher:" + ",".join(f"{n}-{n}" for n in range(1, encoder.shape.layers + 1))
+    if terms and cell["weights"] == "calibrated" and (init, student) == (whole, encoder.shape):
         raise Pruned(
             f"weights calibrated need gradients at step 0, but init {cell['init']} starts this "
-            f"student as a copy of the teacher, where every term is 0"
+            f"student as a copy of the teacher, where every term is 0 (but for dropout)"
         )
 
 

@@ -48,14 +48,18 @@ class Weight:
 
     def share(self, progress: float) -> float:
         """How much of the window has passed at `progress` (0 to 1) of the training, 0 to 1."""
-        passed = (100 * progress - self.since) / (self.until - self.since)
+        passed = (_percent(progress) - self.since) / (self.until - self.since)
         return min(max(passed, 0.0), 1.0)
 
     def at(self, progress: float) -> float:
-        """The weight at `progress` (0 to 1) of the training."""
-        if not self.since <= 100 * progress < self.until:
+        """The weight at `progress` (0 to below 1) of the training."""
+        if not self.since <= _percent(progress) < self.until:
             return 0.0
         return self.start + (self.end - self.start) * self.share(progress)
+
+
+def _percent(progress: float) -> float:
+    return round(100 * progress, 9)  # 100 * (29 / 100) is just below 29
 
 
 ONE = Weight()

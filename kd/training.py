@@ -103,7 +103,7 @@ def fit(
     and the dropout and nothing else: whatever was drawn before, these start from the same state.
 
     Raises:
-        UserError: the loss is not finite.
+        UserError: the loss is not finite, or a part has no weight at any step.
     """
     precision = choose_precision(recipe["precision"], device)
     student.to(device).train()  # type: ignore[arg-type]
@@ -119,6 +119,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: learning_rate_factor(step, total, recipe["warmup"])
     )
+    _check_weights(objective, total)
     trained = [p for group in optimiser.param_groups for p in group["params"]]
     order = torch.Generator().manual_seed(recipe["seed"])
     torch.manual_seed(recipe["seed"])
@@ -174,6 +175,16 @@ def fit(
         precision,
         torch.cuda.max_memory_allocated(device) if cuda else None,
     )
+
+
+def _check_weights(objective: Objective, total: int) -> None:
+    """Windows are percentages: only here it is known whether a step falls into each."""
+    for name, weight in objective.weights.items():
+        if weight.peak > 0 and not any(weight.at(step / total) for step in range(total)):
+            raise UserError(
+                f"{name}: its weight {weight} is 0 at each of the {total} steps of this training; "
+                f"a wider window or more epochs would reach it"
+            )
 
 
 @contextmanager

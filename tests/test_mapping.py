@@ -1,23 +1,90 @@
 """Mappings are total: every T and S, in range, in order of the student's layers."""
 
+from collections import Counter
+from fractions import Fraction
+from math import comb
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kd.errors import UserError
-from kd.mapping import MAPPINGS, parse_mapping, resolve_mapping
+from kd.mapping import (
+    MAPPINGS,
+    Moment,
+    blocks,
+    moves,
+    parse_mapping,
+    resolve_mapping,
+)
 
-layers = st.integers(1, 24)
+layers, seeds = st.integers(1, 24), st.integers(0, 3)
+few = settings(max_examples=40, deadline=None)
+CHOSEN = [name for name, row in MAPPINGS.items() if row.active]
+BEYOND = ("all-to-K", "last-to-K")  # K is a layer of the teacher: beyond T the grid prunes
+SKIP_LAST = ("pkd-skip", "pkd-last")
+
+
+def active(name, pairs, step, total=60, per_epoch=10, seed=0, share=None):
+    moment = Moment(step, total, step // per_epoch, seed)
+    return MAPPINGS[name].active(pairs, moment, moment.progress if share is None else share)
+
+
+# --- all of them ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", MAPPINGS)
-@given(teacher=layers, student=layers, seed=st.integers(0, 3))
-def test_total(name, teacher, student, seed):
-    pairs = resolve_mapping(name, teacher, student, seed)
-    assert pairs
-    assert all(1 <= t <= teacher and 1 <= s <= student for t, s in pairs)
-    assert [s for _, s in pairs] == sorted({s for _, s in pairs})
-    assert pairs == resolve_mapping(name, teacher, student, seed)
+@few
+@given(teacher=layers, student=layers, k=layers, seed=seeds)
+def test_total(name, teacher, student, k, seed):
+    text = name.replace("K", str(k))
+    assert parse_mapping(text) == text, "a row of the table cannot be written in a study"
+    pairs = resolve_mapping(text, teacher, student, seed)
+    assert pairs or (name in SKIP_LAST and student == 1)
+    highest = k if name in BEYOND else teacher
+    assert all(1 <= t <= highest and 1 <= s <= student for t, s in pairs)
+    assert len(set(pairs)) == len(pairs), "a pair counts twice"
+    students = [s for _, s in pairs]
+    assert students == sorted(students), "student layers are not in order"
+    assert pairs == resolve_mapping(text, teacher, student, seed)
+
+
+@pytest.mark.parametrize("name", ["uniform", "first", "last", "reverse", "all-to-one", "random"])
+@few
+@given(teacher=layers, student=layers)
+def test_every_student_layer_has_one_teacher_layer(name, teacher, student):
+    pairs = resolve_mapping(name, teacher, student, 0)
+    assert [s for _, s in pairs] == list(range(1, student + 1))
+
+
+@pytest.mark.parametrize("name", ["emd", "attention-weighted", "random-in-block", "progressive"])
+@few
+@given(teacher=layers, student=layers)
+def test_moving_mappings_leave_no_student_layer_out(name, teacher, student):
+    pairs = resolve_mapping(name, teacher, student, 0)
+    assert {s for _, s in pairs} == set(range(1, student + 1))
+    if name in ("emd", "attention-weighted"):
+        assert len(pairs) == teacher * student
+
+
+@pytest.mark.parametrize("name", ["uniform", "first", "last", "pkd-skip", "pkd-last"])
+@few
+@given(teacher=layers, student=layers)
+def test_the_order_of_layers_is_kept(name, teacher, student):
+    targets = [t for t, _ in resolve_mapping(name, teacher, student, 0)]
+    assert targets == sorted(targets)
+
+
+@few
+@given(depth=layers)
+def test_between_equals_layer_s_learns_layer_s(depth):
+    """A student as deep as its teacher: all the ordered mappings are one."""
+    plain = resolve_mapping("first", depth, depth, 0)
+    for name in ("last", "uniform", "random-in-block", "random-per-epoch", "progressive"):
+        assert resolve_mapping(name, depth, depth, 0) == plain, name
+
+
+# --- the well-known ones ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -34,6 +101,13 @@ def test_total(name, teacher, student, seed):
         ("last", 2, 3, [1, 1, 2]),
         ("reverse", 12, 3, [12, 8, 4]),
         ("all-to-one", 12, 3, [12, 12, 12]),
+        ("pkd-skip", 12, 6, [2, 4, 6, 8, 10]),
+        ("pkd-skip", 12, 3, [4, 8]),
+        ("pkd-last", 12, 6, [7, 8, 9, 10, 11]),
+        ("first-2", 12, 6, [1, 2]),
+        ("first-9", 12, 3, [1, 2, 3]),
+        ("all-to-5", 12, 3, [5, 5, 5]),
+        ("progressive", 12, 3, [4, 8, 12]),
     ],
 )
 def test_values(name, teacher, student, targets):
@@ -41,8 +115,25 @@ def test_values(name, teacher, student, targets):
     assert pairs == tuple((t, s) for s, t in enumerate(targets, start=1))
 
 
-def test_last_only():
-    assert resolve_mapping("last-only", 12, 3, 0) == ((12, 3),)
+@pytest.mark.parametrize(
+    ("name", "teacher", "student", "pairs"),
+    [
+        ("last-only", 12, 3, [(12, 3)]),
+        ("last-to-21", 24, 12, [(21, 12)]),
+        ("last-2", 12, 6, [(11, 5), (12, 6)]),
+        ("last-9", 12, 3, [(10, 1), (11, 2), (12, 3)]),
+        ("both-ends", 12, 6, [(1, 1), (12, 6)]),
+        ("both-ends", 12, 1, [(1, 1), (12, 1)]),
+        ("both-ends-2", 12, 6, [(1, 1), (2, 2), (11, 5), (12, 6)]),
+        ("both-ends-2", 12, 3, [(1, 1), (2, 2), (11, 2), (12, 3)]),
+        ("random-in-block", 6, 2, [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 2)]),
+        ("random-in-block", 5, 3, [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)]),
+        ("random-in-block", 2, 4, [(1, 1), (1, 2), (2, 3), (2, 4)]),
+        ("random-per-epoch", 4, 3, [(1, 1), (2, 1), (2, 2), (3, 2), (3, 3), (4, 3)]),
+    ],
+)
+def test_pairs(name, teacher, student, pairs):
+    assert resolve_mapping(name, teacher, student, seed=0) == tuple(pairs)
 
 
 def test_random_is_a_permutation_of_uniform_that_follows_the_seed():
@@ -51,13 +142,138 @@ def test_random_is_a_permutation_of_uniform_that_follows_the_seed():
     assert {tuple(sorted(t for t, _ in pairs)) for pairs in drawn} == {(2, 4, 6, 8, 10, 12)}
 
 
+# --- those that move ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+@few
+@given(teacher=layers, student=layers, step=st.integers(0, 59), seed=seeds)
+def test_what_counts_is_some_of_the_pairs(name, teacher, student, step, seed):
+    pairs = resolve_mapping(name, teacher, student, seed)
+    chosen = active(name, pairs, step, seed=seed)
+    assert chosen and set(chosen) <= set(pairs)
+    students = [s for _, s in chosen]
+    assert students == sorted(set(students)), "a student layer learns two layers at once"
+    if name != "progressive":
+        assert len(students) == student, "a student layer learns nothing"
+    if not moves(name, pairs):
+        assert chosen == pairs, "said to stand still, but something is left out"
+
+
+@pytest.mark.parametrize("name", ["random-in-block", "random-per-epoch"])
+def test_a_choice_depends_on_seed_and_time_alone(name):
+    """Whatever was drawn before: a training that is resumed goes on as it would have."""
+    pairs = resolve_mapping(name, 12, 4, 0)
+    straight = [active(name, pairs, step) for step in range(60)]
+    assert [active(name, pairs, step) for step in reversed(range(60))] == straight[::-1]
+    assert [active(name, pairs, step, seed=1) for step in range(60)] != straight
+    again = resolve_mapping(name, 12, 4, 7)
+    assert [active(name, again, step) for step in range(60)] == straight, (
+        "terms with one mapping draw different layers"
+    )
+
+
+def test_random_in_block_draws_each_layer_of_the_block_at_each_step():
+    pairs = resolve_mapping("random-in-block", 12, 4, 0)
+    drawn = [active("random-in-block", pairs, step, total=600) for step in range(600)]
+    counts = Counter(pair for chosen in drawn for pair in chosen)
+    assert set(counts) == set(blocks(12, 4, 0)), "a layer is never drawn"
+    assert all(140 < count < 260 for count in counts.values()), "the draw is not even"
+    assert len({chosen for chosen in drawn}) > 60, "blocks do not draw independently"
+
+
+def test_random_per_epoch_keeps_the_order_and_draws_every_choice():
+    pairs = resolve_mapping("random-per-epoch", 6, 3, 0)
+    drawn = [active("random-per-epoch", pairs, step, total=5000) for step in range(5000)]
+    for epoch in range(500):
+        assert len(set(drawn[10 * epoch : 10 * epoch + 10])) == 1, "changes within an epoch"
+    for chosen in drawn:
+        targets = [t for t, _ in chosen]
+        assert targets == sorted(set(targets)), "RAIL-KD's layers increase"
+    assert len(set(drawn)) == comb(6, 3)
+    assert {pair for chosen in drawn for pair in chosen} == set(pairs), "a pair that cannot be"
+
+
+def test_random_per_epoch_of_a_deeper_student_repeats_layers_in_order():
+    pairs = resolve_mapping("random-per-epoch", 2, 4, 0)
+    drawn = {active("random-per-epoch", pairs, step, total=3000) for step in range(3000)}
+    targets = {tuple(t for t, _ in chosen) for chosen in drawn}
+    assert targets == {(1,) * (4 - n) + (2,) * n for n in range(5)}
+
+
+@few
+@given(student=layers, total=st.integers(1, 200))
+def test_progressive_grows_from_one_layer_to_all(student, total):
+    pairs = resolve_mapping("progressive", 12, student, 0)
+    for step in range(total):
+        wanted = min(1 + int(Fraction(student * step, total)), student)
+        assert active("progressive", pairs, step, total) == pairs[:wanted]
+    assert active("progressive", pairs, 0, share=1.0) == pairs
+
+
+# --- whether they move --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+@few
+@given(teacher=layers, student=layers)
+def test_a_mapping_that_says_it_moves_does(name, teacher, student):
+    text = name.replace("K", "2")
+    pairs = resolve_mapping(text, teacher, student, 0)
+    if not MAPPINGS[name].moving:
+        assert not moves(text, pairs)
+    elif MAPPINGS[name].active:
+        seen = {active(name, pairs, step, 600, 1) for step in range(600)}
+        assert moves(name, pairs) == (len(seen) > 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "teacher", "student", "moving"),
+    [
+        ("emd", 1, 1, False),
+        ("emd", 3, 1, True),
+        ("emd", 1, 3, True),
+        ("attention-weighted", 1, 3, False),
+        ("attention-weighted", 3, 1, True),
+        ("random-in-block", 4, 4, False),
+        ("random-in-block", 4, 6, False),
+        ("random-per-epoch", 4, 4, False),
+        ("random-per-epoch", 1, 4, False),
+        ("random-per-epoch", 4, 6, True),
+        ("progressive", 4, 1, False),
+        ("progressive", 4, 4, True),
+    ],
+)
+def test_no_choice_is_no_movement(name, teacher, student, moving):
+    assert moves(name, resolve_mapping(name, teacher, student, 0)) is moving
+
+
+def test_explicit_pairs_never_move():
+    assert not moves("1-1,2-1", ((1, 1), (2, 1)))
+
+
+# --- how they are written -----------------------------------------------------------------------
+
+
 def test_explicit_pairs():
     assert parse_mapping([[8, 2], [4, 1], [8, 2]]) == "4-1,8-2"
     assert parse_mapping("8-2, 4-1") == "4-1,8-2"
     assert resolve_mapping("4-1,8-2", 12, 6, 0) == ((4, 1), (8, 2))
 
 
-@pytest.mark.parametrize("bad", ["unifrom", "4:1", [], [[1]], [["a", 1]], [[1, -1]], 3, None, ""])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *("unifrom", "4:1", [], [[1]], [["a", 1]], [[1, -1]], 3, None, ""),
+        *("first-K", "first-0", "first-02", "uniform-2", "last-to-", "all-to--1", "emd-1000"),
+    ],
+)
 def test_what_is_no_mapping(bad):
     with pytest.raises(UserError, match="allowed"):
+        parse_mapping(bad)
+
+
+@pytest.mark.parametrize(("bad", "near"), [("unifrom", "uniform"), ("progresive", "progressive")])
+def test_the_nearest_mapping_is_named(bad, near):
+    with pytest.raises(UserError, match=f"did you mean {near}"):
         parse_mapping(bad)

@@ -5,6 +5,7 @@ import pytest
 from kd.errors import UserError
 from kd.knowledge import KNOWLEDGE
 from kd.matching import MATCHINGS
+from kd.schedules import Weight, as_weight
 from kd.terms import NONE, Term, matchings_of, parse_knowledge
 
 
@@ -14,7 +15,7 @@ def test_every_part_is_read():
         "hidden",
         "cosine",
         "4-1,8-2",
-        0.25,
+        Weight(0.25, 0.25),
     )
     assert str(term) == "hidden:cosine@4-1,8-2*0.25"
 
@@ -27,8 +28,10 @@ def test_none_has_no_terms():
     ("term", "text"),
     [
         (Term("logits", "kl", ((0, 0),)), "logits:kl"),
-        (Term("hidden", "mse", ((4, 1), (8, 2)), 0.1), "hidden:mse@4-1,8-2*0.1"),
-        (Term("embedding", "mse", ((0, 0),), 3.0), "embedding:mse*3"),
+        (Term("hidden", "mse", ((4, 1), (8, 2)), as_weight(0.1)), "hidden:mse@4-1,8-2*0.1"),
+        (Term("embedding", "mse", ((0, 0),), as_weight(3.0)), "embedding:mse*3"),
+        (Term("cls", "mse", ((1, 1), (2, 1)), moving="emd"), "cls:mse@emd"),
+        (Term("logits", "kl", ((0, 0),), Weight(0, 1, 50, 80)), "logits:kl*0..1%50-80"),
     ],
 )
 def test_canonical_text_can_be_written_in_a_study(term, text):
@@ -39,6 +42,35 @@ def test_canonical_text_can_be_written_in_a_study(term, text):
         term.matching,
         term.weight,
     )
+
+
+def test_weights_with_exponents_and_schedules():
+    """A plus sign joins terms, unless it stands in a number."""
+    terms = parse_knowledge("logits*1e+2 + hidden@first-2*1e-3..1%5-50+cls:mse*0..1")
+    assert [str(t) for t in terms] == ["logits*100", "hidden@first-2*0.001..1%5-50", "cls:mse*0..1"]
+    again = parse_knowledge("+".join(map(str, terms)))
+    assert again == terms
+
+
+def test_the_default_matching_can_be_named():
+    assert parse_knowledge("hidden:default@last") == parse_knowledge("hidden@last")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hidden*0", r"weight in 'hidden\*0': found '0', allowed: a number above 0"),
+        ("hidden*1%50-10", r"weight in .*: the window must lie within 0-100 percent"),
+        ("hiden", "did you mean hidden"),
+        ("hidden:msee", "did you mean mse"),
+        ("hidden@fist-2", "did you mean first"),
+        ("hidden*1%0-50+hidden*2%50-100", "the term hidden stands there twice"),
+        ("embedding@last", "embedding has no layers, so it takes no mapping"),
+    ],
+)
+def test_errors_say_what_is_wrong(text, message):
+    with pytest.raises(UserError, match=message):
+        parse_knowledge(text)
 
 
 def test_every_knowledge_has_matchings():

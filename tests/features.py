@@ -1,0 +1,70 @@
+"""Random features in the place of encoders, for the tests of what compares them."""
+
+import torch
+from torch import Tensor
+
+from kd.capture import Features
+from kd.knowledge import KNOWLEDGE
+from kd.mapping import Moment, Pairs
+from kd.schedules import Weight, as_weight
+from kd.shapes import Shape
+from kd.terms import Term, matchings_of
+
+torch.set_num_threads(1)
+
+TEACHER = Shape(layers=4, hidden=12, heads=2, ffn=8)
+SAME = Shape(layers=2, hidden=12, heads=2, ffn=8)
+NARROW = Shape(layers=2, hidden=8, heads=2, ffn=8)
+BATCH, LENGTH, CLASSES = 4, 5, 3
+MASK = torch.arange(LENGTH) < torch.tensor([5, 2, 3, 4])[:, None]
+LABELS = torch.tensor([0, 2, 1, 1])
+PAIRS: Pairs = ((2, 1), (4, 2))
+START = Moment(step=0, total=100, epoch=0, seed=1)
+ALL_MATCHINGS = [
+    (name, matching) for name in KNOWLEDGE for matching in matchings_of(name, regression=False)
+]
+
+
+def features(shape: Shape, seed: int, outputs: int = CLASSES, batch: int = BATCH) -> Features:
+    """Random features of every layer."""
+    generator = torch.Generator().manual_seed(seed)
+    found: Features = {("logits", 0): torch.randn(batch, outputs, generator=generator)}
+    for layer in range(shape.layers + 1):
+        size = (batch, LENGTH, shape.hidden)
+        found["hidden", layer] = torch.randn(size, generator=generator)
+        for name in ("query", "key", "value"):
+            size = (batch, shape.heads, LENGTH, shape.head_size)
+            found[name, layer] = torch.randn(size, generator=generator)
+    return found
+
+
+def term(
+    knowledge: str,
+    matching: str | None = None,
+    weight: float | str | Weight = 1.0,
+    pairs: Pairs | None = None,
+    moving: str = "",
+) -> Term:
+    """A term; its default matching and PAIRS where none are given."""
+    row = KNOWLEDGE[knowledge]
+    if pairs is None:
+        pairs = (*PAIRS, (3, 1))[: max(row.fewest_pairs, 2)]
+    if not isinstance(weight, Weight):
+        weight = as_weight(weight)
+    matching = matching or next(iter(matchings_of(knowledge, regression=False)))
+    return Term(knowledge, matching, pairs if row.layered else ((0, 0),), weight, moving)
+
+
+def padded_noise(found: Features, mask: Tensor, seed: int) -> Features:
+    """The same features with other numbers where the padding stands."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        key: x
+        if key[0] == "logits"
+        else torch.where(
+            mask[:, :, None] if x.ndim == 3 else mask[:, None, :, None],
+            x,
+            9 * torch.randn(x.shape, generator=generator),
+        )
+        for key, x in found.items()
+    }
