@@ -82,8 +82,6 @@ INIT_FORMS: dict[str, tuple[str, str]] = {
         "Turc et al. 2019 (arXiv:1908.08962)",
     ),
 }
-# Encoders whose layers are one set of weights: which of them is copied makes no difference.
-SHARED_LAYERS = ("albert",)
 _EXPLICIT = re.compile(rf"{EXPLICIT}(\d{{1,3}}-\d{{1,3}}(?:,\d{{1,3}}-\d{{1,3}})*)")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kd import sources
-from kd.archs import attention_obstacle, shape_obstacle
+from kd.archs import arch_facts, attention_obstacle, shape_obstacle
 from kd.errors import UserError, listing
 from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.files import short_hash
@@ -19,7 +19,6 @@ from kd.initialisation import (
     EXPLICIT,
     PCA,
     PRETRAINED,
-    SHARED_LAYERS,
     TRUNCATE,
     copied_layers,
     needs_teacher,
@@ -243,7 +242,7 @@ def _check_layers(init: str, layers: Pairs, shape: Shape, encoder: sources.Encod
                 f"init {init} copies teacher layer {highest}, but the teacher has only "
                 f"{teacher.layers}"
             )
-    elif shape.layers > teacher.layers and encoder.arch not in SHARED_LAYERS:
+    elif shape.layers > teacher.layers and not arch_facts(encoder.arch).shared_layers:
         raise Pruned(
             f"init {init} copies {shape.layers} student layers, but the teacher has only "
             f"{teacher.layers}"
@@ -325,7 +324,7 @@ def _init_identity(init: str, shape: Shape, encoder: sources.Encoder) -> Any:
     layers = copied_layers(init, encoder.shape.layers, shape.layers)
     if not layers:
         return init
-    if encoder.arch in SHARED_LAYERS:
+    if arch_facts(encoder.arch).shared_layers:  # whichever is copied
         layers = tuple((1, s) for _, s in layers)
     return pairs_text(layers)
 
