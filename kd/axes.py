@@ -246,7 +246,7 @@ def _teacher() -> Section:
         [
             (
                 arch,
-                attention_obstacle(arch) or "yes",
+                f"no: {obstacle}" if (obstacle := attention_obstacle(arch)) else "yes",
                 "yes" if arch in SCRATCH_ARCHS else "no",
                 ", ".join(_shortened(names)),
             )

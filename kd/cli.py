@@ -23,6 +23,7 @@ Knowledge distillation of transformer encoders, as a grid of runs.
   kd plan STUDY      what would run, what is pruned and why, what is done; starts nothing
   kd runs STUDY      every run with its id and its spec
   kd status STUDY    how far it is: done, running, failed, missing
+  kd axes [NAME]     every value that an axis can take, with formula, needs and source
   kd shapes          sizes of student shapes; shapes of equal size
 
 `snakemake --configfile STUDY` runs a study. It calls these steps, which can be run by hand too:
@@ -99,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
     shapes.add_argument("--same", choices=MEASURES, help="the size to share")
     shapes.add_argument("--layers", metavar="N,N,...", help="depths of the shapes of equal size")
     shapes.set_defaults(act=_shapes)
+
+    text = "list every value that an axis can take, with formula, needs, default and source"
+    axes = commands.add_parser("axes", help=text, description=text)
+    axes.add_argument("name", metavar="NAME", nargs="?", help="one axis: knowledge, mapping, ...")
+    axes.add_argument("--markdown", action="store_true", help="as docs/axes.md holds it")
+    axes.set_defaults(act=_axes)
 
     schema = commands.add_parser("schema", help="print the JSON schema of a study file")
     schema.set_defaults(act=_schema)
@@ -250,6 +257,12 @@ def _shapes(options: argparse.Namespace) -> None:
         raise UserError(
             "shapes: SHAPE, --same and --layers belong together: 6L-384 --same params --layers 2,4"
         )
+
+
+def _axes(options: argparse.Namespace) -> None:
+    from kd.axes import chosen, markdown, plain
+
+    print((markdown if options.markdown else plain)(chosen(options.name)))
 
 
 def _schema(options: argparse.Namespace) -> None:

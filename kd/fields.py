@@ -173,7 +173,9 @@ RUN_FIELDS: dict[str, Field] = {
         meaning="calibrated: a term's weight is its share of the student's gradient at step 0",
     ),
     "relation_heads": Field(
-        **_or_auto(_number(1, 4096, whole=True)), meaning="A_r of the Q, K, V relations"
+        **_or_auto(_number(1, 4096, whole=True)),
+        meaning="A_r of the Q, K, V relations; auto: the student's heads where they divide the "
+        "teacher's width too, else the largest number up to 12 that divides both",
     ),
     "errata": Field(**_text(parse_errata), meaning="well-known defects to switch on, joined by +"),
     **_RECIPE,

@@ -78,7 +78,8 @@ INIT_FORMS: dict[str, tuple[str, str]] = {
         "Xu et al. 2024 (arXiv:2311.18823), with whole heads",
     ),
     f"{PRETRAINED}MODEL[@REVISION]": (
-        "a pretrained encoder of the student's shape, from the hub or a folder; its head is random",
+        "a pretrained encoder of the student's shape, from the hub or a folder, with a random "
+        "head; {layers}, {hidden} and {heads} in the name are the student's",
         "Turc et al. 2019 (arXiv:1908.08962)",
     ),
 }

@@ -2,9 +2,9 @@
 
 Shapes: B examples, L tokens, H width, h heads, C classes; S student, T teacher. `mask` is (B, L),
 true where a token is no padding. Every loss is 0 where S = T (unless its text says otherwise) and
-padding, whatever finite numbers stand there, never changes it. T is a constant: only the student
-gets a gradient. A unit whose comparison is undefined is no unit. Formulas and sources stand in
-`matching` and `knowledge`; relations between examples, tokens or layers in `relational`.
+padding never changes it, whatever numbers with finite squares stand there. T is a constant: only
+the student gets a gradient. A unit whose comparison is undefined is no unit. Formulas and sources
+stand in `matching` and `knowledge`; relations of examples, tokens or layers in `relational`.
 """
 
 import math
@@ -52,7 +52,7 @@ def logits_mse(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def logits_dist(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
-    """DIST (Huang et al. 2022, arXiv:2205.10536, equations 8 to 10, both weights 1).
+    """DIST with both weights 1 (Huang et al. 2022, arXiv:2205.10536).
 
     1 - Pearson correlation of the softened probabilities of S and T: tau^2 times it over the
     classes of each example, mean over examples, and mean tau^2 times it over the batch for each
@@ -97,7 +97,7 @@ def flsw_temperature(student: Tensor, teacher: Tensor, temperature: float) -> Te
     tau + mean(w) - w, w = 1 - cos(S, T) of the logits: FLSW (arXiv:1911.07471) with beta = gamma
     = 1, as in TextBrewer. Never below a tenth of `temperature`. Carries no gradient.
     """
-    w, _ = turn(*sides(student, teacher))
+    w = 1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)
     return _around(temperature, w)
 
 

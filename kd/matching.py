@@ -17,7 +17,7 @@ class Matching:
     same_heads: bool = False  # head counts must agree: the cell is pruned where they do not
     softened: bool = False  # uses the temperature
     both_projected: bool = False  # student and teacher are projected to a common width
-    fewest_classes: int = 2  # with fewer, the student gets no gradient
+    fewest_classes: int = 1  # with fewer, the student gets no gradient
     floor: str = "0"  # its value where the student equals the teacher
 
 

@@ -19,7 +19,7 @@ _EQUAL = 1e-5  # squared distance, of the squared norms, below which fp32 cannot
 
 
 def vector_sp(student: Tensor, teacher: Tensor) -> Tensor:
-    """Similarity-preserving (Tung & Mori 2019, arXiv:1907.09682, equation 4).
+    """Similarity-preserving distillation (Tung & Mori 2019, arXiv:1907.09682).
 
     Mean squared difference of the (B, B) products X X^T with L2-normalised rows, over B^2 entries.
     """
@@ -29,7 +29,7 @@ def vector_sp(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def vector_rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Relational distances (Park et al. 2019, arXiv:1904.05068, equations 5 to 7).
+    """Relational distances (Park et al. 2019, arXiv:1904.05068).
 
     Huber loss of the distances between two different examples, each side's divided by their mean;
     mean over these B (B - 1) pairs. (An average over all B^2 entries, the diagonal's zeros too, is
@@ -51,7 +51,7 @@ def _relative_distances(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def vector_rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
-    """Relational angles (Park et al. 2019, arXiv:1904.05068, equations 8 and 9).
+    """Relational angles (Park et al. 2019, arXiv:1904.05068).
 
     Huber loss of the cosine of the angle at example i between j and k; mean over the triples of
     three different examples. (An average over all B^3 entries is (B - 1)(B - 2) / B^2 of it.)
@@ -152,22 +152,19 @@ def _angle_loss(
 ) -> Tensor:
     """`loss` of the angles at items between two others within `reach`; mean over valid triples.
 
-    Memory is N M (2 reach)^2 / 2 numbers, with no H: an angle follows from three distances.
+    Memory is N M (2 reach)^2 / 2 numbers and no H: three distances make an angle.
     """
     items = valid.shape[1]
     reach = min(reach, items - 1)
     here = torch.arange(items, device=valid.device)[:, None]
-    steps = torch.arange(1, reach + 1, device=valid.device)
-    near = here + torch.cat([-steps.flip(0), steps])  # (M, 2 reach): the neighbours of each item
-    exists = (near >= 0) & (near < items)
-    near = near.clamp(0, items - 1)
-    one, two = torch.triu_indices(2 * reach, 2 * reach, 1, device=valid.device)
+    # Steps around a ring, so that no other item comes up twice where the window is the whole ring.
+    ahead = torch.arange(1, reach + 1, device=valid.device)
+    behind = torch.arange(max(items - reach, reach + 1), items, device=valid.device)
+    near = (here + torch.cat([ahead, behind])) % items
+    there = valid[:, near] & ((near - here).abs() <= reach)  # (N, M, neighbours)
+    one, two = torch.triu_indices(near.shape[1], near.shape[1], 1, device=valid.device)
     triples = here, near[:, one], near[:, two]  # the angle is symmetric: each pair once
-    every = (
-        valid[:, :, None]
-        & (valid[:, near] & exists)[..., one]
-        & (valid[:, near] & exists)[..., two]
-    )
+    every = valid[:, :, None] & there[..., one] & there[..., two]
     (s, s_defined), (t, t_defined) = (
         _cosines(_squared_distances(x, valid), *triples) for x in (student, teacher)
     )
@@ -189,11 +186,9 @@ def _cosines(squares: Tensor, i: Tensor, j: Tensor, k: Tensor) -> tuple[Tensor, 
 
 
 def _squared_distances(x: Tensor, valid: Tensor) -> Tensor:
-    """(N, M, M) between the valid items; exactly 0 where fp32 cannot tell two of them apart."""
-    weight = valid[..., None].to(x.dtype)
+    """(N, M, M) between the items; exactly 0 where fp32 cannot tell two of them apart."""
     # Distances know no origin: the middle of the items is the one that costs the fewest digits.
-    centre = (x.detach() * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
-    x = (x - centre) * weight
+    x = x - _pooled(x.detach(), valid)[:, None]
     products = x @ x.mT
     own = products.diagonal(dim1=-2, dim2=-1)
     both = own[:, :, None] + own[:, None, :]

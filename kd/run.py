@@ -139,7 +139,7 @@ def resolve(study: Study, cell: Cell) -> Run:
         terms=terms,
         teacher=teacher,
         needs_teacher=reads_teacher,
-        donor=_pretrained(cell["init"]) if cell["init"].startswith(PRETRAINED) else None,
+        donor=_pretrained(cell["init"], shape) if cell["init"].startswith(PRETRAINED) else None,
         data_id=teacher.data_id,
         tokens_id=_tokens_id(teacher.encoder, cell["max_length"]),
     )
@@ -291,9 +291,15 @@ def _embedding_width(encoder: sources.Encoder) -> int:
     return 128 if small else encoder.shape.hidden
 
 
-def _pretrained(init: str) -> sources.Encoder:
-    """The encoder that `pretrained:MODEL[@REVISION]` names."""
-    model, _, revision = init.removeprefix(PRETRAINED).partition("@")
+def _pretrained(init: str, shape: Shape) -> sources.Encoder:
+    """The encoder that `pretrained:MODEL[@REVISION]` names for a student's shape."""
+    name = init.removeprefix(PRETRAINED)
+    for part in ("layers", "hidden", "heads"):
+        name = name.replace(f"{{{part}}}", str(getattr(shape, part)))
+    model, _, revision = name.partition("@")
+    made_up = name != init.removeprefix(PRETRAINED)
+    if made_up and not sources.is_local(model) and model not in sources.HUB_ENCODERS:
+        raise Pruned(f"init {init} would be {model} for {shape}, which is not known here")
     try:
         return sources.encoder(model, revision or "main", None, "bert")
     except UserError as error:
@@ -301,7 +307,7 @@ def _pretrained(init: str) -> sources.Encoder:
 
 
 def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None:
-    found = _pretrained(init)
+    found = _pretrained(init, shape)
     if found.arch != encoder.arch:
         raise Pruned(
             f"init {init} is a {found.arch}, but the student, as its teacher, {encoder.arch}"
@@ -320,11 +326,11 @@ def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None
 def _init_identity(init: str, shape: Shape, encoder: sources.Encoder) -> Any:
     """What identifies an initialisation: the layers copied, not the name of the rule."""
     if init.startswith(PRETRAINED):
-        return {"pretrained": dict(_pretrained(init).identity)}
+        return {"pretrained": dict(_pretrained(init, shape).identity)}
     layers = copied_layers(init, encoder.shape.layers, shape.layers)
     if not layers:
         return init
-    if arch_facts(encoder.arch).shared_layers:  # whichever is copied
+    if arch_facts(encoder.arch).shared_layers:  # which of them is copied makes no difference
         layers = tuple((1, s) for _, s in layers)
     return pairs_text(layers)
 

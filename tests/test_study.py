@@ -68,7 +68,7 @@ BAD = {
     "heads": ({"axes": {"student": ["6L-100-3h-400"]}}, "3 heads do not divide"),
     "bad knowledge": ({"axes": {"knowledge": ["logit"]}}, "'logit'.*mean logits"),
     "bad matching": ({"axes": {"knowledge": ["hidden:msee"]}}, "found 'msee'.*mean mse"),
-    "bad weight": ({"axes": {"knowledge": ["hidden*0"]}}, "weight '0'"),
+    "bad weight": ({"axes": {"knowledge": ["hidden*0"]}}, "weight in 'hidden\\*0'"),
     "mapping of logits": ({"axes": {"knowledge": ["logits@first"]}}, "logits has no layers"),
     "negative rate": ({"axes": {"learning_rate": [-1]}}, "found -1, allowed: a number above 0"),
     "half a seed": ({"axes": {"seed": [0.5]}}, "found 0.5, allowed: a whole number"),
