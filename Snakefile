@@ -13,6 +13,7 @@ from kd.cli import check_inputs
 from kd.errors import UserError
 from kd.grid import load_grid
 from kd.layout import Layout
+from kd.store import need_of
 
 STUDY = (
     Path(workflow.configfiles[0])

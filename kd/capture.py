@@ -20,9 +20,11 @@ from transformers.masking_utils import sdpa_mask
 
 from kd.archs import arch_facts, attention_obstacle
 from kd.errors import UserError
+from kd.relational import pooled
 
 Features = dict[tuple[str, int], Tensor]
 ATTENTION_FEATURES = ("query", "key", "value")
+VECTORS = ("cls", "pooled")  # made of the hidden states of a layer
 _NAME = "sdpa_with_capture"
 _taps: "WeakKeyDictionary[nn.Module, Callable[..., None]]" = WeakKeyDictionary()
 
@@ -37,6 +39,11 @@ def _attention(
 
 AttentionInterface.register(_NAME, _attention)
 AttentionMaskInterface.register(_NAME, sdpa_mask)
+
+
+def vector_of(name: str, hidden: Tensor, mask: Tensor) -> Tensor:
+    """One vector of an example, (B, H): cls, of its first token, or pooled, the mean of all."""
+    return hidden[:, 0] if name == "cls" else pooled(hidden, mask)
 
 
 class _DeepEnough(Exception):

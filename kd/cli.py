@@ -27,7 +27,7 @@ Knowledge distillation of transformer encoders, as a grid of runs.
   kd shapes          sizes of student shapes; shapes of equal size
 
 `snakemake --configfile STUDY` runs a study. It calls these steps, which can be run by hand too:
-  kd data, tokenise, teacher, distil, evaluate, collect, tables, figures, report
+  kd data, tokenise, teacher, outputs, distil, evaluate, collect, tables, figures, report
 """
 
 
@@ -83,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     command("data", _data, "load the text of one task", "--task")
     command("tokenise", _tokenise, "tokenise the text of one task", "--task", "--tokens")
     command("teacher", _teacher, "fine-tune and evaluate one teacher", "--teacher", "--threads")
+    command(
+        "outputs",
+        _outputs,
+        "store what a teacher says of the training examples, for all runs that need it",
+        *("--teacher", "--tokens", "--need", "--threads"),
+    )
     command("distil", _distil, "train the student of one run", "--run", "--threads")
     command("evaluate", _evaluate, "evaluate the student of one run", "--run", "--threads")
     command("collect", _collect, "gather the metrics of a study's runs into runs.csv")
@@ -117,6 +123,7 @@ _FLAGS: dict[str, dict[str, object]] = {
     "--task": {"required": True, "help": "name of the task"},
     "--tokens": {"required": True, "metavar": "ID", "help": "folder name of the tokens"},
     "--teacher": {"required": True, "metavar": "ID", "help": "id of the teacher"},
+    "--need": {"required": True, "metavar": "ID", "help": "name of what the runs need"},
     "--run": {"required": True, "metavar": "ID", "help": "id of the run, as `kd runs` prints it"},
     "--threads": {
         "type": int,
@@ -184,6 +191,14 @@ def _teacher(options: argparse.Namespace) -> None:
     from kd import steps
 
     steps.run_teacher(*_grid(options), options.teacher, options.threads)
+
+
+def _outputs(options: argparse.Namespace) -> None:
+    from kd import steps
+
+    steps.run_outputs(
+        *_grid(options), options.teacher, options.tokens, options.need, options.threads
+    )
 
 
 def _distil(options: argparse.Namespace) -> None:

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from kd import losses
-from kd.capture import Features
+from kd.capture import Features, vector_of
 from kd.knowledge import KNOWLEDGE
 from kd.mapping import MAPPINGS, Moment, Pairs
 from kd.matching import Matching
-from kd.relational import pooled
 from kd.shapes import Shape
 from kd.terms import Term
 from kd.transport import layer_weights, transport_plan
@@ -103,7 +102,9 @@ class Comparison(nn.Module):
 
     def _read(self, features: Features, layer: int, mask: Tensor) -> Any:
         """What is compared of one layer, in the form that the loss takes."""
-        form = self.knowledge.form
+        form, vector = self.knowledge.form, self.knowledge.vector
+        if (vector, layer) in features:  # a stored teacher has no more than that
+            return features[vector, layer]
         tensors = [features[name, layer] for name in self.knowledge.features]
         if form == "relation":
             return tensors[0], tensors[-1]
@@ -112,12 +113,8 @@ class Comparison(nn.Module):
             doubled = form == "maps" and "double-softmax" in self.errata
             return losses.double_softmax(scores, mask) if doubled else scores
         if form == "vector":
-            return pooled(tensors[0], mask) if self._pools else tensors[0][:, 0]
+            return vector_of(vector, tensors[0], mask)
         return tensors[0]
-
-    @property
-    def _pools(self) -> bool:
-        return self.term.knowledge == "pooled"
 
     def _compare(self, pair: tuple[int, int], student: Any, teacher: Any, mask: Tensor) -> Tensor:
         form = self.knowledge.form

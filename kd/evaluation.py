@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kd.device import model_inputs, to_device
 from kd.progress import Progress
 from kd.tasks import TASKS, constant_score, evaluate_metrics
 from kd.tokens import Split, load_split, ordered_batches
-from kd.training import model_inputs, to_device
 
 _BATCH = 64
 

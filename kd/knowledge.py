@@ -20,9 +20,10 @@ class Knowledge:
     layered: bool = True
     lowest_layer: int = 1
     fewest_pairs: int = 1  # with fewer mapped layers there is nothing to compare
+    vector: str = ""  # name of the one vector of an example that is made of `features`
 
 
-def _hidden(form: str, meaning: str, source: str, **facts: int | bool) -> Knowledge:
+def _hidden(form: str, meaning: str, source: str, **facts: int | bool | str) -> Knowledge:
     return Knowledge(form, ("hidden",), meaning, source, **{"lowest_layer": 0, **facts})  # type: ignore[arg-type]
 
 
@@ -51,9 +52,17 @@ KNOWLEDGE: dict[str, Knowledge] = {
         layered=False,
     ),
     "hidden": _hidden("tokens", "outputs of a layer", _TINYBERT),
-    "cls": _hidden("vector", "output of a layer at the first token", "BERT-PKD (arXiv:1908.09355)"),
+    "cls": _hidden(
+        "vector",
+        "output of a layer at the first token",
+        "BERT-PKD (arXiv:1908.09355)",
+        vector="cls",
+    ),
     "pooled": _hidden(
-        "vector", "mean over the tokens of a layer's outputs", "RAIL-KD (arXiv:2109.10164)"
+        "vector",
+        "mean over the tokens of a layer's outputs",
+        "RAIL-KD (arXiv:2109.10164)",
+        vector="pooled",
     ),
     "attention": Knowledge(
         "maps",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kd.run import Run, Teacher
+from kd.store import need_of
 
 
 class Layout:
@@ -22,6 +23,14 @@ class Layout:
     def teacher(self, teacher: Teacher) -> Path:
         """Folder of a fine-tuned teacher."""
         return self.results / "teachers" / teacher.id / teacher.task
+
+    def outputs(self, teacher: Teacher, tokens_id: str) -> Path:
+        """Folder of a teacher's stored outputs for one tokenizer and length."""
+        return self.teacher(teacher) / "outputs" / tokens_id
+
+    def need(self, run: Run) -> Path:
+        """What says that the teacher outputs which a run can read are stored."""
+        return self.outputs(run.teacher, run.tokens_id) / f"{need_of(run)}.json"
 
     def run(self, run: Run) -> Path:
         """Folder of a run."""

@@ -9,7 +9,7 @@ from kd.layout import Layout
 from kd.results import run_status
 from kd.run import Run
 from kd.shapes import VOCABULARY, Shape, parse_shape
-from kd.tasks import TASKS
+from kd.store import name_of, need_of, stored_keys, training_size
 
 # Effective training throughput that the estimate assumes where no run has been measured: a data
 # centre GPU in bf16 reaches about this on short sequences.
@@ -40,10 +40,17 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     missing = {key for key in tokens if not layout.tokens(*key).is_dir()}
     text = {key[:2] for key in missing if not layout.text(*key[:2]).is_dir()}
     study = layout.study(grid.study.name)
+    needs = {layout.need(run) for run in untrained if need_of(run)}
+    store = {
+        f"{teacher}/{tokens}/{name_of(key)}": size
+        for (teacher, tokens), keys in stored_keys(grid).items()
+        for key, size in keys.items()
+    }
     jobs = {
         "data": len(text),
         "tokenise": len(missing),
         "teacher": len(to_teach),
+        "outputs": sum(not need.is_file() for need in needs),
         "distil": len(untrained),
         "evaluate": len(left),
     }
@@ -60,22 +67,16 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "done": len(runs) - len(left),
         "jobs": jobs,
         "device_hours": round((operations / speed + starts) / 3600, 3),
-        "disk_bytes": sum(map(_student_bytes, untrained)) + sum(map(_teacher_bytes, to_teach)),
+        "disk_bytes": sum(map(_student_bytes, untrained))
+        + sum(map(_teacher_bytes, to_teach))
+        + sum(store.values()),
+        "store": store,
     }
-
-
-def _size(run: Run) -> tuple[int, int]:
-    """Training examples and mean tokens of a run's task."""
-    task = TASKS[run.task]
-    if task.synthetic:
-        data = run.spec["data"]
-        return int(data["train"]), task.tokens
-    return task.examples, task.tokens
 
 
 def run_flops(run: Run) -> float:
     """Of one training: 3 forward passes of the student (backward is two), one of the teacher."""
-    examples, tokens = _size(run)
+    examples, tokens = training_size(run)
     student = 3 * parse_shape(run.spec["student"]).flops(tokens)
     teacher = run.teacher.encoder.shape.flops(tokens) if run.terms else 0
     return float(examples * run.values["epochs"] * (student + teacher))
@@ -83,7 +84,7 @@ def run_flops(run: Run) -> float:
 
 def teacher_flops(run: Run) -> float:
     """Of fine-tuning a run's teacher; evaluating alone, where it is fine-tuned already."""
-    examples, tokens = _size(run)
+    examples, tokens = training_size(run)
     teacher = run.teacher
     if teacher.finetuned:
         return 0.0
@@ -126,7 +127,8 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         if any(found["jobs"].values())
         else "  jobs     nothing to do",
         f"  device   {found['device_hours']:>7.2f}   hours (an estimate)",
-        f"  disk     {found['disk_bytes'] / 1e9:>7.2f}   GB",
+        f"  disk     {found['disk_bytes'] / 1e9:>7.2f}   GB, of which teacher outputs "
+        f"{sum(found['store'].values()) / 1e9:.2f}",
     ]
     if reasons:
         lines.append("pruned cells:")

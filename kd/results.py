@@ -34,6 +34,8 @@ METRICS = (
     "examples_train",
     "final_loss",
     "weights_used",
+    "teacher_outputs_stored",
+    "teacher_outputs_computed",
     "train_seconds",
     "examples_per_second",
     "evaluate_seconds",

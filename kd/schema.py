@@ -4,7 +4,7 @@ from typing import Any
 
 from kd.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
 from kd.shapes import ISO, MEASURES
-from kd.study import DESIGNS, KEYS, NAME
+from kd.study import DESIGNS, KEYS, NAME, STORE_GIGABYTES
 
 
 def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
@@ -81,6 +81,17 @@ def study_schema() -> dict[str, Any]:
             "type": "array",
             "items": {**run, "minProperties": 1},
             "description": "more cells, laid over base and crossed with task and seed",
+        },
+        "store": {
+            "anyOf": [
+                {"const": False},
+                {
+                    "type": "object",
+                    "properties": {"gigabytes": {"type": "number", "minimum": 0}},
+                    "additionalProperties": False,
+                },
+            ],
+            "description": f"disk for large teacher outputs ({STORE_GIGABYTES} GB), or false",
         },
     }
     assert set(properties) == set(KEYS)

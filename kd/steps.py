@@ -15,18 +15,24 @@ import transformers
 
 from kd import __version__, models, tokens
 from kd.copying import initialise
+from kd.device import choose_device, make_deterministic
 from kd.errors import UserError, unknown
 from kd.evaluation import evaluate
 from kd.files import atomic_dir, atomic_write, file_digest, read_json, read_record, write_json
 from kd.grid import Grid
+from kd.initialisation import needs_teacher
 from kd.layout import Layout
 from kd.objective import Objective
 from kd.progress import Progress, step_state
 from kd.run import INERT, Run, Teacher, relation_heads
 from kd.shapes import parse_shape
 from kd.sources import SCRATCH
+from kd.store import keys_of, name_of, need_of, stored_keys
 from kd.tasks import TASKS
-from kd.training import Fitted, choose_device, fit, make_deterministic
+from kd.teacher_outputs import StoredOutputs, open_outputs, write_outputs
+from kd.teaching import Teaching
+from kd.terms import taught_keys
+from kd.training import Fitted, fit
 
 METRICS_VERSION = 1
 
@@ -130,21 +136,26 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
     task, settings = TASKS[run.task], run.values
     source = layout.tokens(run.data_id, run.task, run.tokens_id)
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
+    split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
+    taught = taught_keys(run.terms)
+    stored = _open_store(run, layout, split)
+    read = taught & set(stored.arrays)
     teacher = None
-    if run.needs_teacher:
+    if taught - read or needs_teacher(init):
         dtype = getattr(torch, run.teacher.dtype)
         teacher = models.load_finetuned(layout.teacher(run.teacher) / "model", dtype)
 
     torch.manual_seed(settings["seed"])
     student = models.build_random(models.shaped_config(_config(source), shape))
-    origins = initialise(student, run.spec.get("init", "random"), teacher, run.donor)
+    origins = initialise(student, init, teacher, run.donor)
 
     heads = settings["relation_heads"]
     if heads == "auto":
         settings = {**settings, "relation_heads": relation_heads(shape, teacher_shape)}
     objective = Objective(run.terms, task.regression, shape, teacher_shape, settings)
-    split = tokens.load_split(source, "train")
-    fitted = fit(student, teacher, objective, split, settings, device, progress, "distilling")
+    trains = "teacher-in-training" in objective.errata
+    teaching = Teaching(taught, stored, teacher, device, trains) if taught else None
+    fitted = fit(student, teaching, objective, split, settings, device, progress, "distilling")
 
     write_json(folder / "spec.json", run.spec)
     write_json(folder / "init.json", origins)
@@ -155,12 +166,59 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
         {
             **_training_record(fitted, split),
             "weights_used": objective.weights_text(),
+            "teacher_outputs_stored": len(read),
+            "teacher_outputs_computed": len(taught - read),
             **{f"student_{k}": v for k, v in models.sizes(student).items()},
             "device": device_name(device),
             "threads": threads,
             "model_fingerprint": model_fingerprint(folder / "model"),
         },
     )
+
+
+def _open_store(run: Run, layout: Layout, split: tokens.Split) -> StoredOutputs:
+    keys, need = keys_of(run), layout.need(run)
+    if not keys or not need.is_file():
+        return StoredOutputs({}, split)
+    try:
+        return open_outputs(need.parent, keys, split, _store_identity(run, layout))
+    except UserError:
+        need.unlink(missing_ok=True)  # so that the next start makes it again
+        raise
+
+
+def _store_identity(run: Run, layout: Layout) -> dict[str, str]:
+    """What stored outputs are made of: this teacher's weights and these tokens."""
+    teacher = read_record(layout.teacher(run.teacher) / "metrics.json", "fingerprint")
+    return {
+        "teacher": teacher["fingerprint"],
+        "tokens": _manifest(layout, run)["fingerprint"],
+    }
+
+
+def run_outputs(
+    grid: Grid, layout: Layout, teacher_id: str, tokens_id: str, need: str, threads: int
+) -> None:
+    """Store the outputs of a teacher that some runs need, and that the budget has room for."""
+    runs = [
+        run
+        for run in grid.runs.values()
+        if (run.teacher.id, run.tokens_id, need_of(run)) == (teacher_id, tokens_id, need)
+    ]
+    if not runs:
+        raise UserError(f"{grid.study.path}: no run needs {need!r} of {teacher_id!r}")
+    run, folder = runs[0], layout.outputs(runs[0].teacher, tokens_id)
+    keys = keys_of(run) & set(stored_keys(grid).get((teacher_id, tokens_id), ()))
+    if keys:
+        device = choose_device()
+        make_deterministic(device, threads)
+        split = tokens.load_split(layout.tokens(run.data_id, run.task, tokens_id), "train")
+        dtype = getattr(torch, run.teacher.dtype)
+        teacher = models.load_finetuned(layout.teacher(run.teacher) / "model", dtype)
+        identity = _store_identity(run, layout)
+        with step_state(folder, "outputs") as progress:
+            write_outputs(folder, keys, teacher, split, identity, device, progress)
+    write_json(layout.need(run), {"stored": sorted(map(name_of, keys))})
 
 
 def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:

@@ -25,7 +25,9 @@ KEYS = (
     "design",
     "exclude",
     "include",
+    "store",
 )
+STORE_GIGABYTES = 20
 _NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
@@ -47,6 +49,7 @@ class Study:
     design: str
     exclude: list[dict[str, list[Any]]]
     include: list[dict[str, Any]]
+    store_bytes: int | None  # disk for large teacher outputs; None: store none at all
 
 
 def load_study(path: str | Path) -> Study:
@@ -140,6 +143,7 @@ def _study(path: Path, content: Any) -> Study:
             for entry in _entries(raw.get("exclude", []), "exclude", lists=True)
         ],
         include=_entries(raw.get("include", []), "include"),
+        store_bytes=_store(raw.get("store", {})),
     )
     _check_names(study)
     return study
@@ -222,6 +226,24 @@ def _data(value: Any) -> dict[str, Any]:
             raise UserError(f"data.{key}: missing; source {source} needs it")
         given.setdefault(key, DATA_DEFAULTS.get(key))
     return {"source": source, **given}
+
+
+def _store(value: Any) -> int | None:
+    """Bytes of disk for large teacher outputs."""
+    if value is False:
+        return None
+    found = {"gigabytes": STORE_GIGABYTES}
+    if isinstance(value, dict):
+        for key in value:
+            if key not in found:
+                raise unknown("store: key", key, found)
+        found |= value
+    size = found["gigabytes"]
+    if not isinstance(value, dict) or isinstance(size, bool) or not isinstance(size, int | float):
+        raise UserError(f"store: found {shown(value)}, allowed: false, or {{gigabytes: NUMBER}}")
+    if not 0 <= size < 1e9:
+        raise UserError(f"store.gigabytes: found {shown(size)}, allowed: a number from 0")
+    return int(size * 1e9)
 
 
 def _axes(value: Any) -> dict[str, list[Any]]:

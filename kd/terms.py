@@ -1,6 +1,7 @@
 """Knowledge terms: `logits+hidden:mse@uniform*0.5`, parsed and made canonical."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -46,6 +47,17 @@ class Term:
         layers = self.moving or ",".join(f"{t}-{s}" for t, s in self.pairs)
         at = f"@{layers}" if KNOWLEDGE[self.knowledge].layered else ""
         return f"{self.knowledge}:{self.matching}{at}{weight_text(self.weight)}"
+
+
+def taught_keys(terms: Iterable[Term]) -> set[tuple[str, int]]:
+    """(feature, layer) of all that the terms read of the teacher."""
+    return {
+        (feature, teacher_layer)
+        for term in terms
+        for row in [KNOWLEDGE[term.knowledge]]
+        for feature in ([row.vector] if row.vector else row.features)
+        for teacher_layer, _ in term.pairs
+    }
 
 
 def weight_text(weight: Weight) -> str:

@@ -57,6 +57,13 @@ class Split:
             "ids": self.ids[rows],
         }
 
+    def places(self, rows: Tensor) -> Tensor:
+        """Where the tokens of some examples stand in `flat`, example by example."""
+        lengths = self.lengths[rows]
+        before = lengths.cumsum(0) - lengths  # tokens of the examples before
+        within = torch.arange(int(lengths.sum())) - before.repeat_interleave(lengths)
+        return self.offsets[rows].repeat_interleave(lengths) + within
+
     def _fill(self, name: str) -> int:
         return self.padding if name == "input_ids" else 0
 

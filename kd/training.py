@@ -3,8 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kd.capture import Capture, capture_teacher
+from kd.capture import Capture
+from kd.device import autocast, choose_precision, model_inputs, to_device
 from kd.errors import UserError
 from kd.mapping import Moment
 from kd.objective import Objective, wanted_features
 from kd.progress import Progress
+from kd.teaching import Teaching
 from kd.tokens import Split, epoch_batches
 
 _RECORDS = 50  # rows of history, at most, for one training
@@ -32,30 +33,6 @@ class Fitted:
     examples: int  # seen, with repetition
     precision: str
     peak_memory_bytes: int | None  # of the device; None on the CPU
-
-
-def choose_device() -> torch.device:
-    """The first CUDA device, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def make_deterministic(device: torch.device, threads: int) -> None:
-    """Same seed, same machine, same bits: fixed thread count, deterministic CUDA kernels."""
-    torch.set_num_threads(threads)
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """fp32 or bf16; `auto` is bf16 on a GPU that has it."""
-    if wanted != "auto":
-        return wanted
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-
-
-def autocast(precision: str, device: torch.device) -> Any:
-    """bf16 autocast, or nothing."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def learning_rate_factor(step: int, total: int, warmup: float) -> float:
@@ -75,21 +52,9 @@ def _parameter_groups(modules: list[nn.Module], decay: float) -> list[dict[str, 
     ]
 
 
-def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """The batch on the device, copied without waiting where memory is pinned."""
-    if device.type == "cpu":
-        return batch
-    return {k: v.pin_memory().to(device, non_blocking=True) for k, v in batch.items()}
-
-
-def model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the encoder reads of a batch."""
-    return {k: v for k, v in batch.items() if k not in ("labels", "ids")}
-
-
 def fit(
     student: PreTrainedModel,
-    teacher: PreTrainedModel | None,
+    teaching: Teaching | None,
     objective: Objective,
     split: Split,
     recipe: dict[str, Any],
@@ -97,7 +62,7 @@ def fit(
     progress: Progress,
     label: str,
 ) -> Fitted:
-    """Train `student` (and the objective's projections) on `split`.
+    """Train `student` (and the objective's projections) on `split`; `teaching` for its terms.
 
     `recipe` has the training fields of `fields` and the seed, which decides the order of the data
     and the dropout and nothing else: whatever was drawn before, these start from the same state.
@@ -129,12 +94,8 @@ def fit(
         read_student = captures.enter_context(
             Capture(student, {("logits", 0)} | wanted_features(terms, teacher=False))
         )
-        read_teacher = None
-        if teacher is not None and terms:
-            teacher.to(device)  # type: ignore[arg-type]
-            wanted = wanted_features(terms, teacher=True)
-            read_teacher = captures.enter_context(Capture(teacher, wanted))
-            teacher.train("teacher-in-training" in objective.errata)
+        if teaching is not None:
+            captures.enter_context(teaching)
 
         progress.start(label, total)
         started, step, examples = time.perf_counter(), 0, 0
@@ -144,10 +105,7 @@ def fit(
                 batch = to_device(split.batch(rows), device)
                 inputs = model_inputs(batch)
                 with autocast(precision, device):
-                    taught = {}
-                    if read_teacher is not None:
-                        with _own_dropout(read_teacher.model, moment, device):
-                            taught = capture_teacher(read_teacher, **inputs)
+                    taught = teaching(rows, inputs, moment) if teaching is not None else {}
                     features = read_student(**inputs)
                 mask, labels = batch["attention_mask"].bool(), batch["labels"]
                 parts = objective.parts(features, taught, mask, labels, moment)
@@ -185,17 +143,6 @@ def _check_weights(objective: Objective, total: int) -> None:
                 f"{name}: its weight {weight} is 0 at each of the {total} steps of this training; "
                 f"a wider window or more epochs would reach it"
             )
-
-
-@contextmanager
-def _own_dropout(model: nn.Module, moment: Moment, device: torch.device) -> Iterator[None]:
-    """A teacher in training mode draws dropout: it must not shift, or repeat, the student's."""
-    if not model.training:
-        yield
-        return
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(moment.seed * 1_000_003 + moment.step)
-        yield
 
 
 class _Recorder:

@@ -41,6 +41,7 @@ wildcard_constraints:
     data="[a-z0-9-]+",
     tokens="tokens-[0-9a-f]+",
     teacher=r"[a-z0-9-]+-[0-9a-f]+",
+    need="need-[0-9a-f]+",
     run=r"[a-z0-9-]+-[0-9a-f]+",
 
 
@@ -57,10 +58,24 @@ def run_of(wildcards):
 
 
 def distil_input(wildcards):
-    """What a run needs: its tokens, and its teacher where it learns or starts from one."""
+    """What a run needs: its tokens, and its teacher where it learns or starts from one.
+
+    `outputs` is ancient: features that are stored anew leave finished runs as they are.
+    """
     run = run_of(wildcards)
     teacher = [LAYOUT.teacher(run.teacher) / "model"] if run.needs_teacher else []
-    return {"tokens": tokens_of(run), "teacher": teacher}
+    outputs = [ancient(LAYOUT.need(run))] if need_of(run) else []
+    return {"tokens": tokens_of(run), "teacher": teacher, "outputs": outputs}
+
+
+def outputs_input(wildcards):
+    """A teacher, and the tokens on which its outputs are computed."""
+    teacher = TEACHERS[wildcards.teacher]
+    return {
+        "tokens": LAYOUT.tokens(teacher.data_id, teacher.task, wildcards.tokens),
+        "teacher": LAYOUT.teacher(teacher) / "model",
+        "metrics": LAYOUT.teacher(teacher) / "metrics.json",
+    }
 
 
 def evaluate_input(wildcards):

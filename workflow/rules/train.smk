@@ -24,6 +24,25 @@ rule teacher:
         'python -m kd teacher "$KD_STUDY" --teacher {wildcards.teacher} --threads {threads} > {log} 2>&1'
 
 
+rule outputs:
+    input:
+        unpack(outputs_input),
+    output:
+        "results/teachers/{teacher}/{task}/outputs/{tokens}/{need}.json",
+    log:
+        "results/teachers/{teacher}/{task}/log/{tokens}-{need}.log",
+    priority: 10  # runs wait for it
+    conda:
+        "../envs/kd.yaml"
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=720,
+    shell:
+        'python -m kd outputs "$KD_STUDY" --teacher {wildcards.teacher} --tokens {wildcards.tokens} --need {wildcards.need} --threads {threads} > {log} 2>&1'
+
+
 rule distil:
     input:
         unpack(distil_input),

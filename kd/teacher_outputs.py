@@ -1,0 +1,195 @@
+"""Teacher outputs computed once for the whole grid: packed, in half precision, memory-mapped.
+
+One array and one manifest for each (teacher, task, tokens, feature, layer), rows in the order of
+the packed tokens. logits (n, C) are float32; cls and pooled (n, H), hidden (tokens, H) and query,
+key, value (tokens, h, d) are float16, whose rounding (2^-11) is far below what a loss notices.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from kd.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, vector_of
+from kd.device import model_inputs, to_device
+from kd.errors import UserError
+from kd.files import aside, read_record, write_json
+from kd.progress import Progress
+from kd.store import PER_EXAMPLE, Key, name_of
+from kd.tokens import Split, ordered_batches
+
+_VERSION = 1
+_BATCH = 64
+_CHUNK = 1 << 24  # bytes hashed at a time
+
+
+def captured(keys: Iterable[Key]) -> set[Key]:
+    """What must be captured to make them."""
+    return {("hidden", layer) if name in VECTORS else (name, layer) for name, layer in keys}
+
+
+def packed(name: str, value: Tensor, mask: Tensor) -> Tensor:
+    """A captured feature as it is stored: the logits of every example, or a row a token."""
+    if name in ATTENTION_FEATURES:
+        value = value.transpose(1, 2)  # (B, L, h, d)
+    return value if name == "logits" else value[mask]
+
+
+def array_shape(key: Key, split: Split, config: Any) -> tuple[int, ...]:
+    """Shape of a stored array."""
+    name, hidden, heads = key[0], config.hidden_size, config.num_attention_heads
+    if name == "logits":
+        return len(split), config.num_labels
+    if name in VECTORS:
+        return len(split), hidden
+    tokens = int(split.offsets[-1])
+    return (tokens, hidden) if name == "hidden" else (tokens, heads, hidden // heads)
+
+
+def write_outputs(
+    folder: Path,
+    keys: Iterable[Key],
+    teacher: PreTrainedModel,
+    split: Split,
+    identity: dict[str, str],
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """Compute the keys that `folder` lacks, in one pass over the split up to the deepest layer.
+
+    Each array appears whole, with a manifest that holds `identity` (of teacher and tokens) and the
+    checksum of its bytes.
+
+    Raises:
+        UserError: a value does not fit in half precision.
+    """
+    keys = sorted(key for key in keys if not _is_there(folder, key, identity))
+    if not keys:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {key: aside(folder / f"{name_of(key)}.npy") for key in keys}
+    try:
+        arrays = {
+            key: np.lib.format.open_memmap(
+                file,
+                mode="w+",
+                dtype=np.float32 if key[0] == "logits" else np.float16,
+                shape=array_shape(key, split, teacher.config),
+            )
+            for key, file in files.items()
+        }
+        _fill(arrays, teacher, split, device, progress)
+        for key, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise UserError(f"teacher output {name_of(key)}: values beyond half precision")
+            array.flush()
+            _publish(folder / name_of(key), files[key], identity)
+    finally:
+        for file in files.values():
+            file.unlink(missing_ok=True)
+
+
+def _fill(
+    arrays: Mapping[Key, np.ndarray],
+    teacher: PreTrainedModel,
+    split: Split,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    teacher.to(device).eval()  # type: ignore[arg-type]
+    progress.start("teacher outputs", math.ceil(len(split) / _BATCH))
+    with Capture(teacher, captured(arrays)) as capture, torch.inference_mode():
+        for rows in ordered_batches(split, _BATCH):
+            batch = to_device(split.batch(rows), device)
+            mask = batch["attention_mask"].bool()
+            found = capture(**model_inputs(batch))
+            tokens = split.places(rows).numpy()
+            for (name, layer), array in arrays.items():
+                if name in VECTORS:
+                    value = vector_of(name, found["hidden", layer], mask)
+                else:
+                    value = packed(name, found[name, layer], mask)
+                at = rows.numpy() if name in PER_EXAMPLE else tokens
+                array[at] = value.float().cpu().numpy()
+            progress.advance()
+
+
+def _publish(stem: Path, file: Path, identity: dict[str, str]) -> None:
+    """Array first, manifest last: what has a manifest is whole."""
+    manifest = stem.with_suffix(".json")
+    manifest.unlink(missing_ok=True)
+    checksum = _checksum(file)
+    file.replace(stem.with_suffix(".npy"))
+    write_json(manifest, {"version": _VERSION, **identity, "checksum": checksum})
+
+
+def _checksum(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _is_there(folder: Path, key: Key, identity: dict[str, str]) -> bool:
+    """Whether the key was stored from this teacher and these tokens; its bytes are not read."""
+    stem = folder / name_of(key)
+    if not (stem.with_suffix(".json").is_file() and stem.with_suffix(".npy").is_file()):
+        return False
+    manifest = read_record(stem.with_suffix(".json"), "version", "checksum")
+    return {"version": _VERSION, **identity} == {
+        name: value for name, value in manifest.items() if name != "checksum"
+    }
+
+
+@dataclass(frozen=True)
+class StoredOutputs:
+    """Opened arrays of one split."""
+
+    arrays: dict[Key, np.ndarray]
+    split: Split
+
+    def batch(self, rows: Tensor) -> Features:
+        """The features of some examples, padded as `split.batch` pads them; padding is 0."""
+        lengths = self.split.lengths[rows]
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        places, found = self.split.places(rows).numpy(), Features()
+        for (name, layer), array in self.arrays.items():
+            if name in PER_EXAMPLE:
+                found[name, layer] = torch.from_numpy(array[rows.numpy()])
+                continue
+            values = torch.from_numpy(array[places])
+            padded = values.new_zeros((*mask.shape, *values.shape[1:]))
+            padded[mask] = values
+            by_head = name in ATTENTION_FEATURES
+            found[name, layer] = padded.transpose(1, 2) if by_head else padded
+        return found
+
+
+def open_outputs(
+    folder: Path, keys: Iterable[Key], split: Split, identity: dict[str, str]
+) -> StoredOutputs:
+    """Open those of the keys that are stored, after checking every byte of them.
+
+    Raises:
+        UserError: an array is damaged; it has been removed, so that it is made again.
+    """
+    arrays = {}
+    for key in sorted(keys):
+        if not _is_there(folder, key, identity):
+            continue
+        stem = folder / name_of(key)
+        file, manifest = stem.with_suffix(".npy"), stem.with_suffix(".json")
+        if _checksum(file) != read_record(manifest, "checksum")["checksum"]:
+            manifest.unlink()
+            file.unlink()
+            raise UserError(f"{file}: damaged (wrong checksum); removed, start again to rebuild it")
+        arrays[key] = np.load(file, mmap_mode="r", allow_pickle=False)
+    return StoredOutputs(arrays, split)
