@@ -312,8 +312,9 @@ def test_exclude_takes_lists_and_says_which(grid):
         ({"knowledge": "logits:logit-std"}, "teaches nothing with fewer than 3 classes"),
         (
             {"knowledge": "layer-relation", "student": "2L-768"},
-            "relates at least 3 layers that stay mapped, but mapping uniform has 2",
+            "relates at least 3 different layers that stay mapped, but mapping uniform has 2",
         ),
+        ({"knowledge": "layer-relation", "mapping": "all-to-one"}, "mapping all-to-one has 1"),
         (
             {"knowledge": "layer-relation", "mapping": "random-in-block"},
             "mapping random-in-block has pairs that change",
