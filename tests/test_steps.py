@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 import torch
@@ -79,6 +80,35 @@ def test_every_initialisation(tmp_path, arch):
         assert bool(copied) == (run.labels["init"] != "random")
         cut = [origin for origin in copied.values() if " cut to " in origin]
         assert bool(cut) == ("16" in run.labels["student"] and bool(copied))
+
+
+def test_schedules_calibration_and_errata_reach_the_records(tmp_path):
+    grid, layout = run_all(
+        tmp_path,
+        axes={
+            "knowledge": ["logits*0..1+hidden*2%0-50", "hidden@emd"],
+            "weights": ["fixed", "calibrated"],
+        },
+        include=[{"knowledge": "attention", "errata": "padding+double-softmax"}],
+    )
+    assert len(grid.runs) == 5
+    used = {}
+    for run in grid.runs.values():
+        record = read(layout.run(run) / "metrics.json")
+        used[run.labels["knowledge"], run.labels["weights"]] = record["weights_used"]
+        assert "nan" not in record["weights_used"]
+        with (layout.run(run) / "history.csv").open() as handle:
+            rows = list(csv.DictReader(handle))
+        if "%" in run.objective:
+            name = next(str(term) for term in run.terms if term.knowledge == "hidden")
+            assert float(rows[0][name]) > 0 and rows[-1][name] == "", "0 is no measurement"
+        if run.labels["knowledge"] == "attention":
+            assert record["errata"] == "double-softmax+padding"
+    for knowledge in {knowledge for knowledge, _ in used} - {"attention"}:
+        fixed, found = used[knowledge, "fixed"], used[knowledge, "calibrated"]
+        assert fixed != found, "calibration is inert"
+        assert re.sub(r"\*[^ ]+", "", fixed) == re.sub(r"\*[^ ]+", "", found)
+    assert used["hidden", "fixed"] == "hard*1 + hidden:mse@emd*1"
 
 
 def test_a_pretrained_start(tmp_path):
