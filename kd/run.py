@@ -378,10 +378,12 @@ def _term(
         pairs = _reversed(pairs)
     if not pairs:
         raise Pruned(f"mapping {mapping} leaves the last layer out, and the student has no other")
-    if row.fewest_pairs > 1 and (moving or len(pairs) < row.fewest_pairs):
+    distinct = min(len({pair[side] for pair in pairs}) for side in (0, 1))
+    if row.fewest_pairs > 1 and (moving or distinct < row.fewest_pairs):
         raise Pruned(
-            f"{raw.knowledge} relates at least {row.fewest_pairs} layers that stay mapped, "
-            f"but mapping {mapping} has " + ("pairs that change" if moving else str(len(pairs)))
+            f"{raw.knowledge} relates at least {row.fewest_pairs} different layers that stay "
+            f"mapped, but mapping {mapping} has "
+            + ("pairs that change" if moving else str(distinct))
         )
     if moving == "attention-weighted" and row.features != ("hidden",):
         raise Pruned(f"mapping {mapping} mixes the outputs of layers, and {raw.knowledge} has none")

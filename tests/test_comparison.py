@@ -327,6 +327,7 @@ def slow_mixture(x, layers):
 @pytest.mark.parametrize("name", ["hidden", "cls"])
 def test_attention_weighted_against_a_loop(name, student):
     made = comparison(moving(name, "attention-weighted", student, "mse"), student)
+    made.requires_grad_(False)
     s, t = features(student, 1), features(TEACHER, 100)
     wanted, tokens = 0.0, [(i, j) for i in range(BATCH) for j in range(LENGTH) if MASK[i, j]]
     tokens = tokens if name == "hidden" else [(i, 0) for i in range(BATCH)]

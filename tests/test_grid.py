@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from studies import study_dict, write_study
+from studies import study_dict, tiny_study, write_study
 
 from kd.errors import UserError
 from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
@@ -129,7 +129,19 @@ def test_an_axis_at_its_default_leaves_the_ids(grid, key):
         ("matching", "mse"),
         ("mapping", "first"),
         ("temperature", 4),
+        ("temperature_schedule", "flsw"),
+        ("probability_shift", True),
         ("hard_weight", 0.5),
+        ("hard_weight", "0..1"),
+        ("hard_weight", "1%50-100"),
+        ("knowledge", "logits+hidden*0..1"),
+        ("knowledge", "logits*1%0-50+hidden"),
+        ("mapping", "emd"),
+        ("mapping", "last-2"),
+        ("weights", "calibrated"),
+        ("errata", "padding"),
+        ("errata", "no-tau-squared"),
+        ("errata", "teacher-in-training"),
         ("epochs", 5),
         ("batch_size", 16),
         ("learning_rate", 1e-4),
@@ -296,12 +308,83 @@ def test_exclude_takes_lists_and_says_which(grid):
         ({"task": "stsb", "knowledge": "logits:kl"}, "logits of a regression has no matching kl"),
         ({"student": "4L-256", "init": "pretrained:google/bert_uncased_L-2_H-128_A-2"}, "shape"),
         ({"knowledge": "hidden@uniform+hidden:mse"}, "two terms are the same"),
+        ({"knowledge": "hidden@emd+hidden:mse@emd*2"}, "two terms are the same"),
+        ({"knowledge": "logits:logit-std"}, "teaches nothing with fewer than 3 classes"),
+        (
+            {"knowledge": "layer-relation", "student": "2L-768"},
+            "relates at least 3 different layers that stay mapped, but mapping uniform has 2",
+        ),
+        ({"knowledge": "layer-relation", "mapping": "all-to-one"}, "mapping all-to-one has 1"),
+        (
+            {"knowledge": "layer-relation", "mapping": "random-in-block"},
+            "mapping random-in-block has pairs that change",
+        ),
+        (
+            {"knowledge": "layer-relation", "mapping": "attention-weighted"},
+            "mapping attention-weighted has pairs that change",
+        ),
+        (
+            {"knowledge": "attention", "mapping": "attention-weighted"},
+            "mixes the outputs of layers, and attention has none",
+        ),
+        (
+            {"knowledge": "cls:contrastive", "mapping": "attention-weighted"},
+            "cls:contrastive projects both sides, so attention-weighted cannot mix them",
+        ),
+        (
+            {"knowledge": "hidden@pkd-skip", "student": "1L-768"},
+            "mapping pkd-skip leaves the last layer out, and the student has no other",
+        ),
+        (
+            {"knowledge": "hidden", "mapping": "all-to-14"},
+            "pairs teacher layer 14 with .* layer 1,",
+        ),
+        ({"knowledge": "hidden", "mapping": "last-to-13"}, "pairs teacher layer 13 with"),
+        (
+            {"knowledge": "logits*1%20-50", "hard_weight": 0},
+            "nothing is learned from 0 to 20 % of the training: every weight is 0 there",
+        ),
+        (
+            {"knowledge": "logits*1%0-50+hidden*0..1%0-40", "hard_weight": "1%60-100"},
+            "nothing is learned from 50 to 60 %",
+        ),
+        (
+            {"student": "12L-768", "init": "teacher-last", "weights": "calibrated"},
+            "weights calibrated need gradients at step 0, but init teacher-last starts",
+        ),
     ],
 )
 def test_cells_without_meaning_are_pruned_with_a_reason(grid, base, reason):
     full = {"student": "6L-768", "task": "rte", **base}
     with pytest.raises(UserError, match=reason):
         grid(base=full, axes={"seed": [1]})
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        {"knowledge": "layer-relation", "student": "3L-768"},
+        {"knowledge": "logits*1%0-50+hidden*1%50-100", "hard_weight": 0},
+        {"knowledge": "logits*0..1", "hard_weight": 0},
+        {"knowledge": "none", "hard_weight": "1%50-100"},
+        {"knowledge": "logits:logit-std", "task": "mnli"},
+        {"knowledge": "hidden", "student": "12L-768", "init": "teacher-last"},
+        {"knowledge": "hidden", "init": "teacher-last", "weights": "calibrated"},
+        {"knowledge": "hidden", "student": "1L-768", "mapping": "attention-weighted"},
+        {"knowledge": "token-triplet-angle", "mapping": "attention-weighted"},
+        {"knowledge": "attention", "student": "12L-768", "mapping": "progressive"},
+    ],
+)
+def test_what_is_near_to_being_pruned_is_not(grid, base):
+    assert only(grid(base={"student": "6L-768", "task": "rte", **base}, axes={"seed": [1]}))
+
+
+@pytest.mark.parametrize(
+    "knowledge", ["none", "logits", "hidden", "cls", "attention", "layer-relation"]
+)
+def test_regressions_take_part_in_everything(grid, knowledge):
+    base = {"student": "6L-768", "task": "stsb", "knowledge": knowledge}
+    assert only(grid(base=base, axes={"seed": [1]}))
 
 
 def test_every_other_cell_survives_a_pruned_one(grid):
@@ -316,6 +399,90 @@ def test_regressions_learn_the_teachers_score(grid):
     run = only(grid(base={"student": "6L-768", "task": "stsb"}, axes={"seed": [1]}))
     assert run.objective == "logits:mse"
     assert run.labels["temperature"] == "-"
+
+
+# --- what cannot matter ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "key", "values"),
+    [
+        ({"knowledge": "hidden"}, "temperature_schedule", ["constant", "flsw", "cwsm"]),
+        ({"knowledge": "logits:mse"}, "temperature_schedule", ["constant", "flsw"]),
+        ({"knowledge": "hidden"}, "probability_shift", [False, True]),
+        ({"task": "stsb"}, "probability_shift", [False, True]),
+        ({"task": "stsb"}, "temperature_schedule", ["constant", "cwsm"]),
+        ({"knowledge": "none"}, "weights", ["fixed", "calibrated"]),
+        ({"knowledge": "none"}, "hard_weight", [1, 0, "0..1"]),
+        ({"knowledge": "none"}, "errata", ["none", "padding+teacher-in-training"]),
+        ({"knowledge": "logits"}, "errata", ["none", "padding", "double-softmax"]),
+        ({"knowledge": "cls"}, "errata", ["none", "padding", "double-softmax"]),
+        ({"knowledge": "attention-scores"}, "errata", ["none", "double-softmax"]),
+        ({"knowledge": "logits:mse"}, "errata", ["none", "no-tau-squared"]),
+        ({"temperature": 1}, "errata", ["none", "no-tau-squared"]),
+        ({"temperature_schedule": "flsw"}, "errata", ["none", "no-tau-squared"]),
+        ({"knowledge": "hidden"}, "errata", ["none", "reversed-last-k"]),
+        ({"knowledge": "hidden@last"}, "errata", ["none", "reversed-last-k"]),
+        ({"knowledge": "hidden@last-1"}, "errata", ["none", "reversed-last-k"]),
+        ({"knowledge": "logits", "mapping": "last-2"}, "errata", ["none", "reversed-last-k"]),
+        ({"knowledge": "hidden@last-to-2"}, "errata", ["none", "reversed-last-k"]),
+        ({"student": "12L-768"}, "mapping", ["uniform", "random-in-block", "random-per-epoch"]),
+    ],
+)
+def test_a_value_that_cannot_matter_gives_the_same_run(grid, base, key, values):
+    base = {"student": "6L-768", "task": "rte", **base}
+    found = grid(base=base, axes={key: values})
+    assert not found.pruned
+    assert ids(found) == ids(grid(base=base, axes={"seed": [1]}))
+
+
+def test_a_scratch_teacher_has_no_dropout_to_leave_on(tmp_path):
+    study = tiny_study(axes={"errata": ["none", "teacher-in-training"]})
+    assert len(load_grid(write_study(tmp_path, study)).runs) == 1
+
+
+def test_errata_have_one_spelling_and_those_that_cannot_matter_are_dropped(grid):
+    base = {"student": "6L-768", "task": "rte", "knowledge": "attention+hidden"}
+    spellings = ["padding+double-softmax", "double-softmax + padding"]
+    found = [only(grid(base=base | {"errata": e}, axes={"seed": [1]})) for e in spellings]
+    assert found[0].id == found[1].id
+    assert found[0].spec["errata"] == "double-softmax+padding"
+    with pytest.raises(UserError, match=r"errata\[1\].* is there twice"):
+        grid(base=base, axes={"errata": spellings})
+    both = grid(base=base | {"knowledge": "hidden"}, axes={"errata": [spellings[0], "padding"]})
+    assert only(both).labels["errata"] == "padding"
+
+
+def test_last_k_reversed_is_the_pairs_reversed(grid):
+    base = {"student": "6L-768", "task": "rte"}
+    wrong = {"knowledge": "hidden@last-2", "errata": "reversed-last-k"}
+    run = only(grid(base=base | wrong, axes={"seed": [1]}))
+    assert run.objective == "hidden:mse@12-5,11-6"
+    assert run.labels["errata"] == "reversed-last-k"
+    explicit = base | {"knowledge": "hidden@12-5,11-6"}
+    assert run.id == only(grid(base=explicit, axes={"seed": [1]})).id
+    right = only(grid(base=base | {"knowledge": "hidden@last-2"}, axes={"seed": [1]}))
+    assert right.id != run.id and right.objective == "hidden:mse@11-5,12-6"
+
+
+def test_mappings_without_a_choice_are_the_static_one(grid):
+    base = {"student": "12L-768", "task": "rte", "knowledge": "hidden"}
+    names = ["uniform", "random-in-block", "random-per-epoch"]
+    run = only(grid(base=base, axes={"mapping": names}))
+    assert run.labels["mapping"] == " = ".join(names)
+    assert not run.terms[0].moving
+    one = grid(base=base | {"student": "1L-768"}, axes={"mapping": ["uniform", "progressive"]})
+    assert len(one.runs) == 1
+
+
+def test_mappings_that_move_are_runs_of_their_own(grid):
+    names = ["uniform", "emd", "attention-weighted", "random-in-block", "progressive"]
+    found = grid(
+        base={"student": "6L-768", "task": "rte", "knowledge": "hidden"}, axes={"mapping": names}
+    )
+    assert sorted(run.objective for run in found.runs.values()) == sorted(
+        ["hidden:mse@2-1,4-2,6-3,8-4,10-5,12-6", *(f"hidden:mse@{name}" for name in names[1:])]
+    )
 
 
 def test_teacher_identity_is_its_recipe_not_its_name(grid):

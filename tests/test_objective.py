@@ -1,74 +1,42 @@
-"""The weighted sum: its value, its knobs, its projections."""
+"""The weighted sum: its value, its schedules, its calibration."""
 
 import math
-from typing import Any
+import re
 
 import pytest
 import torch
-from torch import Tensor
+from features import (
+    ALL_MATCHINGS,
+    CLASSES,
+    LABELS,
+    MASK,
+    NARROW,
+    SAME,
+    START,
+    TEACHER,
+    features,
+    term,
+)
+from torch import nn
 from torch.nn import functional as F
 
-from kd import losses
-from kd.capture import Features
+from kd.errors import UserError
 from kd.knowledge import KNOWLEDGE
-from kd.objective import Objective, hard_label_loss, wanted_features
+from kd.mapping import Moment
+from kd.objective import HARD, Objective, hard_label_loss, wanted_features
 from kd.shapes import Shape
 from kd.terms import Term, matchings_of
 
-torch.set_num_threads(1)
 
-TEACHER = Shape(layers=4, hidden=12, heads=2, ffn=8)
-SAME = Shape(layers=2, hidden=12, heads=2, ffn=8)
-NARROW = Shape(layers=2, hidden=8, heads=2, ffn=8)
-BATCH, LENGTH, CLASSES = 4, 5, 3
-MASK = torch.arange(LENGTH) < torch.tensor([5, 2, 3, 4])[:, None]
-LABELS = torch.tensor([0, 2, 1, 1])
-PAIRS = ((2, 1), (4, 2))
-SETTINGS: dict[str, Any] = {
-    "regression": False,
-    "student": SAME,
-    "teacher": TEACHER,
-    "temperature": 2.0,
-    "hard_weight": 1.0,
-    "relation_heads": 2,
-    "seed": 0,
-}
-ALL_MATCHINGS = [
-    (name, matching) for name in KNOWLEDGE for matching in matchings_of(name, regression=False)
-]
+def objective(*terms: Term, student: Shape = SAME, regression: bool = False, **settings):
+    return Objective(terms, regression, student, TEACHER, {"relation_heads": 2, **settings})
 
 
-def features(shape: Shape, seed: int, outputs: int = CLASSES) -> Features:
-    """Random features of every layer."""
-    generator = torch.Generator().manual_seed(seed)
-    found: Features = {("logits", 0): torch.randn(BATCH, outputs, generator=generator)}
-    for layer in range(shape.layers + 1):
-        size = (BATCH, LENGTH, shape.hidden)
-        found["hidden", layer] = torch.randn(size, generator=generator)
-        for name in ("query", "key", "value"):
-            size = (BATCH, shape.heads, LENGTH, shape.head_size)
-            found[name, layer] = torch.randn(size, generator=generator)
-    return found
-
-
-def term(knowledge: str, matching: str | None = None, weight: float = 1.0, pairs=PAIRS) -> Term:
-    matching = matching or next(iter(matchings_of(knowledge, regression=False)))
-    return Term(knowledge, matching, pairs if KNOWLEDGE[knowledge].layered else ((0, 0),), weight)
-
-
-def objective(*terms: Term, **changed: Any) -> Objective:
-    return Objective(terms, **{**SETTINGS, **changed})
-
-
-def value(made: Objective, seed: int = 0, outputs: int = CLASSES) -> tuple[Tensor, dict]:
-    student = features(made_for(made), 1 + seed, outputs)
+def value(made, student=SAME, outputs=CLASSES, moment=START):
     labels = LABELS if outputs > 1 else LABELS.float()
-    return made(student, features(TEACHER, 100 + seed, outputs), MASK, labels)
-
-
-def made_for(made: Objective) -> Shape:
-    """The student's shape: narrow where there are projections."""
-    return NARROW if len(made.projections) else SAME
+    return made(
+        features(student, 1, outputs), features(TEACHER, 100, outputs), MASK, labels, moment
+    )
 
 
 # --- the sum ----------------------------------------------------------------------------------
@@ -77,67 +45,29 @@ def made_for(made: Objective) -> Shape:
 def test_total_is_the_weighted_sum_of_its_parts():
     terms = [term("logits", weight=0.5), term("hidden", weight=3.0), term("attention", weight=7.0)]
     total, parts = value(objective(*terms, hard_weight=0.25))
-    assert list(parts) == ["hard", *map(str, terms)], "a part is missing, or named otherwise"
-    wanted = 0.25 * parts["hard"] + sum(t.weight * parts[str(t)] for t in terms)
+    assert list(parts) == [HARD, *map(str, terms)], "a part is missing, or named otherwise"
+    wanted = 0.25 * parts[HARD] + sum(t.weight.start * parts[str(t)] for t in terms)
     assert total.item() == pytest.approx(wanted.item(), rel=1e-6)
-    assert parts["hard"].item() == pytest.approx(
+    assert parts[HARD].item() == pytest.approx(
         F.cross_entropy(features(SAME, 1)["logits", 0], LABELS).item()
     ), "the hard part is not the cross-entropy, unweighted"
     assert not any(part.requires_grad for part in parts.values()), "parts keep the graph alive"
 
 
-def test_a_term_is_the_mean_over_its_pairs():
-    single = [value(objective(term("hidden", pairs=(p,))))[1].popitem()[1] for p in PAIRS]
-    both = value(objective(term("hidden")))[1].popitem()[1]
-    assert both.item() == pytest.approx(torch.stack(single).mean().item(), rel=1e-6)
-
-
-def direct(name: str, matching: str) -> float:
-    """The term at teacher layer 2, student layer 1, from the loss functions alone."""
-    s, t = features(SAME, 1), features(TEACHER, 100)
-    row = matchings_of(name, regression=False)[matching]
-    loss = getattr(losses, row.loss)
-    if name == "logits":
-        more = [2.0] if row.softened else []
-        return loss(s["logits", 0], t["logits", 0], *more).item()
-    if name == "embedding":
-        return loss(s["hidden", 0], t["hidden", 0], MASK).item()
-    if name == "hidden":
-        return loss(s["hidden", 1], t["hidden", 2], MASK).item()
-    if name == "cls":
-        return loss(s["hidden", 1][:, 0], t["hidden", 2][:, 0]).item()
-    if name.endswith("-relation"):
-        x = name.split("-")[0]
-        return loss((s[x, 1], s[x, 1]), (t[x, 2], t[x, 2]), MASK, 2).item()
-    scores = [
-        f["query", layer] @ f["key", layer].mT / math.sqrt(SAME.head_size)
-        for f, layer in ((s, 1), (t, 2))
-    ]
-    return loss(*scores, MASK).item()
-
-
-@pytest.mark.parametrize(("name", "matching"), ALL_MATCHINGS)
-def test_each_term_reads_its_own_features(name, matching):
-    _, parts = value(objective(term(name, matching, pairs=((2, 1),))))
-    assert parts.popitem()[1].item() == pytest.approx(direct(name, matching), rel=1e-5), (
-        f"{name}:{matching} compares something else"
-    )
-
-
 def test_no_term_leaves_the_hard_label_loss_unweighted():
-    made = objective(hard_weight=0.1)
+    made = objective(hard_weight=0.1, weights="calibrated")
     total, parts = value(made)
-    assert set(parts) == {"hard"} and total.item() == parts["hard"].item()
-    assert not list(made.parameters())
+    assert set(parts) == {HARD} and total.item() == parts[HARD].item()
+    assert not list(made.parameters()) and not made.waits
     student = features(SAME, 1)
-    assert torch.equal(made(student, {}, MASK, LABELS)[0], total), "`none` asks for a teacher"
+    assert torch.equal(made(student, {}, MASK, LABELS, START)[0], total), "asks for a teacher"
 
 
 def test_hard_weight_zero_leaves_the_labels_out():
     made = objective(term("logits"), hard_weight=0)
     student, teacher = features(SAME, 1), features(TEACHER, 100)
-    losses_ = [made(student, teacher, MASK, labels)[0] for labels in (LABELS, LABELS.flip(0))]
-    assert torch.equal(*losses_)
+    totals = [made(student, teacher, MASK, y, START)[0] for y in (LABELS, LABELS.flip(0))]
+    assert torch.equal(*totals)
 
 
 def test_regression():
@@ -145,8 +75,14 @@ def test_regression():
     total, parts = value(made, outputs=1)
     s, t = features(SAME, 1, 1)["logits", 0], features(TEACHER, 100, 1)["logits", 0]
     hard, soft = (s[:, 0] - LABELS).square().mean(), (s - t).square().mean()
-    assert parts["hard"].item() == pytest.approx(hard.item(), rel=1e-6)
+    assert parts[HARD].item() == pytest.approx(hard.item(), rel=1e-6)
     assert total.item() == pytest.approx((0.5 * hard + soft).item(), rel=1e-6)
+
+
+def test_regressions_have_no_probabilities_to_shift():
+    shifted = objective(term("logits", "mse"), regression=True, probability_shift=True)
+    plain = objective(term("logits", "mse"), regression=True)
+    assert torch.equal(value(shifted, outputs=1)[0], value(plain, outputs=1)[0])
 
 
 def test_hard_label_loss_of_bf16_logits_is_fp32():
@@ -163,7 +99,7 @@ def test_wanted_features_are_those_that_forward_reads():
         teacher = features(TEACHER, 100)
         teacher = {k: v for k, v in teacher.items() if k in wanted_features(terms, True)}
         made = objective(*terms)
-        assert made(student, teacher, MASK, LABELS)[0].isfinite(), f"{name}:{matching}"
+        assert made(student, teacher, MASK, LABELS, START)[0].isfinite(), f"{name}:{matching}"
     wanted = wanted_features((term("attention"), term("embedding")), teacher=True)
     assert wanted == {("hidden", 0), *((n, layer) for n in ("query", "key") for layer in (2, 4))}
     assert wanted_features((), teacher=True) == set()
@@ -177,11 +113,15 @@ def test_wanted_features_are_those_that_forward_reads():
     [
         ((term("logits"),), {"temperature": 5.0}),
         ((term("logits", "ce"),), {"temperature": 5.0}),
+        ((term("logits"),), {"temperature_schedule": "flsw"}),
+        ((term("logits"),), {"probability_shift": True}),
         ((term("logits"),), {"hard_weight": 0.3}),
+        ((term("logits"),), {"hard_weight": "0.5..1"}),
         ((term("query-relation"),), {"relation_heads": 3}),
+        ((term("hidden"),), {"errata": "padding"}),
         ((term("hidden"),), {"regression": True}),
     ],
-    ids=["temperature", "temperature of ce", "hard_weight", "relation_heads", "regression"],
+    ids=lambda x: "+".join(x) if isinstance(x, dict) else x[0].knowledge,
 )
 def test_a_setting_changes_the_loss(terms, changed):
     outputs = 1 if "regression" in changed else CLASSES
@@ -199,9 +139,10 @@ def test_weight_of_a_term_changes_the_loss(name):
 
 @pytest.mark.parametrize("name", [n for n, row in KNOWLEDGE.items() if row.layered])
 def test_mapping_changes_the_loss(name):
+    more = ((3, 2), (4, 1)) if KNOWLEDGE[name].fewest_pairs > 1 else ()
     one, two, three = (
-        value(objective(term(name, pairs=pairs)))[0].item()
-        for pairs in (((1, 1),), ((2, 1),), ((1, 2),))
+        value(objective(term(name, pairs=(pair, *more))))[0].item()
+        for pair in ((1, 1), (2, 1), (1, 2))
     )
     assert one != pytest.approx(two, rel=1e-4), f"{name}: the teacher's layer is inert"
     assert one != pytest.approx(three, rel=1e-4), f"{name}: the student's layer is inert"
@@ -214,33 +155,20 @@ def test_matching_changes_the_loss(name):
 
 
 def test_seed_changes_the_projection_only():
-    one, two = (value(objective(term("hidden"), student=NARROW, seed=s))[1] for s in (1, 2))
-    assert one["hard"] == two["hard"]
+    one, two = (value(objective(term("hidden"), student=NARROW, seed=s), NARROW)[1] for s in (1, 2))
+    assert one[HARD] == two[HARD]
     assert one.popitem()[1] != two.popitem()[1], "the projection ignores the seed"
 
 
 # --- projections ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "matching"), ALL_MATCHINGS)
-def test_projection_only_where_the_matching_needs_equal_widths(name, matching):
-    needs = matchings_of(name, False)[matching].same_width
-    equal = objective(term(name, matching))
-    assert not len(equal.projections), f"{name}:{matching}: a projection between equal widths"
-    narrow = objective(term(name, matching), student=NARROW)
-    assert len(narrow.projections) == (len(narrow.terms[0].pairs) if needs else 0)
-    for projection in narrow.projections.values():
-        assert (projection.in_features, projection.out_features) == (NARROW.hidden, TEACHER.hidden)
-    student, teacher = features(NARROW, 1), features(TEACHER, 100)
-    assert narrow(student, teacher, MASK, LABELS)[0].isfinite(), f"{name}:{matching}"
-
-
 def test_every_term_and_pair_has_its_own_projection():
     made = objective(
         term("hidden"), term("hidden", "cosine"), term("cls"), term("embedding"), student=NARROW
     )
-    assert len(made.projections) == 2 + 2 + 2 + 1
-    weights = [p.weight for p in made.projections.values()]
+    weights = [p for name, p in made.named_parameters() if name.endswith("weight")]
+    assert len(weights) == 2 + 2 + 2 + 1
     assert not any(torch.equal(a, b) for i, a in enumerate(weights) for b in weights[:i])
 
 
@@ -251,10 +179,10 @@ def test_projection_is_seeded_and_leaves_the_global_generator_alone():
     first = objective(*terms, student=NARROW)
     assert torch.equal(torch.get_rng_state(), before), "a projection draws from the global state"
     torch.manual_seed(2)
-    again, other = (objective(*terms, student=NARROW, seed=s) for s in (0, 1))
-    for key, tensor in first.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[key]), "depends on the global generator"
-        assert not torch.equal(tensor, other.state_dict()[key]), "ignores its seed"
+    again, other = (objective(*terms, student=NARROW, seed=s) for s in (1, 2))
+    for key, tensor in first.named_parameters():
+        assert torch.equal(tensor, again.get_parameter(key)), "depends on the global generator"
+        assert not torch.equal(tensor, other.get_parameter(key)), "ignores its seed"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +195,7 @@ def test_gradient_reaches_projections_and_student_but_no_teacher(name, matching)
     keys = wanted_features(made.terms, teacher=False)
     for key in keys:
         student[key].requires_grad_()
-    made(student, teacher, MASK, LABELS)[0].backward()
+    made(student, teacher, MASK, LABELS, START)[0].backward()
     for key in keys:
         assert student[key].grad.abs().max() > 0, f"no gradient on the student's {key}"
     for key, parameter in made.named_parameters():
@@ -276,8 +204,158 @@ def test_gradient_reaches_projections_and_student_but_no_teacher(name, matching)
 
 
 def test_projections_take_bf16_features():
-    made = objective(term("hidden"), student=NARROW)
+    made = objective(term("hidden"), term("cls", "contrastive"), student=NARROW)
     student = {k: v.bfloat16() for k, v in features(NARROW, 1).items()}
     teacher = {k: v.bfloat16() for k, v in features(TEACHER, 100).items()}
-    total, _ = made(student, teacher, MASK, LABELS)
+    total, _ = made(student, teacher, MASK, LABELS, START)
     assert total.dtype == torch.float32 and total.isfinite()
+
+
+# --- schedules --------------------------------------------------------------------------------
+
+
+def at(step):
+    return Moment(step, 100, step // 10, 1)
+
+
+def test_a_term_without_weight_is_not_computed():
+    late = term("hidden", weight="1%50-100")
+    made = objective(term("logits"), late)
+    student, teacher = features(SAME, 1), features(TEACHER, 100)
+    del teacher["hidden", 2]  # whoever computes the term, misses it
+    for step in (0, 49):
+        parts = made.parts(student, teacher, MASK, LABELS, at(step))
+        assert list(parts) == [HARD, "logits:kl"]
+    with pytest.raises(KeyError):
+        made.parts(student, teacher, MASK, LABELS, at(50))
+
+
+def test_weights_follow_their_schedules():
+    terms = [term("logits", weight="0..2"), term("hidden", weight="1..0%20-60")]
+    made = objective(*terms, hard_weight="1%50-100")
+    for step in (0, 10, 20, 30, 50, 59, 60, 99):
+        total, parts = value(made, moment=at(step))
+        weights = [1 if step >= 50 else 0, step / 50]
+        weights += [1 - (step - 20) / 40] if 20 <= step < 60 else []
+        named = [HARD] + [str(t) for t in terms if t.weight.at(step / 100) > 0]
+        assert list(parts) == named, f"step {step}"
+        weights = [weights[0], *[w for w in weights[1:] if w > 0]]
+        wanted = sum(w * parts[n].item() for w, n in zip(weights, named, strict=True))
+        assert total.item() == pytest.approx(wanted, rel=1e-5, abs=1e-7), f"step {step}"
+
+
+def test_every_weight_at_0_still_gives_a_loss_to_differentiate():
+    made = objective(term("logits", weight="0..1"), hard_weight=0)
+    student = features(SAME, 1)
+    student["logits", 0].requires_grad_()
+    total, _ = made(student, features(TEACHER, 100), MASK, LABELS, START)
+    total.backward()
+    assert total.item() == 0 and student["logits", 0].grad.abs().max() == 0
+
+
+# --- calibration --------------------------------------------------------------------------------
+
+
+class Student(nn.Module):
+    """Features that are parameters."""
+
+    def __init__(self, shape=SAME):
+        super().__init__()
+        self.keys = list(features(shape, 1))
+        self.tensors = nn.ParameterList(features(shape, 1).values())
+
+    def forward(self):
+        return dict(zip(self.keys, self.tensors, strict=True))
+
+
+def calibrated(*terms, shape=SAME, teacher=None, **settings):
+    """An objective that has been calibrated, its parts, and the student."""
+    student = Student(shape)
+    made = objective(*terms, student=shape, weights="calibrated", **settings)
+    teacher = features(TEACHER, 100) if teacher is None else teacher
+    parts = made.parts(student(), teacher, MASK, LABELS, START)
+    assert made.waits
+    made.calibrate(parts, list(student.parameters()))
+    assert not made.waits
+    return made, parts, student
+
+
+def norm(loss, student):
+    found = torch.autograd.grad(loss, student.parameters(), retain_graph=True, allow_unused=True)
+    return math.sqrt(sum(g.square().sum().item() for g in found if g is not None))
+
+
+@pytest.mark.parametrize("shape", [SAME, NARROW], ids=["as wide", "narrow"])
+@pytest.mark.parametrize("scale", [1, 1e4, 1e-4])
+def test_weighted_gradients_have_the_norms_of_the_weights(shape, scale):
+    """Of the student's features, blown up by `scale`, some losses grow by its square."""
+    terms = [term("logits", weight=0.5), term("hidden", weight=2.0), term("attention", "mse")]
+    teacher = features(TEACHER, 100)
+    teacher = {k: scale * v if k[0] == "hidden" else v for k, v in teacher.items()}
+    made, parts, student = calibrated(*terms, shape=shape, teacher=teacher, hard_weight=1.5)
+    weights = dict(zip([HARD, *map(str, terms)], (1.5, 0.5, 2.0, 1.0), strict=True))
+    for (name, weight), found in zip(weights.items(), made.scales, strict=True):
+        share = weight / sum(weights.values())
+        assert norm(found * weight * parts[name], student) == pytest.approx(share, rel=1e-4), name
+    total = sum(s * w * parts[n] for s, (n, w) in zip(made.scales, weights.items(), strict=True))
+    assert made.total(parts, START).item() == pytest.approx(total.item(), rel=1e-5)
+
+
+def test_a_schedule_is_calibrated_by_its_peak():
+    late, hard = term("hidden", weight="0..3%50-100"), "1..0.5"
+    made, parts, student = calibrated(late, hard_weight=hard)
+    assert norm(made.scales[1] * 3 * parts[str(late)], student) == pytest.approx(0.75, rel=1e-4)
+    assert norm(made.scales[0] * parts[HARD], student) == pytest.approx(0.25, rel=1e-4)
+    assert str(late) in parts, "what has no weight yet must be measured too"
+    again = made.parts(student(), features(TEACHER, 100), MASK, LABELS, START)
+    assert list(again) == [HARD], "and be left out afterwards"
+
+
+def test_hard_weight_0_is_not_measured():
+    made, parts, student = calibrated(term("logits"), hard_weight=0)
+    assert norm(made.total(parts, START), student) == pytest.approx(1, rel=1e-4)
+
+
+def test_calibrated_scales_are_saved_and_loaded():
+    made, parts, _ = calibrated(term("logits"), term("hidden", weight=0.1))
+    again = objective(term("logits"), term("hidden", weight=0.1), weights="calibrated")
+    assert again.waits and again.total(parts, START).isnan()
+    again.load_state_dict(made.state_dict())
+    assert not again.waits, "a training that is resumed would be calibrated anew"
+    assert again.scales == made.scales
+    assert torch.equal(again.total(parts, START), made.total(parts, START))
+
+
+def test_fixed_weights_do_not_wait():
+    made = objective(term("logits"))
+    assert not made.waits and made.scales == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("broken", [0.0, math.inf, math.nan])
+def test_a_part_whose_gradient_cannot_be_scaled(broken):
+    student, taught = Student(), term("logits")
+    made = objective(taught, weights="calibrated")
+    parts = made.parts(student(), features(TEACHER, 100), MASK, LABELS, START)
+    parts[str(taught)] = parts[str(taught)] * broken
+    with pytest.raises(UserError, match=r"gradient of logits:kl at step 0 is (0|inf|nan)"):
+        made.calibrate(parts, list(student.parameters()))
+    assert made.waits
+
+
+def test_a_part_that_does_not_reach_the_student_has_no_gradient():
+    student, taught = Student(), term("logits")
+    made = objective(taught, weights="calibrated")
+    parts = made.parts(student(), features(TEACHER, 100), MASK, LABELS, START)
+    parts[str(taught)] = torch.zeros((), requires_grad=True) * 1
+    with pytest.raises(UserError, match="gradient of logits:kl at step 0 is 0"):
+        made.calibrate(parts, list(student.parameters()))
+
+
+def test_weights_text():
+    made = objective(term("logits", weight=0.5), term("hidden", weight="0..1%50-100"))
+    assert made.weights_text() == "hard*1 + logits:kl*0.5 + hidden:mse@2-1,4-2*0..1%50-100"
+    assert objective().weights_text() == "hard*1"
+    made, _, _ = calibrated(term("logits", weight=0.5), hard_weight=2)
+    numbers = [float(x) for x in re.findall(r"\*([0-9.e+-]+)", made.weights_text())]
+    hard, soft = made.scales
+    assert numbers == pytest.approx([2 * hard, 0.5 * soft], rel=1e-5)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 import torch
@@ -133,6 +134,35 @@ def test_an_initialisation_alone_needs_its_teacher(tmp_path):
     assert needs == {"random": False, "pca-embeddings": True}
     scores = [read(layout.run(run) / "training.json")["final_loss"] for run in grid.runs.values()]
     assert scores[0] != scores[1]
+
+
+def test_schedules_calibration_and_errata_reach_the_records(tmp_path):
+    grid, layout = run_all(
+        tmp_path,
+        axes={
+            "knowledge": ["logits*0..1+hidden*2%0-50", "hidden@emd"],
+            "weights": ["fixed", "calibrated"],
+        },
+        include=[{"knowledge": "attention", "errata": "padding+double-softmax"}],
+    )
+    assert len(grid.runs) == 5
+    used = {}
+    for run in grid.runs.values():
+        record = read(layout.run(run) / "metrics.json")
+        used[run.labels["knowledge"], run.labels["weights"]] = record["weights_used"]
+        assert "nan" not in record["weights_used"]
+        with (layout.run(run) / "history.csv").open() as handle:
+            rows = list(csv.DictReader(handle))
+        if "%" in run.objective:
+            name = next(str(term) for term in run.terms if term.knowledge == "hidden")
+            assert float(rows[0][name]) > 0 and rows[-1][name] == "", "0 is no measurement"
+        if run.labels["knowledge"] == "attention":
+            assert record["errata"] == "double-softmax+padding"
+    for knowledge in {knowledge for knowledge, _ in used} - {"attention"}:
+        fixed, found = used[knowledge, "fixed"], used[knowledge, "calibrated"]
+        assert fixed != found, "calibration is inert"
+        assert re.sub(r"\*[^ ]+", "", fixed) == re.sub(r"\*[^ ]+", "", found)
+    assert used["hidden", "fixed"] == "hard*1 + hidden:mse@emd*1"
 
 
 def test_a_pretrained_start(tmp_path):

@@ -14,9 +14,11 @@ from transformers import PreTrainedModel
 from kd.errors import UserError
 from kd.evaluation import predict
 from kd.knowledge import KNOWLEDGE
+from kd.mapping import MAPPINGS, Pairs, resolve_mapping
 from kd.models import build_random
 from kd.objective import Objective
 from kd.progress import Progress
+from kd.schedules import as_weight
 from kd.shapes import Shape
 from kd.terms import Term, matchings_of
 from kd.tokens import Split
@@ -72,10 +74,19 @@ def make_split(count: int = 30, kind: type[Split] = Split, regression: bool = Fa
     )
 
 
-def term(name: str, pairs: tuple[tuple[int, int], ...] = ((1, 1), (3, 2))) -> Term:
+def term(
+    name: str,
+    pairs: Pairs = ((1, 1), (3, 2)),
+    weight: float | str = 1.0,
+    matching: str | None = None,
+    moving: str = "",
+) -> Term:
     """A knowledge type with its default matching."""
-    matching = next(iter(matchings_of(name, regression=False)))
-    return Term(name, matching, pairs if KNOWLEDGE[name].layered else ((0, 0),))
+    row = KNOWLEDGE[name]
+    if row.fewest_pairs > 2:
+        pairs = ((1, 1), (2, 1), (3, 2))
+    matching = matching or next(iter(matchings_of(name, regression=False)))
+    return Term(name, matching, pairs if row.layered else ((0, 0),), as_weight(weight), moving)
 
 
 class Training:
@@ -85,15 +96,22 @@ class Training:
         self,
         folder: Path,
         *terms: Term,
-        hard_weight: float = 1.0,
+        hard_weight: float | str = 1.0,
         split: Split | None = None,
         objective: nn.Module | None = None,
         student_seed: int = 3,
+        weights: str = "fixed",
+        errata: str = "none",
+        student_dropout: float = 0.1,
         **changed: Any,
     ) -> None:
         self.teacher = tiny_model(shape=SHAPE, seed=7) if terms else None
-        self.student = tiny_model(shape=NARROW, seed=student_seed)
-        self.objective = objective or make_objective(*terms, hard_weight=hard_weight)
+        rates = dict.fromkeys(
+            ("hidden_dropout_prob", "attention_probs_dropout_prob"), student_dropout
+        )
+        self.student = tiny_model(shape=NARROW, seed=student_seed, **rates)
+        settings = {"hard_weight": hard_weight, "weights": weights, "errata": errata}
+        self.objective = objective or make_objective(*terms, **settings)
         recipe = {**RECIPE, **changed}
         progress = Progress(folder / "state", "test")
         split = split or make_split()
@@ -107,8 +125,8 @@ class Training:
         return {**self.student.state_dict(), **self.objective.state_dict()}
 
 
-def make_objective(*terms: Term, hard_weight: float = 1.0, seed: int = 1) -> Objective:
-    return Objective(terms, False, NARROW, SHAPE, 2.0, hard_weight, 3, seed)
+def make_objective(*terms: Term, **settings: Any) -> Objective:
+    return Objective(terms, False, NARROW, SHAPE, {"relation_heads": 3, **settings})
 
 
 def differs(one: dict[str, Tensor], two: dict[str, Tensor]) -> list[str]:
@@ -256,7 +274,7 @@ def test_bf16_trains_every_knowledge_type_to_finite_numbers(tmp_path):
     training = Training(tmp_path, *map(term, KNOWLEDGE), precision="bf16", epochs=1)
     assert all(math.isfinite(v) for row in training.history for v in row.values())
     for name, tensor in training.state().items():
-        assert tensor.dtype in (torch.float32, torch.int64), f"{name} is {tensor.dtype}"
+        assert tensor.dtype != torch.bfloat16, f"{name} is {tensor.dtype}"
         assert tensor.isfinite().all(), name
 
 
@@ -289,8 +307,8 @@ def test_labels_alone_are_learnt(tmp_path):
 
 
 def test_projections_are_trained(tmp_path):
-    before = make_objective(term("hidden")).state_dict()
-    after = Training(tmp_path, term("hidden")).objective.state_dict()
+    before = dict(make_objective(term("hidden")).named_parameters())
+    after = dict(Training(tmp_path, term("hidden")).objective.named_parameters())
     assert set(differs(before, after)) == set(before), "a projection stays as it was"
 
 
@@ -309,6 +327,80 @@ def test_the_trained_student_has_no_hooks_left(tmp_path):
             assert not left, "a capture was not closed"
 
 
+# --- weights, errata, moving pairs --------------------------------------------------------------
+
+
+def test_a_calibrated_training_differs_in_its_weights_alone(tmp_path):
+    """The same data, dropout and start: what the first step measures is equal to the bit."""
+    orders, trainings = [], []
+    for weights in ("fixed", "calibrated"):
+        SEEN.clear()
+        split = make_split(kind=Watched)
+        trainings.append(Training(tmp_path, *TERMS, weights=weights, split=split))
+        orders.append(list(SEEN))
+    fixed, calibrated = trainings
+    names = ["hard", *map(str, TERMS)]
+    assert [fixed.history[0][n] for n in names] == [calibrated.history[0][n] for n in names]
+    assert orders[0] == orders[1], "another order of the data"
+    assert fixed.history[0]["loss"] != calibrated.history[0]["loss"], "the weights are inert"
+    scales = calibrated.objective.scales
+    parts = [calibrated.history[0][name] for name in names]
+    wanted = sum(scale * part for scale, part in zip(scales, parts, strict=True))
+    assert calibrated.history[0]["loss"] == pytest.approx(wanted, rel=1e-5)
+    assert len(set(scales)) == len(scales) and all(map(math.isfinite, scales))
+
+
+def test_a_teacher_in_training_does_not_shift_the_students_dropout(tmp_path):
+    right = Training(tmp_path, *TERMS)
+    wrong = Training(tmp_path, *TERMS, errata="teacher-in-training")
+    assert wrong.teacher is not None and wrong.teacher.training
+    first, other = right.history[0], wrong.history[0]
+    assert first["hard"] == other["hard"], "the student's first step is another"
+    for taught in map(str, TERMS):
+        assert first[taught] != other[taught], f"{taught}: the teacher's dropout is inert"
+    again = Training(tmp_path, *TERMS, errata="teacher-in-training")
+    assert again.history == wrong.history, "the teacher's dropout does not follow the seed"
+
+
+def test_a_teacher_in_training_draws_other_dropout_at_every_step(tmp_path):
+    """A student without dropout that does not move, on all the data: only the teacher changes."""
+    still: dict[str, Any] = {"batch_size": 30, "epochs": 4, "learning_rate": 1e-12}
+    taught = term("logits")
+    for errata, moves in (("none", False), ("teacher-in-training", True)):
+        training = Training(tmp_path, taught, errata=errata, student_dropout=0.0, **still)
+        losses = [row[str(taught)] for row in training.history]
+        for one, two in itertools.pairwise(losses):
+            assert (one != pytest.approx(two, rel=1e-3)) == moves, errata
+
+
+def test_terms_with_windows_are_recorded_where_they_count(tmp_path):
+    early, late = term("hidden", weight="1%0-50"), term("logits", weight="1%50-100")
+    history = Training(tmp_path, early, late, hard_weight=0).history
+    assert [str(early) in row for row in history] == [True] * 4 + [False] * 4
+    assert [str(late) in row for row in history] == [False] * 4 + [True] * 4
+    for row in history:
+        assert row["loss"] == pytest.approx(row.get(str(early), row.get(str(late))))
+
+
+@pytest.mark.parametrize("weight", ["1%51-52", "0..1"])
+def test_a_weight_that_no_step_sees_is_an_error(tmp_path, weight):
+    taught = term("logits", weight=weight)
+    epochs = 0.25 if weight == "0..1" else 2
+    with pytest.raises(UserError, match=rf"logits.*its weight {weight} is 0 at each of the [18] "):
+        Training(tmp_path, taught, epochs=epochs)
+
+
+@pytest.mark.parametrize("mapping", [name for name, row in MAPPINGS.items() if row.moving])
+def test_moving_pairs_are_learnt_and_reproducible(tmp_path, mapping):
+    pairs = resolve_mapping(mapping, SHAPE.layers, NARROW.layers, 1)
+    taught = term("hidden", pairs, moving=mapping)
+    settings: dict[str, Any] = {"hard_weight": 0, "epochs": 12, "learning_rate": 1e-2}
+    one, two = (Training(tmp_path, taught, **settings) for _ in range(2))
+    assert one.history == two.history
+    losses = [row[str(taught)] for row in one.history]
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5]), f"{losses[0]:.4f} -> {losses[-1]:.4f}"
+
+
 # --- failures ---------------------------------------------------------------------------------
 
 
@@ -317,13 +409,13 @@ class Poisoned(nn.Module):
 
     def __init__(self, step: int, bad: float) -> None:
         super().__init__()
-        self.terms: tuple[Term, ...] = ()
         self.inner, self.step, self.bad, self.calls = make_objective(), step, bad, 0
+        self.terms, self.weights = self.inner.terms, self.inner.weights
+        self.waits, self.parts = False, self.inner.parts
 
-    def forward(self, *args: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    def total(self, *args: Any) -> Tensor:
         self.calls += 1
-        loss, parts = self.inner(*args)
-        return loss * (self.bad if self.calls == self.step else 1), parts
+        return self.inner.total(*args) * (self.bad if self.calls == self.step else 1)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
