@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from kd.units import direction, kl, log_softmax, mean, sides
 
-_EQUAL = 1e-5  # squared distance, of the squared norms, below which fp32 cannot tell it from 0
+# A squared distance that fp32 cannot tell from 0: of the squared norms that it is computed from,
+# and of that of the middle, from whose digits rounding (in a pooling, say) made the items differ.
+_EQUAL, _SAME = 1e-5, 1e-10
 
 
 # --- between the examples of a batch: vectors (B, H), tokens (B, L, H) pooled to vectors ----------
@@ -188,12 +190,13 @@ def _cosines(squares: Tensor, i: Tensor, j: Tensor, k: Tensor) -> tuple[Tensor, 
 def _squared_distances(x: Tensor, valid: Tensor) -> Tensor:
     """(N, M, M) between the items; exactly 0 where fp32 cannot tell two of them apart."""
     # Distances know no origin: the middle of the items is the one that costs the fewest digits.
-    x = x - pooled(x.detach(), valid)[:, None]
+    centre = pooled(x.detach(), valid)[:, None]
+    x = x - centre
     products = x @ x.mT
     own = products.diagonal(dim1=-2, dim2=-1)
     both = own[:, :, None] + own[:, None, :]
     squares = both - 2 * products
-    return squares * (squares > _EQUAL * both)
+    return squares * (squares > _EQUAL * both + _SAME * centre.square().sum(-1, keepdim=True))
 
 
 def _root(squares: Tensor) -> tuple[Tensor, Tensor]:

@@ -254,12 +254,14 @@ def test_gradient_is_the_slope_of_the_loss(name, spread):
 
 
 def spoiled(case: Case, side: str, how: str) -> Case:
-    """One side with a comparison undefined: an item zero, two equal, or all equal."""
+    """One side with a comparison undefined: an item zero, two equal, all equal, ..."""
     axis = {"logits": 0, "vector": 0, "tokens": 1, "layers": 0, "relation": 2}.get(
         case.loss.form, 2
     )
 
     def spoil(x: Tensor) -> Tensor:
+        if how == "all the same":
+            return x[(slice(1),) * (x.ndim - 1)].expand_as(x).clone()
         first = x.narrow(axis, 0, 1)
         if how == "all equal":
             return first.expand_as(x).clone()
@@ -276,18 +278,20 @@ def spoiled(case: Case, side: str, how: str) -> Case:
 
 @every_loss
 @pytest.mark.parametrize("side", ["student", "teacher"])
-@pytest.mark.parametrize("how", ["one zero", "two equal", "all equal", "two logits equal"])
+@pytest.mark.parametrize(
+    "how", ["one zero", "two equal", "all equal", "all the same", "two logits equal"]
+)
 def test_what_is_undefined_is_no_unit(name, side, how):
     case = spoiled(draw(name, [5, 5, 3, 4, 2], seed=2), side, how)
     case = replace(case, mask=case.mask | torch.eye(5, dtype=torch.bool)[:2].sum(0).bool())
-    is_its_formula(case, f" where in the {side}'s items {how.replace(' ', ' are ', 1)}")
+    is_its_formula(case, f" with {how} in the {side}")
     for slope in gradient(case)[1]:
         assert slope.isfinite().all(), f"{name}: gradient where {how}"
         assert slope.abs().max() < 1e3, f"{name}: gradient of {slope.abs().max()} where {how}"
 
 
 @every_loss
-@pytest.mark.parametrize("how", ["as drawn", "one zero", "two equal", "all equal"])
+@pytest.mark.parametrize("how", ["as drawn", "one zero", "two equal", "all equal", "all the same"])
 def test_student_equal_to_the_teacher_has_no_slope(name, how):
     case = spoiled(draw(name, [4, 1, 3], seed=2, same=True), "teacher", how)
     value, slopes = gradient(replace(case, student=case.teacher))

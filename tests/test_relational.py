@@ -36,11 +36,19 @@ def test_distances_and_angles_know_no_origin(name):
     assert far.value() == pytest.approx(case.value().item(), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", RELATIONAL)
+@pytest.mark.parametrize("name", [*RELATIONAL, "token_cka"])
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_relations_know_no_scale(name, scale):
     case = draw(name, [5, 3, 4, 4], seed=1)
     assert case.map(lambda x: scale * x).value() == pytest.approx(case.value().item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e10])
+def test_cka_of_tiny_and_of_huge_tokens_keeps_its_digits(scale):
+    """It takes fourth powers, which fp32 could not hold."""
+    case = draw("token_cka", [5, 3, 4, 4], seed=1)
+    scaled = case.map(lambda x: scale * x).value()
+    assert scaled == pytest.approx(case.value().item(), rel=1e-3)
 
 
 @pytest.mark.parametrize(
