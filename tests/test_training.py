@@ -20,7 +20,8 @@ from kd.objective import Objective
 from kd.progress import Progress
 from kd.schedules import as_weight
 from kd.shapes import Shape
-from kd.terms import Term, matchings_of
+from kd.teaching import Teaching
+from kd.terms import Term, matchings_of, taught_keys
 from kd.tokens import Split
 from kd.training import (
     Fitted,
@@ -116,8 +117,10 @@ class Training:
         progress = Progress(folder / "state", "test")
         split = split or make_split()
         torch.manual_seed(next(DRAWN_BEFORE))  # `fit` must not depend on it
+        keys, trains = taught_keys(objective.terms), "teacher-in-training" in objective.errata
+        teaching = Teaching(keys, None, self.teacher, CPU, trains) if keys else None
         self.fitted: Fitted = fit(
-            self.student, self.teacher, self.objective, split, recipe, CPU, progress, "testing"
+            self.student, teaching, self.objective, split, recipe, CPU, progress, "testing"
         )
         self.history = self.fitted.history
 
