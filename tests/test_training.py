@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from kd.errors import UserError
 from kd.evaluation import predict
 from kd.knowledge import KNOWLEDGE
-from kd.mapping import MAPPINGS, Pairs, resolve_mapping
+from kd.mapping import MAPPINGS, Moment, Pairs, resolve_mapping
 from kd.models import build_random
 from kd.objective import Objective
 from kd.progress import Progress
@@ -365,8 +365,9 @@ def test_a_teacher_in_training_does_not_shift_the_students_dropout(tmp_path):
     assert again.history == wrong.history, "the teacher's dropout does not follow the seed"
 
 
-def test_a_teacher_in_training_draws_other_dropout_at_every_step(tmp_path):
-    """A student without dropout that does not move, on all the data: only the teacher changes."""
+def test_a_teacher_in_training_draws_other_dropout_at_every_step(tmp_path, monkeypatch):
+    """A student without dropout that does not move, on one batch: only the teacher changes."""
+    monkeypatch.setattr("kd.training.epoch_batches", lambda *_: [torch.arange(30)])
     still: dict[str, Any] = {"batch_size": 30, "epochs": 4, "learning_rate": 1e-12}
     taught = term("logits")
     for errata, moves in (("none", False), ("teacher-in-training", True)):
@@ -374,6 +375,19 @@ def test_a_teacher_in_training_draws_other_dropout_at_every_step(tmp_path):
         losses = [row[str(taught)] for row in training.history]
         for one, two in itertools.pairwise(losses):
             assert (one != pytest.approx(two, rel=1e-3)) == moves, errata
+
+
+def test_the_objective_is_told_where_the_training_stands(tmp_path):
+    told: list[Moment] = []
+
+    class Listening(Objective):
+        def parts(self, *args: Any) -> dict[str, Tensor]:
+            told.append(args[-1])
+            return super().parts(*args)
+
+    objective = Listening((), False, NARROW, SHAPE, {})
+    Training(tmp_path, objective=objective, epochs=2.5, seed=9)
+    assert told == [Moment(step, 10, step // 4, 9) for step in range(10)]
 
 
 def test_terms_with_windows_are_recorded_where_they_count(tmp_path):
