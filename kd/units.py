@@ -14,8 +14,8 @@ _ROUNDING = 1e-5  # of a vector's norm: what rounding may leave of it when its m
 
 
 def sides(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in fp32; the teacher's a constant."""
-    return student.float(), teacher.detach().float()
+    """Both in fp32."""
+    return student.float(), teacher.float()
 
 
 def mean(values: Tensor, valid: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ class Training:
         progress = Progress(folder / "state", "test")
         split = split or make_split()
         torch.manual_seed(next(DRAWN_BEFORE))  # `fit` must not depend on it
-        keys, trains = taught_keys(objective.terms), "teacher-in-training" in objective.errata
+        keys, trains = taught_keys(terms), errata == "teacher-in-training"
         teaching = Teaching(keys, None, self.teacher, CPU, trains) if keys else None
         self.fitted: Fitted = fit(
             self.student, teaching, self.objective, split, recipe, CPU, progress, "testing"
