@@ -2,8 +2,8 @@
 
 Shapes: B examples, L tokens, H width, h heads, C classes; S student, T teacher. `mask` is (B, L),
 true where a token is no padding. Every loss is 0 where S = T (unless its text says otherwise) and
-padding never changes it, whatever numbers with finite squares stand there. T is a constant: only
-the student gets a gradient. A unit whose comparison is undefined is no unit. Formulas and sources
+padding never changes it, whatever numbers (to 1e12) stand there. T is a constant: only the student
+gets a gradient. A unit whose comparison is undefined is no unit. Formulas and sources
 stand in `matching` and `knowledge`; relations of examples, tokens or layers in `relational`.
 """
 
