@@ -2,10 +2,10 @@
 
 Shapes: B examples, L tokens, H width, h heads, C classes; S student, T teacher. `mask` is (B, L),
 true where a token is no padding. Every loss is 0 where S = T (unless its text says otherwise) and
-padding never changes it, whatever numbers with finite squares stand there. That the teacher is a
-constant is seen to by `comparison`: a projection of its features, or a mixture of them, is none. A
-unit whose comparison is undefined is no unit. Formulas and sources stand in `matching` and
-`knowledge`; relations of examples, tokens or layers in `relational`.
+padding never changes it, whatever numbers (to 1e12) stand there. That the teacher is a constant is
+seen to by `comparison`: a projection of its features, or a mixture of them, is none. A unit whose
+comparison is undefined is no unit. Formulas and sources stand in `matching` and `knowledge`;
+relations of examples, tokens or layers in `relational`.
 """
 
 import math

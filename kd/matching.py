@@ -55,7 +55,7 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         "logit-std": Matching(
             "logits_std",
             "kl of the logits standardised to mean 0 and sd 1 per example",
-            "Sun et al. 2024 (arXiv:2403.01369)",
+            "Sun et al. 2024 (arXiv:2403.01427)",
             softened=True,
             fewest_classes=3,
         ),
@@ -72,7 +72,7 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         ),
         "normalised-mse": Matching(
             "token_normalised_mse",
-            "|S/|S| - T/|T||^2 per token",
+            "|S/|S| - T/|T||^2 per token, which is 2 (1 - cos)",
             "BERT-PKD (arXiv:1908.09355), for every token",
             same_width=True,
         ),
@@ -92,7 +92,9 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         },
     },
     "vector": {
-        "normalised-mse": Matching("vector_normalised_mse", "|S/|S| - T/|T||^2", same_width=True),
+        "normalised-mse": Matching(
+            "vector_normalised_mse", "|S/|S| - T/|T||^2, which is 2 (1 - cos)", same_width=True
+        ),
         "mse": Matching("vector_mse", "mean (S - T)^2", same_width=True),
         "cosine": Matching("vector_cosine", "1 - cos(S, T)", same_width=True),
         "contrastive": Matching(

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_cases import draw, gradient
+from loss_cases import Case, draw, gradient
 from loss_references import REFERENCES
 from torch import Tensor
 
@@ -34,6 +34,20 @@ def test_distances_and_angles_know_no_origin(name):
         f"{name}: digits lost far from the origin"
     )
     assert far.value() == pytest.approx(case.value().item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("twins", ["student", "teacher"])
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_wide_vectors_have_no_angle_in_spite_of_rounding(twins, seed):
+    """A matrix product sums equal rows in another order where its tiles end."""
+    generator = torch.Generator().manual_seed(seed)
+    s, t = (torch.randn(6, 768, generator=generator) for _ in range(2))
+    x = s if twins == "student" else t
+    x[5] = x[0]
+    x -= x.mean(0)
+    case = Case("vector_rkd_angle", (s,), (t,), torch.ones(6, 1).bool(), {})
+    wanted = REFERENCES[case.name](case.map(Tensor.double))
+    assert case.value() == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", [*RELATIONAL, "token_cka"])
