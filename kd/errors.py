@@ -1,4 +1,4 @@
-"""The one exception that a user sees as a sentence instead of a traceback."""
+"""What a user sees as a sentence instead of a traceback."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,6 +7,10 @@ from reprlib import Repr
 
 class UserError(Exception):
     """Something that the user can mend; the message says where, what was found, what is allowed."""
+
+
+class Pruned(Exception):
+    """A cell has no meaning; the message says why."""
 
 
 def shown(value: object) -> str:

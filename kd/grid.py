@@ -9,9 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from kd.errors import UserError
+from kd.errors import Pruned, UserError
 from kd.fields import RUN_DEFAULTS, RUN_FIELDS
-from kd.run import Cell, Pruned, Run, resolve
+from kd.resolve_terms import Cell
+from kd.run import Run, resolve
 from kd.study import Study, load_study, with_preset
 
 _CROSSED = ("task", "seed")  # always crossed, also one at a time

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from kd.run import Run, Teacher
+from kd.resolve_teacher import Teacher
+from kd.run import Run
 from kd.store import need_of
 
 

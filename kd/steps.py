@@ -24,7 +24,9 @@ from kd.initialisation import needs_teacher
 from kd.layout import Layout
 from kd.objective import Objective
 from kd.progress import Progress, step_state
-from kd.run import INERT, Run, Teacher, relation_heads
+from kd.resolve_teacher import Teacher
+from kd.resolve_terms import relation_heads
+from kd.run import INERT, Run
 from kd.shapes import parse_shape
 from kd.sources import SCRATCH
 from kd.store import keys_of, name_of, need_of, stored_keys

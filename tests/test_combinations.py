@@ -17,7 +17,8 @@ from kd.grid import Grid, load_grid
 from kd.knowledge import KNOWLEDGE
 from kd.mapping import MAPPINGS, Moment
 from kd.objective import Objective, wanted_features
-from kd.run import Run, relation_heads
+from kd.resolve_terms import relation_heads
+from kd.run import Run
 from kd.shapes import Shape, parse_shape
 from kd.tasks import TASKS
 from kd.terms import matchings_of

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import study_dict, write_study
 
-from kd.errors import UserError
+from kd.errors import Pruned, UserError
 from kd.grid import load_grid
 from kd.initialisation import (
     INIT_FORMS,
@@ -17,7 +17,7 @@ from kd.initialisation import (
     pairs_text,
     parse_init,
 )
-from kd.run import Pruned, _check_init, _init_identity
+from kd.resolve_init import check_init, init_identity
 from kd.shapes import parse_shape
 from kd.sources import Encoder, encoder
 
@@ -31,7 +31,7 @@ def grid(tmp_path):
 
 
 def identity(init, student, teacher=BERT):
-    return _init_identity(parse_init(init), parse_shape(student), teacher)
+    return init_identity(parse_init(init), parse_shape(student), teacher)
 
 
 # --- which layers -----------------------------------------------------------------------------
@@ -178,9 +178,9 @@ def test_shared_layers_are_one_choice():
 
 def test_shared_layers_start_a_deeper_student():
     deeper = parse_shape("24L-768")
-    _check_init("teacher-uniform", deeper, ALBERT)
+    check_init("teacher-uniform", deeper, ALBERT)
     with pytest.raises(Pruned, match="has only 12"):
-        _check_init("teacher-uniform", deeper, BERT)
+        check_init("teacher-uniform", deeper, BERT)
 
 
 @pytest.mark.parametrize(
@@ -209,10 +209,10 @@ def test_what_has_no_meaning_is_pruned_with_its_reason(grid, student, init, reas
 def test_embeddings_that_are_narrow_already_are_not_compressed(model, width):
     known = encoder(model, "main", None, "bert")
     if width is None:
-        _check_init("pca-embeddings", parse_shape("4L-128"), known)
+        check_init("pca-embeddings", parse_shape("4L-128"), known)
     else:
         with pytest.raises(Pruned, match=f"nothing to compress: .* its embeddings {width} wide"):
-            _check_init("pca-embeddings", parse_shape("4L-128"), known)
+            check_init("pca-embeddings", parse_shape("4L-128"), known)
 
 
 def test_a_local_encoder_says_how_wide_its_embeddings_are(tmp_path):
@@ -220,7 +220,7 @@ def test_a_local_encoder_says_how_wide_its_embeddings_are(tmp_path):
     for text, fits in (('{"embedding_size": 768}', True), ('{"embedding_size": 64}', False)):
         (tmp_path / "config.json").write_text(text)
         if fits:
-            _check_init("pca-embeddings", parse_shape("4L-128"), local)
+            check_init("pca-embeddings", parse_shape("4L-128"), local)
         else:
             with pytest.raises(Pruned, match="64 wide"):
-                _check_init("pca-embeddings", parse_shape("4L-128"), local)
+                check_init("pca-embeddings", parse_shape("4L-128"), local)

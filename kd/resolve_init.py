@@ -1,0 +1,141 @@
+"""A cell's initialisation: whether this student can start so, and what identifies it."""
+
+from pathlib import Path
+from typing import Any
+
+from kd import sources
+from kd.archs import arch_facts
+from kd.errors import Pruned, UserError
+from kd.initialisation import (
+    EXPLICIT,
+    PCA,
+    PRETRAINED,
+    TRUNCATE,
+    copied_layers,
+    pairs_text,
+)
+from kd.mapping import Pairs
+from kd.shapes import Shape
+
+
+def check_init(init: str, shape: Shape, encoder: sources.Encoder) -> None:
+    """Whether a student of this shape and teacher can start so.
+
+    Raises:
+        Pruned: it cannot.
+        UserError: a pretrained encoder is missing or damaged.
+    """
+    teacher = encoder.shape
+    if init.startswith(PRETRAINED):
+        _check_pretrained(init, shape, encoder)
+    elif init == PCA:
+        _check_pca(shape, encoder)
+    elif layers := copied_layers(init, teacher.layers, shape.layers):
+        _check_layers(init, layers, shape, encoder)
+        _check_widths(init, shape, teacher)
+
+
+def _check_layers(init: str, layers: Pairs, shape: Shape, encoder: sources.Encoder) -> None:
+    teacher = encoder.shape
+    if init.startswith(EXPLICIT):
+        if len(layers) != shape.layers:
+            raise Pruned(
+                f"init {init} starts {len(layers)} student layers, but the student has "
+                f"{shape.layers}"
+            )
+        if (highest := max(t for t, _ in layers)) > teacher.layers:
+            raise Pruned(
+                f"init {init} copies teacher layer {highest}, but the teacher has only "
+                f"{teacher.layers}"
+            )
+    elif shape.layers > teacher.layers and not arch_facts(encoder.arch).shared_layers:
+        raise Pruned(
+            f"init {init} copies {shape.layers} student layers, but the teacher has only "
+            f"{teacher.layers}"
+        )
+
+
+def _check_widths(init: str, shape: Shape, teacher: Shape) -> None:
+    if init.endswith(TRUNCATE):
+        for part in ("hidden", "heads", "ffn", "head_size"):
+            if getattr(shape, part) > getattr(teacher, part):
+                raise Pruned(
+                    f"init {init} can only cut, but the student's {part.replace('_', ' ')} "
+                    f"({getattr(shape, part)}) is above the teacher's ({getattr(teacher, part)})"
+                )
+    elif (shape.hidden, shape.heads, shape.ffn) != (teacher.hidden, teacher.heads, teacher.ffn):
+        raise Pruned(
+            f"init {init} copies whole layers, but the student ({shape}) is not as wide as the "
+            f"teacher ({teacher}); {init}{TRUNCATE} cuts a narrower one out of it"
+        )
+
+
+def _check_pca(shape: Shape, encoder: sources.Encoder) -> None:
+    width, hidden = _embedding_width(encoder), encoder.shape.hidden
+    if width != hidden:
+        raise Pruned(
+            f"init {PCA} has nothing to compress: the encoder keeps its embeddings {width} wide in "
+            f"teacher and student alike, whatever the width of its layers ({hidden})"
+        )
+    if shape.hidden > hidden:
+        raise Pruned(
+            f"init {PCA} can only compress, but the student's hidden size ({shape.hidden}) is "
+            f"above the teacher's ({hidden})"
+        )
+
+
+def _embedding_width(encoder: sources.Encoder) -> int:
+    """Of the embedding tables: ALBERT and small ELECTRA keep them narrower than the layers."""
+    usual = {"albert": 128, "electra": 128}.get(encoder.arch, encoder.shape.hidden)
+    if encoder.location == sources.SCRATCH:
+        return usual
+    if sources.is_local(encoder.location):
+        width = sources.model_config(Path(encoder.location)).get("embedding_size")
+        return width if isinstance(width, int) else usual
+    # On the hub, ELECTRA's base and large are as wide as their layers.
+    small = encoder.arch == "albert" or encoder.location == "google/electra-small-discriminator"
+    return 128 if small else encoder.shape.hidden
+
+
+def pretrained(init: str, shape: Shape) -> sources.Encoder:
+    """The encoder that `pretrained:MODEL[@REVISION]` names for a student's shape."""
+    name = init.removeprefix(PRETRAINED)
+    for part in ("layers", "hidden", "heads"):
+        name = name.replace(f"{{{part}}}", str(getattr(shape, part)))
+    model, _, revision = name.partition("@")
+    made_up = name != init.removeprefix(PRETRAINED)
+    if made_up and not sources.is_local(model) and model not in sources.HUB_ENCODERS:
+        raise Pruned(f"init {init} would be {model} for {shape}, which is not known here")
+    try:
+        return sources.encoder(model, revision or "main", None, "bert")
+    except UserError as error:
+        raise UserError(f"init {init}: {error}") from None
+
+
+def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None:
+    found = pretrained(init, shape)
+    if found.arch != encoder.arch:
+        raise Pruned(
+            f"init {init} is a {found.arch}, but the student, as its teacher, {encoder.arch}"
+        )
+    if found.shape != shape:
+        raise Pruned(f"init {init} has the shape {found.shape}, but the student is {shape}")
+    if None not in (found.vocabulary, encoder.vocabulary) and (
+        found.vocabulary != encoder.vocabulary
+    ):
+        raise Pruned(
+            f"init {init} has a vocabulary of {found.vocabulary}, but the teacher one of "
+            f"{encoder.vocabulary}: student and teacher must read the same tokens"
+        )
+
+
+def init_identity(init: str, shape: Shape, encoder: sources.Encoder) -> Any:
+    """What identifies an initialisation: the layers copied, not the name of the rule."""
+    if init.startswith(PRETRAINED):
+        return {"pretrained": dict(pretrained(init, shape).identity)}
+    layers = copied_layers(init, encoder.shape.layers, shape.layers)
+    if not layers:
+        return init
+    if arch_facts(encoder.arch).shared_layers:  # which of them is copied makes no difference
+        layers = tuple((1, s) for _, s in layers)
+    return pairs_text(layers)

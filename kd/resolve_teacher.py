@@ -1,0 +1,107 @@
+"""A cell's teacher: its encoder, recipe and data, and the ids that follow from them."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from kd import sources
+from kd.errors import UserError
+from kd.fields import RUN_FIELDS, TEACHER_DEFAULTS
+from kd.files import short_hash
+from kd.study import Study
+from kd.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An encoder with its fine-tuning recipe on one task and data set."""
+
+    name: str
+    id: str
+    task: str
+    encoder: sources.Encoder
+    finetuned: bool
+    dtype: str
+    recipe: dict[str, Any] = field(hash=False)
+    identity: dict[str, Any] = field(hash=False)  # what its weights depend on
+    data: dict[str, Any] = field(hash=False)
+    data_id: str
+    tokens_id: str
+
+
+@cache
+def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
+    """The teacher of that name on a task.
+
+    Raises:
+        UserError: it is missing, damaged, or has a key that would change nothing.
+    """
+    data = sources.data_identity(study.data, task)
+    given = study.teachers[name]
+    full = {**TEACHER_DEFAULTS, **given}
+    model = full["model"].replace("{task}", task)
+    where = f"teachers.{name}"
+    _check_teacher_keys(where, given, model)
+    if model == sources.SCRATCH and study.data["source"] != "synthetic":
+        raise UserError(f"{where}.model: scratch has a vocabulary only for data source synthetic")
+    try:
+        encoder = sources.encoder(model, full["revision"], given.get("shape"), full["arch"])
+        if full["finetuned"] and encoder.revision is None and model != sources.SCRATCH:
+            sources.check_outputs(encoder.location, TASKS[task])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    if encoder.positions is not None and full["max_length"] > encoder.positions:
+        raise UserError(
+            f"{where}.max_length: found {full['max_length']}, allowed: at most {encoder.positions}"
+        )
+    recipe = {k: full[k] for k in TEACHER_DEFAULTS if k in RUN_FIELDS}
+    identity = _recipe_identity(encoder, full["finetuned"], full["dtype"], recipe)
+    size = f"{encoder.shape.layers}l-{encoder.shape.hidden}"
+    return Teacher(
+        name=name,
+        id=f"{encoder.arch}-{size}-{short_hash({'teacher': identity, 'task': task, 'data': data})}",
+        task=task,
+        encoder=encoder,
+        finetuned=full["finetuned"],
+        dtype=full["dtype"],
+        recipe=recipe,
+        identity=identity,
+        data=data,
+        data_id=f"{data['source']}-{short_hash(data)}",
+        tokens_id=tokens_id_of(encoder, full["max_length"]),
+    )
+
+
+def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
+    """A key that would change nothing is an error."""
+    scratch, local = model == sources.SCRATCH, sources.is_local(model)
+    known = model in sources.HUB_ENCODERS
+    recipe = [k for k in given if k in RUN_FIELDS and k != "max_length"]
+    for keys, idle, why in (
+        (("shape", "arch"), local or known, "the model has its own"),
+        (("revision",), local or scratch, "only a hub model has one"),
+        (("dtype",), scratch, "scratch is float32"),
+        (("finetuned",), scratch and given.get("finetuned"), "scratch is not fine-tuned"),
+        (recipe, given.get("finetuned"), "a fine-tuned model is not trained"),
+    ):
+        for key in keys:
+            if key in given and idle:
+                raise UserError(f"{where}.{key}: it would change nothing: {why}")
+
+
+def _recipe_identity(
+    encoder: sources.Encoder, finetuned: bool, dtype: str, recipe: dict[str, Any]
+) -> dict[str, Any]:
+    """What a teacher's numbers depend on: encoder, dtype, and its recipe unless already tuned."""
+    identity = dict(encoder.identity)
+    if dtype != TEACHER_DEFAULTS["dtype"]:
+        identity["dtype"] = dtype
+    if finetuned:
+        return {**identity, "finetuned": True, "max_length": recipe["max_length"]}
+    return identity | {k: v for k, v in recipe.items() if v != TEACHER_DEFAULTS[k]}
+
+
+@cache
+def tokens_id_of(encoder: sources.Encoder, max_length: int) -> str:
+    """Of the tokens that an encoder's tokenizer makes, cut to a length."""
+    return f"tokens-{short_hash({**dict(encoder.identity), 'max_length': max_length})}"

@@ -1,0 +1,160 @@
+"""A cell's knowledge terms: matchings, layer pairs and weights decided, or why they cannot be."""
+
+from typing import Any
+
+from kd import sources
+from kd.archs import attention_obstacle
+from kd.errors import Pruned, listing
+from kd.knowledge import KNOWLEDGE
+from kd.mapping import Pairs, moves, resolve_mapping
+from kd.matching import Matching
+from kd.schedules import as_weight, idle_part
+from kd.shapes import Shape
+from kd.tasks import TASKS
+from kd.terms import RawTerm, Term, matchings_of
+from kd.variants import ERRATA, errata_of
+
+Cell = dict[str, Any]
+IN_TERMS = "reversed-last-k"  # the erratum that becomes layer pairs
+
+
+def resolve_term(
+    raw: RawTerm, cell: Cell, regression: bool, student: Shape, encoder: sources.Encoder
+) -> Term:
+    """A term with everything decided.
+
+    Raises:
+        Pruned: it has no meaning for this student and teacher.
+    """
+    row, teacher = KNOWLEDGE[raw.knowledge], encoder.shape
+    if {"query", "key", "value"} & set(row.features) and (
+        reason := attention_obstacle(encoder.arch)
+    ):
+        raise Pruned(f"{raw.knowledge} needs queries, keys or values of each head, but {reason}")
+    defined = matchings_of(raw.knowledge, regression)
+    matching = raw.matching or cell["matching"]
+    if matching == "default":
+        matching = next(iter(defined))
+    if matching not in defined:
+        kind = f"{raw.knowledge} of a regression" if regression else raw.knowledge
+        hint = (
+            ""
+            if raw.matching
+            else f"; name one in the term, as in {raw.knowledge}:{next(iter(defined))}"
+        )
+        raise Pruned(f"{kind} has no matching {matching} (it has {listing(defined)}){hint}")
+    if defined[matching].same_heads and student.heads != teacher.heads:
+        raise Pruned(
+            f"{raw.knowledge}:{matching} compares head with head, but the student has "
+            f"{student.heads} heads and the teacher {teacher.heads}"
+            + _head_mean_hint(raw.knowledge, matching, defined)
+        )
+    if (fewest := defined[matching].fewest_classes) > TASKS[cell["task"]].outputs:
+        raise Pruned(
+            f"{raw.knowledge}:{matching} teaches nothing with fewer than {fewest} classes: "
+            f"the student would get no gradient"
+        )
+    if not row.layered:
+        return Term(raw.knowledge, matching, ((0, 0),), raw.weight)
+    mapping = raw.mapping or cell["mapping"]
+    pairs = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
+    moving = mapping if moves(mapping, pairs) else ""
+    if IN_TERMS in errata_of(cell["errata"]) and is_last_k(mapping):
+        pairs = reversed_pairs(pairs)
+    if not pairs:
+        raise Pruned(f"mapping {mapping} leaves the last layer out, and the student has no other")
+    distinct = min(len({pair[side] for pair in pairs}) for side in (0, 1))
+    if row.fewest_pairs > 1 and (moving or distinct < row.fewest_pairs):
+        raise Pruned(
+            f"{raw.knowledge} relates at least {row.fewest_pairs} different layers that stay "
+            f"mapped, but mapping {mapping} has "
+            + ("pairs that change" if moving else str(distinct))
+        )
+    if moving == "attention-weighted" and row.features != ("hidden",):
+        raise Pruned(f"mapping {mapping} mixes the outputs of layers, and {raw.knowledge} has none")
+    if moving == "attention-weighted" and defined[matching].both_projected:
+        raise Pruned(
+            f"{raw.knowledge}:{matching} projects both sides, so {mapping} cannot mix them"
+        )
+    for t, s in pairs:
+        if not (
+            row.lowest_layer <= t <= teacher.layers and row.lowest_layer <= s <= student.layers
+        ):
+            raise Pruned(
+                f"mapping {mapping} pairs teacher layer {t} with student layer {s}, but "
+                f"{raw.knowledge} has layers {row.lowest_layer} to {teacher.layers} in the "
+                f"teacher and to {student.layers} in the student"
+            )
+    # Hidden states of layer 0 are the embeddings.
+    name = "embedding" if (raw.knowledge, pairs) == ("hidden", ((0, 0),)) else raw.knowledge
+    return Term(name, matching, pairs, raw.weight, moving)
+
+
+def is_last_k(mapping: str) -> bool:
+    """`last-2` and the like; `last-only` and `last-to-2` are others."""
+    return mapping.removeprefix("last-").isdigit()
+
+
+def reversed_pairs(pairs: Pairs) -> Pairs:
+    """The same layers of both sides, the teacher's in reverse order."""
+    return tuple((t, s) for (t, _), (_, s) in zip(reversed(pairs), pairs, strict=True))
+
+
+def _head_mean_hint(knowledge: str, matching: str, defined: dict[str, Matching]) -> str:
+    free = f"head-mean-{matching}"
+    return f"; {knowledge}:{free} does not need them equal" if free in defined else ""
+
+
+def relation_heads(student: Shape, teacher: Shape) -> int:
+    """Default A_r: the student's heads where they divide the teacher's width too, else the largest
+    number up to 12 that divides both widths (MiniLMv2, arXiv:2012.15828)."""
+    if teacher.hidden % student.heads == 0:
+        return student.heads
+    return max(n for n in range(1, 13) if student.hidden % n == teacher.hidden % n == 0)
+
+
+def check_weights(
+    cell: Cell, terms: tuple[Term, ...], init: Any, student: Shape, encoder: sources.Encoder
+) -> None:
+    """Whether the terms and their weights make an objective.
+
+    Raises:
+        Pruned: a term stands there twice, or nothing is learned for a part of the training.
+    """
+    if len({(t.knowledge, t.matching, t.pairs, t.moving) for t in terms}) < len(terms):
+        raise Pruned(f"{cell['knowledge']}: two terms are the same once all is filled in")
+    weights = [as_weight(cell["hard_weight"]), *(t.weight for t in terms)]
+    if terms and (idle := idle_part(weights)):
+        raise Pruned(
+            f"nothing is learned from {idle[0]:g} to {idle[1]:g} % of the training: every weight "
+            f"is 0 there"
+        )
+    whole = "teacher:" + ",".join(f"{n}-{n}" for n in range(1, encoder.shape.layers + 1))
+    if terms and cell["weights"] == "calibrated" and (init, student) == (whole, encoder.shape):
+        raise Pruned(
+            f"weights calibrated need gradients at step 0, but init {cell['init']} starts this "
+            f"student as a copy of the teacher, where every term is 0 (but for dropout)"
+        )
+
+
+def possible_errata(
+    cell: Cell,
+    terms: tuple[Term, ...],
+    regression: bool,
+    encoder: sources.Encoder,
+    reversible: bool,
+) -> list[str]:
+    """The errata that can affect the outcome of a cell, in table order."""
+    forms = {KNOWLEDGE[t.knowledge].form for t in terms}
+    softened = any(matchings_of(t.knowledge, regression)[t.matching].softened for t in terms)
+    scaled = cell["temperature"] != 1 and cell["temperature_schedule"] == "constant"
+    pooled = any(t.knowledge == "pooled" for t in terms)
+    possible = {
+        "double-softmax": "maps" in forms,
+        "no-tau-squared": softened and scaled,
+        "padding": pooled or bool(forms - {"logits", "vector"}),
+        "teacher-in-training": bool(terms) and encoder.location != sources.SCRATCH,
+        "reversed-last-k": reversible,
+    }
+    assert set(possible) == set(ERRATA)
+    return [name for name in ERRATA if possible[name]]
