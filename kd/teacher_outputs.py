@@ -6,6 +6,7 @@ key, value (tokens, h, d) are float16, whose rounding (2^-11) is far below what 
 """
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kd.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, vector_of
-from kd.device import model_inputs, to_device
+from kd.device import autocast, choose_precision, model_inputs, to_device
 from kd.errors import UserError
 from kd.files import aside, read_record, write_json
 from kd.progress import Progress
@@ -76,24 +77,28 @@ def write_outputs(
     folder.mkdir(parents=True, exist_ok=True)
     files = {key: aside(folder / f"{name_of(key)}.npy") for key in keys}
     try:
-        arrays = {
-            key: np.lib.format.open_memmap(
-                file,
-                mode="w+",
-                dtype=np.float32 if key[0] == "logits" else np.float16,
-                shape=array_shape(key, split, teacher.config),
-            )
-            for key, file in files.items()
-        }
+        arrays = {key: _reserve(f, key, split, teacher.config) for key, f in files.items()}
         _fill(arrays, teacher, split, device, progress)
         for key, array in arrays.items():
-            if not np.isfinite(array).all():
-                raise UserError(f"teacher output {name_of(key)}: values beyond half precision")
             array.flush()
             _publish(folder / name_of(key), files[key], identity)
     finally:
         for file in files.values():
             file.unlink(missing_ok=True)
+
+
+def _reserve(file: Path, key: Key, split: Split, config: Any) -> np.memmap:
+    """An empty array on disk. The room is taken at once: a mapped file that meets a full disk
+    later kills the process."""
+    kind = np.float32 if key[0] == "logits" else np.float16
+    shape = array_shape(key, split, config)
+    try:
+        array = np.lib.format.open_memmap(file, mode="w+", dtype=kind, shape=shape)
+        with file.open("r+b") as handle:
+            os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        raise UserError(f"{file.parent}: no room for {name_of(key)} ({error.strerror})") from None
+    return array
 
 
 def _fill(
@@ -105,19 +110,27 @@ def _fill(
 ) -> None:
     teacher.to(device).eval()  # type: ignore[arg-type]
     progress.start("teacher outputs", math.ceil(len(split) / _BATCH))
+    precision = choose_precision("auto", device)
     with Capture(teacher, captured(arrays)) as capture, torch.inference_mode():
         for rows in ordered_batches(split, _BATCH):
             batch = to_device(split.batch(rows), device)
             mask = batch["attention_mask"].bool()
-            found = capture(**model_inputs(batch))
+            with autocast(precision, device):
+                found = capture(**model_inputs(batch))
             tokens = split.places(rows).numpy()
             for (name, layer), array in arrays.items():
                 if name in VECTORS:
                     value = vector_of(name, found["hidden", layer], mask)
                 else:
                     value = packed(name, found[name, layer], mask)
-                at = rows.numpy() if name in PER_EXAMPLE else tokens
-                array[at] = value.float().cpu().numpy()
+                with np.errstate(over="ignore"):
+                    stored = value.float().cpu().numpy().astype(array.dtype)
+                if not np.isfinite(stored).all():
+                    raise UserError(
+                        f"teacher output {name_of((name, layer))}: not finite in {array.dtype}; "
+                        f"store: false computes it in every run instead"
+                    )
+                array[rows.numpy() if name in PER_EXAMPLE else tokens] = stored
             progress.advance()
 
 

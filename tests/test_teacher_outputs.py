@@ -1,0 +1,174 @@
+"""Stored teacher outputs: what is read is what the teacher says, or it is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import SHAPE, VOCABULARY, tiny_model
+
+from kd.capture import Capture, capture_teacher, vector_of
+from kd.device import model_inputs
+from kd.errors import UserError
+from kd.mapping import Moment
+from kd.progress import Progress
+from kd.store import name_of
+from kd.teacher_outputs import captured, open_outputs, write_outputs
+from kd.teaching import Teaching
+from kd.tokens import Split
+
+CPU = torch.device("cpu")
+IDENTITY = {"teacher": "abc", "tokens": "def"}
+KEYS = {
+    ("logits", 0),
+    ("cls", 2),
+    ("pooled", 1),
+    ("hidden", 0),
+    ("hidden", 3),
+    *((name, 2) for name in ("query", "key", "value")),
+}
+START = Moment(0, 10, 0, 1)
+
+
+def make_split(count: int = 70) -> Split:
+    """Ragged examples, more than one batch of the writer."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(2, 9, (count,), generator=generator)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    ids = torch.randint(5, VOCABULARY, (int(offsets[-1]),), generator=generator).int()
+    return Split({"input_ids": ids}, offsets, torch.zeros(count), torch.arange(count), padding=0)
+
+
+def write(folder: Path, split: Split, keys=KEYS, identity=IDENTITY, seed: int = 1):
+    teacher = tiny_model(seed=seed, labels=3).eval()
+    progress = Progress(folder.parent / "state", "test")
+    write_outputs(folder, keys, teacher, split, identity, CPU, progress)
+    return teacher
+
+
+def test_stored_features_are_the_teachers(tmp_path):
+    split = make_split()
+    teacher = write(tmp_path / "outputs", split)
+    stored = open_outputs(tmp_path / "outputs", KEYS, split, IDENTITY)
+    rows = torch.tensor([3, 69, 0, 17])
+    batch = split.batch(rows)
+    mask = batch["attention_mask"].bool()
+    with Capture(teacher, captured(KEYS)) as capture:
+        live = capture_teacher(capture, **model_inputs(batch))
+    found = stored.batch(rows)
+    assert set(found) == KEYS
+    for (name, layer), value in found.items():
+        if name in ("cls", "pooled"):
+            wanted = vector_of(name, live["hidden", layer], mask)
+        else:
+            wanted = live[name, layer]
+        if name == "hidden":
+            assert not value[~mask].any(), "padding is not 0"
+            value, wanted = value[mask], wanted[mask]
+        elif name in ("query", "key", "value"):
+            value, wanted = value.transpose(1, 2)[mask], wanted.transpose(1, 2)[mask]
+        assert value.dtype == (torch.float32 if name == "logits" else torch.float16)
+        # Half precision, and another padding in the writer's batches.
+        torch.testing.assert_close(value.float(), wanted, rtol=1e-3, atol=1e-3, msg=f"{name}")
+
+
+def test_a_new_key_is_computed_alone(tmp_path):
+    split, folder = make_split(), tmp_path / "outputs"
+    write(folder, split, {("hidden", 3)})
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    write(folder, split, {("hidden", 3), ("hidden", 1)})
+    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert set(after) - set(before) == {"hidden-1.npy", "hidden-1.json"}
+    assert {name: after[name] for name in before} == before, "what was there was made again"
+
+
+def test_another_teacher_or_other_tokens_are_never_read(tmp_path):
+    split, folder = make_split(), tmp_path / "outputs"
+    write(folder, split, {("hidden", 3)})
+    for other in ({**IDENTITY, "teacher": "xyz"}, {**IDENTITY, "tokens": "xyz"}):
+        assert not open_outputs(folder, KEYS, split, other).arrays
+    old = np.load(folder / "hidden-3.npy")
+    write(folder, split, {("hidden", 3)}, {**IDENTITY, "teacher": "xyz"}, seed=2)
+    assert not np.array_equal(old, np.load(folder / "hidden-3.npy")), "the old one was kept"
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "extend", "other"])
+def test_a_damaged_array_is_refused_and_removed(tmp_path, damage):
+    split, folder = make_split(), tmp_path / "outputs"
+    write(folder, split, {("hidden", 3), ("logits", 0)})
+    file = folder / "hidden-3.npy"
+    content = bytearray(file.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+    elif damage == "truncate":
+        del content[-5:]
+    elif damage == "extend":
+        content += b"\0"
+    else:
+        content = bytearray((folder / "logits.npy").read_bytes())
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"hidden-3.npy: damaged"):
+        open_outputs(folder, {("hidden", 3)}, split, IDENTITY)
+    assert not file.exists() and not file.with_suffix(".json").exists(), "it could be read again"
+    write(folder, split, {("hidden", 3)})
+    assert set(open_outputs(folder, KEYS, split, IDENTITY).arrays) == {("hidden", 3), ("logits", 0)}
+
+
+def test_an_array_without_manifest_is_not_there(tmp_path):
+    """Killed between the two."""
+    split, folder = make_split(), tmp_path / "outputs"
+    write(folder, split, {("hidden", 3)})
+    (folder / "hidden-3.json").unlink()
+    assert not open_outputs(folder, KEYS, split, IDENTITY).arrays
+
+
+def test_a_damaged_manifest_is_a_sentence(tmp_path):
+    split, folder = make_split(), tmp_path / "outputs"
+    write(folder, split, {("logits", 0)})
+    for text in ("", "[]", '{"version": 1}'):
+        (folder / "logits.json").write_text(text)
+        with pytest.raises(UserError, match=r"logits\.json"):
+            open_outputs(folder, KEYS, split, IDENTITY)
+
+
+def test_values_beyond_half_precision_are_refused_and_leave_nothing(tmp_path):
+    split, folder = make_split(), tmp_path / "outputs"
+    teacher = tiny_model(seed=1)
+    with torch.no_grad():
+        teacher.bert.encoder.layer[-1].output.LayerNorm.weight.fill_(1e6)
+    progress = Progress(tmp_path / "state", "test")
+    with pytest.raises(UserError, match="hidden-3: not finite in float16"):
+        write_outputs(folder, {("hidden", SHAPE.layers)}, teacher, split, IDENTITY, CPU, progress)
+    assert not list(folder.iterdir())
+
+
+def test_a_manifest_names_what_the_array_is_made_of(tmp_path):
+    write(tmp_path / "outputs", make_split(), {("cls", 2)})
+    manifest = json.loads((tmp_path / "outputs/cls-2.json").read_text())
+    assert manifest.keys() == {"version", "teacher", "tokens", "checksum"}
+
+
+@pytest.mark.parametrize("stored", [KEYS, set(), {("hidden", 3), ("logits", 0), ("query", 2)}])
+def test_teaching_is_the_same_from_the_store_and_without(tmp_path, stored):
+    split, folder = make_split(), tmp_path / "outputs"
+    teacher = write(folder, split, stored) if stored else tiny_model(seed=1, labels=3).eval()
+    opened = open_outputs(folder, stored, split, IDENTITY)
+    rows = torch.tensor([5, 6, 64])
+    batch = split.batch(rows)
+    mask = batch["attention_mask"].bool()
+    with Teaching(KEYS, opened, teacher if stored != KEYS else None, CPU) as teaching:
+        found = teaching(rows, model_inputs(batch), START)
+    for name, layer in KEYS:
+        wanted = (name, layer) if (name, layer) in found else ("hidden", layer)
+        assert wanted in found, f"{name_of((name, layer))} is missing"
+    with Capture(teacher, {("hidden", 3)}) as capture:
+        live = capture_teacher(capture, **model_inputs(batch))["hidden", 3]
+    torch.testing.assert_close(found["hidden", 3][mask].float(), live[mask], rtol=1e-3, atol=1e-3)
+
+
+def test_teaching_runs_no_teacher_where_all_is_stored(tmp_path):
+    split = make_split()
+    write(tmp_path / "outputs", split)
+    opened = open_outputs(tmp_path / "outputs", KEYS, split, IDENTITY)
+    assert Teaching(KEYS, opened, None, CPU).capture is None
