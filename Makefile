@@ -5,7 +5,7 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test peers lint format clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,6 +28,11 @@ demo: $(STAMP)   ## run the demo study offline on the CPU, then say where its re
 
 test: $(STAMP)   ## run the tests
 	$(BIN)/python -m pytest
+
+# Without what they depend on (torchvision, tensorboard): their losses do not need it.
+peers: $(STAMP)  ## install the libraries whose losses the tests compare ours with
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --no-deps \
+		textbrewer torchdistill tensorboardX protobuf
 
 lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

@@ -6,12 +6,14 @@ Each reads the study, does one thing, and leaves its output whole or not at all.
 import csv
 import io
 import platform
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from filelock import FileLock
 
 from kd import __version__, models, tokens
 from kd.copying import initialise
@@ -29,9 +31,9 @@ from kd.resolve_terms import relation_heads
 from kd.run import INERT, Run
 from kd.shapes import parse_shape
 from kd.sources import SCRATCH
-from kd.store import keys_of, name_of, need_of, stored_keys
+from kd.store import Key, keys_of, name_of, need_of, stored_keys
 from kd.tasks import TASKS
-from kd.teacher_outputs import StoredOutputs, open_outputs, write_outputs
+from kd.teacher_outputs import StoredOutputs, missing_outputs, open_outputs, write_outputs
 from kd.teaching import Teaching
 from kd.terms import taught_keys
 from kd.training import Fitted, fit
@@ -140,7 +142,7 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
     split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
     taught = taught_keys(run.terms)
-    stored = _open_store(run, layout, split)
+    stored = _open_store(run, layout, split, device, progress)
     read = taught & set(stored.arrays)
     teacher = None
     if taught - read or needs_teacher(init):
@@ -178,15 +180,35 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
     )
 
 
-def _open_store(run: Run, layout: Layout, split: tokens.Split) -> StoredOutputs:
+def _open_store(
+    run: Run, layout: Layout, split: tokens.Split, device: torch.device, progress: Progress
+) -> StoredOutputs:
+    """What is stored of a run's teacher; what was, and is lost, is stored again."""
     keys, need = keys_of(run), layout.need(run)
     if not keys or not need.is_file():
         return StoredOutputs({}, split)
-    try:
-        return open_outputs(need.parent, keys, split, _store_identity(run, layout))
-    except UserError:
-        need.unlink(missing_ok=True)  # so that the next start makes it again
-        raise
+    names = read_record(need, "stored")["stored"]
+    stored = {key for key in keys if name_of(key) in names}
+    _store(run, layout, stored, split, device, progress)
+    return open_outputs(need.parent, stored, split, _store_identity(run, layout))
+
+
+def _store(
+    run: Run,
+    layout: Layout,
+    keys: Iterable[Key],
+    split: tokens.Split,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """Compute and store what is not there of a teacher's outputs; one job at a time."""
+    folder, identity = layout.outputs(run.teacher, run.tokens_id), _store_identity(run, layout)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if lacking := missing_outputs(folder, keys, identity):
+            dtype = getattr(torch, run.teacher.dtype)
+            teacher = models.load_finetuned(layout.teacher(run.teacher) / "model", dtype)
+            write_outputs(folder, lacking, teacher, split, identity, device, progress)
 
 
 def _store_identity(run: Run, layout: Layout) -> dict[str, str]:
@@ -209,17 +231,13 @@ def run_outputs(
     ]
     if not runs:
         raise UserError(f"{grid.study.path}: no run needs {need!r} of {teacher_id!r}")
-    run, folder = runs[0], layout.outputs(runs[0].teacher, tokens_id)
+    run = runs[0]
     keys = keys_of(run) & set(stored_keys(grid).get((teacher_id, tokens_id), ()))
-    if keys:
+    with step_state(layout.outputs(run.teacher, tokens_id), "outputs") as progress:
         device = choose_device()
         make_deterministic(device, threads)
         split = tokens.load_split(layout.tokens(run.data_id, run.task, tokens_id), "train")
-        dtype = getattr(torch, run.teacher.dtype)
-        teacher = models.load_finetuned(layout.teacher(run.teacher) / "model", dtype)
-        identity = _store_identity(run, layout)
-        with step_state(folder, "outputs") as progress:
-            write_outputs(folder, keys, teacher, split, identity, device, progress)
+        _store(run, layout, keys, split, device, progress)
     write_json(layout.need(run), {"stored": sorted(map(name_of, keys))})
 
 

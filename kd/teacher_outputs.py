@@ -63,7 +63,7 @@ def write_outputs(
     device: torch.device,
     progress: Progress,
 ) -> None:
-    """Compute the keys that `folder` lacks, in one pass over the split up to the deepest layer.
+    """Compute the keys in one pass over the split, up to the deepest layer.
 
     Each array appears whole, with a manifest that holds `identity` (of teacher and tokens) and the
     checksum of its bytes.
@@ -71,11 +71,8 @@ def write_outputs(
     Raises:
         UserError: a value does not fit in half precision.
     """
-    keys = sorted(key for key in keys if not _is_there(folder, key, identity))
-    if not keys:
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    files = {key: aside(folder / f"{name_of(key)}.npy") for key in keys}
+    files = {key: aside(folder / f"{name_of(key)}.npy") for key in sorted(keys)}
     try:
         arrays = {key: _reserve(f, key, split, teacher.config) for key, f in files.items()}
         _fill(arrays, teacher, split, device, progress)
@@ -151,6 +148,11 @@ def _checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+def missing_outputs(folder: Path, keys: Iterable[Key], identity: dict[str, str]) -> set[Key]:
+    """Those of the keys that are not stored."""
+    return {key for key in keys if not _is_there(folder, key, identity)}
+
+
 def _is_there(folder: Path, key: Key, identity: dict[str, str]) -> bool:
     """Whether the key was stored from this teacher and these tokens; its bytes are not read."""
     stem = folder / name_of(key)
@@ -203,6 +205,8 @@ def open_outputs(
         if _checksum(file) != read_record(manifest, "checksum")["checksum"]:
             manifest.unlink()
             file.unlink()
-            raise UserError(f"{file}: damaged (wrong checksum); removed, start again to rebuild it")
+            raise UserError(
+                f"{file}: damaged (wrong checksum); removed; start again to have it made anew"
+            )
         arrays[key] = np.load(file, mmap_mode="r", allow_pickle=False)
     return StoredOutputs(arrays, split)

@@ -13,11 +13,14 @@ from studies import SYNTHETIC, study_dict, write_study
 from kd import steps
 from kd.archs import SCRATCH_ARCHS, attention_obstacle
 from kd.data import prepare_task
+from kd.errors import UserError
 from kd.grid import load_grid
 from kd.layout import Layout
 from kd.results import collect
+from kd.store import need_of
 
 RECIPE = {"epochs": 1, "learning_rate": 1e-3}
+BASE = {"student": "2L-32-2h-64", "task": "toy-pair", **RECIPE}
 EVERYTHING = "logits+embedding+hidden+cls+attention+attention-scores+query-relation+value-relation"
 
 
@@ -26,7 +29,7 @@ def run_all(tmp_path, **changes):
     study = {
         "data": SYNTHETIC,
         "teachers": {"deep": {"model": "scratch", "shape": "3L-32-2h-64", **RECIPE}},
-        "base": {"student": "2L-32-2h-64", "task": "toy-pair", **RECIPE},
+        "base": BASE,
     }
     grid = load_grid(write_study(tmp_path, study_dict(**{**study, **changes})))
     layout = Layout(tmp_path / "results")
@@ -62,6 +65,33 @@ def test_every_encoder_learns_every_knowledge(tmp_path, arch):
         with (layout.run(run) / "history.csv").open() as handle:
             header = next(csv.reader(handle))
         assert len(header) == 4 + len(run.terms)
+
+
+def test_a_run_reads_the_store_and_ends_where_it_would_without(tmp_path):
+    """Every knowledge type, stored and computed; then one byte of the store is flipped."""
+    grid, layout = run_all(tmp_path, base={**BASE, "knowledge": EVERYTHING}, axes={"seed": [1]})
+    (run,) = grid.runs.values()
+    record, model = layout.run(run) / "training.json", layout.run(run) / "model/model.safetensors"
+    computed = read(record), load_file(model)
+    assert computed[0]["teacher_outputs_stored"] == 0, "there is no store yet"
+
+    steps.run_outputs(grid, layout, run.teacher.id, run.tokens_id, need_of(run), threads=1)
+    steps.run_distil(grid, layout, run.id, threads=1)
+    stored = read(record), load_file(model)
+    assert stored[0]["teacher_outputs_computed"] == 0, "something was computed all the same"
+    assert stored[0]["final_loss"] == pytest.approx(computed[0]["final_loss"], rel=1e-4)
+    for name, tensor in stored[1].items():
+        torch.testing.assert_close(tensor, computed[1][name], rtol=0, atol=2e-3, msg=name)
+
+    array = layout.need(run).parent / "hidden-3.npy"
+    content = bytearray(array.read_bytes())
+    content[len(content) // 2] ^= 4
+    array.write_bytes(content)
+    with pytest.raises(UserError, match=r"hidden-3\.npy: damaged"):
+        steps.run_distil(grid, layout, run.id, threads=1)
+    steps.run_distil(grid, layout, run.id, threads=1)
+    assert read(record)["model_fingerprint"] == stored[0]["model_fingerprint"], "not the same bits"
+    assert read(record)["teacher_outputs_computed"] == 0
 
 
 @pytest.mark.parametrize("arch", ["deberta-v2", "mpnet"])

@@ -14,7 +14,7 @@ from kd.errors import UserError
 from kd.mapping import Moment
 from kd.progress import Progress
 from kd.store import name_of
-from kd.teacher_outputs import captured, open_outputs, write_outputs
+from kd.teacher_outputs import captured, missing_outputs, open_outputs, write_outputs
 from kd.teaching import Teaching
 from kd.tokens import Split
 
@@ -41,9 +41,11 @@ def make_split(count: int = 70) -> Split:
 
 
 def write(folder: Path, split: Split, keys=KEYS, identity=IDENTITY, seed: int = 1):
+    """Store what is not there."""
     teacher = tiny_model(seed=seed, labels=3).eval()
     progress = Progress(folder.parent / "state", "test")
-    write_outputs(folder, keys, teacher, split, identity, CPU, progress)
+    lacking = missing_outputs(folder, keys, identity)
+    write_outputs(folder, lacking, teacher, split, identity, CPU, progress)
     return teacher
 
 

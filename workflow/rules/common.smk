@@ -60,7 +60,7 @@ def run_of(wildcards):
 def distil_input(wildcards):
     """What a run needs: its tokens, and its teacher where it learns or starts from one.
 
-    `outputs` is ancient: features that are stored anew leave finished runs as they are.
+    `outputs` is ancient: what is stored later leaves finished runs as they are.
     """
     run = run_of(wildcards)
     teacher = [LAYOUT.teacher(run.teacher) / "model"] if run.needs_teacher else []
