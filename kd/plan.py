@@ -1,6 +1,7 @@
 """What a study would run, and how far it is: counts from the study and the files alone."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from kd.files import read_record
@@ -9,7 +10,7 @@ from kd.layout import Layout
 from kd.results import run_status
 from kd.run import Run
 from kd.shapes import VOCABULARY, Shape, parse_shape
-from kd.store import name_of, need_of, stored_keys, training_size
+from kd.store import keys_of, name_of, need_of, stored_keys, training_size
 
 # Effective training throughput that the estimate assumes where no run has been measured: a data
 # centre GPU in bf16 reaches about this on short sequences.
@@ -40,11 +41,13 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     missing = {key for key in tokens if not layout.tokens(*key).is_dir()}
     text = {key[:2] for key in missing if not layout.text(*key[:2]).is_dir()}
     study = layout.study(grid.study.name)
-    needs = {layout.need(run) for run in untrained if need_of(run)}
+    stored = stored_keys(grid)
+    needs: dict[Path, Run] = {layout.need(run): run for run in untrained if need_of(run)}
     store = {
-        f"{teacher}/{tokens}/{name_of(key)}": size
-        for (teacher, tokens), keys in stored_keys(grid).items()
-        for key, size in keys.items()
+        f"{run.teacher.id}/{run.tokens_id}/{name_of(key)}": size
+        for need, run in needs.items()
+        for key, size in stored.get((run.teacher.id, run.tokens_id), {}).items()
+        if key in keys_of(run) and not (need.parent / f"{name_of(key)}.npy").is_file()
     }
     jobs = {
         "data": len(text),

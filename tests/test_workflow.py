@@ -72,6 +72,7 @@ def test_plan_says_what_then_runs(finished):
         "data": 2,
         "tokenise": 2,
         "teacher": 2,
+        "outputs": 4,
         "distil": 6,
         "evaluate": 6,
         "collect": 1,
