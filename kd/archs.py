@@ -13,6 +13,8 @@ class Arch:
     ffn: str = "intermediate_size"  # name of the feed-forward size in its config
     reserved: int = 0  # rows of its position table that are for no token
     shared_layers: bool = False  # the weights of one layer serve several layers
+    remark: str = ""  # to its attention knowledge
+    dropout: bool = True  # its published models have some
     rotary: bool = False  # positions are rotations of pairs of dimensions of a head
 
 
@@ -28,7 +30,9 @@ ARCHS: dict[str, Arch] = {
     "distilbert": Arch(ffn="hidden_dim"),
     "electra": Arch(),
     "albert": Arch(shared_layers=True),
-    "modernbert": Arch(rotary=True),
+    "modernbert": Arch(
+        rotary=True, dropout=False, remark=", without the window of local layers (above 65 tokens)"
+    ),
     "deberta": _DISENTANGLED,
     "deberta-v2": _DISENTANGLED,  # v3 too
     "mpnet": Arch(

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kd.archs import ARCHS, SCRATCH_ARCHS, attention_obstacle
+from kd.archs import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
 from kd.errors import unknown
 from kd.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.initialisation import INIT_FORMS, INITIALISATIONS
@@ -114,8 +114,10 @@ def _matching_needs(row: Matching) -> str:
         needs.append("equal h")
     if row.softened:
         needs.append("tau")
-    if row.fewest_classes > 2:
+    if row.fewest_classes > 1:
         needs.append(f"C >= {row.fewest_classes}")
+    if row.fewest_examples > 1:
+        needs.append(f"B >= {row.fewest_examples}")
     return ", ".join(needs)
 
 
@@ -148,7 +150,7 @@ def _weights() -> Section:
         "The weight of a term, after `*`, and of the hard-label loss, under `hard_weight`. With "
         "`weights: calibrated` they are shares: once, on the first batch, each is divided by the "
         "norm of its term's gradient on the student and by the sum of all. The weights in force "
-        "are recorded with the run.",
+        "are recorded with the run (so `cosine` and `normalised-mse` are then the same).",
         ("weight", "meaning", "source"),
         [
             ("0.5", "the same at every step", ""),
@@ -164,7 +166,7 @@ def _temperatures() -> Section:
         "temperature_schedule",
         "The temperature of the soft labels of each example; `temperature` is tau. "
         "`probability_shift: true` swaps the teacher's largest logit with that of the right class "
-        "(TextBrewer).",
+        "(arXiv:1911.07471).",
         ("schedule", "temperature of an example"),
         list(TEMPERATURE_SCHEDULES.items()),
     )
@@ -183,9 +185,10 @@ def _errata() -> Section:
 def _preset() -> Section:
     return Section(
         "preset",
-        "Published methods, files of `config/presets`. A preset stands for the keys that it sets; "
-        "keys that the study writes beside it win. Values of `epochs` or `learning_rate` differ "
-        "between methods: make them an axis of one value to level them.",
+        "Published methods, files of `config/presets`. A preset stands for the keys that it sets. "
+        "Keys written beside it win: in the base for a preset of the base, in the same entry of "
+        "`include`, and axes always. A preset that is an axis wins over the base. Methods differ in "
+        "`epochs` and `learning_rate`: an axis of one value levels them.",
         ("preset", "method", "keys", "deviations from the original", "source"),
         [
             (
@@ -246,7 +249,9 @@ def _teacher() -> Section:
         [
             (
                 arch,
-                f"no: {obstacle}" if (obstacle := attention_obstacle(arch)) else "yes",
+                f"no: {obstacle}"
+                if (obstacle := attention_obstacle(arch))
+                else f"yes{arch_facts(arch).remark}",
                 "yes" if arch in SCRATCH_ARCHS else "no",
                 ", ".join(_shortened(names)),
             )

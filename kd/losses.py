@@ -120,7 +120,7 @@ def _around(temperature: float, w: Tensor) -> Tensor:
 def probability_shift(teacher: Tensor, labels: Tensor) -> Tensor:
     """A copy of the logits (B, C) with the largest and that of the gold class (B,) swapped.
 
-    A teacher that errs teaches its own spread with the right class on top (TextBrewer).
+    A teacher that errs teaches its own spread with the right class on top (arXiv:1911.07471).
     """
     top, gold = teacher.argmax(-1, keepdim=True), labels[:, None]
     swapped = teacher.scatter(-1, top, teacher.gather(-1, gold))

@@ -227,7 +227,7 @@ MAPPINGS: dict[str, Mapping] = {
     "random-in-block": Mapping(
         blocks,
         "s <- any of uniform(s - 1) + 1 .. uniform(s), drawn at every step",
-        "CoFi (arXiv:2204.00408)",
+        "CoFi (arXiv:2204.00408), its released code",
         seeded=True,
         active=one_in_block,
     ),

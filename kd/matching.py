@@ -18,6 +18,7 @@ class Matching:
     softened: bool = False  # uses the temperature
     both_projected: bool = False  # student and teacher are projected to a common width
     fewest_classes: int = 1  # with fewer, the student gets no gradient
+    fewest_examples: int = 1  # in a batch; with fewer, the same
     floor: str = "0"  # its value where the student equals the teacher
 
 
@@ -30,9 +31,9 @@ _RKD = "Park et al. 2019 (arXiv:1904.05068)"
 _CKD = "CKD (arXiv:2109.08359)"
 
 _BETWEEN_EXAMPLES = {
-    "sp": ("mean (G_S - G_T)^2, G the (B, B) cosines between rows of x x^T", _SP),
-    "rkd-distance": ("huber(d_S / mean d_S - d_T / mean d_T) over pairs of examples", _RKD),
-    "rkd-angle": ("huber of the cosines of angles over triples of examples", _RKD),
+    "sp": ("mean (G_S - G_T)^2, G the rows of x x^T (B, B) over their norms", _SP, 2),
+    "rkd-distance": ("huber(d_S / mean d_S - d_T / mean d_T) over pairs of examples", _RKD, 3),
+    "rkd-angle": ("huber(cos S - cos T) of the angles over triples of examples", _RKD, 3),
 }
 
 MATCHINGS: dict[str, dict[str, Matching]] = {
@@ -40,7 +41,7 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         "kl": Matching("logits_kl", _SOFT, _HINTON, softened=True),
         "ce": Matching(
             "logits_ce",
-            "-tau^2 sum softmax(T/tau) log softmax(S/tau)",
+            "-tau^2 sum softmax(T/tau) log softmax(S/tau): the gradient of kl",
             _HINTON,
             softened=True,
             floor="tau^2 times the teacher's entropy",
@@ -87,8 +88,13 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
             _CKD,
         ),
         **{
-            name: Matching(f"token_{name.replace('-', '_')}", f"{text}, means over tokens", source)
-            for name, (text, source) in _BETWEEN_EXAMPLES.items()
+            name: Matching(
+                f"token_{name.replace('-', '_')}",
+                f"{text}, means over tokens",
+                source,
+                fewest_examples=fewest,
+            )
+            for name, (text, source, fewest) in _BETWEEN_EXAMPLES.items()
         },
     },
     "vector": {
@@ -102,11 +108,12 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
             "-log softmax over the batch's teachers of cos(W_S S, W_T T) / 0.07 at its own",
             "InfoNCE (arXiv:1807.03748); CoDIR (arXiv:2009.14167)",
             both_projected=True,
+            fewest_examples=2,
             floor="above 0",
         ),
         **{
-            name: Matching(f"vector_{name.replace('-', '_')}", text, source)
-            for name, (text, source) in _BETWEEN_EXAMPLES.items()
+            name: Matching(f"vector_{name.replace('-', '_')}", text, source, fewest_examples=fewest)
+            for name, (text, source, fewest) in _BETWEEN_EXAMPLES.items()
         },
     },
     "maps": {
@@ -124,7 +131,7 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
     "relation": {"kl": Matching("relation_kl", "KL(T || S) per query row and relation head")},
     "triplets": {
         "mse": Matching("triplet_angle_mse", "mean (cos S - cos T)^2 over triples of tokens"),
-        "huber": Matching("triplet_angle_huber", "huber(cos S - cos T)", _RKD),
+        "huber": Matching("triplet_angle_huber", "mean huber(cos S - cos T)", _RKD),
     },
     "layers": {
         "kl": Matching(

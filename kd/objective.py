@@ -22,6 +22,7 @@ from kd.terms import Term, matchings_of
 from kd.variants import errata_of
 
 HARD = "hard"  # name of the hard-label loss among the parts
+_NOISE = 1e-6  # of the largest gradient: a smaller one is rounding
 
 
 def wanted_features(terms: Iterable[Term], teacher: bool) -> set[tuple[str, int]]:
@@ -39,6 +40,13 @@ def hard_label_loss(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
     if regression:
         return F.mse_loss(logits.float().squeeze(-1), labels.float())
     return F.cross_entropy(logits.float(), labels)
+
+
+def _gradient_norm(value: Tensor, parameters: Sequence[Tensor]) -> float:
+    """Of the gradient of a loss on the parameters; 0 where it depends on none."""
+    found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    norms = [g.float().norm() for g in found if g is not None]
+    return float(torch.stack(norms).norm()) if norms else 0.0
 
 
 class Objective(nn.Module):
@@ -145,22 +153,18 @@ class Objective(nn.Module):
             UserError: a part that has a weight has no gradient, or one that is not finite.
         """
         whole = sum(weight.peak for weight in self.weights.values())
-        scales = []
-        for name, weight in self.weights.items():
-            norm = 1.0
-            if weight.peak > 0:
-                found = torch.autograd.grad(
-                    parts[name], parameters, retain_graph=True, allow_unused=True
-                )
-                norms = [g.float().norm() for g in found if g is not None]
-                norm = float(torch.stack(norms).norm()) if norms else 0.0
-            if not 0 < norm < math.inf:
+        norms = {
+            name: _gradient_norm(parts[name], parameters)
+            for name, weight in self.weights.items()
+            if weight.peak > 0
+        }
+        for name, norm in norms.items():
+            if not _NOISE * max(norms.values()) < norm < math.inf:
                 raise UserError(
                     f"weights calibrated: the gradient of {name} at step 0 is {norm:g}, so no "
                     f"weight can scale it"
                 )
-            scales.append(1 / (whole * norm))
-        self.scales = scales
+        self.scales = [1 / (whole * norms.get(name, 1.0)) for name in self.weights]
 
     def weights_text(self) -> str:
         """The weights in force, calibrated ones scaled: `hard*1 + logits:kl*0.5`."""

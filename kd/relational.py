@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 from kd.units import direction, kl, log_softmax, mean, sides
 
-# A squared distance that fp32 cannot tell from 0: of the squared norms that it is computed from,
-# and of that of the middle, from whose digits rounding (in a pooling, say) made the items differ.
-_EQUAL, _SAME = 1e-5, 1e-10
+# Of the squared norms: two items at a smaller squared distance differ by rounding to fp32 alone.
+_EQUAL = 1e-12
 
 
 # --- between the examples of a batch: vectors (B, H), tokens (B, L, H) pooled to vectors ----------
@@ -46,7 +45,8 @@ def vector_rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 def _relative_distances(x: Tensor) -> tuple[Tensor, Tensor]:
     """(B, B) distances over their mean over different pairs, and whether that is above 0."""
-    distances, _ = _root(_squared_distances(x[None], torch.ones_like(x[None, :, 0]).bool()))
+    squares = _squared_distances(x[None], torch.ones_like(x[None, :, 0]).bool())
+    distances = _root(squares)[0].float()
     average = distances.sum() / max(len(x) * (len(x) - 1), 1)
     defined = average > 0
     return distances[0] / average.masked_fill(~defined, 1), defined
@@ -184,19 +184,22 @@ def _cosines(squares: Tensor, i: Tensor, j: Tensor, k: Tensor) -> tuple[Tensor, 
     ij, ik, jk = at(i, j), at(i, k), at(j, k)
     (a, a_defined), (b, b_defined) = _root(ij), _root(ik)
     defined = a_defined & b_defined
-    return (ij + ik - jk) / (2 * a * b).masked_fill(~defined, 1), defined
+    return ((ij + ik - jk) / (2 * a * b).masked_fill(~defined, 1)).float(), defined
 
 
 def _squared_distances(x: Tensor, valid: Tensor) -> Tensor:
-    """(N, M, M) between the items; exactly 0 where fp32 cannot tell two of them apart."""
-    # Distances know no origin: the middle of the items is the one that costs the fewest digits.
-    centre = pooled(x.detach(), valid)[:, None]
-    x = x - centre
+    """(N, M, M) fp64 between the items; exactly 0 where fp32 items are equal up to rounding.
+
+    From products, which cost H times less memory than differences; in fp64, or items that are near
+    each other would drown in the rounding of their norms.
+    """
+    centre = pooled(x.detach(), valid)[:, None].double()
+    x = x.double() - centre  # distances know no origin: the middle costs the fewest digits
     products = x @ x.mT
     own = products.diagonal(dim1=-2, dim2=-1)
     both = own[:, :, None] + own[:, None, :]
     squares = both - 2 * products
-    return squares * (squares > _EQUAL * both + _SAME * centre.square().sum(-1, keepdim=True))
+    return squares * (squares > _EQUAL * (both + centre.square().sum(-1, keepdim=True)))
 
 
 def _root(squares: Tensor) -> tuple[Tensor, Tensor]:

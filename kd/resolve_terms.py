@@ -5,6 +5,7 @@ from typing import Any
 from kd import sources
 from kd.archs import attention_obstacle
 from kd.errors import Pruned, listing
+from kd.initialisation import EXPLICIT, PCA, TRUNCATE
 from kd.knowledge import KNOWLEDGE
 from kd.mapping import Pairs, moves, resolve_mapping
 from kd.matching import Matching
@@ -54,6 +55,13 @@ def resolve_term(
             f"{raw.knowledge}:{matching} teaches nothing with fewer than {fewest} classes: "
             f"the student would get no gradient"
         )
+    if (fewest := defined[matching].fewest_examples) > cell["batch_size"]:
+        raise Pruned(
+            f"{raw.knowledge}:{matching} teaches nothing in batches of fewer than {fewest} "
+            f"examples: the student would get no gradient"
+        )
+    if row.form == "relation":
+        _check_relation_heads(cell["relation_heads"], student, teacher)
     if not row.layered:
         return Term(raw.knowledge, matching, ((0, 0),), raw.weight)
     mapping = raw.mapping or cell["mapping"]
@@ -88,6 +96,14 @@ def resolve_term(
     # Hidden states of layer 0 are the embeddings.
     name = "embedding" if (raw.knowledge, pairs) == ("hidden", ((0, 0),)) else raw.knowledge
     return Term(name, matching, pairs, raw.weight, moving)
+
+
+def _check_relation_heads(heads: int | str, student: Shape, teacher: Shape) -> None:
+    if heads != "auto" and (student.hidden % heads or teacher.hidden % heads):  # type: ignore[operator]
+        raise Pruned(
+            f"relation_heads {heads} does not divide both widths "
+            f"({student.hidden} and {teacher.hidden})"
+        )
 
 
 def is_last_k(mapping: str) -> bool:
@@ -129,12 +145,30 @@ def check_weights(
             f"nothing is learned from {idle[0]:g} to {idle[1]:g} % of the training: every weight "
             f"is 0 there"
         )
-    whole = "teacher:" + ",".join(f"{n}-{n}" for n in range(1, encoder.shape.layers + 1))
-    if terms and cell["weights"] == "calibrated" and (init, student) == (whole, encoder.shape):
-        raise Pruned(
-            f"weights calibrated need gradients at step 0, but init {cell['init']} starts this "
-            f"student as a copy of the teacher, where every term is 0 (but for dropout)"
-        )
+    depth = _copied_depth(init, student, encoder.shape) if cell["weights"] == "calibrated" else -1
+    for term in terms:
+        whole = depth == student.layers == encoder.shape.layers
+        equal = all(t == s <= depth for t, s in term.pairs)
+        if whole if term.knowledge == "logits" else equal:
+            raise Pruned(
+                f"weights calibrated need gradients at step 0, but init {cell['init']} starts this "
+                f"student as a copy of what {term.knowledge} compares: the term is 0 there (but "
+                f"for dropout)"
+            )
+
+
+def _copied_depth(init: Any, student: Shape, teacher: Shape) -> int:
+    """The layers, from the embeddings (0), that start as the teacher's own; -1: not even these."""
+    widths = [(shape.hidden, shape.heads, shape.ffn) for shape in (student, teacher)]
+    if init == PCA and student.hidden == teacher.hidden:
+        return 0
+    if not isinstance(init, str) or not init.startswith(EXPLICIT) or widths[0] != widths[1]:
+        return -1
+    pairs = init.removeprefix(EXPLICIT).removesuffix(TRUNCATE).split(",")
+    depth = 0
+    while depth < len(pairs) and pairs[depth] == f"{depth + 1}-{depth + 1}":
+        depth += 1
+    return depth
 
 
 def possible_errata(
@@ -147,13 +181,14 @@ def possible_errata(
     """The errata that can affect the outcome of a cell, in table order."""
     forms = {KNOWLEDGE[t.knowledge].form for t in terms}
     softened = any(matchings_of(t.knowledge, regression)[t.matching].softened for t in terms)
+    padded = cell["batch_size"] > 1
     scaled = cell["temperature"] != 1 and cell["temperature_schedule"] == "constant"
     pooled = any(t.knowledge == "pooled" for t in terms)
     possible = {
         "double-softmax": "maps" in forms,
         "no-tau-squared": softened and scaled,
-        "padding": pooled or bool(forms - {"logits", "vector"}),
-        "teacher-in-training": bool(terms) and encoder.location != sources.SCRATCH,
+        "padding": padded and (pooled or bool(forms - {"logits", "vector"})),
+        "teacher-in-training": bool(terms) and encoder.dropout,
         "reversed-last-k": reversible,
     }
     assert set(possible) == set(ERRATA)

@@ -5,7 +5,8 @@ outcome or equals its default is dropped. The run's id is a slug and a hash of w
 cells are one run, and a new field with a default leaves old ids as they are.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kd import sources
@@ -30,6 +31,7 @@ from kd.resolve_terms import (
     resolve_term,
     reversed_pairs,
 )
+from kd.schedules import as_weight
 from kd.shapes import Shape, parse_shape
 from kd.study import Study
 from kd.tasks import TASKS
@@ -85,6 +87,9 @@ def resolve(study: Study, cell: Cell) -> Run:
     check_init(cell["init"], shape, teacher.encoder)
     written = parse_knowledge(cell["knowledge"])
     decided = [resolve_term(raw, cell, task.regression, shape, teacher.encoder) for raw in written]
+    as_written = cell
+    if cell["weights"] == "calibrated" and decided:
+        decided, cell = _as_shares(decided, cell)
     terms = tuple(sorted(decided, key=str))
     init = init_identity(cell["init"], shape, teacher.encoder)
     check_weights(cell, terms, init, shape, teacher.encoder)
@@ -99,7 +104,8 @@ def resolve(study: Study, cell: Cell) -> Run:
         inert.add("errata")
     reads_teacher = bool(terms) or needs_teacher(cell["init"])
     errata = [name for name in possible if name in errata_of(cell["errata"])]
-    labels = _labels({**cell, "errata": "+".join(errata) or NONE}, terms, inert, task.regression)
+    shown = {**as_written, "errata": "+".join(errata) or NONE}
+    labels = _labels(shown, written, decided, inert, task.regression)
     cell = {**cell, "errata": "+".join(e for e in errata if e != IN_TERMS) or NONE}
 
     spec: dict[str, Any] = {
@@ -127,6 +133,15 @@ def resolve(study: Study, cell: Cell) -> Run:
     )
 
 
+def _as_shares(decided: list[Term], cell: Cell) -> tuple[list[Term], Cell]:
+    """Weights that are calibrated count in relation to their sum alone."""
+    hard = as_weight(cell["hard_weight"])
+    whole = hard.peak + sum(term.weight.peak for term in decided)
+    terms = [replace(term, weight=term.weight.scaled(1 / whole)) for term in decided]
+    share = hard.scaled(1 / whole)
+    return terms, {**cell, "hard_weight": share.start if share.constant else str(share)}
+
+
 def _inert(
     cell: Cell, terms: tuple[Term, ...], regression: bool, student: Shape, encoder: sources.Encoder
 ) -> set[str]:
@@ -142,28 +157,26 @@ def _inert(
     if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
         inert.add("mapping")
     heads = cell["relation_heads"]
-    if not any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms):
+    if not any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms) or heads == relation_heads(
+        student, encoder.shape
+    ):
         inert.add("relation_heads")
-    elif heads != "auto":
-        if student.hidden % heads or encoder.shape.hidden % heads:
-            raise Pruned(
-                f"relation_heads {heads} does not divide both widths "
-                f"({student.hidden} and {encoder.shape.hidden})"
-            )
-        if heads == relation_heads(student, encoder.shape):
-            inert.add("relation_heads")
     return inert
 
 
 def _labels(
-    cell: Cell, terms: tuple[Term, ...], inert: set[str], regression: bool
+    cell: Cell,
+    written: Sequence[RawTerm],
+    decided: Sequence[Term],
+    inert: set[str],
+    regression: bool,
 ) -> dict[str, str]:
     """How tables name this run: axis values in the study's words, '-' where they have no effect."""
-    raw = sorted(parse_knowledge(cell["knowledge"]), key=_in_table_order)
-    decided = sorted(terms, key=_in_table_order)
+    both = sorted(zip(written, decided, strict=True), key=lambda pair: _in_table_order(pair[0]))
+    raw, decided = [pair[0] for pair in both], [pair[1] for pair in both]
     labels = {k: INERT if k in inert else str(cell[k]) for k in RUN_FIELDS}
     names = [t.knowledge + weight_text(t.weight) for t in raw]
-    labels["knowledge"] = "+".join(dict.fromkeys(names)) or NONE
+    labels["knowledge"] = "+".join(names) or NONE
     # The logits' own matching is named only where it is not the default, or stands alone.
     default = next(iter(matchings_of("logits", regression)))
     beyond = [t.matching for t in decided if (t.knowledge, t.matching) != ("logits", default)]
@@ -172,7 +185,7 @@ def _labels(
         [t.mapping or cell["mapping"] for t in raw if KNOWLEDGE[t.knowledge].layered]
     )
     labels["init"] = labels["init"].removeprefix(PRETRAINED)
-    if any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms):
+    if any(KNOWLEDGE[t.knowledge].form == "relation" for t in decided):
         labels["relation_heads"] = str(cell["relation_heads"])
     return labels
 

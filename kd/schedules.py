@@ -41,6 +41,11 @@ class Weight:
         """The same at every step."""
         return self.start == self.end and (self.since, self.until) == (0, 100)
 
+    def scaled(self, factor: float) -> "Weight":
+        """The same schedule with every value times `factor`, to 12 digits."""
+        start, end = (float(f"{value * factor:.12g}") for value in (self.start, self.end))
+        return Weight(start, end, self.since, self.until)
+
     @property
     def peak(self) -> float:
         """The largest value it takes."""

@@ -81,6 +81,7 @@ class Encoder:
     vocabulary: int | None
     positions: int | None  # longest input, in tokens; None where it is not known here
     identity: tuple[tuple[str, Any], ...]  # items of what run ids contain: never a local path
+    dropout: bool  # whether it has any in training mode, as far as is known here
 
 
 def is_local(model: str) -> bool:
@@ -119,7 +120,7 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
         size = parse_shape(shape)
         if reason := shape_obstacle(arch, size):
             raise UserError(f"shape: {reason}")
-        return Encoder(SCRATCH, None, arch, size, None, 510, tuple(identity.items()))
+        return Encoder(SCRATCH, None, arch, size, None, 510, tuple(identity.items()), False)
     if is_local(model):
         return _local_encoder(_expanded(model))
     if model in HUB_ENCODERS:
@@ -132,7 +133,8 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
             f"config.json says, as shape: LAYERSL-HIDDEN-HEADSh-FFN and arch: MODEL_TYPE"
         )
     identity = {"model": model, "revision": revision}
-    return Encoder(model, revision, arch, known, vocabulary, positions, tuple(identity.items()))
+    items, dropout = tuple(identity.items()), arch_facts(arch).dropout
+    return Encoder(model, revision, arch, known, vocabulary, positions, items, dropout)
 
 
 def _local_encoder(folder: Path) -> Encoder:
@@ -172,7 +174,9 @@ def _local_encoder(folder: Path) -> Encoder:
     texts = sorted(p for p in folder.glob("*.json") if p.name not in _UNREAD)
     digest = file_digest(*texts, *weights)
     identity = (("fingerprint", digest),)
-    return Encoder(str(folder), None, arch, shape, vocabulary, positions, identity)
+    rates = [value for name, value in config.items() if "dropout" in name]
+    dropout = any(isinstance(rate, int | float) and rate > 0 for rate in rates) or not rates
+    return Encoder(str(folder), None, arch, shape, vocabulary, positions, identity, dropout)
 
 
 def model_config(folder: Path) -> dict[str, Any]:

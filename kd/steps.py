@@ -273,6 +273,7 @@ def _run_record(
         "objective": run.objective,
         "init": run.spec.get("init", "random"),
         **{k: v for k, v in run.values.items() if run.labels[k] != INERT},
+        **_relation_heads(run),
         **metrics,
         "student_layers": shape.layers,
         "student_hidden": shape.hidden,
@@ -290,6 +291,14 @@ def _run_record(
             "teacher_fingerprint": teacher["fingerprint"],
         }
     return record
+
+
+def _relation_heads(run: Run) -> dict[str, int]:
+    """The number of relation heads in force, where there are some."""
+    if run.labels["relation_heads"] != "auto":
+        return {}
+    shape = parse_shape(run.spec["student"])
+    return {"relation_heads": relation_heads(shape, run.teacher.encoder.shape)}
 
 
 def find_run(grid: Grid, run_id: str) -> Run:

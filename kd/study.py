@@ -150,7 +150,15 @@ def _study(path: Path, content: Any) -> Study:
 
 
 def _check_names(study: Study) -> None:
-    """Every task and teacher that a cell can name must be there."""
+    """Every task and teacher that a cell can name must be there; a preset keeps its knowledge."""
+    for where, keys in [
+        ("axes", study.axes),
+        *((f"include[{i}]", e) for i, e in enumerate(study.include)),
+    ]:
+        if "preset" in keys and "knowledge" in keys:
+            raise UserError(
+                f"{where}: preset and knowledge exclude each other: a preset is its knowledge"
+            )
     points = [("base", study.base), *((f"include[{i}]", e) for i, e in enumerate(study.include))]
     excluded = [(f"exclude[{i}]", e) for i, e in enumerate(study.exclude)]
     used = [(f"{where}.{k}", k, v) for where, point in points for k, v in point.items()]

@@ -91,8 +91,9 @@ def _reserve(file: Path, key: Key, split: Split, config: Any) -> np.memmap:
     shape = array_shape(key, split, config)
     try:
         array = np.lib.format.open_memmap(file, mode="w+", dtype=kind, shape=shape)
-        with file.open("r+b") as handle:
-            os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+        if hasattr(os, "posix_fallocate"):  # not on every system
+            with file.open("r+b") as handle:
+                os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
     except OSError as error:
         raise UserError(f"{file.parent}: no room for {name_of(key)} ({error.strerror})") from None
     return array
