@@ -33,7 +33,8 @@ DEFAULTS = {
 IDLE = {"logits": ["matching", "mapping"], "none": ["matching", "mapping", "temperature"]}
 MEASURED = [
     *("score", "teacher_score", "majority_score", "student_parameters", "train_seconds"),
-    *("student_nonembedding_parameters", "examples_per_second", "device"),
+    *("student_nonembedding_parameters", "examples_per_second", "device", "history"),
+    *("latency_seconds", "teacher_latency_seconds", "teacher_shape", "examples_eval"),
 ]
 
 
@@ -57,6 +58,11 @@ def one_run(cell: dict[str, str], score: float | None, **more: Any) -> dict[str,
         "student_parameters": size + 30522 * hidden,
         "student_nonembedding_parameters": size,
         "teacher_parameters": 109_482_240,
+        "teacher_shape": "12L-768-12h-3072",
+        "latency_seconds": 1e-9 * size,
+        "teacher_latency_seconds": 0.085,
+        "examples_eval": 277,
+        "history": f"step=50 100;loss={1.5 + layers / 10:g} 1;hard=0.7 {0.7 - layers / 50:g}",
         "train_seconds": 100.0,
         "examples_per_second": 50.0,
         "device": "cpu",
