@@ -3,6 +3,7 @@
 from typing import Any
 
 from kd.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.figures.kinds import PATTERN, PLAIN
 from kd.study import DESIGNS, KEYS, NAME
 
 
@@ -60,6 +61,12 @@ def study_schema() -> dict[str, Any]:
             "type": "array",
             "items": {**run, "minProperties": 1},
             "description": "more cells, laid over base and crossed with task and seed",
+        },
+        "figures": {
+            "type": "array",
+            "items": {"anyOf": [{"enum": list(PLAIN)}, {"type": "string", "pattern": PATTERN}]},
+            "uniqueItems": True,
+            "description": "which figures to draw; without it, those that the axes are made for",
         },
     }
     assert set(properties) == set(KEYS)

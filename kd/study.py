@@ -9,6 +9,7 @@ import yaml
 
 from kd.errors import UserError, listing, shown, unknown
 from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.figures.kinds import axes_of, parse_figure
 from kd.tasks import TASKS
 
 DESIGNS = ("factorial", "one-at-a-time")
@@ -22,6 +23,7 @@ KEYS = (
     "design",
     "exclude",
     "include",
+    "figures",
 )
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
@@ -43,6 +45,7 @@ class Study:
     design: str
     exclude: list[dict[str, list[Any]]]
     include: list[dict[str, Any]]
+    figures: list[str] | None = None  # None: what the axes are made for
 
 
 def load_study(path: str | Path) -> Study:
@@ -136,8 +139,10 @@ def _study(path: Path, content: Any) -> Study:
             for entry in _entries(raw.get("exclude", []), "exclude", lists=True)
         ],
         include=_entries(raw.get("include", []), "include"),
+        figures=_figures(raw["figures"]) if "figures" in raw else None,
     )
     _check_names(study)
+    _check_figures(study)
     return study
 
 
@@ -171,6 +176,33 @@ def _check_names(study: Study) -> None:
         raise UserError(
             f"base.teacher: missing; there are several teachers: {listing(study.teachers)}"
         )
+
+
+def _figures(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise UserError(f"figures: found {shown(value)}, allowed: a list of names")
+    names: list[str] = []
+    for i, item in enumerate(value):
+        try:
+            name = parse_figure(item)
+        except UserError as error:
+            raise UserError(f"figures[{i}]: {error}") from None
+        if name in names:
+            raise UserError(f"figures[{i}]: {name} is there twice")
+        names.append(name)
+    return names
+
+
+def _check_figures(study: Study) -> None:
+    """A figure along an axis that the study does not vary could never be drawn."""
+    varied = [*study.axes, *(key for entry in study.include for key in entry)]
+    for i, name in enumerate(study.figures or ()):
+        for axis in axes_of(name):
+            if axis not in varied:
+                raise UserError(
+                    f"figures[{i}]: {name}: the study does not vary {axis}; "
+                    f"it varies {listing(dict.fromkeys(varied))}"
+                )
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import matplotlib
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kd.figures.curves import curves_figure
-from kd.figures.kinds import PLAIN, axes_of, caption
+from kd.figures.kinds import PLAIN, caption
 from kd.figures.maps import heatmap, width_depth_figure
 from kd.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
 from kd.figures.strips import difference_figure, effect_figure
-from kd.figures.style import STYLE, Look, short_names
+from kd.figures.style import STYLE, Look, above_foot, short_names
 from kd.figures.tradeoff import tradeoff_figure
 from kd.files import atomic_dir
 from kd.shapes import parse_shape
@@ -21,11 +22,11 @@ from kd.statistics.effects import variance
 from kd.statistics.pairing import prepare
 from kd.statistics.runs import axes, read_runs, studied
 
+ABSENT = "not drawn"  # the part of captions.md on figures that the runs do not allow
 Drawing = Callable[[], Figure]
 # Pairs of axes whose heat map is drawn without being asked for, where both vary.
 _MAPS = [("knowledge", "mapping"), ("knowledge", "student"), ("knowledge", "matching"),
          ("knowledge", "init"), ("mapping", "init"), ("student", "teacher")]  # fmt: skip
-_SHARED = {"step", "hidden", "layers"}
 
 
 def write_figures(
@@ -36,31 +37,36 @@ def write_figures(
     The same runs give the same bytes: neither format stores a date or a version. The PNG carries
     its caption; the PDF, for a paper, has none, and captions.md holds them.
     """
-    frame = read_runs(runs_csv)
+    drawings, why = possible(frame := read_runs(runs_csv))
     undated: Look = dict.fromkeys(["Creator", "Producer", "CreationDate"])
     texts = []
     with matplotlib.rc_context(), atomic_dir(out_dir) as folder:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        for name, figure in make_figures(frame, asked):
+        for name, figure in _chosen(frame, drawings, asked):
             texts.append(f"## {name}\n\n{caption(name)} {text_of(figure)}\n")
+            FigureCanvasAgg(figure)
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # laid out once, not again for each draw
             figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
-            figure.supxlabel("")
-            figure.set_layout_engine("constrained")
-            figure.savefig(folder / f"{name}.pdf", metadata=undated)
+            paper = above_foot(figure)
+            figure.savefig(folder / f"{name}.pdf", bbox_inches=paper, metadata=undated)
+        never = "its axes do not vary among the runs"
+        absent = {name: why.get(name, never) for name in asked or () if name not in drawings}
+        if absent:
+            told = "\n".join(f"- {name}: {reason}" for name, reason in absent.items())
+            texts.append(f"## {ABSENT}\n\n{told}\n")
         (folder / "captions.md").write_text("\n".join(texts), encoding="utf-8")
-    return {name: why for name, why in possible(frame)[1].items() if name in (asked or ())}
+    return absent
 
 
 def text_of(figure: Figure) -> str:
     """The line at the figure's foot: what it shows, and n."""
-    return " ".join(figure.get_supxlabel().split())
+    return " ".join(figure.get_supxlabel().replace("\u00a0", " ").split())
 
 
 def read_captions(folder: Path) -> dict[str, str]:
-    """The captions that `write_figures` left, by name of the figure, in their order."""
+    """The captions that `write_figures` left, by name of the figure, in their order; also ABSENT."""
     path = folder / "captions.md"
     parts = path.read_text(encoding="utf-8").split("## ")[1:] if path.is_file() else []
     return {name: " ".join(text.split()) for name, _, text in (p.partition("\n") for p in parts)}
@@ -70,10 +76,16 @@ def make_figures(
     frame: pd.DataFrame, asked: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Figure]]:
     """The figures that were asked for, or else all that these runs are made for, by name."""
-    drawings, _ = possible(frame)
-    names = [name for name in asked if name in drawings] if asked is not None else None
-    for name in default_figures(frame, drawings) if names is None else names:
-        yield name, drawings[name]()
+    yield from _chosen(frame, possible(frame)[0], asked)
+
+
+def _chosen(
+    frame: pd.DataFrame, drawings: dict[str, Drawing], asked: Sequence[str] | None
+) -> Iterator[tuple[str, Figure]]:
+    names = default_figures(frame, drawings) if asked is None else asked
+    for name in names:
+        if name in drawings:
+            yield name, drawings[name]()
 
 
 def default_figures(frame: pd.DataFrame, drawings: dict[str, Drawing]) -> list[str]:
@@ -134,6 +146,8 @@ def _obstacles(runs: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
             found[f"score-{measure}"] = "one student"
         elif costs[measure].notna().sum() == 0:
             found[f"score-{measure}"] = f"runs.csv has no {measure}"
+        elif costs[measure].max() < 1.15 * costs[measure].min() and measure != "latency":
+            found[f"score-{measure}"] = "all students cost the same"
     if runs["teacher_score"].isna().all():
         found["teacher-gap"] = "no run has a teacher's score"
     if frame["seed"].nunique() < 2:
@@ -141,8 +155,3 @@ def _obstacles(runs: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
     if (frame["history"] == "").all():
         found["curves"] = "runs.csv has no history"
     return found
-
-
-def missing_axes(asked: Sequence[str], varying: Sequence[str]) -> list[tuple[str, str]]:
-    """(figure, axis) for each figure that was asked for along an axis that does not vary."""
-    return [(name, axis) for name in asked for axis in axes_of(name) if axis not in varying]

@@ -57,6 +57,7 @@ def heatmap(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
         ax.spines[:].set_visible(False)
     text = f"Mean score in points by {rows.replace('_', ' ')} and {columns.replace('_', ' ')}"
     text += "; each column has its own colour scale" * by_task
+    text += "; blank: not planned" * (len(table) < len(down) * len(across) * len(panels))
     return finish(figure, f"{text}. {count_text(table['n'], table, 'n of planned is shown')}", {})
 
 
@@ -87,7 +88,7 @@ def _cells(
             part = f"\n{cell.n}/{cell.n_expected}" if cell.missing else ""
             text, dark = f"{means[y, x]:.1f}{part}", bool(shades[y, x] <= middle)
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5} if cell.n == 0 else None
-        ax.text(x, y, text, ha="center", va="center", fontsize=6, linespacing=0.9, bbox=box,
+        ax.text(x, y, text, ha="center", va="center", fontsize=5 if cell.n == 0 else 6, linespacing=0.9, bbox=box,
                 color=GREY if cell.n == 0 else "white" if dark else "black")  # fmt: skip
 
 

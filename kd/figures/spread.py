@@ -94,11 +94,8 @@ def seeds_figure(runs: pd.DataFrame) -> Figure:
         sd, freedom = pooled_sd(cell["sd"], cell["n"])
         if freedom:
             ax.plot([-100 * sd, 100 * sd], [place + 0.32] * 2, gid="sd", zorder=3, **sd_bar)
-            ax.text(1.0, place, f"sd {100 * sd:.2f}", transform=ax.get_yaxis_transform(),
-                    ha="right", va="bottom", fontsize=6)  # fmt: skip
-        else:
-            ax.text(0.98, place, "one seed", transform=ax.get_yaxis_transform(), ha="right",
-                    va="center", fontsize=6, color=GREY)  # fmt: skip
+        note = f"sd {100 * sd:.2f}" if freedom else "one seed"
+        ax.text(1.02, place, note, transform=ax.get_yaxis_transform(), va="center", fontsize=6)
     text = (
         f"What the seed alone changes: distance of a run to its cell's mean (n = {count}), pooled "
         "standard deviation, and the range of all cells' means about their median."

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 from kd.statistics.runs import metric
 
@@ -106,9 +107,18 @@ def finish(figure: Figure, text: str, keys: dict[str, Look]) -> Figure:
         looks: list[Look] = [{"label": n, "linestyle": "none"} | look for n, look in keys.items()]
         handles = [Line2D([], [], **look) for look in looks]
         figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=6.5)
+    text = text.replace("n = ", "n\u00a0=\u00a0")  # never broken
     caption = textwrap.fill(text, int(letters * 1.2))
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=6, color=GREY)
     return figure
+
+
+def above_foot(figure: Figure) -> Bbox:
+    """The drawn figure without the line of text at its foot, in inches."""
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    (foot,) = [text for text in figure.texts if text.get_text() == figure.get_supxlabel()]
+    height = foot.get_window_extent(renderer).y1 / figure.dpi
+    return Bbox([[0, height], figure.get_size_inches()])
 
 
 def count_text(n: "pd.Series[int]", table: pd.DataFrame, how: str) -> str:

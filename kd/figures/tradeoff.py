@@ -65,7 +65,8 @@ def _lines(ax: Axes, table: pd.DataFrame, keys: dict[str, Look]) -> None:
         here = table[table["knowledge"] == name].sort_values("cost")
         x = here["cost"] * 1.02 ** (i - (len(keys) - 1) / 2)  # beside, not upon, each other
         half = 100 * (here["mean"] - here["low"]).fillna(0)
-        ax.errorbar(x, 100 * here["mean"], yerr=half, capsize=1.5, linewidth=0.7, **look)
+        ax.errorbar(x, 100 * here["mean"], yerr=half, capsize=1.5, linewidth=0.7,
+                    elinewidth=0.5, **look)  # fmt: skip
         part = (here["n"] > 0) & (here["n"] < here["n_expected"])
         ax.plot(x[part], 100 * here.loc[part, "mean"], linestyle="none", zorder=4,
                 **look | {"markerfacecolor": "white"})  # fmt: skip

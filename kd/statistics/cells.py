@@ -10,12 +10,6 @@ from kd.statistics.runs import AVERAGE, CELL, control_of, metric, studied
 _COUNTED = ("score", "difference", "difference_none")
 
 
-def with_blocks(runs: pd.DataFrame, names: list[str] | None = None) -> pd.DataFrame:
-    """Add the column block: one number per setting of the studied axes and task."""
-    columns = [*(studied(runs) if names is None else names), "task"]
-    return runs.assign(block=runs.groupby(columns, sort=False).ngroup())
-
-
 def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.DataFrame:
     """One row per group of prepared runs: counts, means and their uncertainty over seeds.
 
@@ -23,7 +17,10 @@ def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.
     also boot_low and boot_high; pairs, difference, difference_sd, difference_low, difference_high,
     p (paired, to the control; not corrected); the same for difference_none; missing, in words.
     """
-    unique = with_blocks(runs).drop_duplicates([*keys, "run"])
+    names = studied(runs)
+    unique = runs.drop_duplicates([*keys, "run"])
+    blocks = unique.groupby([*names, "task"], sort=False).ngroup()
+    unique = unique.assign(block=blocks, stratum=unique["task"])
     groups = unique.groupby(keys, sort=False)
     table = groups.agg(
         n=("score", "count"),
@@ -35,7 +32,8 @@ def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.
         failed=("status", lambda status: int((status == "failed").sum())),
     )
     for column in _COUNTED:
-        found = seed_means(unique, keys, column).reindex(table.index)
+        units = _tasks_for_average(unique, [*dict.fromkeys([*keys, *names, "seed"])], column)
+        found = seed_means(units, keys, column).reindex(table.index)
         if column == "score":
             table["seeds"] = found["seeds"].fillna(0).astype(int)
             table[["mean", "sd", "low", "high"]] = found[["mean", "sd", "low", "high"]]
@@ -51,6 +49,19 @@ def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.
         for n, total, failed in table[["n", "n_expected", "failed"]].itertuples(index=False)
     ]
     return table.drop(columns="failed").reset_index()
+
+
+def _tasks_for_average(runs: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
+    """In place of each row for the average over tasks, the rows of the tasks that it averages.
+
+    Their spread within tasks is what the average's interval rests on.
+    """
+    if "task" not in keys or AVERAGE not in set(runs["task"]):
+        return runs
+    real = runs[runs["task"] != AVERAGE]
+    cell = [key for key in keys if key != "task"]
+    whole = runs.loc[(runs["task"] == AVERAGE) & runs[column].notna(), cell]
+    return pd.concat([real, real.merge(whole, on=cell).assign(task=AVERAGE)], ignore_index=True)
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:

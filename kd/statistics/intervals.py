@@ -1,6 +1,6 @@
 """Means over seeds with their uncertainty, and p values of many comparisons at once.
 
-The unit is the seed: runs of one seed share data order and random numbers, so that they are no
+The unit is one seed on one task: its runs share data order and random numbers, so that they are no
 independent evidence, whatever number of settings they cover. Formulas: docs/statistics.md.
 """
 
@@ -16,32 +16,44 @@ _RESAMPLES = 2000
 
 
 def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:
-    """Mean of `column` by `keys` and its uncertainty over seeds.
+    """Mean of `column` by `keys`, and its uncertainty over seeds with the tasks as strata.
 
-    `frame` has the columns seed and block: a block is one setting on one task. Every block counts
-    the same, whatever number of its seeds is done. Of each run its block's mean is taken away; what
-    is left is averaged by seed; t interval, p (of a mean of 0) and sd come from these seeds. With
-    one block that is the t interval of its runs, and with several that of the seeds' means.
+    `frame` has the columns seed, stratum (the task) and block (one setting on one task). Every
+    task counts the same, and in it every block, whatever number of seeds is done. Of each run its
+    block's mean is taken away; what is left is averaged by task and seed. The standard error and
+    its degrees of freedom come from these units within tasks (Welch and Satterthwaite): with one
+    block they are those of the runs, with one task those of the seeds' means.
 
     Returns:
-        Columns mean, sd, seeds, low, high, p, and spread, the seeds' deviations; NaN where a
-        number is not defined: no run, one seed, or no spread at all.
+        Columns mean, sd (over seeds, of the mean over tasks), seeds, low, high, p (of a mean of 0),
+        and spread, the seeds' deviations; NaN where a number is not defined: no run, one seed, or
+        no spread at all.
     """
     keys = list(keys)
     found = frame.dropna(subset=[column])
-    blocks = found.groupby([*keys, "block"], sort=False)[column]
-    means = blocks.mean().groupby(keys, sort=False).mean()
+    blocks = found.groupby([*keys, "stratum", "block"], sort=False)[column]
+    tasks = blocks.mean().groupby([*keys, "stratum"], sort=False).mean()
+    table = pd.DataFrame({"mean": tasks.groupby(keys, sort=False).mean()})
+
     rest = found.assign(rest=found[column] - blocks.transform("mean"))
     rest = rest[blocks.transform("count") > 1]  # one run alone says nothing of its spread
-    seeds = rest.groupby([*keys, "seed"], sort=False)["rest"].mean().groupby(keys, sort=False)
-    table = pd.DataFrame({"mean": means})
+    units = rest.groupby([*keys, "stratum", "seed"], sort=False)["rest"].mean()
+    groups = units.groupby([*keys, "stratum"], sort=False)
+    strata = pd.DataFrame({"square": groups.var() / groups.count(), "free": groups.count() - 1})
+    strata = strata[strata["free"] > 0]
+    known = strata.groupby(keys, sort=False)["square"].agg(["sum", "count"])
+    parts = strata["square"].pow(2) / strata["free"]
+    freedom = known["sum"].pow(2) / parts.groupby(keys, sort=False).sum()
+    error = np.sqrt(known["sum"]) / known["count"]
+    error = error.where(error > 1e-12).reindex(table.index)  # equal to the last digit: no measure
+    freedom = freedom.reindex(table.index)
+    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
+    table["low"], table["high"] = table["mean"] - half, table["mean"] + half
+    table["p"] = 2 * stats.t.sf((table["mean"] / error).abs(), freedom)
+
+    seeds = units.groupby([*keys, "seed"], sort=False).mean().groupby(keys, sort=False)
     table["seeds"] = seeds.count().reindex(table.index, fill_value=0)
-    sd = seeds.std().reindex(table.index)
-    table["sd"] = sd.where(sd > 1e-12)  # equal to the last digit: no measure of spread
-    half = stats.t.ppf((1 + LEVEL) / 2, table["seeds"] - 1)
-    error = table["sd"] / np.sqrt(table["seeds"])
-    table["low"], table["high"] = table["mean"] - half * error, table["mean"] + half * error
-    table["p"] = 2 * stats.t.sf((table["mean"] / error).abs(), table["seeds"] - 1)
+    table["sd"] = seeds.std().reindex(table.index)
     table["spread"] = seeds.apply(lambda values: values.to_numpy()).reindex(table.index)
     return table
 

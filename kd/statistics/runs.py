@@ -79,10 +79,11 @@ def axes(frame: pd.DataFrame) -> list[str]:
 
 
 def _varying(frame: pd.DataFrame) -> list[str]:
-    real = frame[AXES].mask(frame[AXES] == IDLE)
+    several = [axis for axis in AXES if frame[axis].nunique() > 1]
+    real = frame[several].mask(frame[several] == IDLE)
     counts = real.groupby(frame["task"]).nunique().max()
     counts["task"] = frame["task"].nunique()
-    return [axis for axis in AXES if counts[axis] > 1]
+    return [axis for axis in several if counts[axis] > 1]
 
 
 def followers(frame: pd.DataFrame) -> dict[str, str]:
@@ -94,7 +95,7 @@ def followers(frame: pd.DataFrame) -> dict[str, str]:
     varying = [axis for axis in _varying(frame) if axis in CELL]
     varying.sort(key=lambda axis: axis != BUNDLE)
     found: dict[str, str] = {}
-    real = frame[AXES].mask(frame[AXES] == IDLE)
+    real = frame[varying].mask(frame[varying] == IDLE)
     for i, axis in enumerate(varying):
         for leader in varying[:i]:
             if leader in found:
