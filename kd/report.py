@@ -126,7 +126,7 @@ def cost(frame: pd.DataFrame) -> list[tuple[str, str]]:
         rows.append(("evaluation", f"{done['evaluate_seconds'].sum() / 3600:.2f} hours in all"))
     if done["peak_memory_bytes"].notna().any():
         rows.append(("GPU memory", f"{done['peak_memory_bytes'].max() / 2**30:.1f} GiB at most"))
-    dates = sorted(date for date in done["created"] if date)
+    dates = sorted({date for date in done["created"] if date})
     if dates:
         rows.append(("evaluated", dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"))
     return rows

@@ -89,3 +89,23 @@ def write(frame: pd.DataFrame, path: Path) -> Path:
     """Write the rows as runs.csv."""
     frame.to_csv(path, index=False)
     return path
+
+
+def frame_of(*rows):
+    """Rows of runs.csv as a frame."""
+    return pd.DataFrame(rows)
+
+
+def row_of(table, **where):
+    """The one row of `table` where these columns have these values."""
+    found = table[(table[list(where)] == list(where.values())).all(axis=1)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def three_seeds(control=(0.60, 0.61, 0.65), other=(0.62, 0.64, 0.66)):
+    """A control and one other knowledge, with these scores by seed."""
+    return frame_of(
+        *(one_run({"knowledge": "logits", "seed": str(i)}, s) for i, s in enumerate(control)),
+        *(one_run({"seed": str(i)}, s) for i, s in enumerate(other)),
+    )
