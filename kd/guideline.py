@@ -28,7 +28,6 @@ from kd.statistics.runs import (
     read_runs,
     studied,
 )
-from kd.statistics.views import axis_view
 from kd.table import interval, p_text, plain
 
 # The questions of Lu et al. 2022 (arXiv:2206.14366), in its order, and the axis that answers each.
@@ -87,10 +86,8 @@ def _judge(runs: pd.DataFrame, axis: str, question: str, shares: pd.DataFrame) -
     alike = equal_cost(_sizes(runs)) if axis == "student" else []
     group = max(alike, key=len) if alike else []
     chosen = runs[runs[axis].isin(group)] if group else runs
-    # What is compared with the controls are all runs, else the distilled ones alone.
-    view, note = axis_view(chosen, axis)
-    everything = pairs(chosen if axis == "knowledge" else view, axis)
-    known = contrasts(chosen if axis == "knowledge" else view, axis).dropna(subset="mean")
+    everything = pairs(chosen, axis)
+    known = contrasts(chosen, axis).dropna(subset="mean")
     if known.empty:
         text = "The data do not decide: no two values were run, and done, on the same settings."
         return Advice(axis, question, text, "open", [], _gaps(runs, axis))
@@ -107,7 +104,6 @@ def _judge(runs: pd.DataFrame, axis: str, question: str, shares: pd.DataFrame) -
         evidence += _over_control(known, best, control_of(runs))
     if axis == "student":
         evidence += _over_sizes(runs, bool(group))
-    evidence += [f"compared {note}"] * bool(note)
     limits = [*breadth.exceptions, *_gaps(chosen, axis)]
     return Advice(
         axis, question, recommendation, _strength(against, unsure, breadth), evidence, limits
@@ -288,18 +284,21 @@ def _over_control(table: pd.DataFrame, best: str, control: str) -> list[str]:
 def _over_sizes(runs: pd.DataFrame, alike: bool) -> list[str]:
     """The students that no other matches at less cost, and by how much the smallest falls short."""
     costs = with_costs(runs)
-    tasks = AVERAGE if AVERAGE in set(runs["task"]) else runs["task"].iloc[0]
-    view, _ = axis_view(costs, "student")
-    table = describe(view[(view["task"] == tasks) & (view["series"] == "main")], ["value"])
-    cost = table["value"].map(costs.groupby("student")["flops"].median())
+    task = AVERAGE if AVERAGE in set(runs["task"]) else runs["task"].iloc[0]
+    cells = describe(costs[costs["task"] == task], studied(runs))
+    table = cells.groupby("student", sort=False)["mean"].max().reset_index()
+    cost = table["student"].map(costs.groupby("student")["flops"].median())
     front = table[pareto(cost, table["mean"])].assign(cost=cost).sort_values("cost")
     found = [] if alike else ["no two students are of equal size: shape and size go together"]
     if len(front):
         told = [
-            f"{row.value} ({row.cost / 1e9:.3g} GFLOPs, {100 * row.mean:.1f})"
+            f"{row.student} ({row.cost / 1e9:.3g} GFLOPs, {100 * row.mean:.1f})"
             for row in front.itertuples()
         ]
-        found.append(f"students that no other matches at less cost (Pareto front): {_all(told)}")
+        found.append(
+            f"students that no other matches at less cost, each by its best cell (Pareto front): "
+            f"{_all(told)}"
+        )
     return found
 
 

@@ -67,6 +67,16 @@ def one_run(cell: dict[str, str], score: float | None, **more: Any) -> dict[str,
         "examples_per_second": 50.0,
         "device": "cpu",
         "threads": 2,
+        "peak_memory_bytes": None,
+        "evaluate_seconds": 2.0,
+        "precision_used": "fp32",
+        "kd_version": "0.1.0",
+        "transformers_version": "5.23.0",
+        "python_version": "3.11.7",
+        "data_source": "hub",
+        "data_fingerprint": "abc",
+        "teacher_fingerprint": "def",
+        "split": "dev",
         "torch_version": "2.13.0",
         "created": "2025-01-01T00:00:00Z",
     }
@@ -82,7 +92,7 @@ def grid(score: Callable[[dict[str, str]], float | None], **axes: list[str]) -> 
         row = one_run(dict(zip(axes, values, strict=True)), 0.0)
         cell = {axis: row[axis] for axis in DEFAULTS}
         rows.setdefault(tuple(cell.values()), one_run(cell, score(cell)))
-    return pd.DataFrame(list(rows.values()))
+    return frame_of(*rows.values())
 
 
 def write(frame: pd.DataFrame, path: Path) -> Path:
@@ -92,8 +102,11 @@ def write(frame: pd.DataFrame, path: Path) -> Path:
 
 
 def frame_of(*rows):
-    """Rows of runs.csv as a frame."""
-    return pd.DataFrame(rows)
+    """Rows of runs.csv as the frame that `read_runs` gives."""
+    frame = pd.DataFrame(rows)
+    texts = ["history", "teacher_shape", "device"]
+    frame = frame.assign(**{name: frame[name].fillna("") for name in texts})
+    return frame.assign(score=frame["score"].astype(float))
 
 
 def row_of(table, **where):

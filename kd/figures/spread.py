@@ -33,7 +33,7 @@ def variance_figure(frame: pd.DataFrame) -> Figure:
     own = table[~table["term"].isin([SEEDS, REST])]
     own = own.sort_values("share", ascending=False, kind="stable")
     shown = pd.concat([own[:_MOST], table[table["term"].isin([SEEDS, REST])]])
-    figure = Figure(figsize=(COLUMN, 0.9 + 0.15 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(COLUMN, 1.0 + 0.17 * len(shown)), layout="constrained")
     ax = figure.subplots()
     for place, row in enumerate(shown.itertuples()):
         kind = "two axes" if " × " in row.term else "one axis"

@@ -41,7 +41,9 @@ def effect_figure(runs: pd.DataFrame, axis: str) -> Figure:
     # Side by side where the labels leave room for it, else one below the other.
     count = view["task"].nunique()
     room = 0.75 * (COLUMN if count == 1 else PAGE / across_of(count))
-    wide = LETTER * sum(2 + max(map(len, wrapped(row).split("\n"))) for row in rows) > room
+    letters = [2 + max(map(len, wrapped(row).split("\n"))) for row in rows]
+    pairs = [(a + b) / 2 for a, b in zip(letters, [*letters[1:], letters[0]], strict=True)]
+    wide = LETTER * max(pairs) > room / len(rows)
     text = f"Score by {axis.replace('_', ' ')}{', ' * bool(note)}{note}"
     return Strips("score", view, rows, axis, wide).draw(runs, text)
 
@@ -104,7 +106,7 @@ class Strips:
                 ax.axvline(0, color="black", linewidth=0.7, zorder=0)
             self._label(ax, left, bottom)
         keys: dict[str, Look] = {
-            "mean, 95 % interval over seeds": MAIN,
+            "mean, 95 % interval": MAIN,
             "one run" if self.column == "score" else "one pair": RUN,
         }
         if "control" in set(self.view["series"]):
