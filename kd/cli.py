@@ -85,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(act=_compare)
 
-    schema = commands.add_parser("schema", help="print the schema of a file that kd reads or writes")
+    schema = commands.add_parser(
+        "schema", help="print the schema of a file that kd reads or writes"
+    )
     schema.add_argument("of", nargs="?", choices=_SCHEMAS, default="study", help="which (study)")
     schema.set_defaults(act=_schema)
     return parser

@@ -159,7 +159,9 @@ def compare_text(found: dict[str, Any]) -> str:
         lines.append(f"best on {row['task']}:")
         for side in "ab":
             control = row[f"{side}_control"]
-            lines.append(f"  {side}  {row[side] or 'none'}" + f"   control {control}" * bool(control))
+            lines.append(
+                f"  {side}  {row[side] or 'none'}" + f"   control {control}" * bool(control)
+            )
     return "\n".join(lines)
 
 

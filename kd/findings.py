@@ -7,7 +7,7 @@ import pandas as pd
 from kd.statistics.cells import corrected, describe
 from kd.statistics.effects import REST, SEEDS, variance
 from kd.statistics.pairing import prepare
-from kd.statistics.runs import IDLE, control_of, metric, studied
+from kd.statistics.runs import IDLE, control_of, each, metric, studied
 from kd.table import NOTHING, interval, p_text, plain, points
 
 
@@ -48,11 +48,15 @@ def _against(best: Any, control: str) -> str:
         return f"it is a control ({control}) itself"
     if best["pairs"] == 0:
         return "it has no control to be compared with"
-    text = f"paired difference to its control ({control}) {plain(100 * best['difference'], 1, True)}"
+    text = (
+        f"paired difference to its control ({control}) {plain(100 * best['difference'], 1, True)}"
+    )
     text += f" ({best['pairs']} pair{'s' * bool(best['pairs'] > 1)}"
     if pd.notna(best["difference_low"]):
         low, high = best["difference_low"], best["difference_high"]
-        text += f", 95 % interval {interval(low, high)}" + ", which includes 0" * bool(low <= 0 <= high)
+        text += f", 95 % interval {interval(low, high)}" + ", which includes 0" * bool(
+            low <= 0 <= high
+        )
         text += f", p {p_text(best['p_holm'])} after Holm's correction"
     return text + ")"
 
@@ -67,7 +71,7 @@ def effects(frame: pd.DataFrame) -> list[str]:
     told = [
         f"{row.term.replace('_', ' ')} {100 * row.share:.1f} %"
         + (f" (p {p_text(row.p_holm)})" if p_text(row.p_holm) != NOTHING else "")
-        for row in mains.itertuples()
+        for row in each(mains)
     ]
     noise = table.loc[table["term"] == SEEDS, "share"]
     text = f"Of the variance of the score within tasks, {', '.join(told)} is explained"
@@ -75,7 +79,7 @@ def effects(frame: pd.DataFrame) -> list[str]:
     sentences = [text + "."]
     pairs = own[own["term"].str.contains(" × ") & (own["p_holm"] < 0.05)]
     if len(pairs):
-        told = [f"{row.term} {100 * row.share:.1f} %" for row in pairs.itertuples()]
+        told = [f"{row.term} {100 * row.share:.1f} %" for row in each(pairs)]
         sentences.append(f"Choices that depend on each other: {', '.join(told)}.")
     elif own["term"].str.contains(" × ").any() and own["p"].notna().any():
         sentences.append("No two choices are shown to depend on each other.")

@@ -23,6 +23,7 @@ from kd.statistics.runs import (
     CELL,
     IDLE,
     control_of,
+    each,
     followers,
     levels,
     read_runs,
@@ -141,7 +142,7 @@ def _best(table: pd.DataFrame) -> tuple[str, list[_Gap]]:
 
 def _gaps_of(table: pd.DataFrame, value: str) -> list[_Gap]:
     found = []
-    for row in table.itertuples():
+    for row in each(table):
         if value not in (row.a, row.b):
             continue
         sign, other = (1, row.a) if row.b == value else (-1, row.b)
@@ -168,9 +169,7 @@ class _Breadth:
     @property
     def broad(self) -> bool:
         """Whether it leads nearly everywhere."""
-        return (
-            self.tasks_won >= _SHARE * self.tasks and self.settings_won >= _SHARE * self.settings
-        )
+        return self.tasks_won >= _SHARE * self.tasks and self.settings_won >= _SHARE * self.settings
 
 
 def _breadth(everything: pd.DataFrame, best: str) -> _Breadth:
@@ -240,7 +239,9 @@ def _evidence(best: str, against: list[_Gap], unsure: list[_Gap], breadth: _Brea
     if furthest is not rival:
         found.append(f"{best} − {furthest.other}: {plain(100 * furthest.gap, 1, True)} points"
                      f"{_in_brackets(interval(furthest.low, furthest.high))}")  # fmt: skip
-    lead = f"against the mean of all others it leads on {breadth.tasks_won} of {breadth.tasks} tasks"
+    lead = (
+        f"against the mean of all others it leads on {breadth.tasks_won} of {breadth.tasks} tasks"
+    )
     if breadth.settings > 1:
         lead += f" and in {breadth.settings_won} of {breadth.settings} settings of the other axes"
     return [*found, lead]
@@ -293,7 +294,7 @@ def _over_sizes(runs: pd.DataFrame, alike: bool) -> list[str]:
     if len(front):
         told = [
             f"{row.student} ({row.cost / 1e9:.3g} GFLOPs, {100 * row.mean:.1f})"
-            for row in front.itertuples()
+            for row in each(front)
         ]
         found.append(
             f"students that no other matches at less cost, each by its best cell (Pareto front): "
@@ -353,7 +354,10 @@ def guideline_text(frame: pd.DataFrame, name: str, question: str = "") -> str:
         "",
         "| question | recommendation | strength |",
         "|---|---|---|",
-        *(f"| {a.question} | {a.recommendation.replace('|', '/')} | {a.strength} |" for a in advice),
+        *(
+            f"| {a.question} | {a.recommendation.replace('|', '/')} | {a.strength} |"
+            for a in advice
+        ),
         "",
     ]
     for found in advice:

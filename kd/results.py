@@ -7,7 +7,6 @@ from typing import Any
 
 from kd.columns import COLUMNS, METRICS
 from kd.errors import UserError
-from kd.fields import RUN_FIELDS
 from kd.files import atomic_write, read_record
 from kd.grid import Grid
 from kd.layout import Layout

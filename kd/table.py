@@ -7,7 +7,8 @@ import pandas as pd
 from tabulate import tabulate
 
 NOTHING = "–"  # what a missing or undefined number is shown as
-LATEX_ROWS = 45  # that fit a page
+_LINES = 45  # of rows and notes that fit a page
+_NOTE = 110  # letters of a note in a line
 _WIDE = 34  # letters of a label before it is broken in LaTeX
 _TEX = {char: f"\\{char}" for char in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -69,10 +70,9 @@ class Table:
         wide = len(self.header) > 5
         kind, width = ("table*", r"\textwidth") if wide else ("table", r"\columnwidth")
         align = "l" * self.labels + "r" * (len(self.header) - self.labels)
-        kept = list(range(len(self.rows)))
         notes = [_tex(note) for note in self.notes]
-        if len(kept) > LATEX_ROWS:
-            kept = sorted((self.first or kept)[:LATEX_ROWS])
+        kept = self._fitting(wide)
+        if len(kept) < len(self.rows):
             notes.append(f"{len(self.rows) - len(kept)} more rows are in the CSV file.")
         body = [
             " & ".join(self._latex_cell(i, j) for j in range(len(self.header))) + r" \\"
@@ -96,12 +96,23 @@ class Table:
             ]
         )
 
+    def _fitting(self, wide: bool) -> list[int]:
+        """The most important rows that fit a page with the notes, in their order."""
+        letters = _NOTE if wide else _NOTE // 2
+        left = float(_LINES) - sum(1 + len(note) // letters for note in self.notes) / 2
+        kept = []
+        for i in self.first or range(len(self.rows)):
+            left -= max(1, *(len(_broken(text)) for text in self.rows[i][: self.labels]), 1)
+            if left < 0:
+                break
+            kept.append(i)
+        return sorted(kept)
+
     def _latex_cell(self, i: int, j: int) -> str:
         text = self.rows[i][j]
-        if j < self.labels and len(text) > _WIDE:
-            lines = textwrap.wrap(text.replace("+", "+ "), _WIDE)
-            broken = r" \\ ".join(_tex(line).replace("+ ", "+") for line in lines)
-            return rf"\shortstack[l]{{{broken}}}"
+        if j < self.labels and len(_broken(text)) > 1:
+            stacked = r" \\ ".join(map(_tex, _broken(text)))
+            return rf"\shortstack[l]{{{stacked}}}"
         mean, plus, rest = text.partition(" ± ")
         shown = _tex(mean)
         if (i, j) in self.bold:
@@ -109,6 +120,12 @@ class Table:
         if (i, j) in self.underlined:
             shown = rf"\underline{{{shown}}}"
         return shown + (rf"{{\tiny$\pm${_tex(rest)}}}" if plus else "")
+
+
+def _broken(text: str) -> list[str]:
+    """A long label in lines."""
+    lines = textwrap.wrap(text.replace("+", "+ "), _WIDE)
+    return [line.replace("+ ", "+") for line in lines]
 
 
 def _tex(text: str) -> str:
@@ -160,5 +177,3 @@ def millions(size: float) -> str:
     if pd.isna(size):
         return NOTHING
     return f"{size / 1e6:.1f} M" if size >= 1e7 else f"{size / 1e6:.3g} M"
-
-

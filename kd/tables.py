@@ -20,6 +20,7 @@ from kd.statistics.runs import (
     AVERAGE,
     IDLE,
     control_of,
+    each,
     levels,
     metric,
     read_runs,
@@ -95,7 +96,7 @@ def score_table(runs: pd.DataFrame) -> Table:
         places = {cell: first + i for i, cell in enumerate(cells)}
         bold |= {(places[cell], j) for cell in _keys(best, names)}
         underlined |= {(places[cell], j) for cell in _keys(near, names)}
-    means = table[table["task"] == tasks[-1]]["mean"].fillna(-np.inf).to_numpy()
+    means = table[table["task"].isin(tasks[-1:])]["mean"].fillna(-np.inf).to_numpy()
     order = [*range(first), *(first + np.argsort(-means, kind="stable"))]
     return Table(
         "Scores in points (score × 100) on the dev split: mean ± sd over seeds, number of runs in "
@@ -203,7 +204,7 @@ def effects_table(frame: pd.DataFrame) -> Table | None:
             NOTHING if pd.isna(row.F) else plain(row.F, 1),
             p_text(row.p_holm),
         ]
-        for row in table.itertuples()
+        for row in each(table)
     ]
     tested = table["p"].notna().any()
     notes = [
@@ -228,7 +229,7 @@ def contrasts_table(runs: pd.DataFrame) -> Table | None:
     """Every two values of every axis against each other."""
     rows = []
     for axis in studied(runs):
-        for row in contrasts(runs, axis).dropna(subset="mean").itertuples():
+        for row in each(contrasts(runs, axis).dropna(subset="mean")):
             rows.append([axis, f"{row.b} − {row.a}", *contrast_cells(row)])
     if not rows:
         return None
@@ -270,7 +271,7 @@ def ranks_table(runs: pd.DataFrame) -> Table | None:
             f"{row.wins} of {row.compared}" if row.compared else NOTHING,
             p_text(row.p_holm),
         ]
-        for row in found.table.itertuples()
+        for row in each(found.table)
     ]
     notes = [
         f"Friedman's test that all cells are alike: p {p_text(found.p)}; mean ranks that differ by "
@@ -297,7 +298,7 @@ def iso_cost_table(runs: pd.DataFrame) -> Table | None:
         return None
     rows = [
         [row.group, f"{row.b} − {row.a}", *contrast_cells(row)]
-        for row in found.dropna(subset="mean").itertuples()
+        for row in each(found.dropna(subset="mean"))
     ]
     return Table(
         "Students of equal cost (within 10 %): paired differences in points.",
@@ -371,7 +372,7 @@ def _reference(runs: pd.DataFrame, column: str, tasks: list[str]) -> list[str]:
 def _pivot(table: pd.DataFrame, names: Sequence[str]) -> Cells:
     """Rows of `table` by cell, then by task."""
     cells: Cells = {}
-    for row in table.itertuples():
+    for row in each(table):
         cells.setdefault(tuple(getattr(row, name) for name in names), {})[str(row.task)] = row
     return cells
 

@@ -20,7 +20,7 @@ from kd.figures.style import (
 )
 from kd.shapes import Shape, parse_shape
 from kd.statistics.cells import describe
-from kd.statistics.runs import ALIAS, IDLE, levels
+from kd.statistics.runs import ALIAS, IDLE, each, levels
 from kd.statistics.views import at_base
 
 _MAP = "cividis"  # equal steps for every eye, also in grey
@@ -80,7 +80,7 @@ def _cells(
     ax.imshow(np.ma.masked_invalid(shades), cmap=_MAP, aspect="auto")
     there = shades[~np.isnan(shades)]
     middle = (there.min() + there.max()) / 2 if len(there) else 0
-    for (y, x), cell in zip(spots, table.itertuples(), strict=True):
+    for (y, x), cell in zip(spots, each(table), strict=True):
         if cell.n == 0:
             ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, gid="missing", **HATCH))
             text, dark = "missing", False

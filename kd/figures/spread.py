@@ -20,7 +20,7 @@ from kd.figures.style import (
 from kd.statistics.cells import describe
 from kd.statistics.effects import REST, SEEDS, variance
 from kd.statistics.intervals import pooled_sd
-from kd.statistics.runs import ALIAS, levels, studied
+from kd.statistics.runs import ALIAS, each, levels, studied
 
 _MOST = 24  # terms that are still bars of their own
 _KINDS = {"one axis": COLOURS[0], "two axes": COLOURS[5], "axis and task": COLOURS[4]}
@@ -35,7 +35,7 @@ def variance_figure(frame: pd.DataFrame) -> Figure:
     shown = pd.concat([own[:_MOST], table[table["term"].isin([SEEDS, REST])]])
     figure = Figure(figsize=(COLUMN, 1.0 + 0.17 * len(shown)), layout="constrained")
     ax = figure.subplots()
-    for place, row in enumerate(shown.itertuples()):
+    for place, row in enumerate(each(shown)):
         kind = "two axes" if " × " in row.term else "one axis"
         kind = "axis and task" if row.term.endswith(" × task") else kind
         colour = _NOISE if row.term in (SEEDS, REST) else _KINDS[kind]

@@ -29,7 +29,7 @@ from kd.figures.style import (
     wrapped,
 )
 from kd.statistics.cells import describe
-from kd.statistics.runs import IDLE, control_of, levels, studied
+from kd.statistics.runs import IDLE, control_of, each, levels, studied
 from kd.statistics.views import at_base, axis_view
 
 
@@ -91,7 +91,7 @@ class Strips:
         tasks = list(dict.fromkeys(self.view["task"]))
         figure, panels = panels_of(tasks, tall if self.sideways else 1.6)
         table = describe(self.view, ["row", "series", "task"])
-        cells = {(row.row, row.series, row.task): row for row in table.itertuples()}
+        cells = {(row.row, row.series, row.task): row for row in each(table)}
         for task, ax, left, bottom in panels:
             for place, row in enumerate(self.rows):
                 there = [name for name in ("main", "control") if (row, name, task) in cells]

@@ -44,7 +44,7 @@ def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
     teachers = {shape: forward_flops(shape) for shape in runs["teacher_shape"].unique()}
     return runs.assign(
         parameters=runs["student_nonembedding_parameters"],
-        flops=runs["student"].map(flops),
+        flops=runs["student"].map(flops).astype(float),
         latency=runs["latency_seconds"],
         teacher_flops=runs["teacher_shape"].map(teachers).astype(float),
         speedup=runs["teacher_latency_seconds"] / runs["latency_seconds"],

@@ -79,7 +79,9 @@ def _codes(values: "pd.Series[str]") -> np.ndarray:
     """(n, k) effect codes: 1 for the value less the mean 1/k of all; 0 where it is idle."""
     known = [value for value in levels(values) if value != IDLE]
     member = {v: np.isin(known, v.split(ALIAS)).astype(float) for v in values.unique()}
-    member = {v: row / row.sum() if row.any() else row + 1 / len(known) for v, row in member.items()}
+    member = {
+        v: row / row.sum() if row.any() else row + 1 / len(known) for v, row in member.items()
+    }
     return np.stack([member[v] for v in values]) - 1 / len(known)
 
 
@@ -134,7 +136,9 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     found = pairs(runs, axis)
     keys = ["a", "b"]
     if found.empty:
-        return pd.DataFrame(columns=[*keys, "pairs", "planned", "blocks", "mean", "low", "high", "p"])
+        return pd.DataFrame(
+            columns=[*keys, "pairs", "planned", "blocks", "mean", "low", "high", "p"]
+        )
     groups = found.groupby(keys, sort=False)
     table = groups.agg(pairs=("difference", "count"), planned=("difference", "size"))
     table["blocks"] = found.dropna(subset="difference").groupby(keys)["block"].nunique()

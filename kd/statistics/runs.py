@@ -1,8 +1,9 @@
 """Reads runs.csv, and says which columns are axes of the study and which values they take."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,11 @@ def followers(frame: pd.DataFrame) -> dict[str, str]:
                 found[axis] = leader
                 break
     return found
+
+
+def each(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows, their columns as attributes; of any type, which pandas' stubs cannot say."""
+    return iter(table.itertuples())
 
 
 def studied(frame: pd.DataFrame) -> list[str]:

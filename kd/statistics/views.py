@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from kd.statistics.runs import ALIAS, IDLE, TERMS, control_of, disagreements, levels, studied
+from kd.statistics.runs import ALIAS, IDLE, TERMS, disagreements, levels, studied
 
 
 def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from fake_runs import frame_of, grid, one_run, row_of, three_seeds, write
+from fake_runs import grid, row_of, three_seeds
 
 from kd.statistics.cells import summarise
 from kd.statistics.runs import AVERAGE

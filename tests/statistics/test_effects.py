@@ -68,7 +68,9 @@ def test_unbalanced_shares_are_those_of_statsmodels():
     assert table.loc["knowledge", "share"] == pytest.approx(squares["C(knowledge)"] / total)
     assert table.loc["student", "share"] == pytest.approx(squares["C(student)"] / total)
     full = anova_lm(ols("score ~ C(knowledge) * C(student)", frame).fit(), typ=2)
-    assert table.loc["student × knowledge", "F"] == pytest.approx(full["F"]["C(knowledge):C(student)"])
+    assert table.loc["student × knowledge", "F"] == pytest.approx(
+        full["F"]["C(knowledge):C(student)"]
+    )
     assert table.loc["student × knowledge", "p"] == pytest.approx(
         full["PR(>F)"]["C(knowledge):C(student)"]
     )

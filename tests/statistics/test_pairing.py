@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from fake_runs import frame_of, grid, one_run, row_of, three_seeds, write
+from fake_runs import frame_of, grid, one_run, row_of
 
 from kd.statistics.cells import describe, summarise
 from kd.statistics.pairing import prepare

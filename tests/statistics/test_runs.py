@@ -6,7 +6,16 @@ from fake_runs import frame_of, grid, one_run, row_of, three_seeds, write
 
 from kd.errors import UserError
 from kd.statistics.cells import summarise
-from kd.statistics.runs import axes, control_of, disagreements, followers, levels, metric, read_runs, studied
+from kd.statistics.runs import (
+    axes,
+    control_of,
+    disagreements,
+    followers,
+    levels,
+    metric,
+    read_runs,
+    studied,
+)
 
 
 def test_axes_are_what_varies_in_the_fixed_order():
@@ -73,7 +82,9 @@ def test_metric_names():
 def test_a_column_that_follows_another_axis_is_named_with_it():
     students = ["3L-384-12h-1536", "6L-768-12h-3072"]
     frame = grid(lambda c: 0.5, student=students, mapping=["first", "last"])
-    frame["learning_rate"] = frame["student"].map(dict(zip(students, ["1e-4", "5e-5"], strict=True)))
+    frame["learning_rate"] = frame["student"].map(
+        dict(zip(students, ["1e-4", "5e-5"], strict=True))
+    )
     assert followers(frame) == {"learning_rate": "student"}
     assert studied(frame) == ["student", "mapping"]
 
