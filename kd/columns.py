@@ -129,11 +129,8 @@ def runs_schema() -> dict[str, Any]:
 
 def metrics_schema() -> dict[str, Any]:
     """The JSON schema of a run's metrics.json."""
-    kinds: dict[str, Any] = {
-        "text": {"type": "string"},
-        "number": {"type": "number"},
-        "integer": {"type": "integer"},
-    }
+    # A measurement that a device does not give is null.
+    kinds = {"text": "string", "number": ["number", "null"], "integer": ["integer", "null"]}
     own = {
         "metrics_version": _count("version of this record; 1"),
         "run": _STATE["run"],
@@ -142,12 +139,11 @@ def metrics_schema() -> dict[str, Any]:
     }
     properties = {
         name: {
-            # A measurement that a device does not give is null.
-            **(kinds[column.kind] if column.kind == "text" else {"type": [kinds[column.kind]["type"], "null"]}),
+            "type": kinds[column.kind],
             "description": column.meaning + f" ({column.unit})" * bool(column.unit),
         }
         for name, column in own.items()
-    }  # fmt: skip
+    }
     values = {
         name: {"description": f"{field.meaning}; left out where it cannot affect the run"}
         for name, field in RUN_FIELDS.items()
@@ -170,8 +166,8 @@ def columns_text() -> str:
         "Made by `python -m kd schema columns > docs/columns.md`; a test keeps it true.",
         "",
         "`runs.csv` has one row a run, also for runs that are not done (`status`). A blank cell is",
-        "unknown; `-` in an axis column says that the field cannot affect that run; `a = b` that two",
-        "values of the axis are one and the same run. `metrics.json` has the same keys without",
+        "unknown; `-` in an axis column says that the field cannot affect that run; `a = b` that",
+        "two values of the axis are one and the same run. `metrics.json` has the same keys without",
         "status, error and history, and leaves out what has no value. Scores are fractions; tables",
         "and figures show points (× 100). Columns are only ever added: a file of an older version",
         "stays readable. Machine-readable: `workflow/schemas/runs.schema.json` (Table Schema) and",

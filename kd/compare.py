@@ -123,7 +123,7 @@ def _cells(frame: pd.DataFrame) -> pd.DataFrame:
 def _named(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
-    best = table.loc[table["mean"].idxmax()]
+    best = table.sort_values("mean", kind="stable").iloc[-1]
     score = points(best["mean"], best["sd"], best["n"], best["n_expected"])
     return f"{best['cell']}: {score}"
 
@@ -139,8 +139,8 @@ def compare_text(found: dict[str, Any]) -> str:
     ]
     if found["shared"]:
         lines.append(
-            f"scores: {found['equal']} of {found['shared']} equal to the last digit; b less a: mean "
-            f"{plain(found['mean'], 2, True)} points"
+            f"scores: {found['equal']} of {found['shared']} equal to the last digit; b less a: "
+            f"mean {plain(found['mean'], 2, True)} points"
             + (f", sd {found['sd']:.2f}" if found["sd"] is not None else "")
             + f", at most {found['largest']:.2f}"
         )

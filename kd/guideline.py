@@ -259,7 +259,8 @@ def _importance(shares: pd.DataFrame, axis: str) -> list[str]:
         text += f" (p {p_text(row.p_holm)}), the seed {100 * seeds.iloc[0]:.1f} %"
     found = [text]
     both = shares["term"].map(lambda term: axis in term.split(" × ") and " × " in term)
-    for other in shares[both.to_numpy(bool) & (shares["p_holm"] < 0.05).to_numpy()].itertuples():
+    told = both.to_numpy(bool) & (shares["p_holm"] < 0.05).to_numpy()
+    for other in each(shares[told]):
         partner = next(name for name in other.term.split(" × ") if name != axis)
         found.append(
             f"it depends on {_words(partner)}: their interaction explains "
@@ -308,7 +309,7 @@ def _gaps(runs: pd.DataFrame, axis: str) -> list[str]:
     real = runs[runs["task"] != AVERAGE].drop_duplicates("run")
     parts = real.assign(value=real[axis].str.split(ALIAS)).explode("value")
     lost = parts[parts["score"].isna()].groupby("value", sort=False).size()
-    planned = parts.groupby("value", sort=False).size()
+    planned = parts.groupby("value", sort=False).size().to_dict()
     told = [f"{value} {n} of {planned[value]}" for value, n in lost.items()]
     limits = [f"Missing runs: {', '.join(told)}."] if told else []
     tasks = real["task"].unique()
@@ -348,9 +349,9 @@ def guideline_text(frame: pd.DataFrame, name: str, question: str = "") -> str:
     lines += [
         f"From {done} of {total} runs on {len(tasks)} task{'s' * (len(tasks) > 1)} "
         f"({', '.join(tasks)}), {len(seeds)} seed{'s' * (len(seeds) > 1)}, teacher "
-        f"{', '.join(teachers)}. Scores are of the dev split, and so is the choice of what is best: "
-        "leads are flattered, the more so the more values were tried. Intervals are over seeds, not "
-        "over dev examples or new tasks.",
+        f"{', '.join(teachers)}. Scores are of the dev split, and so is the choice of what is "
+        "best: leads are flattered, the more so the more values were tried. Intervals are over "
+        "seeds, not over dev examples or new tasks.",
         "",
         "| question | recommendation | strength |",
         "|---|---|---|",
@@ -374,8 +375,8 @@ def guideline_text(frame: pd.DataFrame, name: str, question: str = "") -> str:
 STRENGTH = {
     "strong": "Better than every other value after correction, in at least two thirds of the tasks "
     "and settings.",
-    "moderate": "Better than every other value after correction, but not in two thirds of the tasks "
-    "or settings.",
+    "moderate": "Better than every other value after correction, but not in two thirds of the "
+    "tasks or settings.",
     "weak": "Better than some values after correction, not told from others.",
     "none": "No difference is told from chance.",
     "open": "This study has no data for it.",
@@ -408,8 +409,8 @@ def dev_noise(frame: pd.DataFrame) -> str:
     """The sampling error of the dev splits, which no number of seeds takes away; '' if unknown."""
     known = frame.dropna(subset=["score", "examples_eval"])
     square = known["score"] * (1 - known["score"]) / known["examples_eval"]
-    errors = 100 * np.sqrt(square.clip(lower=0)).groupby(known["task"], sort=False).median()
-    sizes = known.groupby("task", sort=False)["examples_eval"].median()
+    errors = 100 * square.clip(lower=0).pow(0.5).groupby(known["task"], sort=False).median()
+    sizes = known.groupby("task", sort=False)["examples_eval"].median().to_dict()
     if errors.empty:
         return ""
     told = [f"{task} {value:.1f} ({sizes[task]:.0f} examples)" for task, value in errors.items()]

@@ -108,8 +108,9 @@ def score_table(runs: pd.DataFrame) -> Table:
         underlined,
         [
             _metrics(tasks),
-            "within noise: a two-sided t test at 5 %, with the standard deviation over seeds pooled "
-            "over the task's cells, does not tell it from the best, uncorrected; " + SELECTED,
+            "within noise: a two-sided t test at 5 %, with the standard deviation over seeds "
+            "pooled over the task's cells, does not tell it from the best, uncorrected"
+            "; " + SELECTED,
             *[f"size: parameters with embeddings; speed-up over the teacher: {how}"] * bool(how),
             "majority class: the best constant answer",
             *_missing(cells, " ".join, tasks),
@@ -129,7 +130,7 @@ def best_and_near(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         return whole, whole
     shown = (100 * whole["mean"]).round(1)
     best = whole[shown == shown.max()]
-    top = whole.loc[whole["mean"].idxmax()]
+    top = whole.sort_values("mean", kind="stable").iloc[-1]
     done = cells[cells["mean"].notna()]
     sd, freedom = pooled_sd(done["sd"], done["n"])
     if not freedom:
@@ -177,8 +178,8 @@ def axis_table(runs: pd.DataFrame, axis: str) -> Table:
         f"*: p < 0.05 after Holm's correction; {NOTHING} where no control has the same settings"
     )
     return Table(
-        f"Scores by {axis} in points (score × 100): mean ± sd over seeds of the mean over settings, "
-        f"number of runs in brackets{'; ' * bool(note)}{note}.",
+        f"Scores by {axis} in points (score × 100): mean ± sd over seeds of the mean over "
+        f"settings, number of runs in brackets{'; ' * bool(note)}{note}.",
         [axis, "shows", *tasks],
         rows,
         2,
@@ -208,8 +209,8 @@ def effects_table(frame: pd.DataFrame) -> Table | None:
     ]
     tested = table["p"].notna().any()
     notes = [
-        "shares are of the variance within tasks; an axis is adjusted for the other axes, a pair for "
-        "all axes; in a grid with gaps they need not add up to 100 %",
+        "shares are of the variance within tasks; an axis is adjusted for the other axes, a pair "
+        "for all axes; in a grid with gaps they need not add up to 100 %",
         f"{SEEDS}: spread of runs that differ in the seed alone; {REST}: what is left",
         "ω²: the share without what chance alone gives; negative: less than chance",
     ]

@@ -38,12 +38,12 @@ def write_events(grid: Grid, layout: Layout, out: Path) -> int:
         raise UserError(f"{grid.study.path}: no run has a history.csv yet")
     for name, path in found.items():
         with atomic_dir(out / name) as folder:
-            writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+            writer = SummaryWriter(str(folder))
             for step, values in read_history(path):
                 for key, value in values.items():
                     # TensorBoard groups by what is before the first slash.
-                    writer.add_scalar(f"training/{key}", value, step)  # type: ignore[no-untyped-call]
-            writer.close()  # type: ignore[no-untyped-call]
+                    writer.add_scalar(f"training/{key}", value, step)
+            writer.close()
     return len(found)
 
 

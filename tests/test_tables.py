@@ -177,8 +177,8 @@ def test_effects_contrasts_and_ranks_are_there_where_they_make_sense(frame):
     assert row[:3] == ["knowledge", "logits+hidden − logits", "+5.0"]
     assert row[5:] == ["2/4", "2"]
     whole = make_tables(grid(lambda c: 0.5 + 0.1 * len(c["knowledge"]) / 30, task=["rte", "cola"],
-                             knowledge=["logits", "logits+hidden", "logits+attention"]))  # fmt: skip
-    assert whole["ranks"].rows[0][:2] == ["logits+attention", "1.0"]
+                             knowledge=["logits", "logits+hidden", "logits+cls"]))  # fmt: skip
+    assert whole["ranks"].rows[0][:2] == ["logits+hidden", "1.0"]
     assert any("cannot reach 0.05" in note for note in whole["ranks"].notes)
     assert any("nothing is tested" in note for note in whole["effects"].notes)
 

@@ -1,6 +1,7 @@
 """Which figures a study gets, and their files: PNG and PDF for a two-column paper."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -66,7 +67,7 @@ def text_of(figure: Figure) -> str:
 
 
 def read_captions(folder: Path) -> dict[str, str]:
-    """The captions that `write_figures` left, by name of the figure, in their order; also ABSENT."""
+    """The captions that `write_figures` left, in their order, by figure; also ABSENT."""
     path = folder / "captions.md"
     parts = path.read_text(encoding="utf-8").split("## ")[1:] if path.is_file() else []
     return {name: " ".join(text.split()) for name, _, text in (p.partition("\n") for p in parts)}
@@ -120,10 +121,10 @@ def possible(frame: pd.DataFrame) -> tuple[dict[str, Drawing], dict[str, str]]:
     for name in ("difference", "variance"):
         drawings[name] = plain[name]
     for axis in cells:
-        drawings[f"effect-{axis}"] = lambda axis=axis: effect_figure(short, axis)
+        drawings[f"effect-{axis}"] = partial(effect_figure, short, axis)
     for a in cells:
         for b in [*(other for other in cells if other != a), *["task"] * ("task" in varying)]:
-            drawings[f"heatmap-{a}-{b}"] = lambda a=a, b=b: heatmap(short, a, b)
+            drawings[f"heatmap-{a}-{b}"] = partial(heatmap, short, a, b)
     drawings |= {name: drawing for name, drawing in plain.items() if name not in drawings}
     return {name: drawing for name, drawing in drawings.items() if name not in why}, why
 

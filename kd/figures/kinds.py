@@ -14,8 +14,8 @@ PLAIN = {
     "correction.",
     "width-depth": "Mean score by the student's width and depth; along a line all students have "
     "the same number of parameters (without embeddings, feed-forward size four times the width).",
-    "score-parameters": "Score against the student's size without embeddings, a line per knowledge; "
-    "the thin black line is the Pareto front: no other student is as small and as good.",
+    "score-parameters": "Score against the student's size without embeddings, a line per "
+    "knowledge; the thin black line is the Pareto front: no other student is as small and as good.",
     "score-flops": "Score against the student's floating-point operations, a line per knowledge; "
     "the thin black line is the Pareto front.",
     "score-latency": "Score against the measured time of one example alone, a line per knowledge; "

@@ -88,8 +88,10 @@ def _cells(
             part = f"\n{cell.n}/{cell.n_expected}" if cell.missing else ""
             text, dark = f"{means[y, x]:.1f}{part}", bool(shades[y, x] <= middle)
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5} if cell.n == 0 else None
-        ax.text(x, y, text, ha="center", va="center", fontsize=5 if cell.n == 0 else 6, linespacing=0.9, bbox=box,
-                color=GREY if cell.n == 0 else "white" if dark else "black")  # fmt: skip
+        colour = GREY if cell.n == 0 else "white" if dark else "black"
+        size = 5 if cell.n == 0 else 6
+        ax.text(x, y, text, ha="center", va="center", fontsize=size, linespacing=0.9, bbox=box,
+                color=colour)  # fmt: skip
 
 
 def width_depth_figure(runs: pd.DataFrame) -> Figure:

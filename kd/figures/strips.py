@@ -34,7 +34,7 @@ from kd.statistics.views import at_base, axis_view
 
 
 def effect_figure(runs: pd.DataFrame, axis: str) -> Figure:
-    """Score by value of `axis`, a panel per task: mean, t interval over seeds, every run behind it."""
+    """Score by value of `axis`, a panel per task: mean, t interval over seeds, every run."""
     view, note = axis_view(runs, axis)
     view["row"] = view["value"].replace(IDLE, control_of(runs))
     rows = [control_of(runs) if v == IDLE else v for v in levels(view["value"])]

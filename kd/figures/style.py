@@ -118,7 +118,8 @@ def above_foot(figure: Figure) -> Bbox:
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     (foot,) = [text for text in figure.texts if text.get_text() == figure.get_supxlabel()]
     height = foot.get_window_extent(renderer).y1 / figure.dpi
-    return Bbox([[0, height], figure.get_size_inches()])
+    width, top = figure.get_size_inches()
+    return Bbox([[0, height], [width, top]])
 
 
 def count_text(n: "pd.Series[int]", table: pd.DataFrame, how: str) -> str:

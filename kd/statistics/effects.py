@@ -68,11 +68,12 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns[:-1])
     table["p_holm"] = holm(table["p"])
     rest = 1 - table["share"].sum() - noise / total
-    own = [(SEEDS, freedom, noise / total)] * bool(freedom)
+    ends = [(SEEDS, float(freedom), noise / total)] * bool(freedom)
     if rest > 1e-6:
-        own.append((REST, np.nan, rest))
-    ends = pd.DataFrame(own, columns=columns[:3])
-    return pd.concat([table, ends], ignore_index=True) if len(ends) else table
+        ends.append((REST, np.nan, rest))
+    if not ends:
+        return table
+    return pd.concat([table, pd.DataFrame(ends, columns=columns[:3])], ignore_index=True)
 
 
 def _codes(values: "pd.Series[str]") -> np.ndarray:

@@ -5,6 +5,7 @@ independent evidence, whatever number of settings they cover. Formulas: docs/sta
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.Data
     return table
 
 
-def bootstrap(means: "pd.Series[float]", spreads: "pd.Series[object]") -> np.ndarray:
+def bootstrap(means: "pd.Series[float]", spreads: "pd.Series[Any]") -> np.ndarray:
     """(n, 2) percentile bootstrap intervals of means, by resampling seeds; NaN below two seeds.
 
     It never leaves the range of the seeds, so that with three of them it covers the truth in about
@@ -67,7 +68,7 @@ def bootstrap(means: "pd.Series[float]", spreads: "pd.Series[object]") -> np.nda
     sizes = np.array([len(s) if isinstance(s, np.ndarray) else 0 for s in spreads])
     for size in np.unique(sizes[sizes > 1]):
         rows = np.flatnonzero(sizes == size)
-        data = np.stack([spreads.iloc[row] for row in rows])
+        data: np.ndarray = np.stack([spreads.iloc[row] for row in rows])
         found = stats.bootstrap(
             (data,),
             np.mean,

@@ -36,8 +36,8 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     free = [*TERMS, BUNDLE, *bundled]
     runs[["difference", "difference_none"]] = np.nan
     for _, group in runs.groupby(["task", "seed"], sort=False):
-        for column, names in (("difference", is_control), ("difference_none", is_none)):
-            mask = names[group.index].to_numpy()
+        for column, chosen in (("difference", is_control), ("difference_none", is_none)):
+            mask = chosen[group.index].to_numpy()
             runs.loc[group.index, column] = _differences(group, mask, free)
     return runs
 

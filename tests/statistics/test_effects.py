@@ -138,8 +138,9 @@ def test_pairs_differ_in_one_axis_and_take_a_control_for_every_mapping():
 
 def test_contrasts_by_hand():
     scores = {("first", "1"): 0.60, ("first", "2"): 0.64, ("last", "1"): 0.65, ("last", "2"): 0.67}
-    table = contrasts(prepare(grid(lambda c: scores[c["mapping"], c["seed"]],
-                                   mapping=["first", "last"], seed=["1", "2"])), "mapping")  # fmt: skip
+    frame = grid(lambda c: scores[c["mapping"], c["seed"]], mapping=["first", "last"],
+                 seed=["1", "2"])  # fmt: skip
+    table = contrasts(prepare(frame), "mapping")
     (row,) = table.itertuples()
     assert (row.a, row.b, row.pairs, row.planned, row.seeds) == ("first", "last", 2, 2, 2)
     assert row.mean == pytest.approx(0.04)

@@ -70,12 +70,12 @@ rule figures:
             category="Figures",
             labels={"figure": "{name}"},
         ),
-    params:
-        asked=GRID.study.figures,
     log:
         FOLDER / "log/figures.log",
     conda:
         "../envs/kd.yaml"
+    params:
+        asked=GRID.study.figures,
     shell:
         'python -m kd figures "$KD_STUDY" > {log} 2>&1'
 
@@ -111,11 +111,11 @@ rule guideline:
             category="Report",
             labels={"report": "what to do"},
         ),
-    params:
-        question=GRID.study.question,
     log:
         FOLDER / "log/guideline.log",
     conda:
         "../envs/kd.yaml"
+    params:
+        question=GRID.study.question,
     shell:
         'python -m kd guideline "$KD_STUDY" > {log} 2>&1'
