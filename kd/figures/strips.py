@@ -92,6 +92,8 @@ class Strips:
         figure, panels = panels_of(tasks, tall if self.sideways else 1.6)
         table = describe(self.view, ["row", "series", "task"])
         cells = {(row.row, row.series, row.task): row for row in each(table)}
+        groups = self.view.groupby(["row", "series", "task"], sort=False)[self.column]
+        self._values = {key: 100 * values.dropna().to_numpy() for key, values in groups}
         for task, ax, left, bottom in panels:
             for place, row in enumerate(self.rows):
                 there = [name for name in ("main", "control") if (row, name, task) in cells]
@@ -128,8 +130,7 @@ class Strips:
             span(at - 0.17, at + 0.17, gid="missing", **HATCH)
             self._say(ax, at, what)
             return
-        chosen = self.view[["row", "series", "task"]] == [cell.row, cell.series, cell.task]
-        values = 100 * self.view.loc[chosen.all(axis=1), self.column].dropna().to_numpy()
+        values = self._values[cell.row, cell.series, cell.task]
         spread = at + (np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(1))
         ax.plot(*((values, spread) if self.sideways else (spread, values)), gid="runs", **RUN)
         style: Look = (CONTROL if cell.series == "control" else MAIN) | {"zorder": 3, "capsize": 2}

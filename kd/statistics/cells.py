@@ -32,7 +32,7 @@ def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.
         failed=("status", lambda status: int((status == "failed").sum())),
     )
     for column in _COUNTED:
-        units = _tasks_for_average(unique, [*dict.fromkeys([*keys, *names, "seed"])], column)
+        units = _tasks_for_average(unique, keys, names, column)
         found = seed_means(units, keys, column).reindex(table.index)
         if column == "score":
             table["seeds"] = found["seeds"].fillna(0).astype(int)
@@ -51,17 +51,23 @@ def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.
     return table.drop(columns="failed").reset_index()
 
 
-def _tasks_for_average(runs: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
+def _tasks_for_average(
+    runs: pd.DataFrame, keys: list[str], names: list[str], column: str
+) -> pd.DataFrame:
     """In place of each row for the average over tasks, the rows of the tasks that it averages.
 
-    Their spread within tasks is what the average's interval rests on.
+    Their spread within tasks is what the average's interval rests on. A setting that differs by
+    task without being an axis is taken from the average's row, to stay with its group.
     """
     if "task" not in keys or AVERAGE not in set(runs["task"]):
         return runs
     real = runs[runs["task"] != AVERAGE]
-    cell = [key for key in keys if key != "task"]
-    whole = runs.loc[(runs["task"] == AVERAGE) & runs[column].notna(), cell]
-    return pd.concat([real, real.merge(whole, on=cell).assign(task=AVERAGE)], ignore_index=True)
+    others = [key for key in keys if key != "task" and key not in names]
+    same = [*names, "seed", *(key for key in others if key not in CELL)]
+    by_task = [key for key in others if key in CELL]
+    whole = runs.loc[(runs["task"] == AVERAGE) & runs[column].notna(), [*same, *by_task]]
+    averaged = real.drop(columns=by_task).merge(whole, on=same).assign(task=AVERAGE)
+    return pd.concat([real, averaged], ignore_index=True)
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
