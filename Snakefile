@@ -1,5 +1,5 @@
 # The grid as a DAG: data -> tokenise -> teacher -> distil -> evaluate -> collect -> tables, figures
-# -> report. The study file says what to run; `python -m kd` does the work; rules only connect.
+# -> report, guideline. The study file says what to run; `python -m kd` does the work; rules only connect.
 import sys
 from pathlib import Path
 from shlex import quote
@@ -50,7 +50,7 @@ onsuccess:
 onerror:
     # What is done is drawn all the same; what is not is shown as missing.
     if workflow.is_main_process and not DRAW_ONLY:
-        for step in ("collect", "tables", "figures", "report"):
+        for step in ("collect", "tables", "figures", "report", "guideline"):
             shell('python -m kd {step} "$KD_STUDY" > /dev/null || true')
 
 
@@ -62,3 +62,4 @@ rule all:
         rules.tables.output,
         rules.figures.output,
         rules.report.output,
+        rules.guideline.output,

@@ -27,7 +27,10 @@ Knowledge distillation of transformer encoders, as a grid of runs.
   kd shapes          sizes of student shapes; shapes of equal size
 
 `snakemake --configfile STUDY` runs a study. It calls these steps, which can be run by hand too:
-  kd data, tokenise, teacher, outputs, distil, evaluate, collect, tables, figures, report
+  kd data, tokenise, teacher, outputs, distil, evaluate, collect, tables, figures, report,
+  guideline
+
+  kd compare A B     two records: shared runs, differences in score and environment
 """
 
 
@@ -95,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     command("tables", _tables, "make summary.csv and the tables from runs.csv")
     command("figures", _figures, "draw the figures from runs.csv")
     command("report", _report, "write report.html from runs.csv, tables and figures")
+    command("guideline", _guideline, "write the advice that follows from runs.csv: guideline.md")
+    command("tensorboard", _tensorboard, "write the histories of all runs as TensorBoard events")
 
     shapes = commands.add_parser(
         "shapes",
@@ -113,10 +118,23 @@ def _parser() -> argparse.ArgumentParser:
     axes.add_argument("--markdown", action="store_true", help="as docs/axes.md holds it")
     axes.set_defaults(act=_axes)
 
-    schema = commands.add_parser("schema", help="print the JSON schema of a study file")
+    compare = commands.add_parser("compare", help="compare two records of runs")
+    for side in ("a", "b"):
+        text = "a runs.csv, its folder, or the name of a study"
+        compare.add_argument(side, metavar=side.upper(), help=text)
+    compare.add_argument("--results", default="results", help="folder of all outputs (results)")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.set_defaults(act=_compare)
+
+    schema = commands.add_parser(
+        "schema", help="print the schema of a file that kd reads or writes"
+    )
+    schema.add_argument("of", nargs="?", choices=_SCHEMAS, default="study", help="which (study)")
     schema.set_defaults(act=_schema)
     return parser
 
+
+_SCHEMAS = ("study", "metrics", "runs", "columns")  # the last: docs/columns.md
 
 _FLAGS: dict[str, dict[str, object]] = {
     "--json": {"action": "store_true", "help": "print JSON"},
@@ -240,10 +258,13 @@ def _tables(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from kd.figures import write_figures
+    from kd.figures.draw import write_figures
+    from kd.study import load_study
 
     folder = _study_folder(options)
-    write_figures(folder / "runs.csv", folder / "figures")
+    asked = load_study(options.study).figures
+    for name, why in write_figures(folder / "runs.csv", folder / "figures", asked).items():
+        print(f"{name} is not drawn: {why}")
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -280,7 +301,36 @@ def _axes(options: argparse.Namespace) -> None:
     print((markdown if options.markdown else plain)(chosen(options.name)))
 
 
+def _guideline(options: argparse.Namespace) -> None:
+    from kd.guideline import write_guideline
+    from kd.study import load_study
+
+    folder, study = _study_folder(options), load_study(options.study)
+    write_guideline(folder / "runs.csv", folder / "guideline.md", study.name, study.question)
+
+
+def _tensorboard(options: argparse.Namespace) -> None:
+    from kd.tensorboard import write_events
+
+    grid, layout = _grid(options)
+    out = layout.study(grid.study.name) / "tensorboard"
+    print(f"{write_events(grid, layout, out)} histories: tensorboard --logdir {out}")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from kd.compare import compare, compare_text, find_record
+
+    a, b = (find_record(text, Path(options.results)) for text in (options.a, options.b))
+    found = compare(a, b)
+    print(json.dumps(found, indent=2) if options.json else compare_text(found))
+
+
 def _schema(options: argparse.Namespace) -> None:
+    from kd.columns import columns_text, metrics_schema, runs_schema
     from kd.schema import study_schema
 
-    print(json.dumps(study_schema(), indent=2))
+    if options.of == "columns":
+        print(columns_text(), end="")
+        return
+    schemas = {"study": study_schema, "metrics": metrics_schema, "runs": runs_schema}
+    print(json.dumps(schemas[options.of](), indent=2, ensure_ascii=False))

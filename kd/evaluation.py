@@ -1,6 +1,7 @@
 """Predictions and the official metrics of a fine-tuned model on the dev splits."""
 
 import math
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kd.tasks import TASKS, constant_score, evaluate_metrics
 from kd.tokens import Split, load_split, ordered_batches
 
 _BATCH = 64
+_SINGLES, _WARM_UP = 32, 4  # examples that are timed one by one, and before that for nothing
 
 
 def predict(model: nn.Module, split: Split, device: torch.device, progress: Progress) -> Tensor:
@@ -31,6 +33,24 @@ def predict(model: nn.Module, split: Split, device: torch.device, progress: Prog
             progress.advance()
     assert logits is not None, "a split has at least one example"
     return logits
+
+
+def latency(model: nn.Module, split: Split, device: torch.device) -> float:
+    """Median seconds of the forward pass of one example alone, on up to 32 spread over the split.
+
+    The median, since other jobs on the machine make some of them slow. Lengths are those of the
+    task; the order is that of the split.
+    """
+    rows = torch.linspace(0, len(split) - 1, min(_SINGLES, len(split))).long()
+    model.to(device).eval()
+    seconds = []
+    with torch.inference_mode():
+        for row in [*rows[:1].repeat(_WARM_UP), *rows]:
+            inputs = model_inputs(to_device(split.batch(row[None]), device))
+            started = time.perf_counter()
+            model(**inputs).logits.cpu()  # waits for the device
+            seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[_WARM_UP:])
 
 
 def evaluate(
@@ -53,6 +73,7 @@ def evaluate(
             record |= metrics
             record["majority_score"] = constant_score(row, split.labels.tolist())
             record["examples_eval"] = len(split)
+            record["latency_seconds"] = latency(model, split, device)
         else:
             record["accuracy_mm"] = metrics["accuracy"]
             record["score"] = (record["accuracy"] + metrics["accuracy"]) / 2

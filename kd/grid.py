@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import Pruned, UserError
-from kd.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
 from kd.resolve_terms import Cell
 from kd.run import Run, resolve
 from kd.study import Study, load_study, with_preset
@@ -118,7 +118,7 @@ def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
 
 def _complete(study: Study, cell: Cell) -> Cell:
     only_teacher = {"teacher": next(iter(study.teachers))} if len(study.teachers) == 1 else {}
-    return {**RUN_DEFAULTS, **only_teacher, **cell}
+    return {**RUN_DEFAULTS, "recipe": RECIPE, **only_teacher, **cell}
 
 
 def _matches(cell: Cell, entry: dict[str, list[Any]]) -> bool:

@@ -58,7 +58,7 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "evaluate": len(left),
     }
     changed = bool(left) or not (study / "runs.csv").is_file()
-    jobs |= dict.fromkeys(("collect", "tables", "figures", "report"), int(changed))
+    jobs |= dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), int(changed))
     speed = _measured_speed(runs, layout) or FLOPS_PER_SECOND
     operations = sum(map(run_flops, untrained)) + sum(map(teacher_flops, to_teach))
     starts = _START * (len(untrained) + len(left) + len(to_teach))

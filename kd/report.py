@@ -9,15 +9,19 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, StrictUndefined
 
-from kd import statistics as st
-from kd.figures import caption
+from kd.figures.draw import ABSENT, read_captions
 from kd.files import atomic_write
-from kd.tables import NOTHING, make_tables, points
+from kd.findings import effects, headlines
+from kd.guideline import advise, dev_noise
+from kd.statistics.runs import AXES, IDLE, axes, followers, levels, read_runs
+from kd.table import plain
+from kd.tables import make_tables
 
 ENVIRONMENT = [
     *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
-    *("data_source", "data_fingerprint", "split"),
+    *("precision_used", "data_source", "data_fingerprint", "split"),
 ]
+_RUNS = "../../runs"  # from the folder of the study, where the report lies
 
 
 def write_report(
@@ -28,9 +32,10 @@ def write_report(
     study_yaml: Path | None = None,
 ) -> None:
     """Write the report; figures are those in `figures_dir`, tables name their files."""
-    frame = st.read_runs(runs_csv)
+    frame = read_runs(runs_csv)
     study = yaml.safe_load(study_yaml.read_text(encoding="utf-8")) if study_yaml else {}
-    figures = [_figure(path) for path in sorted(figures_dir.glob("*.png"), key=_order)]
+    captions = read_captions(figures_dir)
+    absent = captions.pop(ABSENT, "")
     tables = [
         {
             "name": name,
@@ -47,94 +52,58 @@ def write_report(
         name=study.get("study") or out_html.resolve().parent.name,
         question=study.get("question", ""),
         design=design(frame),
+        follows=followers(frame),
         counts=frame["status"].value_counts().to_dict(),
-        lost=frame.loc[frame["status"] != "done", ["run", "status", "error"]].to_dict("records"),
-        facts=headlines(frame),
-        figures=figures,
+        lost=missing(frame),
+        facts=[*effects(frame), *headlines(frame)],
+        noise=dev_noise(frame),
+        advice=advise(frame),
+        figures=[_figure(figures_dir / f"{name}.png", text) for name, text in captions.items()],
+        absent=absent,
         tables=tables,
         runs=run_table(frame),
+        folder=_RUNS,
+        cost=cost(frame),
         environment=environment_of(frame),
         total=len(frame),
     )
     atomic_write(out_html, html)
 
 
-def _order(path: Path) -> tuple[int, str]:
-    """The comparison first, then the axes, then the rest."""
-    kinds = ["difference", "axis", "score", "heatmap"]
-    kind = path.stem.split("-")[0]
-    return kinds.index(kind) if kind in kinds else len(kinds), path.stem
-
-
-def _figure(path: Path) -> dict[str, Any]:
+def _figure(path: Path, text: str) -> dict[str, Any]:
     png = path.read_bytes()
     width = int.from_bytes(png[16:20])  # of the image, as PNG's header says
-    text = b64encode(png).decode()
-    return {"name": path.stem, "caption": caption(path.stem), "png": text, "wide": width > 800}
+    coded = b64encode(png).decode()
+    return {"name": path.stem, "caption": text, "png": coded, "wide": width > 800}
 
 
 def design(frame: pd.DataFrame) -> list[tuple[str, str, bool]]:
     """(axis, its values, whether it varies) for every axis that affects some run."""
-    varying = st.axes(frame)
+    varying = axes(frame)
     rows = [
-        (axis, ", ".join(v for v in st.levels(frame[axis]) if v != st.IDLE), axis in varying)
-        for axis in st.AXES
+        (axis, ", ".join(v for v in levels(frame[axis]) if v != IDLE), axis in varying)
+        for axis in AXES
     ]
     return sorted((row for row in rows if row[1]), key=lambda row: not row[2])
 
 
-def headlines(frame: pd.DataFrame) -> list[str]:
-    """A sentence or two per task: the best cell, its control, teacher and majority class."""
-    runs = st.prepare(frame)
-    names = st.studied(runs) or ["knowledge"]
-    table = st.describe(runs, [*names, "role", "task"])
-    control = st.control_of(runs)
-    groups = table.groupby("task", sort=False)
-    return [_headline(str(task), rows, names, control) for task, rows in groups]
-
-
-def _headline(task: str, rows: pd.DataFrame, names: list[str], control: str) -> str:
-    if not rows["n"].any():
-        return f"{task}: none of {rows['n_expected'].sum()} runs has finished."
-    # A mean over fewer runs than planned wins only where no cell is complete.
-    whole = rows[rows["missing"] == ""]
-    pool = whole if len(whole) else rows
-    best = pool.dropna(subset="mean").sort_values("mean", kind="stable").iloc[-1]
-    cell = ", ".join(f"{name} {best[name]}" for name in names if best[name] != st.IDLE)
-    score = points(best["mean"], best["sd"], best["n"], best["n_expected"])
-    teacher, majority = (
-        NOTHING if pd.isna(best[f"{name}_score"]) else f"{100 * best[f'{name}_score']:.1f}"
-        for name in ("teacher", "majority")
-    )
-    return (
-        f"{task} ({st.metric(task)}): the best of {len(rows)} cells is {cell}, with {score}; "
-        f"{_against(best, control)}. Teacher {teacher}, majority class {majority}."
-    )
-
-
-def _against(best: Any, control: str) -> str:
-    if best["role"] == "control":
-        return f"it is a control ({control}) itself"
-    if best["pairs"] == 0:
-        return "it has no control to be compared with"
-    sizes = (best["difference"], best["difference_sd"], best["pairs"], best["pairs"])
-    gap, _, pairs = points(*sizes, signed=True).rpartition(" (")
-    text = f"paired difference to its control ({control}) {gap} ({pairs.rstrip(')')} pairs"
-    if best["pairs"] > 1:
-        low, high = best["difference_low"], best["difference_high"]
-        text += f", 95 % interval {100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−")
-        text += ", which includes 0" * bool(low <= 0 <= high)
-    return text + ")"
+def missing(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Why runs are not done: status, last error line, how many, and the first ones' ids."""
+    lost = frame[frame["status"] != "done"]
+    return [
+        {"status": status, "error": error, "count": len(group), "runs": list(group["run"][:5])}
+        for (status, error), group in lost.groupby(["status", "error"], sort=False)
+    ]
 
 
 def run_table(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the table of runs: where it stands in the grid, what came of it."""
-    names = st.axes(frame)
+    names = axes(frame)
     rows = [
         [
             *(row["run"], row["status"], *(row[name] for name in names)),
-            "" if pd.isna(row["score"]) else f"{100 * row['score']:.2f}",
-            "" if pd.isna(row["train_seconds"]) else f"{row['train_seconds']:.0f}",
+            "" if pd.isna(row["score"]) else plain(100 * row["score"], 2),
+            "" if pd.isna(row["train_seconds"]) else plain(row["train_seconds"]),
             row["objective"],
         ]
         for row in frame.to_dict("records")
@@ -142,11 +111,35 @@ def run_table(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return ["run", "status", *names, "score", "seconds", "objective"], rows
 
 
+def cost(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """(what, how much) of the study's runs in all; runs that other studies share count too."""
+    done = frame[frame["status"] == "done"]
+    seconds = done["train_seconds"]
+    rows = [("runs", f"{len(done)} of {len(frame)} done")]
+    if seconds.notna().any():
+        per = seconds.quantile([0, 0.5, 1]).tolist()
+        rows += [
+            ("training", f"{seconds.sum() / 3600:.2f} hours in all, teachers not counted"),
+            ("a run", f"{per[1]:.0f} s (median; {per[0]:.0f} to {per[2]:.0f})"),
+        ]
+    if done["evaluate_seconds"].notna().any():
+        rows.append(("evaluation", f"{done['evaluate_seconds'].sum() / 3600:.2f} hours in all"))
+    if done["peak_memory_bytes"].notna().any():
+        rows.append(("GPU memory", f"{done['peak_memory_bytes'].max() / 2**30:.1f} GiB at most"))
+    dates = sorted({date for date in done["created"] if date})
+    if dates:
+        rows.append(("evaluated", dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"))
+    return rows
+
+
 def environment_of(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """(what, its values and in how many runs) for versions, device and data."""
-    counts = {name: frame.loc[frame[name] != "", name].value_counts() for name in ENVIRONMENT}
-    return [
-        (name.replace("_", " "), ", ".join(f"{value} ({n} runs)" for value, n in found.items()))
-        for name, found in counts.items()
-        if len(found)
-    ]
+    done = frame[frame["status"] == "done"]
+    found = []
+    for name in ENVIRONMENT:
+        values = done[name].map(lambda v: f"{v:g}" if isinstance(v, float) else v)
+        counts = values[~values.isin(["", "nan"])].value_counts()
+        if len(counts):
+            text = ", ".join(f"{value} ({n} runs)" for value, n in counts.items())
+            found.append((name.replace("_", " "), text))
+    return found

@@ -6,7 +6,7 @@ from typing import Any
 
 from kd import sources
 from kd.errors import UserError
-from kd.fields import RUN_FIELDS, TEACHER_DEFAULTS
+from kd.fields import RECIPE, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.files import short_hash
 from kd.study import Study
 from kd.tasks import TASKS
@@ -38,7 +38,7 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
     """
     data = sources.data_identity(study.data, task)
     given = study.teachers[name]
-    full = {**TEACHER_DEFAULTS, **given}
+    full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given}
     model = full["model"].replace("{task}", task)
     where = f"teachers.{name}"
     _check_teacher_keys(where, given, model)

@@ -5,61 +5,21 @@ import io
 from pathlib import Path
 from typing import Any
 
+from kd.columns import COLUMNS, METRICS
 from kd.errors import UserError
-from kd.fields import RUN_FIELDS
 from kd.files import atomic_write, read_record
 from kd.grid import Grid
 from kd.layout import Layout
 from kd.progress import read_state
 from kd.run import Run
 
-METRICS = (
-    "score",
-    "accuracy",
-    "f1",
-    "matthews",
-    "pearson",
-    "spearman",
-    "accuracy_mm",
-    "split",
-    "examples_eval",
-    "teacher_score",
-    "majority_score",
-    "student_layers",
-    "student_hidden",
-    "student_parameters",
-    "student_nonembedding_parameters",
-    "teacher_parameters",
-    "steps",
-    "examples_train",
-    "final_loss",
-    "weights_used",
-    "teacher_outputs_stored",
-    "teacher_outputs_computed",
-    "train_seconds",
-    "examples_per_second",
-    "evaluate_seconds",
-    "peak_memory_bytes",
-    "precision_used",
-    "device",
-    "threads",
-    "kd_version",
-    "torch_version",
-    "transformers_version",
-    "python_version",
-    "data_source",
-    "data_fingerprint",
-    "teacher_id",
-    "teacher_fingerprint",
-    "model_fingerprint",
-    "created",
-)
-COLUMNS = ("run", "status", "error", *RUN_FIELDS, "objective", *METRICS)
+_STRETCHES = 20  # points of a learning curve in runs.csv
 
 
 def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     """Write runs.csv for the study; returns how many runs are done, failed, missing."""
-    rows = [run_row(run, layout) for run in sorted(grid.runs.values(), key=_order)]
+    # In the order of the study, which is that of its tables and figures.
+    rows = [run_row(run, layout) for run in grid.runs.values()]
     _keep_what_is_known(rows, out)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
@@ -84,10 +44,6 @@ def _keep_what_is_known(rows: list[dict[str, Any]], path: Path) -> None:
         )
 
 
-def _order(run: Run) -> tuple[str, ...]:
-    return (run.task, *(run.labels[k] for k in RUN_FIELDS if k != "task"), run.id)
-
-
 def run_row(run: Run, layout: Layout) -> dict[str, Any]:
     """The row of one run: its labels, its status, and its metrics where it is done."""
     status, error = run_status(run, layout)
@@ -96,6 +52,7 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
     if status == "done":
         metrics = read_metrics(layout.run(run) / "metrics.json", run.id)
         row |= {k: metrics[k] for k in METRICS if metrics.get(k) is not None}
+        row["history"] = compact_history(layout.run(run) / "history.csv")
     return row
 
 
@@ -123,3 +80,23 @@ def read_metrics(path: Path, run_id: str) -> dict[str, Any]:
     if metrics["run"] != run_id:
         raise UserError(f"{path}: not the metrics of run {run_id}; delete it to have it made again")
     return metrics
+
+
+def compact_history(path: Path) -> str:
+    """A training's history as the text of one cell, `step=25 50;loss=0.71 0.62;...`.
+
+    Rows are averaged over stretches of equal length, so that curves of all runs fit into runs.csv;
+    '' where there is none. A term's name has no '=' or ';'.
+    """
+    if not path.is_file():
+        return ""
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if all(row.values())]
+    size = -(-len(rows) // _STRETCHES)
+    stretches = [rows[i : i + size] for i in range(0, len(rows), size or 1)]
+    series = {"step": [str(round(float(stretch[-1]["step"]))) for stretch in stretches]}
+    for name in rows[0] if rows else ():
+        if name not in ("step", "learning_rate"):
+            means = [sum(float(row[name]) for row in part) / len(part) for part in stretches]
+            series[name] = [f"{mean:.4g}" for mean in means]
+    return ";".join(f"{name}={' '.join(values)}" for name, values in series.items())

@@ -156,10 +156,8 @@ def _inert(
         inert |= {"hard_weight", "matching", "weights"}
     if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
         inert.add("mapping")
-    heads = cell["relation_heads"]
-    if not any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms) or heads == relation_heads(
-        student, encoder.shape
-    ):
+    related = any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms)
+    if not related or cell["relation_heads"] == relation_heads(student, encoder.shape):
         inert.add("relation_heads")
     return inert
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kd.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.figures.kinds import PATTERN, PLAIN
 from kd.shapes import ISO, MEASURES
 from kd.study import DESIGNS, KEYS, NAME, STORE_GIGABYTES
 
@@ -92,6 +93,12 @@ def study_schema() -> dict[str, Any]:
                 },
             ],
             "description": f"disk for large teacher outputs ({STORE_GIGABYTES} GB), or false",
+        },
+        "figures": {
+            "type": "array",
+            "items": {"anyOf": [{"enum": list(PLAIN)}, {"type": "string", "pattern": PATTERN}]},
+            "uniqueItems": True,
+            "description": "which figures to draw; without it, those that the axes are made for",
         },
     }
     assert set(properties) == set(KEYS)

@@ -39,11 +39,16 @@ class Shape:
         return 4 * self.hidden**2 + 2 * self.hidden * self.ffn
 
     @property
-    def nonembedding_parameters(self) -> int:
-        """Parameters outside the three embedding tables: layers with biases and two LayerNorms
-        each, the LayerNorm of the embeddings, and the pooler."""
+    def layer_parameters(self) -> int:
+        """Parameters of all layers, with biases and two LayerNorms each."""
         layer = self.layer_weights + 4 * self.hidden + self.ffn + self.hidden + 4 * self.hidden
-        return self.layers * layer + 2 * self.hidden + self.hidden**2 + self.hidden
+        return self.layers * layer
+
+    @property
+    def nonembedding_parameters(self) -> int:
+        """Parameters outside the three embedding tables: the layers, the LayerNorm of the
+        embeddings, and the pooler."""
+        return self.layer_parameters + 2 * self.hidden + self.hidden**2 + self.hidden
 
     def parameters(self, vocabulary: int = VOCABULARY, positions: int = 512, types: int = 2) -> int:
         """Parameters of a BERT encoder of this shape, with pooler and without head."""

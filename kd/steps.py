@@ -289,6 +289,8 @@ def _run_record(
             "teacher_score": teacher["score"],
             "teacher_parameters": teacher["parameters"],
             "teacher_fingerprint": teacher["fingerprint"],
+            "teacher_shape": teacher.get("shape"),
+            "teacher_latency_seconds": teacher.get("latency_seconds"),
         }
     return record
 

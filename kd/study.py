@@ -10,6 +10,7 @@ import yaml
 
 from kd.errors import UserError, listing, shown, unknown
 from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.figures.kinds import axes_of, parse_figure
 from kd.presets import NONE, read_preset
 from kd.shapes import parse_iso
 from kd.tasks import TASKS
@@ -26,6 +27,7 @@ KEYS = (
     "exclude",
     "include",
     "store",
+    "figures",
 )
 STORE_GIGABYTES = 20
 _NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
@@ -50,6 +52,7 @@ class Study:
     exclude: list[dict[str, list[Any]]]
     include: list[dict[str, Any]]
     store_bytes: int | None  # disk for large teacher outputs; None: store none at all
+    figures: list[str] | None = None  # None: what the axes are made for
 
 
 def load_study(path: str | Path) -> Study:
@@ -144,8 +147,10 @@ def _study(path: Path, content: Any) -> Study:
         ],
         include=_entries(raw.get("include", []), "include"),
         store_bytes=_store(raw.get("store", {})),
+        figures=_figures(raw["figures"]) if "figures" in raw else None,
     )
     _check_names(study)
+    _check_figures(study)
     return study
 
 
@@ -200,6 +205,33 @@ def _preset_run(name: str) -> dict[str, Any]:
     """The checked keys of a preset. It is a method: where it is tried is left to the study."""
     fields = {k: f for k, f in RUN_FIELDS.items() if k not in _NOT_IN_PRESETS}
     return _values(read_preset(name)["run"], f"preset {name}: run", fields)
+
+
+def _figures(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise UserError(f"figures: found {shown(value)}, allowed: a list of names")
+    names: list[str] = []
+    for i, item in enumerate(value):
+        try:
+            name = parse_figure(item)
+        except UserError as error:
+            raise UserError(f"figures[{i}]: {error}") from None
+        if name in names:
+            raise UserError(f"figures[{i}]: {name} is there twice")
+        names.append(name)
+    return names
+
+
+def _check_figures(study: Study) -> None:
+    """A figure along an axis that the study does not vary could never be drawn."""
+    varied = [*study.axes, *(key for entry in study.include for key in entry)]
+    for i, name in enumerate(study.figures or ()):
+        for axis in axes_of(name):
+            if axis not in varied:
+                raise UserError(
+                    f"figures[{i}]: {name}: the study does not vary {axis}; "
+                    f"it varies {listing(dict.fromkeys(varied))}"
+                )
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

@@ -1,113 +1,41 @@
-"""The study's tables, from runs.csv alone, as CSV, Markdown and LaTeX."""
+"""The study's tables, from runs.csv alone: scores as in a paper, one per axis, effects, costs."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from tabulate import tabulate
+from scipy import stats
 
 from kd.files import atomic_dir, atomic_write
-from kd.statistics import (
+from kd.statistics.cells import corrected, describe, summarise
+from kd.statistics.cost import TOKENS, iso_cost, with_costs
+from kd.statistics.effects import REST, SEEDS, contrasts, variance
+from kd.statistics.intervals import pooled_sd
+from kd.statistics.pairing import prepare
+from kd.statistics.ranks import rank
+from kd.statistics.runs import (
     ALIAS,
     AVERAGE,
     IDLE,
-    axis_view,
     control_of,
-    describe,
+    each,
     levels,
     metric,
-    prepare,
     read_runs,
     studied,
-    summarise,
 )
+from kd.statistics.views import axis_view, base_of
+from kd.table import NOTHING, Table, document, interval, millions, p_text, plain, points
 
 Cells = dict[tuple[str, ...], dict[str, Any]]  # rows of a description by cell, then by task
-NOTHING = "–"  # what a missing or undefined number is shown as
 SHOWN = 12  # missing cells that a footnote names one by one
+SELECTED = "which cell is best is chosen on the dev split that also scores it"
 COST_HEADER = [
-    *("student", "knowledge", "parameters", "non-embedding", "runs", "seconds a run"),
-    *("hours in all", "examples/s"),
+    *("student", "knowledge", "parameters", "non-embedding", "GFLOPs", "ms", "runs"),
+    *("seconds a run", "hours in all", "examples/s"),
 ]
-SIZES = ("student_parameters", "student_nonembedding_parameters")
-TEX = {char: f"\\{char}" for char in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "–": "--",
-    "×": r"$\times$",
-    "−": "$-$",
-}
-
-
-@dataclass
-class Table:
-    """Text cells, with the (row, column) of those in bold, and what a reader must know."""
-
-    caption: str
-    header: list[str]
-    rows: list[list[str]]
-    labels: int = 1  # leading columns that are text
-    bold: set[tuple[int, int]] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
-
-    def csv(self) -> str:
-        """Cells as plain text; the numbers behind them are in summary.csv."""
-        return pd.DataFrame(self.rows, columns=self.header).to_csv(index=False).replace("−", "-")
-
-    def markdown(self) -> str:
-        """Caption, a pipe table, notes."""
-        cells = self._cells(lambda text: text.replace("|", r"\|").replace("*", r"\*"), "**{}**")
-        body = tabulate(cells, self.header, tablefmt="pipe", disable_numparse=True)
-        return "\n\n".join([self.caption, body, *(f"- {note}" for note in self.notes)]) + "\n"
-
-    def latex(self) -> str:
-        """A float with booktabs rules; one that spans both columns of a paper where it is wide."""
-        kind = "table*" if len(self.header) > 5 else "table"
-        align = "l" * self.labels + "r" * (len(self.header) - self.labels)
-        lines = [list(map(_tex, self.header)), *self._cells(_tex, r"\textbf{{{}}}")]
-        head, *body = [" & ".join(line) + r" \\" for line in lines]
-        notes = [rf"{_tex(note)}\par" for note in self.notes]
-        return "\n".join(
-            [
-                rf"\begin{{{kind}}}",
-                r"\centering\small" if kind == "table" else r"\centering\footnotesize",
-                r"\setlength{\tabcolsep}{4pt}",
-                rf"\caption{{{_tex(self.caption)}}}",
-                rf"\begin{{tabular}}{{{align}}}",
-                *(r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"),
-                *([r"\par\smallskip\footnotesize", *notes] if notes else []),
-                rf"\end{{{kind}}}",
-                "",
-            ]
-        )
-
-    def _cells(self, escape: Callable[[str], str], strong: str) -> list[list[str]]:
-        return [
-            [
-                strong.format(escape(c)) if (i, j) in self.bold else escape(c)
-                for j, c in enumerate(r)
-            ]
-            for i, r in enumerate(self.rows)
-        ]
-
-
-def _tex(text: str) -> str:
-    return "".join(TEX.get(char, char) for char in text)
-
-
-def points(mean: float, sd: float, n: int, planned: int, signed: bool = False) -> str:
-    """'81.2 ± 0.4 (3)' in points; '(2/3)' where runs are missing, a dash where all are."""
-    if n == 0:
-        return NOTHING
-    text = f"{100 * mean:{'+' if signed else ''}.1f}".replace("-", "−")
-    spread = f" ± {100 * sd:.1f}" if n > 1 else ""
-    return f"{text}{spread} ({n})" if n == planned else f"{text}{spread} ({n}/{planned})"
 
 
 def value_label(value: str, series: str, control: str) -> str:
@@ -117,46 +45,113 @@ def value_label(value: str, series: str, control: str) -> str:
 
 
 def make_tables(frame: pd.DataFrame) -> dict[str, Table]:
-    """All tables of the study, by name."""
+    """All tables that these runs give, by name."""
     runs = prepare(frame)
+    names = studied(runs)
     tables = {"scores": score_table(runs)}
-    tables |= {f"axis-{axis}": axis_table(runs, axis) for axis in studied(runs)}
+    tables |= {f"axis-{axis}": axis_table(runs, axis) for axis in names}
+    more = {
+        "effects": effects_table(frame),
+        "contrasts": contrasts_table(runs),
+        "ranks": ranks_table(runs),
+        "iso-cost": iso_cost_table(runs),
+    }
+    tables |= {name: table for name, table in more.items() if table}
     return tables | {"cost": cost_table(frame)}
 
 
 def score_table(runs: pd.DataFrame) -> Table:
-    """Teacher, majority class, then a row per cell; a column per task and their average."""
+    """Teacher, majority class, then a row per cell; a column per task, average, size, speed-up."""
     names = studied(runs) or ["knowledge"]
     tasks = list(dict.fromkeys(runs["task"]))
     table = describe(runs, [*names, "task"])
     blank = [""] * (len(names) - 1)
+    costs = with_costs(runs)
+    speeds, how = _speedups(costs)
     rows = [
-        [f"teacher {teacher}", *blank, *_reference(group, "teacher_score", tasks)]
+        [
+            *(f"teacher {teacher}", *blank, *_reference(group, "teacher_score", tasks)),
+            *(millions(group["teacher_parameters"].mean()), "1.0×"),
+        ]
         for teacher, group in _teachers(runs)
     ]
-    rows.append(["majority class", *blank, *_reference(runs, "majority_score", tasks)])
+    majority = _reference(runs, "majority_score", tasks)
+    rows.append(["majority class", *blank, *majority, NOTHING, NOTHING])
     first = len(rows)
     cells = _pivot(table, names)
-    bold = set()
+    sizes = runs.groupby(names, sort=False)["student_parameters"].mean()
+    speed = speeds.groupby([runs[name] for name in names], sort=False).median()
+    for cell, by in cells.items():
+        key = cell if len(cell) > 1 else cell[0]
+        shown = [_score(by.get(task)) for task in tasks]
+        factor = speed.get(key, np.nan)
+        rows.append(
+            [*cell, *shown, millions(sizes.get(key, np.nan)), plain(factor, 1) + "×"]
+            if not pd.isna(factor)
+            else [*cell, *shown, millions(sizes.get(key, np.nan)), NOTHING]
+        )
+    bold, underlined = set(), set()
     for j, task in enumerate(tasks, start=len(names)):
-        # A mean over fewer runs than planned is no winner.
-        whole = {i: c[task] for i, c in enumerate(cells.values()) if task in c}
-        means = {i: round(100 * row.mean, 1) for i, row in whole.items() if not row.missing}
-        bold |= {(first + i, j) for i, mean in means.items() if mean == max(means.values())}
-    rows += [[*cell, *(_score(by.get(task)) for task in tasks)] for cell, by in cells.items()]
+        best, near = best_and_near(table[table["task"] == task])
+        places = {cell: first + i for i, cell in enumerate(cells)}
+        bold |= {(places[cell], j) for cell in _keys(best, names)}
+        underlined |= {(places[cell], j) for cell in _keys(near, names)}
+    means = table[table["task"].isin(tasks[-1:])]["mean"].fillna(-np.inf).to_numpy()
+    order = [*range(first), *(first + np.argsort(-means, kind="stable"))]
     return Table(
-        "Scores in points (score × 100): mean ± sd over seeds, number of runs in brackets; best "
-        "complete cell in bold.",
-        [*names, *tasks],
+        "Scores in points (score × 100) on the dev split: mean ± sd over seeds, number of runs in "
+        "brackets. Best complete cell in bold; underlined: within noise of it.",
+        [*names, *tasks, "size", "speed-up"],
         rows,
         len(names),
         bold,
+        underlined,
         [
             _metrics(tasks),
+            "within noise: a two-sided t test at 5 %, with the standard deviation over seeds "
+            "pooled over the task's cells, does not tell it from the best, uncorrected"
+            "; " + SELECTED,
+            *[f"size: parameters with embeddings; speed-up over the teacher: {how}"] * bool(how),
             "majority class: the best constant answer",
             *_missing(cells, " ".join, tasks),
         ],
+        [int(i) for i in order],
     )
+
+
+def best_and_near(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of one task's cells: the best (equal in what is printed), and others within its noise.
+
+    A mean over fewer runs than planned is no winner. Without two seeds the noise is unknown, and
+    nothing is near.
+    """
+    whole = cells[(cells["missing"] == "") & cells["mean"].notna()]
+    if whole.empty:
+        return whole, whole
+    shown = (100 * whole["mean"]).round(1)
+    best = whole[shown == shown.max()]
+    top = whole.sort_values("mean", kind="stable").iloc[-1]
+    done = cells[cells["mean"].notna()]
+    sd, freedom = pooled_sd(done["sd"], done["n"])
+    if not freedom:
+        return best, best[:0]
+    least = stats.t.ppf(0.975, freedom) * sd * np.sqrt(1 / top["n"] + 1 / done["n"])
+    near = done[(top["mean"] - done["mean"] <= least) & ~done.index.isin(best.index)]
+    return best, near
+
+
+def _keys(rows: pd.DataFrame, names: list[str]) -> list[tuple[str, ...]]:
+    return list(map(tuple, rows[names].to_numpy()))
+
+
+def _speedups(costs: pd.DataFrame) -> tuple["pd.Series[float]", str]:
+    """Speed-up of each run over its teacher, and how it is known."""
+    if costs["speedup"].notna().any():
+        return costs["speedup"], "measured, median time of one example alone"
+    ratio = costs["teacher_flops"] / costs["flops"]
+    if ratio.notna().any():
+        return ratio, f"ratio of FLOPs for {TOKENS} tokens, not measured"
+    return ratio, ""
 
 
 def axis_table(runs: pd.DataFrame, axis: str) -> Table:
@@ -165,6 +160,7 @@ def axis_table(runs: pd.DataFrame, axis: str) -> Table:
     control = control_of(runs)
     tasks = list(dict.fromkeys(runs["task"]))
     table = describe(view, ["value", "series", "task"])
+    table["p_holm"] = corrected(table.assign(p=table["p"].where(table["series"] == "main")))
     cells = _pivot(table, ["value", "series"])
     order = [(v, s) for v in levels(view["value"]) for s in ("main", "control") if (v, s) in cells]
     rows = [
@@ -179,11 +175,11 @@ def axis_table(runs: pd.DataFrame, axis: str) -> Table:
     ]
     about = (
         f"Differences: mean ± sd of the paired differences to the control, {control}, in points; "
-        f"{NOTHING} where no control has the same settings"
+        f"*: p < 0.05 after Holm's correction; {NOTHING} where no control has the same settings"
     )
     return Table(
-        f"Scores by {axis} in points (score × 100): mean ± sd over runs, their number in brackets"
-        f"{'; ' * bool(note)}{note}.",
+        f"Scores by {axis} in points (score × 100): mean ± sd over seeds of the mean over "
+        f"settings, number of runs in brackets{'; ' * bool(note)}{note}.",
         [axis, "shows", *tasks],
         rows,
         2,
@@ -195,10 +191,135 @@ def axis_table(runs: pd.DataFrame, axis: str) -> Table:
     )
 
 
-def cost_table(frame: pd.DataFrame) -> Table:
-    """Sizes and training time per student and knowledge, over the runs that are done."""
+def effects_table(frame: pd.DataFrame) -> Table | None:
+    """Which axis matters, how much: shares of the variance."""
+    table = variance(frame)
+    if table.empty:
+        return None
     rows = [
-        [f"teacher {teacher}", "", _millions(group["teacher_parameters"]), *[NOTHING] * 5]
+        [
+            row.term,
+            NOTHING if pd.isna(row.df) else f"{row.df:.0f}",
+            f"{100 * row.share:.1f} %",
+            NOTHING if pd.isna(row.unbiased) else plain(100 * row.unbiased, 1) + " %",
+            NOTHING if pd.isna(row.F) else plain(row.F, 1),
+            p_text(row.p_holm),
+        ]
+        for row in each(table)
+    ]
+    tested = table["p"].notna().any()
+    notes = [
+        "shares are of the variance within tasks; an axis is adjusted for the other axes, a pair "
+        "for all axes; in a grid with gaps they need not add up to 100 %",
+        f"{SEEDS}: spread of runs that differ in the seed alone; {REST}: what is left",
+        "ω²: the share without what chance alone gives; negative: less than chance",
+    ]
+    if not tested:
+        notes.append("one seed: noise cannot be told from effect, so nothing is tested")
+    if base_of(prepare(frame)) is not None:
+        notes.append("one axis at a time was varied: pairs of axes cannot be judged")
+    return Table(
+        "Where the variance of the score comes from (analysis of variance).",
+        ["term", "df", "share (η²)", "unbiased (ω²)", "F", "p (Holm)"],
+        rows,
+        notes=notes,
+    )
+
+
+def contrasts_table(runs: pd.DataFrame) -> Table | None:
+    """Every two values of every axis against each other."""
+    rows = []
+    for axis in studied(runs):
+        for row in each(contrasts(runs, axis).dropna(subset="mean")):
+            rows.append([axis, f"{row.b} − {row.a}", *contrast_cells(row)])
+    if not rows:
+        return None
+    return Table(
+        "Every two values of an axis: paired differences in points over all settings that were run "
+        "with both, on the same task with the same seed.",
+        ["axis", "difference", "mean", "95 % interval", "p (Holm)", "pairs", "seeds"],
+        rows,
+        2,
+        notes=["t interval over seeds; p corrected over all pairs of values of the axis"],
+        first=sorted(range(len(rows)), key=lambda i: (rows[i][4] == NOTHING, rows[i][4])),
+    )
+
+
+def contrast_cells(row: Any) -> list[str]:
+    """Mean, interval, p, pairs and seeds of one row of `contrasts`."""
+    count = f"{row.pairs}" if row.pairs == row.planned else f"{row.pairs}/{row.planned}"
+    return [
+        plain(100 * row.mean, 1, True),
+        interval(row.low, row.high) or NOTHING,
+        p_text(row.p_holm),
+        count,
+        f"{max(1, int(row.seeds))}",
+    ]
+
+
+def ranks_table(runs: pd.DataFrame) -> Table | None:
+    """Cells by their mean rank over tasks."""
+    found = rank(runs)
+    if found is None:
+        return None
+    names = studied(runs)
+    control = control_of(runs)
+    rows = [
+        [
+            *(str(getattr(row, name)) for name in names),
+            f"{row.rank:.1f}",
+            f"{row.best}",
+            f"{row.wins} of {row.compared}" if row.compared else NOTHING,
+            p_text(row.p_holm),
+        ]
+        for row in each(found.table)
+    ]
+    notes = [
+        f"Friedman's test that all cells are alike: p {p_text(found.p)}; mean ranks that differ by "
+        f"less than {found.critical:.1f} are not told apart (Nemenyi, 5 %)",
+        "p: Wilcoxon's signed-rank test over tasks against the control, Holm's correction"
+        + "; below six tasks it cannot reach 0.05" * (found.tasks < 6),
+        SELECTED,
+    ]
+    if found.left_out:
+        notes.append(f"{found.left_out} cells are left out: they lack a task")
+    return Table(
+        f"Cells ranked on each of {found.tasks} tasks by their mean over seeds (1 is best).",
+        [*names, "mean rank", "tasks won", f"better than {control or 'control'}", "p (Holm)"],
+        rows,
+        len(names),
+        notes=notes,
+    )
+
+
+def iso_cost_table(runs: pd.DataFrame) -> Table | None:
+    """Students of equal cost against each other."""
+    found = iso_cost(runs)
+    if found.empty:
+        return None
+    rows = [
+        [row.group, f"{row.b} − {row.a}", *contrast_cells(row)]
+        for row in each(found.dropna(subset="mean"))
+    ]
+    return Table(
+        "Students of equal cost (within 10 %): paired differences in points.",
+        ["cost", "difference", "mean", "95 % interval", "p (Holm)", "pairs", "seeds"],
+        rows,
+        2,
+        notes=["t interval over seeds; p corrected within a group of equal cost"],
+    )
+
+
+def cost_table(frame: pd.DataFrame) -> Table:
+    """Sizes, operations, latency and training time per student and knowledge."""
+    frame = with_costs(frame)
+    rows = [
+        [
+            *(f"teacher {teacher}", "", millions(group["teacher_parameters"].mean()), NOTHING),
+            plain(group["teacher_flops"].mean() / 1e9, 2),
+            plain(1e3 * group["teacher_latency_seconds"].median(), 1),
+            *[NOTHING] * 4,
+        ]
         for teacher, group in _teachers(frame)
     ]
     lost = []
@@ -208,10 +329,13 @@ def cost_table(frame: pd.DataFrame) -> Table:
         rows.append(
             [
                 *(str(student), str(knowledge)),
-                *(_millions(group[column]) for column in SIZES),
+                millions(group["student_parameters"].mean()),
+                millions(group["parameters"].mean()),
+                plain(group["flops"].mean() / 1e9, 3 if group["flops"].mean() < 1e9 else 1),
+                plain(1e3 * done["latency"].median(), 1),
                 f"{len(done)}" if len(done) == len(group) else f"{len(done)}/{len(group)}",
-                *(_plain(seconds.mean()), _plain(seconds.sum(min_count=1) / 3600, 2)),
-                _plain(speed.mean(), 1),
+                *(plain(seconds.mean()), plain(seconds.sum(min_count=1) / 3600, 2)),
+                plain(speed.mean(), 1),
             ]
         )
         if len(done) < len(group):
@@ -219,12 +343,14 @@ def cost_table(frame: pd.DataFrame) -> Table:
     devices = frame.loc[frame["device"] != "", "device"].value_counts()
     where = ", ".join(f"{device} ({n} runs)" for device, n in devices.items())
     return Table(
-        "Size and training cost; times are means over the runs that are done, on all tasks.",
+        "Size and cost; times are means over the runs that are done, on all tasks.",
         COST_HEADER,
         rows,
         2,
         notes=[
-            *[f"device: {where}; speeds compare only on one device"] * bool(where),
+            f"GFLOPs: one forward pass over {TOKENS} tokens, by formula; ms: median time of one "
+            "example alone, measured on the evaluated examples",
+            *[f"device: {where}; times compare only on one device"] * bool(where),
             *_listed("missing runs", lost),
         ],
     )
@@ -241,13 +367,13 @@ def _reference(runs: pd.DataFrame, column: str, tasks: list[str]) -> list[str]:
     """One reference score per task; its average only where every task has one."""
     means = runs.groupby("task")[column].mean().reindex(tasks)
     means[AVERAGE] = means.drop(AVERAGE, errors="ignore").mean(skipna=False)
-    return [_plain(100 * means[task], 1) for task in tasks]
+    return [plain(100 * means[task], 1) for task in tasks]
 
 
 def _pivot(table: pd.DataFrame, names: Sequence[str]) -> Cells:
     """Rows of `table` by cell, then by task."""
     cells: Cells = {}
-    for row in table.itertuples():
+    for row in each(table):
         cells.setdefault(tuple(getattr(row, name) for name in names), {})[str(row.task)] = row
     return cells
 
@@ -259,15 +385,8 @@ def _score(row: Any) -> str:
 def _difference(row: Any) -> str:
     if not row:
         return NOTHING
-    return points(row.difference, row.difference_sd, row.pairs, row.n_expected, signed=True)
-
-
-def _plain(number: float, digits: int = 0) -> str:
-    return NOTHING if pd.isna(number) else f"{number:.{digits}f}".replace("-", "−")
-
-
-def _millions(sizes: "pd.Series[float]") -> str:
-    return NOTHING if pd.isna(sizes.mean()) else f"{sizes.mean() / 1e6:.1f} M"
+    found = (row.difference, row.difference_sd, row.pairs, row.n_expected)
+    return points(*found, signed=True) + "*" * bool(row.p_holm < 0.05)
 
 
 def _metrics(tasks: list[str]) -> str:
@@ -290,7 +409,7 @@ def _missing(cells: Cells, label: Callable[[Sequence[str]], str], tasks: list[st
     ]
 
 
-def _listed(what: str, items: Sequence[str]) -> list[str]:
+def _listed(what: str, items: list[str]) -> list[str]:
     more = f"; and {len(items) - SHOWN} more, see summary.csv" if len(items) > SHOWN else ""
     return [f"{what}: {'; '.join(items[:SHOWN])}{more}"] if items else []
 
@@ -303,6 +422,7 @@ def write_tables(runs_csv: Path, out_dir: Path) -> list[str]:
             (folder / f"{name}.csv").write_text(table.csv(), encoding="utf-8")
             (folder / f"{name}.md").write_text(table.markdown(), encoding="utf-8")
             (folder / f"{name}.tex").write_text(table.latex(), encoding="utf-8")
+        (folder / "all.tex").write_text(document(list(tables)), encoding="utf-8")
     return list(tables)
 
 

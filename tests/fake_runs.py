@@ -29,11 +29,17 @@ DEFAULTS = {
     "precision": "fp32",
     "recipe": "1",
     "seed": "1",
+    "preset": "none",
+    "temperature_schedule": "constant",
+    "probability_shift": "False",
+    "weights": "fixed",
+    "errata": "-",
 }
 IDLE = {"logits": ["matching", "mapping"], "none": ["matching", "mapping", "temperature"]}
 MEASURED = [
     *("score", "teacher_score", "majority_score", "student_parameters", "train_seconds"),
-    *("student_nonembedding_parameters", "examples_per_second", "device"),
+    *("student_nonembedding_parameters", "examples_per_second", "device", "history"),
+    *("latency_seconds", "teacher_latency_seconds", "teacher_shape", "examples_eval"),
 ]
 
 
@@ -57,10 +63,25 @@ def one_run(cell: dict[str, str], score: float | None, **more: Any) -> dict[str,
         "student_parameters": size + 30522 * hidden,
         "student_nonembedding_parameters": size,
         "teacher_parameters": 109_482_240,
+        "teacher_shape": "12L-768-12h-3072",
+        "latency_seconds": 1e-9 * size,
+        "teacher_latency_seconds": 0.085,
+        "examples_eval": 277,
+        "history": f"step=50 100;loss={1.5 + layers / 10:g} 1;hard=0.7 {0.7 - layers / 50:g}",
         "train_seconds": 100.0,
         "examples_per_second": 50.0,
         "device": "cpu",
         "threads": 2,
+        "peak_memory_bytes": None,
+        "evaluate_seconds": 2.0,
+        "precision_used": "fp32",
+        "kd_version": "0.1.0",
+        "transformers_version": "5.23.0",
+        "python_version": "3.11.7",
+        "data_source": "hub",
+        "data_fingerprint": "abc",
+        "teacher_fingerprint": "def",
+        "split": "dev",
         "torch_version": "2.13.0",
         "created": "2025-01-01T00:00:00Z",
     }
@@ -76,10 +97,33 @@ def grid(score: Callable[[dict[str, str]], float | None], **axes: list[str]) -> 
         row = one_run(dict(zip(axes, values, strict=True)), 0.0)
         cell = {axis: row[axis] for axis in DEFAULTS}
         rows.setdefault(tuple(cell.values()), one_run(cell, score(cell)))
-    return pd.DataFrame(list(rows.values()))
+    return frame_of(*rows.values())
 
 
 def write(frame: pd.DataFrame, path: Path) -> Path:
     """Write the rows as runs.csv."""
     frame.to_csv(path, index=False)
     return path
+
+
+def frame_of(*rows):
+    """Rows of runs.csv as the frame that `read_runs` gives."""
+    frame = pd.DataFrame(rows)
+    texts = ["history", "teacher_shape", "device"]
+    frame = frame.assign(**{name: frame[name].fillna("") for name in texts})
+    return frame.assign(score=frame["score"].astype(float))
+
+
+def row_of(table, **where):
+    """The one row of `table` where these columns have these values."""
+    found = table[(table[list(where)] == list(where.values())).all(axis=1)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def three_seeds(control=(0.60, 0.61, 0.65), other=(0.62, 0.64, 0.66)):
+    """A control and one other knowledge, with these scores by seed."""
+    return frame_of(
+        *(one_run({"knowledge": "logits", "seed": str(i)}, s) for i, s in enumerate(control)),
+        *(one_run({"seed": str(i)}, s) for i, s in enumerate(other)),
+    )

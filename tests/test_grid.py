@@ -150,7 +150,6 @@ def test_an_axis_at_its_default_leaves_the_ids(grid, key):
         ("max_grad_norm", 2),
         ("max_length", 64),
         ("precision", "bf16"),
-        ("recipe", 2),
         ("seed", 7),
     ],
 )
@@ -527,3 +526,12 @@ def test_planning_loads_nothing_heavy(tmp_path):
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
     )
     assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_raised_recipe_changes_every_id(tmp_path, monkeypatch):
+    path = write_study(tmp_path, study_dict())
+    before = load_grid(path)
+    monkeypatch.setattr("kd.grid.RECIPE", 2)
+    after = load_grid(path)
+    assert not set(before.runs) & set(after.runs)
+    assert all(run.spec["recipe"] == 2 for run in after.runs.values())

@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from kd.figures.draw import write_figures
 from kd.grid import load_grid
+from kd.statistics.runs import read_runs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -51,3 +55,28 @@ def test_commands(line, tmp_path):
 def test_files_that_the_readme_names_exist():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_figure_is_that_of_the_shipped_record(tmp_path):
+    """docs/demo.png is drawn again from results/records/demo/runs.csv; to the pixel, but for what
+    another build of a font library rounds otherwise."""
+    write_figures(ROOT / "results/records/demo/runs.csv", tmp_path, ["score-parameters"])
+    drawn, shipped = (
+        np.asarray(Image.open(path).convert("L"), dtype=float)
+        for path in (tmp_path / "score-parameters.png", ROOT / "docs/demo.png")
+    )
+    assert drawn.shape == shipped.shape
+    assert np.sqrt(np.mean((drawn - shipped) ** 2)) < 10, (
+        "kd figures, then copy it to docs/demo.png"
+    )
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_record():
+    frame = read_runs(ROOT / "results/records/demo/runs.csv")
+    assert len(frame) == len(load_grid(ROOT / "config/studies/demo.yaml").runs)
+    assert set(frame["run"]) == set(load_grid(ROOT / "config/studies/demo.yaml").runs)
+    points = frame.assign(score=100 * frame["score"]).groupby(["student", "knowledge"])["score"]
+    told = [f"{cell.mean():.1f} ± {cell.std():.1f}" for _, cell in points]
+    used = re.findall(r"\d+\.\d ± \d+\.\d", README)
+    assert len(used) == 4 and set(used) <= set(told)
+    assert f"the teacher has {100 * frame['teacher_score'].max():.1f}" in " ".join(README.split())

@@ -4,13 +4,15 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from browser import CHROMIUM, Browser
 from fake_runs import grid, write
 
-from kd.report import design, environment_of, headlines, run_table, write_report
+from kd.figures.draw import write_figures
+from kd.findings import effects, headlines
+from kd.report import cost, design, environment_of, missing, run_table, write_report
 from kd.tables import write_tables
 
 SCORES = {"logits": [0.60, 0.61, 0.65], "logits+hidden": [0.62, 0.64, 0.66]}
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(8) + (1400).to_bytes(4) + bytes(9)  # enough of its header
 STUDY = """\
 study: hidden-or-not
 question: Do hidden states <add> anything?
@@ -47,9 +49,7 @@ class Counter(HTMLParser):
 def report(frame, folder, study=STUDY):
     source = write(frame, folder / "runs.csv")
     write_tables(source, folder / "tables")
-    (folder / "figures").mkdir(exist_ok=True)
-    for name in ("axis-knowledge", "difference-to-control"):
-        (folder / f"figures/{name}.png").write_bytes(PNG)
+    write_figures(source, folder / "figures", ["difference", "effect-knowledge", "width-depth"])
     (folder / "study.yaml").write_text(study)
     out = folder / "report.html"
     write_report(source, folder / "tables", folder / "figures", out, folder / "study.yaml")
@@ -64,8 +64,9 @@ def test_report_is_whole_and_self_contained(frame, tmp_path):
     parser.feed(html)
     assert not parser.open
     assert parser.tags["img"] == 2 == len(parser.loads)
-    assert html.count("<img class=wide") == 2
-    assert html.index("<b>difference-to-control.</b>") < html.index("<b>axis-knowledge.</b>")
+    assert html.index("<b>difference.</b>") < html.index("<b>effect-knowledge.</b>")
+    assert "n = 3 a mark" in html  # in the caption
+    assert "not drawn: - width-depth: one student" in html
     assert all(load.startswith("data:image/png;base64,") for load in parser.loads)
     assert "http" not in re.sub(r"base64,[^\"]*", "", html)
     assert parser.tags["script"] == 1  # its own, not the one in the error line
@@ -91,8 +92,8 @@ def test_report_without_study_file_is_named_after_its_folder(frame, tmp_path):
 def test_headline_compares_the_best_cell_with_its_control(frame):
     assert headlines(frame) == [
         "rte (accuracy): the best of 2 cells is knowledge logits+hidden, with 64.0 ± 2.0 (3); "
-        "paired difference to its control (logits) +2.0 ± 1.0 (3 pairs, 95 % interval "
-        "−0.5 to +4.5, which includes 0). Teacher 70.0, majority class 50.0."
+        "paired difference to its control (logits) +2.0 (3 pairs, 95 % interval −0.5 to +4.5, "
+        "which includes 0, p 0.074 after Holm's correction). Teacher 70.0, majority class 50.0."
     ]
 
 
@@ -119,8 +120,78 @@ def test_design_run_table_and_environment(frame):
     header, runs = run_table(frame)
     assert header == ["run", "status", "knowledge", "seed", "score", "seconds", "objective"]
     assert runs[3][1:] == ["done", "logits+hidden", "1", "62.00", "100", "logits+hidden"]
-    frame["threads"] = frame["threads"].astype(str)
-    for name in ("kd_version", "transformers_version", "python_version", "data_source"):
-        frame[name] = ""
-    frame[["data_fingerprint", "split"]] = ""
     assert ("device", "cpu (6 runs)") in environment_of(frame)
+    assert ("threads", "2 (6 runs)") in environment_of(frame)
+
+
+def test_cost_and_what_is_missing(frame):
+    frame.loc[0, ["status", "error", "score", "train_seconds"]] = ["failed", "boom", None, None]
+    assert dict(cost(frame))["training"] == "0.14 hours in all, teachers not counted"
+    assert dict(cost(frame))["runs"] == "5 of 6 done"
+    (row,) = missing(frame)
+    assert (row["status"], row["error"], row["count"]) == ("failed", "boom", 1)
+
+
+def test_effects_in_words():
+    frame = grid(lambda c: 0.6 + 0.04 * (c["student"][0] == "6") + 0.001 * int(c["seed"]),
+                 student=["3L-384-12h-1536", "6L-768-12h-3072"], mapping=["first", "last"],
+                 seed=["1", "2"])  # fmt: skip
+    first, second = effects(frame)
+    assert first.startswith("Of the variance of the score within tasks, student 99.9 % (p <0.001)")
+    assert second == "No two choices are shown to depend on each other."
+    assert "one seed: no test" in effects(frame[frame["seed"] == "1"])[0]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+SHOWN = "[...document.querySelectorAll('#runs tbody tr')].filter(r => !r.hidden)"
+
+
+def test_page_in_a_browser(browser, frame, tmp_path):
+    frame.loc[0, ["status", "score", "error"]] = ["failed", None, "RuntimeError: out of memory"]
+    report(frame, tmp_path)
+    browser.size(1280, 900)
+    browser.open(tmp_path / "report.html")
+    column = f"{SHOWN}.map(r => r.cells[4].textContent)"
+    title = "[...document.querySelectorAll('#runs th button')].find(b => b.textContent == 'score')"
+    browser.run(f"{title}.click()")
+    assert browser.run(column) == ["61.00", "62.00", "64.00", "65.00", "66.00", ""]
+    browser.run(f"{title}.click()")
+    assert browser.run(column) == ["66.00", "65.00", "64.00", "62.00", "61.00", ""]
+    assert browser.run(f"{title}.parentElement.getAttribute('aria-sort')") == "descending"
+    ask = (
+        "f = document.querySelector('#filter'); f.value = '{}'; f.dispatchEvent(new Event('input'))"
+    )
+    browser.run(ask.format("LOGITS failed"))
+    assert browser.run(f"{SHOWN}.length") == 1
+    assert browser.run("document.querySelector('#shown').textContent") == "1 of 6 runs"
+    browser.run(ask.format(""))
+    assert browser.run(f"{SHOWN}.length") == 6
+    links = browser.run(
+        "[...document.querySelectorAll('#runs a')].map(a => a.getAttribute('href'))"
+    )
+    assert len(links) == 12 and links[0].startswith("../../runs/rte-")
+    whole = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
+    assert browser.run(whole) and browser.run("document.images.length") == 2
+    assert browser.problems == []
+
+
+def test_page_at_phone_width_and_in_print(browser, frame, tmp_path):
+    report(frame, tmp_path)
+    browser.size(390, 844, mobile=True)
+    browser.open(tmp_path / "report.html")
+    assert browser.run("document.documentElement.scrollWidth") == 390, "the page scrolls sideways"
+    assert browser.run("getComputedStyle(document.body).fontSize") == "16px"
+    browser.media("print")
+    assert browser.run("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert browser.run("getComputedStyle(document.querySelector('#runs')).maxHeight") == "none"
+    assert browser.pdf().startswith(b"%PDF")
+    browser.media("")
+    assert browser.problems == []

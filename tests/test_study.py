@@ -240,3 +240,25 @@ def test_no_content_gives_a_traceback(tmp_path_factory, key, value):
         load_grid(path)
     except UserError as error:
         assert str(path) in str(error)
+
+
+def test_figures_are_checked_like_every_other_key(tmp_path):
+    names = ["effect-mapping", "heatmap-mapping-task", "curves"]
+    axes = {"mapping": ["first", "last"], "task": ["rte", "cola"]}
+    study = load_study(write_study(tmp_path, study_dict(axes=axes, figures=names)))
+    assert study.figures == names
+    assert load_study(write_study(tmp_path, study_dict())).figures is None
+
+
+@pytest.mark.parametrize(
+    ("figures", "message"),
+    [
+        ("curves", "figures: found 'curves', allowed: a list"),
+        (["curve"], r"figures\[0\]: found 'curve'.*did you mean curves"),
+        (["curves", "curves"], r"figures\[1\]: curves is there twice"),
+        (["effect-init"], r"figures\[0\]: effect-init: the study does not vary init; it varies"),
+    ],
+)
+def test_wrong_figures(tmp_path, figures, message):
+    with pytest.raises(UserError, match=message):
+        load_study(write_study(tmp_path, study_dict(figures=figures)))

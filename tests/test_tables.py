@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from fake_runs import grid, one_run, write
 
-from kd.tables import Table, make_tables, points, write_summary, write_tables
+from kd.table import Table, interval, p_text, plain, points
+from kd.tables import make_tables, write_summary, write_tables
 
 SCORES = {
     ("logits", "rte"): [0.60, 0.62],
@@ -39,12 +40,12 @@ def test_points():
 
 def test_score_table(frame):
     table = make_tables(frame)["scores"]
-    assert table.header == ["knowledge", "rte", "cola", "average"]
+    assert table.header == ["knowledge", "rte", "cola", "average", "size", "speed-up"]
     assert table.rows == [
-        ["teacher bert-base", "70.0", "70.0", "70.0"],
-        ["majority class", "50.0", "50.0", "50.0"],
-        ["logits", "61.0 ± 1.4 (2)", "0.0 ± 14.1 (2)", "30.5 ± 7.8 (2)"],
-        ["logits+hidden", "66.0 ± 2.8 (2)", "–", "–"],
+        ["teacher bert-base", "70.0", "70.0", "70.0", "109.5 M", "1.0×"],
+        ["majority class", "50.0", "50.0", "50.0", "–", "–"],
+        ["logits", "61.0 ± 1.4 (2)", "0.0 ± 14.1 (2)", "30.5 ± 7.8 (2)", "65.9 M", "2.0×"],
+        ["logits+hidden", "66.0 ± 2.8 (2)", "–", "–", "65.9 M", "2.0×"],
     ]
     assert table.bold == {(3, 1), (2, 2), (2, 3)}  # best of the students; never the teacher
     notes = "\n".join(table.notes)
@@ -61,7 +62,7 @@ def test_a_cell_with_missing_runs_is_not_called_best():
         "missing",
     ]
     table = make_tables(frame)["scores"]
-    assert table.rows[3] == ["last", "90.0 (1/2)"]
+    assert table.rows[3][:2] == ["last", "90.0 (1/2)"]
     assert table.bold == {(2, 1)}
 
 
@@ -77,10 +78,10 @@ def test_axis_table_has_scores_then_differences(frame):
 def test_cost_table(frame):
     table = make_tables(frame)["cost"]
     assert table.rows[0][:3] == ["teacher bert-base", "", "109.5 M"]
-    # 12 * 6 * 768**2 = 42.5 M; 4 runs of 100 s
-    student = ["6L-768-12h-3072", "logits", "65.9 M", "42.5 M", "4", "100", "0.11", "50.0"]
-    assert table.rows[1] == student
-    assert table.rows[2][4] == "2/4"
+    # 12 * 6 * 768**2 = 42.5 M; 2 * 128 times that, and attention; 4 runs of 100 s
+    student = ["6L-768-12h-3072", "logits", "65.9 M", "42.5 M", "11.2", "42.5"]
+    assert table.rows[1] == [*student, "4", "100", "0.11", "50.0"]
+    assert table.rows[2][6] == "2/4"
     assert "missing runs: 6L-768-12h-3072, logits+hidden: 2 of 4" in table.notes
 
 
@@ -102,8 +103,10 @@ def test_a_long_list_of_missing_cells_says_how_many_it_leaves_out():
 def test_study_of_one_run_and_of_no_run():
     tables = make_tables(pd.DataFrame([one_run({}, 0.5)]))
     assert list(tables) == ["scores", "cost"]
-    assert tables["scores"].rows[2] == ["logits+hidden", "50.0 (1)"]
-    assert make_tables(pd.DataFrame([one_run({}, 0.5)])[:0])["scores"].rows == [["majority class"]]
+    assert tables["scores"].rows[2][:2] == ["logits+hidden", "50.0 (1)"]
+    assert make_tables(pd.DataFrame([one_run({}, 0.5)])[:0])["scores"].rows == [
+        ["majority class", "–", "–"]
+    ]
 
 
 TRICKY = Table(
@@ -120,18 +123,70 @@ def test_latex_is_booktabs_and_escaped():
     text = TRICKY.latex()
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
     assert r"\caption{A\_b \& 5 \%}" in text
-    assert r"a*b\_c|d & \textbf{$-$1.0 $\pm$ 0.5 (2)} \\" in text
+    assert r"a*b\_c\textbar{}d & \textbf{$-$1.0}{\tiny$\pm$0.5 (2)} \\" in text
     assert "±" not in text and "–" not in text
 
 
+def nine_tasks():
+    tasks = ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+    return grid(
+        lambda c: 0.6 + 0.01 * c["knowledge"].count("+") + 0.002 * (hash(c["task"]) % 7),
+        task=tasks,
+        knowledge=["none", "logits", "logits+hidden", "logits+query-relation+value-relation"],
+        mapping=[f"explicit {i}" for i in range(30)],
+        seed=["1", "2", "3"],
+    )
+
+
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX here")
-def test_latex_compiles_as_it_stands(frame, tmp_path):
-    names = write_tables(write(frame, tmp_path / "runs.csv"), tmp_path / "tables")
-    body = "\n".join(rf"\input{{tables/{name}.tex}}" for name in names)
-    head = r"\documentclass[twocolumn]{article}\usepackage{booktabs}\begin{document}"
-    (tmp_path / "a.tex").write_text(f"{head}\n{body}\n\\end{{document}}")
-    command = ["pdflatex", "-draftmode", "-halt-on-error", "-interaction=nonstopmode", "a.tex"]
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+@pytest.mark.parametrize("kind", ["small", "nine tasks, more rows than a page"])
+def test_latex_compiles_as_it_stands_and_fits(frame, tmp_path, kind):
+    source = write(frame if kind == "small" else nine_tasks(), tmp_path / "runs.csv")
+    write_tables(source, tmp_path / "tables")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
+    run = subprocess.run(command, cwd=tmp_path / "tables", capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "Overfull" not in run.stdout and "too large" not in run.stdout
+
+
+def test_latex_of_many_rows_keeps_the_best_and_says_what_it_leaves_out():
+    table = Table("A", ["x", "y"], [[f"row {i}", f"{i}"] for i in range(60)],
+                  first=list(range(59, -1, -1)))  # fmt: skip
+    text = table.latex()
+    assert "row 59 &" in text and "row 14 &" not in text and "row 15 &" in text
+    assert "15 more rows are in the CSV file." in text
+
+
+def test_what_is_within_noise_of_the_best_is_underlined():
+    """Pooled sd 1 point over 4 cells of 3 seeds: t(0.975, 8) · 1 · sqrt(2/3) = 1.88 points."""
+    level = {"a": 0.70, "b": 0.685, "c": 0.68, "d": 0.60}
+    frame = grid(lambda c: level[c["mapping"]] + 0.01 * (int(c["seed"]) - 2),
+                 mapping=list(level), seed=["1", "2", "3"])  # fmt: skip
+    table = make_tables(frame)["scores"]
+    names = {table.rows[i][0] for i, j in table.bold if j == 1}
+    near = {table.rows[i][0] for i, j in table.underlined if j == 1}
+    assert (names, near) == ({"a"}, {"b"})
+    single = make_tables(frame[frame["seed"] == "1"])["scores"]
+    assert not single.underlined  # one seed: the noise is unknown
+
+
+def test_effects_contrasts_and_ranks_are_there_where_they_make_sense(frame):
+    tables = make_tables(frame)
+    assert list(tables) == ["scores", "axis-knowledge", "effects", "contrasts", "cost"]
+    row = tables["contrasts"].rows[0]
+    assert row[:3] == ["knowledge", "logits+hidden − logits", "+5.0"]
+    assert row[5:] == ["2/4", "2"]
+    whole = make_tables(grid(lambda c: 0.5 + 0.1 * len(c["knowledge"]) / 30, task=["rte", "cola"],
+                             knowledge=["logits", "logits+hidden", "logits+cls"]))  # fmt: skip
+    assert whole["ranks"].rows[0][:2] == ["logits+hidden", "1.0"]
+    assert any("cannot reach 0.05" in note for note in whole["ranks"].notes)
+    assert any("nothing is tested" in note for note in whole["effects"].notes)
+
+
+def test_p_and_interval_as_text():
+    assert [p_text(p) for p in (0.0004, 0.0123, float("nan"))] == ["<0.001", "0.012", "–"]
+    assert interval(-0.001, 0.0204) == "−0.1 to +2.0" and interval(float("nan"), 1) == ""
+    assert plain(-0.0001, 1, True) == "0.0"
 
 
 def test_files(frame, tmp_path):
@@ -139,16 +194,17 @@ def test_files(frame, tmp_path):
     out.mkdir()
     (out / "stale.csv").write_text("from an older study")
     names = write_tables(runs, out)
-    assert names == ["scores", "axis-knowledge", "cost"]
-    assert {p.name for p in out.iterdir()} == {
-        f"{n}.{e}" for n in names for e in ("csv", "md", "tex")
-    }
+    assert names == ["scores", "axis-knowledge", "effects", "contrasts", "cost"]
+    files = {f"{n}.{e}" for n in names for e in ("csv", "md", "tex")}
+    assert {p.name for p in out.iterdir()} == files | {"all.tex"}
     with (out / "scores.csv").open() as handle:
         assert next(csv.DictReader(handle)) == {
             "knowledge": "teacher bert-base",
             "rte": "70.0",
             "cola": "70.0",
             "average": "70.0",
+            "size": "109.5 M",
+            "speed-up": "1.0×",
         }
     before = {p.name: p.read_bytes() for p in out.iterdir()}
     write_tables(runs, out)

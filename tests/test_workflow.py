@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 from studies import tiny_study, write_study
+
+from kd.columns import COLUMNS, metrics_schema
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -79,6 +82,7 @@ def test_plan_says_what_then_runs(finished):
         "tables": 1,
         "figures": 1,
         "report": 1,
+        "guideline": 1,
     }
     assert (plan["cells"], plan["runs"], plan["done"], plan["pruned"]) == (6, 6, 0, [])
     after = kd(folder, "plan", path)
@@ -161,14 +165,27 @@ def test_figures_from_runs_csv_alone(finished, tmp_path):
     csv_file = tmp_path / "results/studies/test/runs.csv"
     csv_file.parent.mkdir(parents=True)
     shutil.copy(folder / "results/studies/test/runs.csv", csv_file)
-    snakemake(tmp_path, path, "figures", "tables", "report")
+    snakemake(tmp_path, path, "figures", "tables", "report", "guideline")
     made = tmp_path / "results/studies/test"
     original = folder / "results/studies/test"
-    assert (made / "summary.csv").read_bytes() == (original / "summary.csv").read_bytes()
-    for figure in (original / "figures").iterdir():
-        if figure.suffix in (".png", ".pdf"):
-            assert figure.read_bytes() == (made / "figures" / figure.name).read_bytes()
+    for name in ("summary.csv", "report.html", "guideline.md"):
+        assert (made / name).read_bytes() == (original / name).read_bytes(), name
+    for folder in ("figures", "tables"):
+        for file in (original / folder).iterdir():
+            if not file.name.startswith("."):
+                assert file.read_bytes() == (made / folder / file.name).read_bytes(), file.name
     assert not (tmp_path / "results/runs").exists()
+
+
+def test_every_key_of_a_record_is_documented(finished):
+    folder, _, _ = finished
+    for record in metrics(folder).values():
+        jsonschema.validate(record, metrics_schema())
+        assert 0 < record["latency_seconds"] < 10
+    with (folder / "results/studies/test/runs.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert list(rows[0]) == list(COLUMNS)
+    assert all(row["history"].startswith("step=") for row in rows)
 
 
 def test_drawing_trains_nothing_even_where_metrics_are_newer(finished, tmp_path):

@@ -2,7 +2,7 @@
 from kd.files import short_hash
 
 # Asked for only these, Snakemake draws from the runs.csv that is there and trains nothing.
-DRAWN = {"tables", "figures", "report"}
+DRAWN = {"tables", "figures", "report", "guideline"}
 DRAW_ONLY = (
     bool(asked_for()) and asked_for() <= DRAWN and (FOLDER / "runs.csv").is_file()
 )
@@ -14,6 +14,7 @@ localrules:
     tables,
     figures,
     report,
+    guideline,
 
 
 if not DRAW_ONLY:
@@ -41,12 +42,14 @@ rule tables:
             FOLDER / "summary.csv",
             caption="../report/summary.rst",
             category="Tables",
+            labels={"table": "summary, every cell"},
         ),
         tables=report(
             directory(FOLDER / "tables"),
             patterns=["{name}.csv"],
             caption="../report/tables.rst",
             category="Tables",
+            labels={"table": "{name}"},
         ),
     log:
         FOLDER / "log/tables.log",
@@ -65,11 +68,14 @@ rule figures:
             patterns=["{name}.png"],
             caption="../report/figures.rst",
             category="Figures",
+            labels={"figure": "{name}"},
         ),
     log:
         FOLDER / "log/figures.log",
     conda:
         "../envs/kd.yaml"
+    params:
+        asked=GRID.study.figures,
     shell:
         'python -m kd figures "$KD_STUDY" > {log} 2>&1'
 
@@ -79,7 +85,12 @@ rule report:
         rules.tables.output,
         rules.figures.output,
     output:
-        FOLDER / "report.html",
+        report(
+            FOLDER / "report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"report": "all of it on one page"},
+        ),
     log:
         FOLDER / "log/report.log",
     conda:
@@ -88,3 +99,23 @@ rule report:
         question=GRID.study.question,
     shell:
         'python -m kd report "$KD_STUDY" > {log} 2>&1'
+
+
+rule guideline:
+    input:
+        FOLDER / "runs.csv",
+    output:
+        report(
+            FOLDER / "guideline.md",
+            caption="../report/guideline.rst",
+            category="Report",
+            labels={"report": "what to do"},
+        ),
+    log:
+        FOLDER / "log/guideline.log",
+    conda:
+        "../envs/kd.yaml"
+    params:
+        question=GRID.study.question,
+    shell:
+        'python -m kd guideline "$KD_STUDY" > {log} 2>&1'

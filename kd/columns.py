@@ -1,0 +1,187 @@
+"""The columns of runs.csv and the keys of metrics.json: one row each, with unit and meaning.
+
+Append-only: a file that was written before a column existed stays readable, and what it lacks is
+unknown, never guessed. Everything that documents or checks these files is made from this table.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kd.fields import RUN_DEFAULTS, RUN_FIELDS
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `kind` is text, number or integer; `unit` is empty for text and plain counts."""
+
+    kind: str
+    unit: str
+    meaning: str
+
+
+def _text(meaning: str) -> Column:
+    return Column("text", "", meaning)
+
+
+def _count(meaning: str, unit: str = "") -> Column:
+    return Column("integer", unit, meaning)
+
+
+def _number(unit: str, meaning: str) -> Column:
+    return Column("number", unit, meaning)
+
+
+_SHARE = "fraction, 0 to 1"
+_CORRELATION = "−1 to 1"
+
+# What one evaluated run measures; a key is left out where it has no value.
+METRICS: dict[str, Column] = {
+    "score": _number(
+        "fraction", "mean of the task's official metrics, as on the GLUE leaderboard; dev split"
+    ),
+    "accuracy": _number(_SHARE, "share of right answers; of MNLI, on the matched split"),
+    "f1": _number(_SHARE, "F1 of the positive class (MRPC, QQP)"),
+    "matthews": _number(_CORRELATION, "Matthews correlation (CoLA)"),
+    "pearson": _number(_CORRELATION, "Pearson correlation (STS-B); 0 for a constant prediction"),
+    "spearman": _number(_CORRELATION, "Spearman correlation (STS-B); 0 for a constant prediction"),
+    "accuracy_mm": _number(_SHARE, "accuracy on MNLI's mismatched split"),
+    "split": _text("the split that the score is of; always `dev`"),
+    "examples_eval": _count("examples behind the score"),
+    "teacher_score": _number("fraction", "score of the run's teacher on the same split"),
+    "majority_score": _number("fraction", "score of the best constant answer on the same split"),
+    "student_layers": _count("layers of the student"),
+    "student_hidden": _count("hidden size of the student"),
+    "student_parameters": _count("parameters of the student, all of them"),
+    "student_nonembedding_parameters": _count("parameters of the student without embeddings"),
+    "teacher_parameters": _count("parameters of the teacher, all of them"),
+    "steps": _count("optimiser steps of the training"),
+    "examples_train": _count("examples of the training split"),
+    "final_loss": _number("", "training loss, mean of the last steps, weighted sum of all terms"),
+    "weights_used": _text("the weights in force, calibrated ones as they were found"),
+    "teacher_outputs_stored": _count("features of the teacher that were read from the store"),
+    "teacher_outputs_computed": _count("features of the teacher that the run computed itself"),
+    "train_seconds": _number("s", "time of the training loop, without loading"),
+    "examples_per_second": _number("1/s", "training examples, repetitions counted, per second"),
+    "evaluate_seconds": _number("s", "time of the evaluation, in batches of 64"),
+    "peak_memory_bytes": _count("highest memory of the GPU while training", "B"),
+    "precision_used": _text("fp32, or bf16 for autocast"),
+    "device": _text("GPU or processor of the training"),
+    "threads": _count("CPU threads of the training"),
+    "kd_version": _text("version of this program"),
+    "torch_version": _text("version of torch"),
+    "transformers_version": _text("version of transformers"),
+    "python_version": _text("version of Python"),
+    "data_source": _text("hub, tsv or synthetic"),
+    "data_fingerprint": _text("hash of the task's text"),
+    "teacher_id": _text("id of the teacher"),
+    "teacher_fingerprint": _text("hash of the teacher's weights"),
+    "model_fingerprint": _text("hash of the student's weights"),
+    "created": _text("UTC time of the evaluation, ISO 8601"),
+    "latency_seconds": _number("s", "median time of one example alone (batch of 1), after warm-up"),
+    "teacher_shape": _text("shape of the teacher, written like the student's"),
+    "teacher_latency_seconds": _number("s", "`latency_seconds` of the teacher"),
+}
+
+_STATE = {
+    "run": _text("id of the run; its folder is results/runs/RUN"),
+    "status": _text("done, running, failed or missing"),
+    "error": _text("last error line of a run that failed"),
+}
+_OBJECTIVE = {"objective": _text("the terms as they were trained: knowledge:matching@pairs")}
+# Only in runs.csv: the training's history, so that learning curves need no other file.
+_HISTORY = {
+    "history": _text(
+        "learning curves: `step=25 50;loss=0.71 0.62;hard=0.70 0.61`, means of up to 20 stretches, "
+        "one series for the loss and each of its unweighted terms"
+    )
+}
+
+
+def _field(name: str) -> Column:
+    default = f"; default {RUN_DEFAULTS[name]}" if name in RUN_DEFAULTS else ""
+    return _text(f"{RUN_FIELDS[name].meaning}{default}")
+
+
+COLUMNS: dict[str, Column] = {
+    **_STATE,
+    **{name: _field(name) for name in RUN_FIELDS},
+    **_OBJECTIVE,
+    **METRICS,
+    **_HISTORY,
+}
+
+
+def numbers() -> list[str]:
+    """Columns that hold measurements; axis values are text, as they were written."""
+    return [name for name, column in COLUMNS.items() if column.kind != "text"]
+
+
+def runs_schema() -> dict[str, Any]:
+    """The Table Schema (specs.frictionlessdata.io/table-schema) of runs.csv."""
+    kinds = {"text": "string", "number": "number", "integer": "integer"}
+    fields = [
+        {
+            "name": name,
+            "type": kinds[column.kind],
+            "description": column.meaning + f" ({column.unit})" * bool(column.unit),
+        }
+        for name, column in COLUMNS.items()
+    ]
+    return {"fields": fields, "missingValues": [""], "primaryKey": ["run"]}
+
+
+def metrics_schema() -> dict[str, Any]:
+    """The JSON schema of a run's metrics.json."""
+    # A measurement that a device does not give is null.
+    kinds = {"text": "string", "number": ["number", "null"], "integer": ["integer", "null"]}
+    own = {
+        "metrics_version": _count("version of this record; 1"),
+        "run": _STATE["run"],
+        **_OBJECTIVE,
+        **METRICS,
+    }
+    properties = {
+        name: {
+            "type": kinds[column.kind],
+            "description": column.meaning + f" ({column.unit})" * bool(column.unit),
+        }
+        for name, column in own.items()
+    }
+    values = {
+        name: {"description": f"{field.meaning}; left out where it cannot affect the run"}
+        for name, field in RUN_FIELDS.items()
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "metrics.json: the record of one evaluated run",
+        "type": "object",
+        "properties": {**values, **properties},
+        "required": ["metrics_version", "run", "task", "student", "objective", "score", "split"],
+        "additionalProperties": False,
+    }
+
+
+def columns_text() -> str:
+    """docs/columns.md."""
+    lines = [
+        "# Columns of runs.csv, keys of metrics.json",
+        "",
+        "Made by `python -m kd schema columns > docs/columns.md`; a test keeps it true.",
+        "",
+        "`runs.csv` has one row a run, also for runs that are not done (`status`). A blank cell is",
+        "unknown; `-` in an axis column says that the field cannot affect that run; `a = b` that",
+        "two values of the axis are one and the same run. `metrics.json` has the same keys without",
+        "status, error and history, and leaves out what has no value. Scores are fractions; tables",
+        "and figures show points (× 100). Columns are only ever added: a file of an older version",
+        "stays readable. Machine-readable: `workflow/schemas/runs.schema.json` (Table Schema) and",
+        "`metrics.schema.json` (JSON Schema).",
+        "",
+        "| column | kind | unit | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{name}` | {'axis' if name in RUN_FIELDS else column.kind} | {column.unit} | "
+        f"{column.meaning.replace('|', chr(92) + '|')} |"
+        for name, column in COLUMNS.items()
+    ]
+    return "\n".join(lines) + "\n"

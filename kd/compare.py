@@ -1,0 +1,169 @@
+"""Two records side by side: the same study from two machines or dates, or two studies."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kd.errors import UserError
+from kd.statistics.cells import describe
+from kd.statistics.pairing import prepare
+from kd.statistics.runs import control_of, read_runs, studied
+from kd.table import plain, points
+
+# What can make equal runs differ, and what says that they are not equal at all.
+_ENVIRONMENT = [
+    *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
+    *("precision_used", "data_source", "data_fingerprint", "teacher_fingerprint"),
+]
+_SHOWN = 20
+
+
+def find_record(text: str, results: Path) -> Path:
+    """The runs.csv that a path, a folder, a study file or the name of a study stands for.
+
+    Raises:
+        UserError: there is none; the message says where it was looked for.
+    """
+    path = Path(text)
+    name = path.stem if path.suffix in (".yaml", ".yml") else text
+    tried = [path] if path.suffix == ".csv" else [path / "runs.csv"]
+    if "/" not in name:
+        tried.append(results / "studies" / name / "runs.csv")
+    for place in tried:
+        if place.is_file():
+            return place
+    raise UserError(f"{text}: no record of runs; looked for {', '.join(map(str, tried))}")
+
+
+def compare(a: Path, b: Path) -> dict[str, Any]:
+    """What two records share, how shared runs differ in score, and what differs around them.
+
+    Runs are the same where their ids are: the id is the hash of all that is computed. Keys: `a`,
+    `b` (paths, counts), `shared` (runs done in both), `equal` (scores equal to the last digit),
+    `mean`, `sd`, `largest` (of b less a, in points), `differences` (a list by size), `only_a`,
+    `only_b` (ids of runs that are done in one alone), `environment`, `best` (by task: best cells).
+    """
+    first, second = read_runs(a), read_runs(b)
+    left, right = (f[f["status"] == "done"].set_index("run") for f in (first, second))
+    shared = [run for run in left.index if run in right.index]
+    gaps = 100 * (right.loc[shared, "score"] - left.loc[shared, "score"])
+    changed = gaps[gaps != 0].sort_values(key=np.abs, ascending=False, kind="stable")
+    return {
+        "a": {"path": str(a), "runs": len(first), "done": len(left)},
+        "b": {"path": str(b), "runs": len(second), "done": len(right)},
+        "shared": len(shared),
+        "equal": int((gaps == 0).sum()),
+        "mean": float(gaps.mean()) if shared else None,
+        "sd": float(gaps.std()) if len(shared) > 1 else None,
+        "largest": float(gaps.abs().max()) if shared else None,
+        "differences": [
+            {
+                "run": run,
+                "a": float(left.loc[run, "score"]),
+                "b": float(right.loc[run, "score"]),
+                "points": float(gap),
+            }
+            for run, gap in changed.items()
+        ],
+        "only_a": [run for run in left.index if run not in right.index],
+        "only_b": [run for run in right.index if run not in left.index],
+        "environment": _environment(left, right),
+        "best": _best(first, second),
+    }
+
+
+def _environment(left: pd.DataFrame, right: pd.DataFrame) -> list[dict[str, Any]]:
+    """Columns whose values differ; of the fingerprints only those of tasks that both have."""
+    found = []
+    both = set(left["task"]) & set(right["task"])
+    for name in _ENVIRONMENT:
+        one, other = left, right
+        if name.endswith("fingerprint"):
+            one, other = left[left["task"].isin(both)], right[right["task"].isin(both)]
+        values = [sorted({_word(v) for v in f[name]} - {""}) for f in (one, other)]
+        if values[0] != values[1] and all(values):
+            found.append({"what": name, "a": values[0], "b": values[1]})
+    return found
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:g}"
+    return str(value)
+
+
+def _best(first: pd.DataFrame, second: pd.DataFrame) -> list[dict[str, str]]:
+    """By task that both have: the best cell of each, and each control."""
+    rows = []
+    tables = [_cells(frame) for frame in (first, second)]
+    for task in dict.fromkeys(first["task"]):
+        if task not in set(second["task"]):
+            continue
+        row = {"task": str(task)}
+        for side, table in zip("ab", tables, strict=True):
+            here = table[(table["task"] == task) & table["mean"].notna()]
+            row[side] = _named(here)
+            row[f"{side}_control"] = _named(here[here["role"] == "control"])
+        rows.append(row)
+    return rows
+
+
+def _cells(frame: pd.DataFrame) -> pd.DataFrame:
+    runs = prepare(frame)
+    names = studied(runs) or ["knowledge"]
+    table = describe(runs, [*names, "role", "task"])
+    table["cell"] = table[names].agg(" · ".join, axis=1)
+    if not control_of(frame):
+        table["role"] = "distilled"
+    return table
+
+
+def _named(table: pd.DataFrame) -> str:
+    if table.empty:
+        return ""
+    best = table.sort_values("mean", kind="stable").iloc[-1]
+    score = points(best["mean"], best["sd"], best["n"], best["n_expected"])
+    return f"{best['cell']}: {score}"
+
+
+def compare_text(found: dict[str, Any]) -> str:
+    """The comparison for people."""
+    a, b = found["a"], found["b"]
+    lines = [
+        f"a  {a['path']}: {a['done']} of {a['runs']} runs done",
+        f"b  {b['path']}: {b['done']} of {b['runs']} runs done",
+        f"done in both: {found['shared']}; only in a: {len(found['only_a'])}; "
+        f"only in b: {len(found['only_b'])}",
+    ]
+    if found["shared"]:
+        lines.append(
+            f"scores: {found['equal']} of {found['shared']} equal to the last digit; b less a: "
+            f"mean {plain(found['mean'], 2, True)} points"
+            + (f", sd {found['sd']:.2f}" if found["sd"] is not None else "")
+            + f", at most {found['largest']:.2f}"
+        )
+    for row in found["differences"][:_SHOWN]:
+        lines.append(
+            f"  {row['run']}  {100 * row['a']:.2f} -> {100 * row['b']:.2f}  "
+            f"({plain(row['points'], 2, True)})"
+        )
+    if len(found["differences"]) > _SHOWN:
+        lines.append(f"  and {len(found['differences']) - _SHOWN} more: --json lists all")
+    for row in found["environment"]:
+        lines.append(f"{row['what'].replace('_', ' ')}: {_few(row['a'])} -> {_few(row['b'])}")
+    if not found["environment"]:
+        lines.append("environment: no difference on record")
+    for row in found["best"]:
+        lines.append(f"best on {row['task']}:")
+        for side in "ab":
+            control = row[f"{side}_control"]
+            lines.append(
+                f"  {side}  {row[side] or 'none'}" + f"   control {control}" * bool(control)
+            )
+    return "\n".join(lines)
+
+
+def _few(values: list[str]) -> str:
+    return ", ".join(values[:3]) + f" and {len(values) - 3} more" * (len(values) > 3)

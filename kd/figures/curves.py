@@ -1,0 +1,61 @@
+"""Learning curves, from the history that runs.csv carries."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kd.figures.style import finish, panels_of, series_look
+from kd.statistics.runs import ALIAS, AVERAGE, levels, studied
+
+_HARD = "hard"  # the hard-label loss, the one part that every run has
+
+
+def curves_of(text: str) -> dict[str, list[float]]:
+    """The series of a `history` cell by name; {} where it is blank."""
+    found: dict[str, list[float]] = {}
+    for part in text.split(";") if text else ():
+        name, _, values = part.rpartition("=")
+        found[name] = [float(value) for value in values.split()]
+    return found
+
+
+def curves_figure(runs: pd.DataFrame) -> Figure:
+    """Loss by training step, a colour per value of the first axis, a panel per task.
+
+    Runs are compared by their hard-label loss where all have it: the sum of all terms is another
+    quantity for each knowledge.
+    """
+    runs = runs[(runs["task"] != AVERAGE) & (runs["history"] != "")].drop_duplicates("run")
+    names = studied(runs)
+    axis = "knowledge" if "knowledge" in names else (names or ["knowledge"])[0]
+    curves = runs["history"].map(curves_of)
+    part = _HARD if curves.map(lambda c: _HARD in c).all() else "loss"
+    runs = runs.assign(curve=curves)
+    keys = {value: series_look(i) for i, value in enumerate(levels(runs[axis]))}
+    figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.7)
+    for task, ax, left, bottom in panels:
+        here = runs[runs["task"] == task]
+        for value, look in keys.items():
+            chosen = here[here[axis].map(lambda text, value=value: value in text.split(ALIAS))]
+            lines = [(c["step"], c[part]) for c in chosen["curve"] if part in c and c.get("step")]
+            for steps, losses in lines:
+                ax.plot(steps, losses, color=look["color"], linewidth=0.4, alpha=0.3, gid="runs")
+            if lines:
+                grid = np.linspace(
+                    max(steps[0] for steps, _ in lines), min(steps[-1] for steps, _ in lines), 20
+                )
+                mean = np.mean([np.interp(grid, *line) for line in lines], axis=0)
+                ax.plot(grid, mean, gid="mean", linewidth=1.2, markevery=4,
+                        **look | {"markersize": 3})  # fmt: skip
+        ax.set_title(task)
+        if bottom:
+            ax.set_xlabel("step")
+        if left:
+            ax.set_ylabel("hard-label loss" if part == _HARD else "loss")
+    what = (
+        "Hard-label loss of the training"
+        if part == _HARD
+        else "Training loss (its terms differ: levels do not compare)"
+    )
+    text = f"{what} by {axis.replace('_', ' ')}: mean over runs, thin: every run, n = {len(runs)}."
+    return finish(figure, text, {key: look | {"linestyle": "-"} for key, look in keys.items()})

@@ -1,0 +1,158 @@
+"""Which figures a study gets, and their files: PNG and PDF for a two-column paper."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from kd.figures.curves import curves_figure
+from kd.figures.kinds import PLAIN, caption
+from kd.figures.maps import heatmap, width_depth_figure
+from kd.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
+from kd.figures.strips import difference_figure, effect_figure
+from kd.figures.style import STYLE, Look, above_foot, short_names
+from kd.figures.tradeoff import tradeoff_figure
+from kd.files import atomic_dir
+from kd.shapes import parse_shape
+from kd.statistics.cost import with_costs
+from kd.statistics.effects import variance
+from kd.statistics.pairing import prepare
+from kd.statistics.runs import axes, read_runs, studied
+
+ABSENT = "not drawn"  # the part of captions.md on figures that the runs do not allow
+Drawing = Callable[[], Figure]
+# Pairs of axes whose heat map is drawn without being asked for, where both vary.
+_MAPS = [("knowledge", "mapping"), ("knowledge", "student"), ("knowledge", "matching"),
+         ("knowledge", "init"), ("mapping", "init"), ("student", "teacher")]  # fmt: skip
+
+
+def write_figures(
+    runs_csv: Path, out_dir: Path, asked: Sequence[str] | None = None
+) -> dict[str, str]:
+    """Write the figures as .png and .pdf into `out_dir`; why one that was asked for is not there.
+
+    The same runs give the same bytes: neither format stores a date or a version. The PNG carries
+    its caption; the PDF, for a paper, has none, and captions.md holds them.
+    """
+    drawings, why = possible(frame := read_runs(runs_csv))
+    undated: Look = dict.fromkeys(["Creator", "Producer", "CreationDate"])
+    texts = []
+    with matplotlib.rc_context(), atomic_dir(out_dir) as folder:
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        for name, figure in _chosen(frame, drawings, asked):
+            texts.append(f"## {name}\n\n{caption(name)} {text_of(figure)}\n")
+            FigureCanvasAgg(figure)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # laid out once, not again for each draw
+            figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+            paper = above_foot(figure)
+            figure.savefig(folder / f"{name}.pdf", bbox_inches=paper, metadata=undated)
+        never = "its axes do not vary among the runs"
+        absent = {name: why.get(name, never) for name in asked or () if name not in drawings}
+        if absent:
+            told = "\n".join(f"- {name}: {reason}" for name, reason in absent.items())
+            texts.append(f"## {ABSENT}\n\n{told}\n")
+        (folder / "captions.md").write_text("\n".join(texts), encoding="utf-8")
+    return absent
+
+
+def text_of(figure: Figure) -> str:
+    """The line at the figure's foot: what it shows, and n."""
+    return " ".join(figure.get_supxlabel().replace("\u00a0", " ").split())
+
+
+def read_captions(folder: Path) -> dict[str, str]:
+    """The captions that `write_figures` left, in their order, by figure; also ABSENT."""
+    path = folder / "captions.md"
+    parts = path.read_text(encoding="utf-8").split("## ")[1:] if path.is_file() else []
+    return {name: " ".join(text.split()) for name, _, text in (p.partition("\n") for p in parts)}
+
+
+def make_figures(
+    frame: pd.DataFrame, asked: Sequence[str] | None = None
+) -> Iterator[tuple[str, Figure]]:
+    """The figures that were asked for, or else all that these runs are made for, by name."""
+    yield from _chosen(frame, possible(frame)[0], asked)
+
+
+def _chosen(
+    frame: pd.DataFrame, drawings: dict[str, Drawing], asked: Sequence[str] | None
+) -> Iterator[tuple[str, Figure]]:
+    names = default_figures(frame, drawings) if asked is None else asked
+    for name in names:
+        if name in drawings:
+            yield name, drawings[name]()
+
+
+def default_figures(frame: pd.DataFrame, drawings: dict[str, Drawing]) -> list[str]:
+    """What is drawn where the study names no figures: all but the heat maps of unusual pairs."""
+    varying = axes(frame)
+    maps = [f"heatmap-{a}-{b}" for a, b in _MAPS]
+    if "task" in varying and "knowledge" in varying:
+        maps.append("heatmap-knowledge-task")
+    return [name for name in drawings if not name.startswith("heatmap") or name in maps]
+
+
+def possible(frame: pd.DataFrame) -> tuple[dict[str, Drawing], dict[str, str]]:
+    """Every figure that these runs allow, and why the others are not there."""
+    runs = prepare(frame)
+    short = runs.assign(student=short_names(runs["student"]))
+    varying = axes(frame)
+    cells = studied(frame)
+    why = _obstacles(runs, frame)
+    plain: dict[str, Drawing] = {
+        "difference": lambda: difference_figure(short),
+        "variance": lambda: variance_figure(frame),
+        "width-depth": lambda: width_depth_figure(runs),
+        "score-parameters": lambda: tradeoff_figure(runs, "parameters"),
+        "score-flops": lambda: tradeoff_figure(runs, "flops"),
+        "score-latency": lambda: tradeoff_figure(runs, "latency"),
+        "teacher-gap": lambda: teacher_gap_figure(runs),
+        "seeds": lambda: seeds_figure(runs),
+        "curves": lambda: curves_figure(runs),
+    }
+    assert set(plain) == set(PLAIN)
+    drawings: dict[str, Drawing] = {}
+    for name in ("difference", "variance"):
+        drawings[name] = plain[name]
+    for axis in cells:
+        drawings[f"effect-{axis}"] = partial(effect_figure, short, axis)
+    for a in cells:
+        for b in [*(other for other in cells if other != a), *["task"] * ("task" in varying)]:
+            drawings[f"heatmap-{a}-{b}"] = partial(heatmap, short, a, b)
+    drawings |= {name: drawing for name, drawing in plain.items() if name not in drawings}
+    return {name: drawing for name, drawing in drawings.items() if name not in why}, why
+
+
+def _obstacles(runs: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
+    """Why a figure of the whole study cannot be drawn from these runs."""
+    found = {}
+    cells, costs = studied(frame), with_costs(runs)
+    if not ((runs["role"] == "control").any() and (runs["role"] != "control").any()):
+        found["difference"] = "there is no control, or nothing else"
+    if variance(frame).empty:
+        found["variance"] = "too few runs are done, or no axis varies"
+    students = "student" in cells
+    if not students or costs["flops"].isna().any():
+        found["width-depth"] = "one student, or a shape that is not of layers and width"
+    elif len({(s.layers, s.hidden) for s in map(parse_shape, frame["student"].unique())}) < 2:
+        found["width-depth"] = "all students are as wide and as deep"
+    for measure in ("parameters", "flops", "latency"):
+        if not students:
+            found[f"score-{measure}"] = "one student"
+        elif costs[measure].notna().sum() == 0:
+            found[f"score-{measure}"] = f"runs.csv has no {measure}"
+        elif costs[measure].max() < 1.15 * costs[measure].min() and measure != "latency":
+            found[f"score-{measure}"] = "all students cost the same"
+    if runs["teacher_score"].isna().all():
+        found["teacher-gap"] = "no run has a teacher's score"
+    if frame["seed"].nunique() < 2:
+        found["seeds"] = "one seed"
+    if (frame["history"] == "").all():
+        found["curves"] = "runs.csv has no history"
+    return found

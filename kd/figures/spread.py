@@ -1,0 +1,137 @@
+"""Figures of what lies behind the means: variance, seeds, distance to the teacher."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kd.figures.style import (
+    COLOURS,
+    COLUMN,
+    GREY,
+    RUN,
+    Look,
+    count_text,
+    finish,
+    series_look,
+    wrapped,
+)
+from kd.statistics.cells import describe
+from kd.statistics.effects import REST, SEEDS, variance
+from kd.statistics.intervals import pooled_sd
+from kd.statistics.runs import ALIAS, each, levels, studied
+
+_MOST = 24  # terms that are still bars of their own
+_KINDS = {"one axis": COLOURS[0], "two axes": COLOURS[5], "axis and task": COLOURS[4]}
+_NOISE = "#bbbbbb"
+
+
+def variance_figure(frame: pd.DataFrame) -> Figure:
+    """Bars of the share of the variance by term, the largest first, then seeds and the rest."""
+    table = variance(frame)
+    own = table[~table["term"].isin([SEEDS, REST])]
+    own = own.sort_values("share", ascending=False, kind="stable")
+    shown = pd.concat([own[:_MOST], table[table["term"].isin([SEEDS, REST])]])
+    figure = Figure(figsize=(COLUMN, 1.0 + 0.17 * len(shown)), layout="constrained")
+    ax = figure.subplots()
+    for place, row in enumerate(each(shown)):
+        kind = "two axes" if " × " in row.term else "one axis"
+        kind = "axis and task" if row.term.endswith(" × task") else kind
+        colour = _NOISE if row.term in (SEEDS, REST) else _KINDS[kind]
+        ax.barh(place, 100 * row.share, color=colour, gid="share")
+        star = "*" if row.p_holm < 0.05 else ""
+        ax.text(100 * row.share, place, f" {100 * row.share:.1f}{star}", va="center", fontsize=6)
+    names = [str(term).replace("_", " ") for term in shown["term"]]
+    ax.set_yticks(range(len(shown)), names)
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.set_xlim(0, 115 * max(shown["share"].max(), 0.01))
+    ax.set_xlabel("% of the variance within tasks")
+    text = f"Where the variance of the score comes from, n = {frame['score'].count()} runs"
+    text += f"; {len(own) - _MOST} smaller terms are in the table" * (len(own) > _MOST)
+    if own["p"].isna().all():
+        text += "; one seed: nothing is tested"
+    used = {name: colour for name, colour in _KINDS.items()}
+    bars: dict[str, Look] = {
+        name: {"color": colour, "marker": "s"} for name, colour in used.items()
+    }
+    bars["noise and rest"] = {"color": _NOISE, "marker": "s"}
+    return finish(figure, text + ".", bars)
+
+
+def _by_task(runs: pd.DataFrame, height: float = 0.24) -> tuple[Figure, Any, list[str]]:
+    tasks = list(dict.fromkeys(runs["task"]))
+    figure = Figure(figsize=(COLUMN, 1.1 + height * len(tasks)), layout="constrained")
+    ax = figure.subplots()
+    ax.set_yticks(range(len(tasks)), tasks)
+    ax.set_ylim(len(tasks) - 0.5, -0.5)
+    ax.set_xlabel("points")
+    ax.axvline(0, color="black", linewidth=0.7, zorder=0)
+    return figure, ax, tasks
+
+
+def seeds_figure(runs: pd.DataFrame) -> Figure:
+    """Distance of each run to its cell's mean by task, the pooled sd, and the cells' range."""
+    figure, ax, tasks = _by_task(runs, 0.3)
+    names = studied(runs) or ["knowledge"]
+    table = describe(runs, [*names, "task"])
+    sd_bar: Look = {"color": COLOURS[1], "linewidth": 2.5, "solid_capstyle": "butt"}
+    range_bar: Look = {"color": COLOURS[5], "linewidth": 6, "alpha": 0.5, "solid_capstyle": "butt"}
+    count = 0
+    for place, task in enumerate(tasks):
+        here = runs[(runs["task"] == task) & runs["score"].notna()].drop_duplicates("run")
+        cells = here.groupby(names)["score"]
+        rest = 100 * (here["score"] - cells.transform("mean"))[cells.transform("count") > 1]
+        count += len(rest)
+        means = 100 * table[table["task"] == task]["mean"]
+        if means.notna().any():
+            middle = means.median()
+            ends = (means.min() - middle, means.max() - middle)
+            ax.plot(ends, [place] * 2, zorder=1, gid="range", **range_bar)
+        spread = place + np.linspace(-0.2, 0.2, len(rest)) if len(rest) > 1 else [place] * len(rest)
+        ax.plot(rest, spread, gid="runs", **RUN | {"color": "black"})
+        cell = table[table["task"] == task]
+        sd, freedom = pooled_sd(cell["sd"], cell["n"])
+        if freedom:
+            ax.plot([-100 * sd, 100 * sd], [place + 0.32] * 2, gid="sd", zorder=3, **sd_bar)
+        note = f"sd {100 * sd:.2f}" if freedom else "one seed"
+        ax.text(1.02, place, note, transform=ax.get_yaxis_transform(), va="center", fontsize=6)
+    text = (
+        f"What the seed alone changes: distance of a run to its cell's mean (n = {count}), pooled "
+        "standard deviation, and the range of all cells' means about their median."
+    )
+    keys = {
+        "one run": RUN | {"color": "black"},
+        "± sd over seeds": sd_bar | {"linestyle": "-"},
+        "range of the cells": range_bar | {"linestyle": "-"},
+    }
+    return finish(figure, text, keys)
+
+
+def teacher_gap_figure(runs: pd.DataFrame) -> Figure:
+    """Score less the teacher's by task: every cell a dot, the mean of each knowledge a mark."""
+    names = studied(runs) or ["knowledge"]
+    view = runs.assign(knowledge=runs["knowledge"].str.split(ALIAS)).explode("knowledge")
+    knowledge = levels(view["knowledge"])
+    figure, ax, tasks = _by_task(runs, max(0.24, 0.07 * len(knowledge)))
+    table = describe(view, list(dict.fromkeys([*names, "knowledge", "task"])))
+    # A run without a teacher is compared with that of the others on the same task.
+    teacher = table.groupby("task")["teacher_score"].transform("mean")
+    table["gap"] = 100 * (table["mean"] - table["teacher_score"].fillna(teacher))
+    keys = {name: series_look(i) for i, name in enumerate(knowledge)}
+    step = 0.7 / max(1, len(knowledge))
+    for place, task in enumerate(tasks):
+        for i, (name, look) in enumerate(keys.items()):
+            at = place + step * (i - (len(keys) - 1) / 2)
+            here = table[(table["task"] == task) & (table["knowledge"] == name)]
+            gaps = here["gap"].dropna()
+            ax.plot(gaps, [at] * len(gaps), gid="cells", **RUN)
+            if len(gaps):
+                small = look | {"markersize": 4, "linestyle": "none"}
+                ax.plot(gaps.mean(), at, gid="mean", zorder=3, **small)
+        if table.loc[table["task"] == task, "gap"].isna().all():
+            ax.text(0.5, place, "missing", transform=ax.get_yaxis_transform(), ha="center",
+                    va="center", fontsize=6, color=GREY, gid="missing")  # fmt: skip
+    text = "Score less the teacher's, in points: cells (dots) and their mean by knowledge. "
+    text += count_text(table["n"], table, "they count with the runs that are done") + "."
+    return finish(figure, text, {wrapped(name): look for name, look in keys.items()})

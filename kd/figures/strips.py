@@ -1,0 +1,168 @@
+"""Figures of dots and intervals, a strip per value: the effect of an axis, and differences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kd.figures.style import (
+    COLUMN,
+    CONTROL,
+    FEW,
+    GREY,
+    HATCH,
+    LETTER,
+    MAIN,
+    PAGE,
+    REFERENCES,
+    RUN,
+    Look,
+    across_of,
+    count_text,
+    finish,
+    panels_of,
+    references,
+    wrapped,
+)
+from kd.statistics.cells import describe
+from kd.statistics.runs import IDLE, control_of, each, levels, studied
+from kd.statistics.views import at_base, axis_view
+
+
+def effect_figure(runs: pd.DataFrame, axis: str) -> Figure:
+    """Score by value of `axis`, a panel per task: mean, t interval over seeds, every run."""
+    view, note = axis_view(runs, axis)
+    view["row"] = view["value"].replace(IDLE, control_of(runs))
+    rows = [control_of(runs) if v == IDLE else v for v in levels(view["value"])]
+    # Side by side where the labels leave room for it, else one below the other.
+    count = view["task"].nunique()
+    room = 0.75 * (COLUMN if count == 1 else PAGE / across_of(count))
+    letters = [2 + max(map(len, wrapped(row).split("\n"))) for row in rows]
+    pairs = [(a + b) / 2 for a, b in zip(letters, [*letters[1:], letters[0]], strict=True)]
+    wide = LETTER * max(pairs) > room / len(rows)
+    text = f"Score by {axis.replace('_', ' ')}{', ' * bool(note)}{note}"
+    return Strips("score", view, rows, axis, wide).draw(runs, text)
+
+
+def difference_figure(runs: pd.DataFrame) -> Figure:
+    """Paired differences to the control: a row per axis value, or per cell where cells are few."""
+    names = studied(runs)
+    view = runs[runs["role"] != "control"]
+    few = len(view.drop_duplicates(names)) <= FEW and len(at_base(runs, [])) == len(runs)
+    if len(names) == 1 or few:
+        view = view.assign(row=view[names].agg(" · ".join, axis=1))
+        what = " · ".join(names)
+    else:
+        views = [axis_view(runs, axis)[0].assign(axis=axis) for axis in names]
+        view = pd.concat(views, ignore_index=True).query("role != 'control'")
+        view = view.assign(row=view["axis"] + ": " + view["value"])
+        what = "each value over its comparable cells"
+    view = view.assign(series="main")
+    rows = list(view["row"].unique())
+    text = f"Paired difference to the control, {control_of(runs)}: {what}"
+    paired = view[["score", "difference"]].notna().groupby(view["row"]).any()
+    if (paired["score"] & ~paired["difference"]).any():
+        text += "; no pair: no control with the same settings"
+    return Strips("difference", view, rows, "", True).draw(runs, text)
+
+
+@dataclass
+class Strips:
+    """Panels, one a task, with one strip per row: each run's dot, the mean and its interval.
+
+    `view` has the columns row, series ("main" or "control"), task, and `column`, "score" or
+    "difference". Rows run along x, or, `sideways`, down y.
+    """
+
+    column: str
+    view: pd.DataFrame
+    rows: Sequence[str]
+    axis: str
+    sideways: bool
+
+    def draw(self, runs: pd.DataFrame, text: str) -> Figure:
+        """The figure; `runs` give teacher and majority class, `text` is the line under it."""
+        lines = max(len(wrapped(row).split("\n")) for row in self.rows)
+        tall = 0.5 + len(self.rows) * (0.11 * lines + (0.1 if len(self.rows) < 9 else 0.04))
+        tasks = list(dict.fromkeys(self.view["task"]))
+        figure, panels = panels_of(tasks, tall if self.sideways else 1.6)
+        table = describe(self.view, ["row", "series", "task"])
+        cells = {(row.row, row.series, row.task): row for row in each(table)}
+        groups = self.view.groupby(["row", "series", "task"], sort=False)[self.column]
+        self._values = {key: 100 * values.dropna().to_numpy() for key, values in groups}
+        for task, ax, left, bottom in panels:
+            for place, row in enumerate(self.rows):
+                there = [name for name in ("main", "control") if (row, name, task) in cells]
+                for name in there:
+                    shift = {"main": -0.18, "control": 0.18}[name] if len(there) > 1 else 0.0
+                    self._strip(ax, place + shift, cells[row, name, task])
+                if not there:
+                    self._say(ax, place, "not planned")
+            if self.column == "score":
+                references(ax, runs[runs["task"] == task], self.sideways)
+            else:
+                ax.axvline(0, color="black", linewidth=0.7, zorder=0)
+            self._label(ax, left, bottom)
+        keys: dict[str, Look] = {
+            "mean, 95 % interval": MAIN,
+            "one run" if self.column == "score" else "one pair": RUN,
+        }
+        if "control" in set(self.view["series"]):
+            keys[f"control ({control_of(runs)})"] = CONTROL
+        if self.column == "score":
+            keys |= REFERENCES
+        counts = table["n" if self.column == "score" else "pairs"]
+        return finish(figure, f"{text}. {count_text(counts, table, 'hollow, −k')}", keys)
+
+    def _strip(self, ax: Axes, at: float, cell: Any) -> None:
+        """Hatched where no run finished, hollow where only some did."""
+        if self.column == "score":
+            n, mean, low, what = cell.n, cell.mean, cell.low, "missing"
+        else:
+            n, mean, low = cell.pairs, cell.difference, cell.difference_low
+            what = "missing" if cell.n == 0 else "no pair"
+        if n == 0:
+            span = ax.axhspan if self.sideways else ax.axvspan
+            span(at - 0.17, at + 0.17, gid="missing", **HATCH)
+            self._say(ax, at, what)
+            return
+        values = self._values[cell.row, cell.series, cell.task]
+        spread = at + (np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(1))
+        ax.plot(*((values, spread) if self.sideways else (spread, values)), gid="runs", **RUN)
+        style: Look = (CONTROL if cell.series == "control" else MAIN) | {"zorder": 3, "capsize": 2}
+        if n < cell.n_expected:
+            style["markerfacecolor"] = "white"
+        if not np.isnan(low):
+            style["xerr" if self.sideways else "yerr"] = 100 * (mean - low)
+        spot = (100 * mean, at) if self.sideways else (at, 100 * mean)
+        ax.errorbar(*spot, **style)[0].set_gid("mean")
+        if n < cell.n_expected:
+            note: Look = {"textcoords": "offset points", "fontsize": 5, "color": GREY}
+            ax.annotate(f"−{cell.n_expected - n}", spot, (3, 3), **note)
+
+    def _say(self, ax: Axes, at: float, text: str) -> None:
+        """Text in the middle of a strip."""
+        x, y, turn = (0.5, at, 0) if self.sideways else (at, 0.5, 90)
+        frame = ax.get_yaxis_transform() if self.sideways else ax.get_xaxis_transform()
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        ax.text(x, y, text, rotation=turn, transform=frame, ha="center", va="center",
+                color=GREY, fontsize=6, bbox=box)  # fmt: skip
+
+    def _label(self, ax: Axes, left: bool, bottom: bool) -> None:
+        """Name the rows at the outer panels only; scores have a scale of their own in each."""
+        ticks, labels = range(len(self.rows)), [wrapped(row) for row in self.rows]
+        if self.sideways:
+            ax.set_ylim(len(self.rows) - 0.5, -0.5)
+            ax.set_yticks(ticks, labels if left else [])
+            ax.locator_params(axis="x", nbins=4)
+        else:
+            ax.set_xlim(-0.5, len(self.rows) - 0.5)
+            ax.set_xticks(ticks, labels if bottom else [])
+        if bottom:
+            ax.set_xlabel("points" if self.sideways else self.axis.replace("_", " "))
+        if left and not self.sideways:
+            ax.set_ylabel("points")

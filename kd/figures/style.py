@@ -1,0 +1,148 @@
+"""What all figures share: colours, marks, panels, legend, the line of text at the foot."""
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+
+from kd.statistics.runs import metric
+
+Look = dict[str, Any]  # keyword arguments of a matplotlib artist
+COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, both columns
+FAR = 1.5  # how far off, in spans of the runs, teacher and majority class are still drawn
+LETTER = 0.058  # inches, mean width of a letter at 7 points
+FEW = 16  # cells that a figure still shows one by one
+# Okabe and Ito's colours, told apart in every common colour blindness; marks differ as well.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+MARKS = "osD^vPX"
+GREY = "#666666"
+SLANT: Look = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+HATCH: Look = {"facecolor": "none", "edgecolor": GREY, "hatch": "/////", "linewidth": 0}
+MAIN: Look = {"color": COLOURS[0], "marker": "o"}
+CONTROL: Look = {"color": COLOURS[1], "marker": "s"}
+RUN: Look = {
+    "color": "#999999",
+    "marker": ".",
+    "markersize": 2.5,
+    "linestyle": "none",
+    "alpha": 0.6,
+}
+TEACHER: Look = {"color": "black", "linestyle": "--", "linewidth": 0.8}
+MAJORITY: Look = {"color": "black", "linestyle": ":", "linewidth": 0.8}
+REFERENCES = {"teacher": TEACHER, "majority class": MAJORITY}
+STYLE: Any = {
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "hatch.linewidth": 0.4,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+def panels_of(
+    tasks: list[str], height: float, most: int = 5
+) -> tuple[Figure, list[tuple[str, Axes, bool, bool]]]:
+    """An empty figure with (task, axes, is it leftmost, is nothing below it) for each task."""
+    across = across_of(len(tasks), most)
+    down = -(-len(tasks) // across)
+    size = (COLUMN if across == 1 else PAGE, down * height + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False).ravel()
+    panels = []
+    for i, ax in enumerate(grid):
+        if i >= len(tasks):
+            ax.remove()
+            continue
+        measure = metric(tasks[i]).replace("mean of ", "").replace(" and ", "/")
+        ax.set_title(f"{tasks[i]}\n{measure}", linespacing=1.1, pad=9)
+        panels.append((tasks[i], ax, i % across == 0, i + across >= len(tasks)))
+    return figure, panels
+
+
+def across_of(count: int, most: int = 5) -> int:
+    """How many panels stand side by side: as few rows as can be, then as few gaps."""
+    return min(range(1, most + 1), key=lambda n: (-(-count // n), -count % n))
+
+
+def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
+    """Teacher (dashed, a line each) and majority class (dotted), after all else is drawn.
+
+    One that is far off would squeeze the runs into a corner; it is told in words at the top.
+    """
+    low, high = ax.dataLim.intervalx if sideways else ax.dataLim.intervaly
+    room = FAR * max(high - low, 2.0) if np.isfinite(high - low) else np.inf
+    marks = [
+        ("teacher", runs.groupby("teacher")["teacher_score"].mean(), TEACHER, "right"),
+        ("majority", runs[["majority_score"]].mean(), MAJORITY, "left"),
+    ]
+    for name, scores, look, side in marks:
+        far = []
+        for score in 100 * scores.dropna():
+            if low - room <= score <= high + room or room == np.inf:
+                line = ax.axvline if sideways else ax.axhline
+                line(score, gid=name, zorder=0, **look)
+            else:
+                arrows = "←→" if sideways else "↓↑"
+                far.append(f"{arrows[int(score > high)]}{score:.1f}")
+        if far:
+            ax.text(float(side == "right"), 1.0, f"{name} {', '.join(far)}", ha=side, va="bottom",
+                    transform=ax.transAxes, fontsize=5, color=GREY, gid=f"far {name}")  # fmt: skip
+
+
+def finish(figure: Figure, text: str, keys: dict[str, Look]) -> Figure:
+    """Add the legend above and the caption line below."""
+    letters = int(figure.get_figwidth() / LETTER)
+    if keys:
+        every = sum(len(name) + 7 for name in keys)
+        across = len(keys) if every <= letters else letters // (max(map(len, keys)) + 7) or 1
+        looks: list[Look] = [{"label": n, "linestyle": "none"} | look for n, look in keys.items()]
+        handles = [Line2D([], [], **look) for look in looks]
+        figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=6.5)
+    text = text.replace("n = ", "n\u00a0=\u00a0")  # never broken
+    caption = textwrap.fill(text, int(letters * 1.2))
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=6, color=GREY)
+    return figure
+
+
+def above_foot(figure: Figure) -> Bbox:
+    """The drawn figure without the line of text at its foot, in inches."""
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    (foot,) = [text for text in figure.texts if text.get_text() == figure.get_supxlabel()]
+    height = foot.get_window_extent(renderer).y1 / figure.dpi
+    width, top = figure.get_size_inches()
+    return Bbox([[0, height], [width, top]])
+
+
+def count_text(n: "pd.Series[int]", table: pd.DataFrame, how: str) -> str:
+    """How many runs are planned behind a mark, and how many marks lack some."""
+    planned = dict.fromkeys([table["n_expected"].min(), table["n_expected"].max()])
+    lacking = int((n < table["n_expected"]).sum())
+    text = f"n = {' to '.join(map(str, planned))} a mark"
+    return text + f"; {lacking} of {len(table)} marks lack some ({how})" * bool(lacking)
+
+
+def series_look(index: int) -> Look:
+    """Colour and mark of the series `index`; after a full round the pairs are new ones."""
+    turn, i = divmod(index, len(COLOURS))
+    return {"color": COLOURS[i], "marker": MARKS[(i + turn) % len(MARKS)]}
+
+
+def wrapped(text: str) -> str:
+    """Break a long label after a + or comma, where it can still be read."""
+    pieces = textwrap.wrap(text.replace("+", "+ ").replace(",", ", "), 34)
+    return "\n".join(pieces).replace("+ ", "+").replace(", ", ",")
+
+
+def short_names(students: "pd.Series[str]") -> "pd.Series[str]":
+    """'3L-384' for '3L-384-12h-1536' wherever no two students come to share a name."""
+    short = students.str.split("-").str[:2].str.join("-")
+    return short if short.nunique() == students.nunique() else students

@@ -1,0 +1,101 @@
+"""From runs to cells: one row per cell and task, with n, mean, interval, difference and p."""
+
+import numpy as np
+import pandas as pd
+
+from kd.statistics.intervals import bootstrap, holm, seed_means
+from kd.statistics.pairing import prepare
+from kd.statistics.runs import AVERAGE, CELL, control_of, metric, studied
+
+_COUNTED = ("score", "difference", "difference_none")
+
+
+def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.DataFrame:
+    """One row per group of prepared runs: counts, means and their uncertainty over seeds.
+
+    Columns: n (runs done), n_expected, seeds, mean, sd, low, high (t interval), with `resample`
+    also boot_low and boot_high; pairs, difference, difference_sd, difference_low, difference_high,
+    p (paired, to the control; not corrected); the same for difference_none; missing, in words.
+    """
+    names = studied(runs)
+    unique = runs.drop_duplicates([*keys, "run"])
+    blocks = unique.groupby([*names, "task"], sort=False).ngroup()
+    unique = unique.assign(block=blocks, stratum=unique["task"])
+    groups = unique.groupby(keys, sort=False)
+    table = groups.agg(
+        n=("score", "count"),
+        n_expected=("score", "size"),
+        pairs=("difference", "count"),
+        pairs_none=("difference_none", "count"),
+        teacher_score=("teacher_score", "mean"),
+        majority_score=("majority_score", "mean"),
+        failed=("status", lambda status: int((status == "failed").sum())),
+    )
+    for column in _COUNTED:
+        units = _tasks_for_average(unique, keys, names, column)
+        found = seed_means(units, keys, column).reindex(table.index)
+        if column == "score":
+            table["seeds"] = found["seeds"].fillna(0).astype(int)
+            table[["mean", "sd", "low", "high"]] = found[["mean", "sd", "low", "high"]]
+            if resample:
+                table[["boot_low", "boot_high"]] = bootstrap(found["mean"], found["spread"])
+        else:
+            table[column] = found["mean"]
+            for name in ("sd", "low", "high"):
+                table[f"{column}_{name}"] = found[name]
+            table["p" + column.removeprefix("difference")] = found["p"]
+    table["missing"] = [
+        f"{total - n} of {total} missing ({failed} failed)" if n < total else ""
+        for n, total, failed in table[["n", "n_expected", "failed"]].itertuples(index=False)
+    ]
+    return table.drop(columns="failed").reset_index()
+
+
+def _tasks_for_average(
+    runs: pd.DataFrame, keys: list[str], names: list[str], column: str
+) -> pd.DataFrame:
+    """In place of each row for the average over tasks, the rows of the tasks that it averages.
+
+    Their spread within tasks is what the average's interval rests on. A setting that differs by
+    task without being an axis is taken from the average's row, to stay with its group.
+    """
+    if "task" not in keys or AVERAGE not in set(runs["task"]):
+        return runs
+    real = runs[runs["task"] != AVERAGE]
+    others = [key for key in keys if key != "task" and key not in names]
+    same = [*names, "seed", *(key for key in others if key not in CELL)]
+    by_task = [key for key in others if key in CELL]
+    whole = runs.loc[(runs["task"] == AVERAGE) & runs[column].notna(), [*same, *by_task]]
+    averaged = real.drop(columns=by_task).merge(whole, on=same).assign(task=AVERAGE)
+    return pd.concat([real, averaged], ignore_index=True)
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell and task, and per cell for the average over tasks; scores as in runs.csv.
+
+    The average of a seed is the mean of its scores on every task of the study, as on GLUE; a seed
+    that lacks one has none. Cells whose runs are missing keep their row, with n = 0. `p_holm` is
+    corrected over all cells where the row is the average (or the only task), and over all cells
+    and tasks where it is one of several tasks.
+    """
+    runs = prepare(frame)
+    keys = [*CELL, "task"]
+    table = describe(runs, keys, resample=True)
+    objectives = runs.groupby(keys, sort=False)["objective"]
+    shown = objectives.first().where(objectives.nunique() == 1, "differs by seed")
+    for suffix in ("", "_none"):
+        table[f"p{suffix}_holm"] = corrected(table, f"p{suffix}")
+    return table.assign(
+        metric=table["task"].map(metric),
+        objective=shown.to_numpy(),
+        control=np.where(table["pairs"] > 0, control_of(frame), ""),
+    )
+
+
+def corrected(table: pd.DataFrame, column: str = "p") -> np.ndarray:
+    """Holm's correction of a description by cell and task: the average is a family of its own."""
+    p = np.full(len(table), np.nan)
+    average = (table["task"] == AVERAGE).to_numpy()
+    for family in (average, ~average):
+        p[family] = holm(table.loc[family, column])
+    return p

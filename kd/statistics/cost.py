@@ -1,0 +1,86 @@
+"""What a student costs, which students no other beats at its cost, and who wins at equal cost."""
+
+import numpy as np
+import pandas as pd
+
+from kd.errors import UserError
+from kd.shapes import parse_shape
+from kd.statistics.effects import contrasts
+from kd.statistics.runs import studied
+
+TOKENS = 128  # length of the input that FLOPs are counted for
+NEAR = 1.1  # costs within 10 % are equal
+
+# Measure of cost -> (label with unit, factor from the column's unit).
+COSTS = {
+    "parameters": ("million parameters without embeddings", 1e-6),
+    "flops": (f"GFLOPs for {TOKENS} tokens", 1e-9),
+    "latency": ("ms for one example", 1e3),
+}
+
+
+def forward_flops(shape: str, tokens: int = TOKENS) -> float:
+    """`Shape.flops` of a forward pass over `tokens` tokens; NaN for a shape that cannot be read."""
+    try:
+        return float(parse_shape(shape).flops(tokens))
+    except UserError:
+        return np.nan
+
+
+def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns parameters, flops, latency, and teacher_flops; NaN where unknown.
+
+    Latency is measured: the median of a batch of one. Records from before that was measured have
+    none.
+    """
+    flops = {shape: forward_flops(shape) for shape in runs["student"].unique()}
+    teachers = {shape: forward_flops(shape) for shape in runs["teacher_shape"].unique()}
+    return runs.assign(
+        parameters=runs["student_nonembedding_parameters"],
+        flops=runs["student"].map(flops).astype(float),
+        latency=runs["latency_seconds"],
+        teacher_flops=runs["teacher_shape"].map(teachers).astype(float),
+        speedup=runs["teacher_latency_seconds"] / runs["latency_seconds"],
+    )
+
+
+def pareto(cost: "pd.Series[float]", score: "pd.Series[float]") -> np.ndarray:
+    """True for the points that no other point matches at lower or equal cost with more score."""
+    x, y = cost.to_numpy(float), score.to_numpy(float)
+    front = ~np.isnan(x) & ~np.isnan(y)
+    for i in np.flatnonzero(front):
+        better = (x <= x[i]) & (y >= y[i]) & ((x < x[i]) | (y > y[i]))
+        front[i] = not better.any()
+    return front
+
+
+def equal_cost(costs: "pd.Series[float]", near: float = NEAR) -> list[list[str]]:
+    """Groups of two and more names whose costs are all within `near` of the group's cheapest."""
+    groups: list[list[str]] = []
+    first = 0.0
+    for name, cost in costs.dropna().sort_values(kind="stable").items():
+        if groups and cost <= near * first:
+            groups[-1].append(str(name))
+        else:
+            groups.append([str(name)])
+            first = cost
+    return [group for group in groups if len(group) > 1]
+
+
+def iso_cost(runs: pd.DataFrame) -> pd.DataFrame:
+    """Students of equal cost against each other, like with like, for each measure of cost.
+
+    Columns cost, group, and those of `contrasts`; Holm's correction is within a group.
+    """
+    if "student" not in studied(runs):
+        return pd.DataFrame()
+    runs = with_costs(runs)
+    tables = []
+    for measure in COSTS:
+        costs = runs.groupby("student", sort=False)[measure].median()
+        for group in equal_cost(costs):
+            chosen = runs[runs["student"].isin(group)]
+            size = costs[group].median() * COSTS[measure][1]
+            found = contrasts(chosen, "student")
+            tables.append(found.assign(cost=measure, group=f"{size:.3g} {COSTS[measure][0]}"))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -1,0 +1,147 @@
+"""Reads runs.csv, and says which columns are axes of the study and which values they take."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kd.columns import COLUMNS, numbers
+from kd.errors import UserError, listing
+from kd.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.tasks import TASKS
+
+AXES = list(RUN_FIELDS)
+CELL = [axis for axis in AXES if axis not in ("task", "seed")]
+# What a control lacks. A preset stands for several fields at once.
+TERMS = ["knowledge", "matching", "mapping", "relation_heads"]
+BUNDLE = "preset"
+NEEDED = ["run", "status", "score", "task", "student", "knowledge", "seed"]
+CONTROLS = ["none", "logits"]  # knowledge of the runs that others are compared with
+IDLE = "-"  # the value of an axis that cannot affect the run
+ALIAS = " = "  # joins the values of cells that are one and the same run
+AVERAGE = "average"  # the pseudo-task that holds the mean over all tasks
+
+
+def metric(task: str) -> str:
+    """What the score of `task` measures."""
+    if task == AVERAGE:
+        return "mean over tasks"
+    metrics = TASKS[task].metrics if task in TASKS else ("score",)
+    names = [name.title() if name not in ("accuracy", "score") else name for name in metrics]
+    return f"mean of {' and '.join(names)}" if len(names) > 1 else names[0]
+
+
+def read_runs(path: Path) -> pd.DataFrame:
+    """Read runs.csv: axis values as the text that was written, measurements as numbers.
+
+    A file from before a column existed is read all the same: an axis that it lacks has its default,
+    which is what the code did then; a measurement that it lacks is unknown.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a runs.csv ({error})") from None
+    lacking = [name for name in NEEDED if name not in frame]
+    if lacking:
+        raise UserError(f"{path}: not a runs.csv, it has no column {listing(lacking)}")
+    if frame["run"].duplicated().any():
+        twice = frame.loc[frame["run"].duplicated(), "run"].iloc[0]
+        raise UserError(f"{path}: the run {twice} is there twice")
+    for name in AXES:
+        if name not in frame:
+            frame[name] = str(RUN_DEFAULTS.get(name, IDLE))
+    for name in COLUMNS:
+        if name not in frame:
+            frame[name] = pd.Series("", index=frame.index, dtype=str)
+    for name in numbers():
+        try:
+            frame[name] = pd.to_numeric(frame[name].replace("", np.nan)).astype(float)
+        except (ValueError, TypeError):
+            raise UserError(f"{path}: column {name}: found text, allowed: numbers") from None
+    frame[AXES] = frame[AXES].replace("", IDLE)
+    if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
+        frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
+    # A score counts only where the run says that it is done.
+    frame["score"] = frame["score"].where(frame["status"] == "done")
+    return frame
+
+
+def axes(frame: pd.DataFrame) -> list[str]:
+    """The axis columns that vary among the runs, in the fixed order.
+
+    Only variation within a task counts, and a column that follows another axis is none of its own
+    (see `followers`); neither is one whose second value is "cannot matter here".
+    """
+    follows = followers(frame)
+    return [axis for axis in _varying(frame) if axis not in follows]
+
+
+def _varying(frame: pd.DataFrame) -> list[str]:
+    several = [axis for axis in AXES if frame[axis].nunique() > 1]
+    real = frame[several].mask(frame[several] == IDLE)
+    counts = real.groupby(frame["task"]).nunique().max()
+    counts["task"] = frame["task"].nunique()
+    return [axis for axis in several if counts[axis] > 1]
+
+
+def followers(frame: pd.DataFrame) -> dict[str, str]:
+    """Columns that vary, but only as another axis does: column -> that axis.
+
+    A learning rate set for each student is no axis, nor is what a preset stands for. The preset
+    leads, then the order of the columns; a task or a seed leads nothing.
+    """
+    varying = [axis for axis in _varying(frame) if axis in CELL]
+    varying.sort(key=lambda axis: axis != BUNDLE)
+    found: dict[str, str] = {}
+    real = frame[varying].mask(frame[varying] == IDLE)
+    for i, axis in enumerate(varying):
+        for leader in varying[:i]:
+            if leader in found:
+                continue
+            if real.groupby([frame["task"], frame[leader]])[axis].nunique().max() < 2:
+                found[axis] = leader
+                break
+    return found
+
+
+def each(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows, their columns as attributes; of any type, which pandas' stubs cannot say."""
+    return iter(table.itertuples())
+
+
+def studied(frame: pd.DataFrame) -> list[str]:
+    """The varying axes that tell cells apart: all but task and seed."""
+    return [axis for axis in axes(frame) if axis in CELL]
+
+
+def levels(values: "pd.Series[str]") -> list[str]:
+    """The single values in a column: numbers by size, others as they appear, controls first."""
+    found = list(dict.fromkeys(part for value in values for part in value.split(ALIAS)))
+    real = [value for value in found if value != IDLE]
+    real.sort(key=lambda value: CONTROLS.index(value) if value in CONTROLS else len(CONTROLS))
+    with suppress(ValueError):  # where they are no numbers, the order of the runs stands
+        real.sort(key=float)
+    return [IDLE] * (IDLE in found) + real
+
+
+def disagreements(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """For each pair of rows, in how many of `columns` they differ; idle agrees with everything."""
+    count = np.zeros((len(frame), len(frame)), dtype=np.int8)
+    for column in columns:
+        codes, values = pd.factorize(frame[column])
+        parts = [set(value.split(ALIAS)) for value in values]
+        differ = [[IDLE not in a | b and not a & b for b in parts] for a in parts]
+        if len(parts) > 1:
+            count += np.array(differ)[codes][:, codes]
+    return count
+
+
+def control_of(frame: pd.DataFrame) -> str:
+    """The study's control: knowledge 'logits', else 'none'; '' where it ran neither."""
+    found = levels(frame["knowledge"])
+    return next((name for name in reversed(CONTROLS) if name in found), "")

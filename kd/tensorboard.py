@@ -1,0 +1,60 @@
+"""Training histories as TensorBoard event files, made from history.csv after the fact.
+
+The training loop knows nothing of TensorBoard: whatever wrote a history.csv, a run that is done or
+one whose file grows, can be shown, and a run costs no more for it.
+"""
+
+import csv
+from pathlib import Path
+
+from kd.errors import UserError
+from kd.files import atomic_dir
+from kd.grid import Grid
+from kd.layout import Layout
+
+_NEEDED = "needs the package tensorboard: pip install 'kd-grid[tensorboard]'"
+
+
+def write_events(grid: Grid, layout: Layout, out: Path) -> int:
+    """Write one folder of events per run and teacher below `out`; returns how many have a history.
+
+    Every column of history.csv is a scalar over the step. Earlier events there are replaced, so
+    that the command can be repeated while runs are going on.
+
+    Raises:
+        UserError: the package tensorboard is not installed, or there is no history yet.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError(f"kd tensorboard {_NEEDED}") from None
+    histories = {run.id: layout.run(run) / "history.csv" for run in grid.runs.values()}
+    histories |= {
+        f"{run.teacher.id}-{run.task}": layout.teacher(run.teacher) / "history.csv"
+        for run in grid.runs.values()
+    }
+    found = {name: path for name, path in histories.items() if path.is_file()}
+    if not found:
+        raise UserError(f"{grid.study.path}: no run has a history.csv yet")
+    for name, path in found.items():
+        with atomic_dir(out / name) as folder:
+            writer = SummaryWriter(str(folder))
+            for step, values in read_history(path):
+                for key, value in values.items():
+                    # TensorBoard groups by what is before the first slash.
+                    writer.add_scalar(f"training/{key}", value, step)
+            writer.close()
+    return len(found)
+
+
+def read_history(path: Path) -> list[tuple[int, dict[str, float]]]:
+    """(step, scalars) of each whole row of a history.csv; the last one may still be growing."""
+    rows = []
+    with path.open(newline="", encoding="utf-8") as handle:
+        for row in csv.DictReader(handle):
+            try:
+                values = {key: float(value) for key, value in row.items() if value}
+                rows.append((int(values.pop("step")), values))
+            except (KeyError, TypeError, ValueError):
+                continue
+    return rows

@@ -1,0 +1,121 @@
+"""Which figures there are, and their files."""
+
+import warnings
+
+import numpy as np
+import pytest
+from drawn import full_grid, marked
+from fake_runs import grid, write
+from PIL import Image
+
+from kd.figures.draw import make_figures, possible, read_captions, write_figures
+
+
+def test_nothing_finished_and_nothing_varied():
+    lost = grid(lambda c: None, task=["rte", "cola"], knowledge=["logits", "hidden"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = dict(make_figures(lost))
+    for name in ("difference", "effect-knowledge", "heatmap-knowledge-task"):
+        for ax in drawn[name].axes:
+            assert marked(ax, "missing") and not marked(ax, "mean"), name
+    assert not {"variance", "curves", "teacher-gap"} & set(drawn)
+    plain = grid(lambda c: 0.5)
+    assert [name for name, _ in make_figures(plain)] == ["teacher-gap", "curves"]
+
+
+def names(frame, asked=None):
+    return [name for name, _ in make_figures(frame, asked)]
+
+
+def test_what_is_drawn_unasked():
+    assert names(full_grid()) == [
+        "difference",
+        "variance",
+        "effect-student",
+        "effect-knowledge",
+        "effect-mapping",
+        "heatmap-knowledge-student",
+        "heatmap-knowledge-mapping",
+        "heatmap-knowledge-task",
+        "width-depth",
+        "score-parameters",
+        "score-flops",
+        "score-latency",
+        "teacher-gap",
+        "seeds",
+        "curves",
+    ]
+
+
+def test_what_is_asked_for_is_drawn_in_that_order():
+    asked = ["heatmap-mapping-student", "effect-mapping"]
+    assert names(full_grid(), asked) == asked
+    assert names(full_grid(), []) == []
+
+
+def test_why_a_figure_is_not_there():
+    one = grid(lambda c: 0.5, knowledge=["logits", "logits+hidden"])
+    _, why = possible(one.assign(history="", latency_seconds=np.nan))
+    assert why["seeds"] == "one seed"
+    assert why["width-depth"].startswith("one student")
+    assert why["curves"] == "runs.csv has no history"
+    students = grid(lambda c: 0.5, student=["3L-384-12h-1536", "6L-768-12h-3072"])
+    assert possible(students.assign(latency_seconds=np.nan))[1]["score-latency"] == (
+        "runs.csv has no latency"
+    )
+
+
+def test_files_are_whole_and_the_same_each_time(tmp_path):
+    source, out = write(full_grid(), tmp_path / "runs.csv"), tmp_path / "figures"
+    out.mkdir()
+    (out / "stale.png").write_text("from an older study")
+    asked = ["effect-mapping", "curves", "effect-init"]
+    absent = {"effect-init": "its axes do not vary among the runs"}
+    assert write_figures(source, out, asked) == absent
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert set(first) == {"captions.md", "curves.pdf", "curves.png",
+                          "effect-mapping.pdf", "effect-mapping.png"}  # fmt: skip
+    write_figures(source, out, asked)
+    assert first == {path.name: path.read_bytes() for path in out.iterdir()}
+    assert b"CreationDate" not in first["effect-mapping.pdf"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "runs.csv"]
+    captions = read_captions(out)
+    assert list(captions) == ["effect-mapping", "curves", "not drawn"]
+    assert "n = 6 a mark" in captions["effect-mapping"]
+    assert captions["not drawn"] == "- effect-init: its axes do not vary among the runs"
+
+
+def ink(path):
+    """Dark pixels of an image, as (rows, columns) bool."""
+    return np.asarray(Image.open(path).convert("L")) < 200
+
+
+@pytest.mark.parametrize("name", ["effect-mapping", "variance", "width-depth", "score-flops"])
+def test_images_have_ink_in_every_corner_but_none_at_the_edge(tmp_path, name):
+    """A label that runs out of the figure would leave ink at its edge."""
+    write_figures(write(full_grid(), tmp_path / "runs.csv"), tmp_path / "figures", [name])
+    found = ink(tmp_path / f"figures/{name}.png")
+    height, width = found.shape
+    assert width in (680, 1400)  # 3.4 or 7 inches at 200 dpi
+    assert all(
+        found[rows, columns].any()
+        for rows in (slice(0, height // 2), slice(height // 2, None))
+        for columns in (slice(0, width // 2), slice(width // 2, None))
+    )
+    edges = [found[:2], found[-2:], found[:, :2], found[:, -2:]]
+    assert not any(edge.any() for edge in edges)
+
+
+def test_texts_do_not_overlap(tmp_path):
+    """Labels of one panel stay apart, as drawn."""
+    for name, figure in make_figures(full_grid()):
+        if name in ("score-parameters", "width-depth"):
+            continue  # their numbers stand on marks that may be close
+        figure.draw_without_rendering()
+        for ax in figure.axes:
+            for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+                shown = [label for label in labels if label.get_text() and not label.get_rotation()]
+                boxes = [label.get_window_extent() for label in shown]
+                for i, a in enumerate(boxes):
+                    assert not any(a.overlaps(b) for b in boxes[:i]), (name, shown[i].get_text())

@@ -1,0 +1,61 @@
+"""Heat maps, and width against depth."""
+
+import numpy as np
+import pytest
+from drawn import full_grid, marked, texts
+from fake_runs import grid
+from matplotlib.patches import Patch
+
+from kd.figures.maps import heatmap, width_depth_figure
+from kd.shapes import parse_shape
+from kd.statistics.pairing import prepare
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return prepare(full_grid())
+
+
+def test_heatmap_writes_every_mean_and_hatches_what_is_missing(runs):
+    figure = heatmap(runs, "knowledge", "mapping")
+    rte = figure.axes[0]
+    assert [t.get_text() for t in rte.texts].count("missing") == 1
+    assert len(marked(rte, "missing")) == 1 and isinstance(marked(rte, "missing")[0], Patch)
+    assert {"57.0", "62.0"} <= {t.get_text() for t in rte.texts}
+    assert "no mapping" in texts(figure)
+
+
+def test_heatmap_by_task_has_a_scale_per_column(runs):
+    figure = heatmap(runs, "knowledge", "task")
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["rte", "cola", "average"]
+    shades = ax.images[0].get_array()
+    assert shades.min() == 0 and shades.max() == 1
+    assert (np.nanmax(shades, axis=0) == 1).all()
+    assert "62.0\n6/12" in [t.get_text() for t in ax.texts]  # rte: 'last' is missing
+
+
+def test_what_was_not_planned_is_blank_and_said_so(runs):
+    figure = heatmap(runs, "knowledge", "mapping")
+    assert any("blank: not planned" in text for text in texts(figure))
+    assert figure.axes[1].images[0].get_array().mask.sum() == 5  # none and logits have no mapping
+
+
+def test_width_against_depth():
+    students = ["2L-744-12h-2976", "12L-300-12h-1200", "4L-312-12h-1248"]
+    frame = grid(lambda c: None if c["student"][:2] == "4L" else 0.6, student=students)
+    (ax,) = width_depth_figure(prepare(frame)).axes
+    assert sorted(tuple(dot.get_offsets()[0]) for dot in marked(ax, "student")) == [
+        (300, 12), (744, 2)
+    ]  # fmt: skip
+    assert len(marked(ax, "missing")) == 1 and "missing" in [t.get_text() for t in ax.texts]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["300", "744"]  # 312 is too near
+    # On a line of equal size every student has that many parameters: 12 H² + 13 H a layer.
+    lines = marked(ax, "size")
+    sizes = []
+    for line in lines:
+        widths, layers = line.get_data()
+        size = layers * (12 * widths**2 + 13 * widths)
+        assert np.ptp(size) < 1e-6 * size[0]
+        sizes.append(size[0])
+    assert sizes == pytest.approx([parse_shape(students[i]).layer_parameters for i in (2, 1)])

@@ -1,0 +1,76 @@
+"""What students cost: the formula against a real encoder, fronts and groups by hand."""
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+from fake_runs import grid
+from helpers import tiny_model
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from kd.shapes import Shape
+from kd.statistics.cost import equal_cost, forward_flops, iso_cost, pareto, with_costs
+from kd.statistics.pairing import prepare
+
+
+def test_flops_are_those_that_an_encoder_does():
+    shape, length = Shape(layers=3, hidden=48, heads=4, ffn=80), 16
+    model = tiny_model(shape=shape).eval()
+    model.set_attn_implementation("eager")  # the counter does not see into fused attention
+    ids = torch.full((1, length), 7)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    pooler = 2 * shape.hidden**2
+    assert counter.get_total_flops() - pooler == forward_flops(str(shape), length)
+
+
+def test_bert_base_needs_the_known_number_of_flops():
+    # Clark et al. 2020 (ELECTRA), table 8, give 2.9e10 for BERT-base at length 128 with embeddings'
+    # output layer; without it, 85 M weights x 2 x 128 = 2.2e10.
+    assert forward_flops("bert-base") == pytest.approx(2.23e10, rel=0.02)
+    assert math.isnan(forward_flops("a shape of tomorrow"))
+
+
+def test_costs_of_runs():
+    runs = with_costs(grid(lambda c: 0.5))
+    row = runs.iloc[0]
+    assert row.parameters == 12 * 6 * 768**2
+    assert row.latency == pytest.approx(1e-9 * row.parameters)
+    assert row.speedup == pytest.approx(0.085 / row.latency)
+    assert row.teacher_flops == pytest.approx(2 * row.flops)
+
+
+def test_pareto_by_hand():
+    cost = pd.Series([1.0, 2.0, 2.0, 3.0, 4.0, float("nan")])
+    score = pd.Series([0.5, 0.7, 0.6, 0.7, 0.8, 0.9])
+    assert pareto(cost, score).tolist() == [True, True, False, False, True, False]
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12))
+def test_every_point_is_on_the_front_or_beaten_by_one_that_is(points):
+    cost, score = (pd.Series(list(values), dtype=float) for values in zip(*points, strict=True))
+    front = pareto(cost, score)
+    assert front.any()
+    for x, y, on in zip(cost, score, front, strict=True):
+        at_least = (cost[front] <= x) & (score[front] >= y)
+        assert at_least.any()
+        assert on == (not ((cost <= x) & (score >= y) & ((cost < x) | (score > y))).any())
+
+
+def test_equal_cost_groups():
+    costs = pd.Series({"a": 10.0, "b": 10.9, "c": 11.2, "d": 30.0, "e": float("nan")})
+    assert equal_cost(costs) == [["a", "b"]]
+
+
+def test_students_of_equal_size_are_compared_with_each_other_alone():
+    students = ["2L-744-12h-2976", "12L-300-12h-1200", "4L-312-12h-1200"]
+    frame = grid(lambda c: 0.5 + 0.01 * int(c["student"].split("L")[0]), student=students,
+                 seed=["1", "2"])  # fmt: skip
+    found = iso_cost(prepare(frame))
+    assert set(zip(found["a"], found["b"], strict=True)) == {tuple(students[:2])}
+    assert set(found["cost"]) == {"parameters", "flops", "latency"}
+    assert found["mean"].tolist() == pytest.approx([0.1] * 3)
+    assert iso_cost(prepare(grid(lambda c: 0.5, mapping=["first", "last"]))).empty

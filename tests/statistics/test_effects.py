@@ -1,0 +1,181 @@
+"""Variance explained and contrasts: by hand, against statsmodels, and under known truth."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_runs import frame_of, grid, one_run
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
+
+from kd.statistics.effects import REST, SEEDS, contrasts, pairs, variance
+from kd.statistics.pairing import prepare
+
+SMALL, LARGE = "3L-384-12h-1536", "6L-768-12h-3072"
+SEED = ["1", "2", "3"]
+
+
+def shares(frame):
+    return variance(frame).set_index("term")
+
+
+def test_shares_of_a_balanced_grid_by_hand():
+    """Effects of ±2 and ±1 points, no interaction, seeds at ±0.5 about them."""
+
+    def score(c):
+        size = 0.02 if c["student"] == LARGE else -0.02
+        order = 0.01 if c["mapping"] == "last" else -0.01
+        return 0.6 + size + order + (0.005 if c["seed"] == "1" else -0.005)
+
+    table = shares(grid(score, student=[SMALL, LARGE], mapping=["first", "last"], seed=["1", "2"]))
+    total = 4 + 1 + 0.25
+    assert table["share"].to_dict() == pytest.approx(
+        {"student": 4 / total, "mapping": 1 / total, "student × mapping": 0, SEEDS: 0.25 / total}
+    )
+    # 8 runs, 4 cells: F = (8 · 4 / 1) / (8 · 0.25 / 4)
+    assert table.loc["student", "F"] == pytest.approx(64)
+    assert table.loc[SEEDS, "df"] == 4
+    assert table["df"].drop(SEEDS).tolist() == [1, 1, 1]
+
+
+def test_an_interaction_is_told_from_its_axes():
+    def score(c):
+        return 0.6 + 0.02 * ((c["student"] == LARGE) == (c["mapping"] == "last"))
+
+    table = shares(grid(score, student=[SMALL, LARGE], mapping=["first", "last"]))
+    assert table["share"].to_dict() == pytest.approx(
+        {"student": 0, "mapping": 0, "student × mapping": 1}, abs=1e-9
+    )
+
+
+def unbalanced():
+    rng = np.random.default_rng(3)
+    knowledge = ["logits+hidden", "logits+attention", "hidden"]
+    frame = grid(
+        lambda c: 0.6 + 0.01 * knowledge.index(c["knowledge"]) + rng.normal(0, 0.01),
+        knowledge=knowledge,
+        student=[SMALL, LARGE],
+        seed=SEED,
+    )
+    return frame.drop(index=[0, 1, 7, 12])
+
+
+def test_unbalanced_shares_are_those_of_statsmodels():
+    frame = unbalanced()
+    table = shares(frame)
+    model = ols("score ~ C(knowledge) + C(student)", frame).fit()
+    squares = anova_lm(model, typ=2)["sum_sq"]
+    total = ((frame["score"] - frame["score"].mean()) ** 2).sum()
+    assert table.loc["knowledge", "share"] == pytest.approx(squares["C(knowledge)"] / total)
+    assert table.loc["student", "share"] == pytest.approx(squares["C(student)"] / total)
+    full = anova_lm(ols("score ~ C(knowledge) * C(student)", frame).fit(), typ=2)
+    assert table.loc["student × knowledge", "F"] == pytest.approx(
+        full["F"]["C(knowledge):C(student)"]
+    )
+    assert table.loc["student × knowledge", "p"] == pytest.approx(
+        full["PR(>F)"]["C(knowledge):C(student)"]
+    )
+
+
+def test_levels_of_tasks_are_no_effect_and_dependence_on_the_task_is_its_own_term():
+    def score(c):
+        if c["task"] == "rte":
+            return 0.6 + 0.02 * (c["mapping"] == "last")
+        return 0.2 - 0.02 * (c["mapping"] == "last")
+
+    table = shares(grid(score, task=["rte", "cola"], mapping=["first", "last"]))
+    assert table["share"].to_dict() == pytest.approx({"mapping": 0, "mapping × task": 1}, abs=1e-9)
+
+
+def test_idle_and_equal_values_neither_help_nor_harm_an_axis():
+    """The control has no mapping; the one-layer student has one run for both mappings."""
+    rows = [one_run({"knowledge": "logits", "student": s}, 0.50) for s in (SMALL, LARGE)]
+    rows.append(one_run({"student": SMALL, "mapping": "first = last"}, 0.60))
+    rows.append(one_run({"student": LARGE, "mapping": "first"}, 0.58))
+    rows.append(one_run({"student": LARGE, "mapping": "last"}, 0.62))
+    table = shares(frame_of(*rows))
+    # Mapping: ±2 points in two runs; its squares are 8 of 8 + those of knowledge.
+    total = float(((np.array([50, 50, 60, 58, 62]) - 56) ** 2).sum())
+    assert table.loc["mapping", "share"] == pytest.approx(8 / total)
+    assert table.loc["mapping", "df"] == 1
+    # Within students: (50, 60), and (50, 60, 60) once mapping is taken out; 10 points explain both.
+    assert table.loc["knowledge", "share"] == pytest.approx((50 + 200 / 3) / total)
+
+
+def test_no_effect_explains_nothing_without_bias_and_is_seldom_significant():
+    rng = np.random.default_rng(5)
+    frame = grid(lambda c: 0.5, knowledge=["hidden", "attention", "cls"], mapping=["first", "last"],
+                 task=["rte", "cola"], seed=SEED)  # fmt: skip
+    unbiased, hits, family = [], [], []
+    for _ in range(80):
+        table = variance(frame.assign(score=rng.normal(0.5, 0.02, len(frame))))
+        tested = table.dropna(subset="p")
+        unbiased.append(tested["unbiased"].mean())
+        hits.append((tested["p"] < 0.05).mean())
+        family.append((tested["p_holm"] < 0.05).any())
+    assert np.mean(unbiased) == pytest.approx(0, abs=0.005)
+    assert np.mean(hits) == pytest.approx(0.05, abs=0.03)
+    assert np.mean(family) < 0.12
+
+
+def test_one_seed_tests_nothing_and_nothing_done_gives_no_table():
+    table = shares(grid(lambda c: 0.6 + 0.01 * (c["mapping"] == "last"), student=[SMALL, LARGE],
+                        mapping=["first", "last"]))  # fmt: skip
+    assert table["p"].isna().all() and SEEDS not in table.index
+    assert variance(grid(lambda c: None, mapping=["first", "last"])).empty
+    assert variance(grid(lambda c: 0.5, mapping=["first", "last"])).empty  # no variance
+
+
+def test_pairs_differ_in_one_axis_and_take_a_control_for_every_mapping():
+    frame = grid(lambda c: 0.5 + 0.1 * (c["knowledge"] != "logits"), mapping=["first", "last"],
+                 knowledge=["logits", "logits+hidden"], student=[SMALL, LARGE])  # fmt: skip
+    found = pairs(prepare(frame), "knowledge")
+    assert len(found) == 4 and found["difference"].tolist() == pytest.approx([0.1] * 4)
+    assert set(found["setting"]) == {
+        f"student {s} · mapping {m}" for s in (SMALL, LARGE) for m in ("first", "last")
+    }
+    assert set(pairs(prepare(frame), "mapping")[["a", "b"]].agg(" ".join, axis=1)) == {"first last"}
+
+
+def test_contrasts_by_hand():
+    scores = {("first", "1"): 0.60, ("first", "2"): 0.64, ("last", "1"): 0.65, ("last", "2"): 0.67}
+    frame = grid(lambda c: scores[c["mapping"], c["seed"]], mapping=["first", "last"],
+                 seed=["1", "2"])  # fmt: skip
+    table = contrasts(prepare(frame), "mapping")
+    (row,) = table.itertuples()
+    assert (row.a, row.b, row.pairs, row.planned, row.seeds) == ("first", "last", 2, 2, 2)
+    assert row.mean == pytest.approx(0.04)
+    # differences 0.05 and 0.03: sd 0.01414, t(0.975, 1) = 12.706
+    assert row.high - row.mean == pytest.approx(12.706 * 0.01, rel=1e-3)
+
+
+def test_contrasts_find_a_known_effect_and_spare_what_has_none():
+    """Four mappings on two tasks with four seeds; seeds shift all runs; 'last' loses 3 points."""
+    rng = np.random.default_rng(7)
+    names = ["uniform", "first", "last", "reverse"]
+    frame = grid(lambda c: 0.5, mapping=names, task=["rte", "cola"], seed=["1", "2", "3", "4"])
+    runs = prepare(frame).query("task != 'average'")
+    seeds = runs.groupby(["task", "seed"]).ngroup().to_numpy()
+    found, false, covered = 0, 0, []
+    for _ in range(60):
+        noise = rng.normal(0, 0.02, 8)[seeds] + rng.normal(0, 0.006, len(runs))
+        effect = -0.03 * (runs["mapping"] == "last").to_numpy()
+        table = contrasts(runs.assign(score=0.6 + effect + noise), "mapping")
+        of_last = (table["a"] == "last") | (table["b"] == "last")
+        found += int((table.loc[of_last, "p_holm"] < 0.05).sum())
+        false += int((table.loc[~of_last, "p_holm"] < 0.05).any())
+        truth = 0.03 * ((table["a"] == "last").astype(int) - (table["b"] == "last"))
+        covered.append(((table["low"] <= truth) & (truth <= table["high"])).mean())
+    assert found / (3 * 60) > 0.9
+    assert false / 60 <= 0.10
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.04)
+
+
+def test_missing_runs_are_counted_not_compared():
+    frame = grid(lambda c: None if (c["mapping"], c["seed"]) == ("last", "1") else 0.5,
+                 mapping=["first", "last"], seed=SEED)  # fmt: skip
+    (row,) = contrasts(prepare(frame), "mapping").itertuples()
+    assert (row.pairs, row.planned) == (2, 3)
+    lost = contrasts(prepare(grid(lambda c: None, mapping=["first", "last"])), "mapping")
+    assert lost["mean"].isna().all() and lost["pairs"].sum() == 0
+    assert REST not in set(variance(frame)["term"])
+    assert isinstance(lost, pd.DataFrame)

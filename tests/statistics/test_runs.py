@@ -1,0 +1,137 @@
+"""What is read from runs.csv, and which columns are axes."""
+
+import pandas as pd
+import pytest
+from fake_runs import frame_of, grid, one_run, row_of, three_seeds, write
+
+from kd.errors import UserError
+from kd.statistics.cells import summarise
+from kd.statistics.runs import (
+    axes,
+    control_of,
+    disagreements,
+    followers,
+    levels,
+    metric,
+    read_runs,
+    studied,
+)
+
+
+def test_axes_are_what_varies_in_the_fixed_order():
+    frame = grid(lambda cell: 0.5, seed=["1", "2"], mapping=["first", "last"], task=["rte", "cola"])
+    assert axes(frame) == ["task", "mapping", "seed"]
+    assert studied(frame) == ["mapping"]
+
+
+def test_what_follows_another_axis_is_no_axis():
+    frame = frame_of(
+        one_run({"knowledge": "logits+hidden", "matching": "mse"}, 0.5),
+        one_run({"knowledge": "logits+attention", "matching": "kl"}, 0.5),  # follows the knowledge
+        one_run({"knowledge": "logits"}, 0.5),  # mapping '-': it cannot matter
+        one_run({"knowledge": "logits+hidden", "task": "mnli", "epochs": "10"}, 0.5),  # the task
+    )
+    assert axes(frame) == ["task", "knowledge"]
+
+
+def test_control_falls_back_to_none():
+    frame = three_seeds().replace({"knowledge": {"logits": "none"}})
+    assert control_of(frame) == "none"
+    assert row_of(summarise(frame), knowledge="logits+hidden").control == "none"
+    assert control_of(frame[frame.knowledge != "none"]) == ""
+
+
+def test_score_of_a_run_that_is_not_done_does_not_count(tmp_path):
+    frame = three_seeds()
+    frame.loc[5, "status"] = "failed"
+    row = row_of(
+        summarise(read_runs(write(frame, tmp_path / "runs.csv"))), knowledge="logits+hidden"
+    )
+    assert (row.n, row["mean"]) == (2, pytest.approx(0.63))
+
+
+def test_read_runs_keeps_text_and_names_a_wrong_file(tmp_path):
+    frame = read_runs(write(three_seeds().assign(warmup=None), tmp_path / "runs.csv"))
+    assert frame["learning_rate"].iloc[0] == "5e-05"
+    assert frame["warmup"].iloc[0] == "-"
+    assert frame["error"].iloc[0] == ""
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"not a runs\.csv"):
+        read_runs(tmp_path / "other.csv")
+
+
+def test_levels_and_disagreements():
+    assert levels(pd.Series(["10", "-", "2 = 4", "1e-05"])) == ["-", "1e-05", "2", "4", "10"]
+    assert levels(pd.Series(["uniform", "first = last", "uniform"])) == ["uniform", "first", "last"]
+    frame = pd.DataFrame({"a": ["x", "x = y", "y", "-"], "b": ["1", "1", "2", "2"]})
+    assert disagreements(frame, ["a", "b"]).tolist() == [
+        [0, 0, 2, 1],
+        [0, 0, 1, 1],
+        [2, 1, 0, 0],
+        [1, 1, 0, 0],
+    ]
+
+
+def test_metric_names():
+    assert metric("cola") == "Matthews"
+    assert metric("stsb") == "mean of Pearson and Spearman"
+    assert metric("mrpc") == "mean of accuracy and F1"
+    assert metric("rte") == metric("toy-pair") == "accuracy"
+
+
+def test_a_column_that_follows_another_axis_is_named_with_it():
+    students = ["3L-384-12h-1536", "6L-768-12h-3072"]
+    frame = grid(lambda c: 0.5, student=students, mapping=["first", "last"])
+    frame["learning_rate"] = frame["student"].map(
+        dict(zip(students, ["1e-4", "5e-5"], strict=True))
+    )
+    assert followers(frame) == {"learning_rate": "student"}
+    assert studied(frame) == ["student", "mapping"]
+
+
+def test_what_a_preset_sets_is_no_axis_of_its_own():
+    """A preset stands for knowledge, mapping, initialisation, ...: it leads, wherever it stands."""
+    rows = [
+        one_run({"knowledge": "logits", "init": "teacher-uniform", "temperature": "2"}, 0.5),
+        one_run({"knowledge": "hidden", "init": "teacher-last", "temperature": "8"}, 0.6),
+        one_run({"knowledge": "attention", "init": "random", "temperature": "4"}, 0.7),
+    ]
+    frame = frame_of(*rows).assign(preset=["distilbert", "pkd", "tinybert"])
+    assert axes(frame) == ["preset"]
+    assert followers(frame) == dict.fromkeys(["init", "knowledge", "temperature"], "preset")
+
+
+def test_controls_beside_presets_are_values_of_the_same_axis(tmp_path):
+    cells = [
+        ({"knowledge": "none"}, 0.5),
+        ({"knowledge": "logits"}, 0.55),
+        ({"preset": "minilm", "knowledge": "attention", "mapping": "last-only"}, 0.6),
+        ({"preset": "pkd-skip", "knowledge": "cls", "temperature": "10"}, 0.7),
+    ]
+    path = write(frame_of(*(one_run(*cell) for cell in cells)), tmp_path / "runs.csv")
+    frame = read_runs(path)
+    assert list(frame["preset"]) == ["none", "logits", "minilm", "pkd-skip"]
+    assert axes(frame) == ["preset"]
+
+
+def test_a_file_from_before_a_column_existed_is_read(tmp_path):
+    old = three_seeds().drop(columns=["history", "latency_seconds", "teacher_shape", "precision"])
+    frame = read_runs(write(old, tmp_path / "runs.csv"))
+    assert (frame["precision"] == "auto").all()  # what the code did then
+    assert frame["latency_seconds"].isna().all() and (frame["history"] == "").all()
+    assert len(summarise(frame)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.assign(score="good"), "column score: found text, allowed: numbers"),
+        (lambda f: pd.concat([f, f[:1]]), "is there twice"),
+        (lambda f: f.drop(columns=["seed", "task"]), "it has no column task, seed"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        read_runs(write(change(three_seeds()), tmp_path / "runs.csv"))
+    with pytest.raises(UserError, match="no such file"):
+        read_runs(tmp_path / "none.csv")

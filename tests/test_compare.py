@@ -1,0 +1,67 @@
+"""Two records side by side."""
+
+import json
+
+import pandas as pd
+import pytest
+from fake_runs import grid, three_seeds, write
+
+from kd.cli import main
+from kd.compare import compare, compare_text, find_record
+from kd.errors import UserError
+
+
+@pytest.fixture
+def records(tmp_path):
+    """The same study from two machines: one score differs, one run is missing in b."""
+    a, b = three_seeds(), three_seeds()
+    b.loc[1, "score"] += 0.02
+    b.loc[5, ["score", "status"]] = [None, "failed"]
+    b["device"], b["torch_version"] = "H100", "2.14.0"
+    paths = tmp_path / "a.csv", tmp_path / "b.csv"
+    return write(a, paths[0]), write(b, paths[1])
+
+
+def test_same_study_from_two_machines(records):
+    found = compare(*records)
+    assert (found["a"]["done"], found["b"]["done"], found["shared"], found["equal"]) == (6, 5, 5, 4)
+    assert found["mean"] == pytest.approx(0.4) and found["largest"] == pytest.approx(2)
+    (gap,) = found["differences"]
+    assert (gap["a"], gap["b"], gap["points"]) == pytest.approx((0.61, 0.63, 2))
+    assert len(found["only_a"]) == 1 and not found["only_b"]
+    assert {row["what"]: (row["a"], row["b"]) for row in found["environment"]} == {
+        "device": (["cpu"], ["H100"]),
+        "torch_version": (["2.13.0"], ["2.14.0"]),
+    }
+    text = compare_text(found)
+    assert "scores: 4 of 5 equal to the last digit; b less a: mean +0.40 points" in text
+    assert "61.00 -> 63.00  (+2.00)" in text and "device: cpu -> H100" in text
+
+
+def test_other_studies_are_compared_by_their_best_cells(records, tmp_path):
+    other = write(grid(lambda c: 0.7, mapping=["last"], seed=["1", "2"]), tmp_path / "c.csv")
+    found = compare(records[0], other)
+    assert found["shared"] == 0 and found["mean"] is None
+    (best,) = found["best"]
+    assert best["a"] == "logits+hidden: 64.0 ± 2.0 (3)"
+    assert best["a_control"] == "logits: 62.0 ± 2.6 (3)" and best["b_control"] == ""
+    assert "done in both: 0; only in a: 6; only in b: 2" in compare_text(found)
+
+
+def test_a_record_is_found_by_path_folder_or_name(tmp_path):
+    folder = tmp_path / "results/studies/mine"
+    folder.mkdir(parents=True)
+    path = write(three_seeds(), folder / "runs.csv")
+    results = tmp_path / "results"
+    for text in (str(path), str(folder), "mine", "mine.yaml"):
+        assert find_record(text, results) == path
+    with pytest.raises(UserError, match=r"yours: no record of runs; looked for"):
+        find_record("yours", results)
+
+
+def test_command(records, capsys):
+    assert main(["compare", *map(str, records), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shared"] == 5
+    assert main(["compare", str(records[0]), "nowhere"]) == 2
+    assert "no record of runs" in capsys.readouterr().err
+    assert isinstance(pd.read_csv(records[0]), pd.DataFrame)
