@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from kd import __version__
 from kd.errors import UserError
@@ -155,6 +156,16 @@ def _grid(options: argparse.Namespace) -> tuple[Grid, Layout]:
     return load_grid(options.study), Layout(options.results)
 
 
+def _steps() -> Any:
+    """The steps that run models."""
+    from kd import startup
+
+    startup.prepare()
+    from kd import steps
+
+    return steps
+
+
 def _plan(options: argparse.Namespace) -> None:
     from kd.plan import plan, plan_text
 
@@ -200,35 +211,25 @@ def _data(options: argparse.Namespace) -> None:
 
 
 def _tokenise(options: argparse.Namespace) -> None:
-    from kd import steps
-
-    steps.run_tokenise(*_grid(options), options.task, options.tokens)
+    _steps().run_tokenise(*_grid(options), options.task, options.tokens)
 
 
 def _teacher(options: argparse.Namespace) -> None:
-    from kd import steps
-
-    steps.run_teacher(*_grid(options), options.teacher, options.threads)
+    _steps().run_teacher(*_grid(options), options.teacher, options.threads)
 
 
 def _outputs(options: argparse.Namespace) -> None:
-    from kd import steps
-
-    steps.run_outputs(
+    _steps().run_outputs(
         *_grid(options), options.teacher, options.tokens, options.need, options.threads
     )
 
 
 def _distil(options: argparse.Namespace) -> None:
-    from kd import steps
-
-    steps.run_distil(*_grid(options), options.run, options.threads)
+    _steps().run_distil(*_grid(options), options.run, options.threads)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from kd import steps
-
-    steps.run_evaluate(*_grid(options), options.run, options.threads)
+    _steps().run_evaluate(*_grid(options), options.run, options.threads)
 
 
 def _collect(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from kd.device import autocast, choose_precision, model_inputs, to_device
 from kd.errors import UserError
 from kd.mapping import Moment
 from kd.objective import Objective, wanted_features
+from kd.optimiser import AdamW
 from kd.progress import Progress
 from kd.teaching import Teaching
 from kd.tokens import Split, epoch_batches
@@ -76,10 +77,8 @@ def fit(
     terms = objective.terms
     per_epoch = math.ceil(len(split) / recipe["batch_size"])
     total = max(1, round(per_epoch * recipe["epochs"]))
-    optimiser = torch.optim.AdamW(
-        _parameter_groups([student, objective], recipe["weight_decay"]),
-        lr=recipe["learning_rate"],
-        fused=True,
+    optimiser = AdamW(
+        _parameter_groups([student, objective], recipe["weight_decay"]), recipe["learning_rate"]
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: learning_rate_factor(step, total, recipe["warmup"])

@@ -1,0 +1,80 @@
+"""What a job does before it loads torch: quick imports, and memory that stays with the process.
+
+Neither changes a number.
+"""
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+_MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # glibc's malloc.h
+
+
+def prepare() -> None:
+    """Both; called first by every step that runs a model."""
+    _keep_memory()
+    _import_transformers()
+
+
+def _keep_memory() -> None:
+    """Large tensors come from memory that the process already has, in huge pages.
+
+    glibc gives every large tensor back to the system when it is freed, and the next step faults its
+    pages in again, one by one: a tenth of a step on a CPU.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it at its first tensor
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:  # other C libraries have none
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, -1)
+
+
+def _import_transformers() -> None:
+    """Import transformers' encoders without what they can do without and nothing here uses.
+
+    SciPy (losses of object detection), torch.distributed (models over several machines), and the
+    compiler, which decorators load only to leave their functions alone: half of the imports. To
+    transformers they look as if they were not installed, and afterwards they can be imported again.
+    """
+    import torch
+
+    compiler = _NoCompiler("torch._dynamo")
+    compiler.__path__ = [f"{torch.__path__[0]}/_dynamo"]  # a part of it is used
+    available = torch.distributed.is_available
+    try:
+        torch.distributed.is_available = lambda: False
+        with replaced({"scipy": None, "torch._dynamo": compiler}):
+            import transformers.modeling_utils
+            import transformers.models.bert.modeling_bert  # noqa: F401
+    finally:
+        torch.distributed.is_available = available
+
+
+@contextmanager
+def replaced(modules: dict[str, ModuleType | None]) -> Iterator[None]:
+    """What an import of these names finds inside the block; None looks as if not installed."""
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules |= modules  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in modules:
+            del sys.modules[name]
+        sys.modules |= before
+
+
+class _NoCompiler(ModuleType):
+    """Its decorators change nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _unchanged
+
+
+def _unchanged(function: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
+    return function or _unchanged
