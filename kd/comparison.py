@@ -171,6 +171,4 @@ def _project(projections: nn.ModuleDict, key: str, x: Any) -> Any:
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:
     """Q K^T / sqrt(d) in fp32: (B, h, L, L)."""
-    # Contiguous: a product of strided heads is several times as slow where rows are short.
-    query, key = query.float().contiguous(), key.float().contiguous()
-    return query @ key.mT / math.sqrt(query.shape[-1])
+    return query.float() @ key.float().mT / math.sqrt(query.shape[-1])
