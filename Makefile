@@ -42,6 +42,12 @@ peers: $(STAMP)  ## install the libraries whose losses the tests compare ours wi
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --no-deps \
 		textbrewer torchdistill tensorboardX protobuf
 
+# In a folder of their own: nothing else here needs them.
+bench: $(STAMP)  ## time this project against other libraries: results/bench/
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --constraint requirements.lock --target .bench \
+		textbrewer torchdistill tensorboardX protobuf accelerate==1.15.0
+	PYTHONPATH=.bench OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
+
 lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +61,4 @@ format: $(STAMP) ## let ruff and snakefmt rewrite the files
 	$(BIN)/snakefmt Snakefile workflow
 
 clean:           ## remove the environment and caches (never results/)
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache *.egg-info

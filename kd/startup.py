@@ -16,11 +16,11 @@ _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # glibc's malloc.h
 
 def prepare() -> None:
     """Both; called first by every step that runs a model."""
-    _keep_memory()
+    keep_memory()
     _import_transformers()
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Large tensors come from memory that the process already has, in huge pages.
 
     glibc gives every large tensor back to the system when it is freed, and the next step faults its

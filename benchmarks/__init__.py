@@ -1,0 +1,1 @@
+"""How fast a distillation trains, against its student alone and against other libraries."""

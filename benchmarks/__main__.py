@@ -1,0 +1,125 @@
+"""`python -m benchmarks`: every measurement, as one table in Markdown and JSON."""
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kd import startup
+
+startup.keep_memory()  # for every contender alike
+
+import torch  # noqa: E402
+
+from benchmarks import jobs, limits, own  # noqa: E402
+from benchmarks.contenders import (  # noqa: E402
+    ALL,
+    ALONE,
+    BREWER,
+    OURS,
+    PEERS,
+    TYPES,
+    UNSTORED,
+    check_losses,
+    contenders,
+)
+from benchmarks.measure import interleaved, ratio  # noqa: E402
+from benchmarks.memory import peak_bytes  # noqa: E402
+from benchmarks.table import markdown  # noqa: E402
+from benchmarks.workload import LENGTHS, workload  # noqa: E402
+from kd.files import atomic_write, write_json  # noqa: E402
+
+_PEER_REPETITIONS = 2
+
+
+def train(
+    name: str, student: str, options: argparse.Namespace, folder: Path, others: bool
+) -> dict[str, Any]:
+    """One workload with one student: every contender's time, and its ratios."""
+    work = workload(
+        name, options.examples, student, options.teacher, options.batch_size, folder / student
+    )
+    knowledge = (options.knowledge or list(TYPES)) if others else []
+    began = time.process_time()
+    own.store(work, [ALL, *knowledge])
+    stored = time.process_time() - began
+    checked = check_losses(work) if others else {}
+    found = contenders(work, knowledge, others)
+    interleaved({ALONE: found[ALONE], OURS: found[OURS]}, 1)  # what happens once is not timed
+    fewer = dict.fromkeys((*PEERS, UNSTORED), min(_PEER_REPETITIONS, options.repetitions))
+    timings = interleaved(found, options.repetitions, fewer)
+    memory = [ALONE, OURS, UNSTORED, BREWER] if others else []
+    needed = limits.needs(work)
+    rows = {
+        contender: {
+            "seconds": timing.seconds,
+            "wall": timing.wall,
+            "examples_per_second": len(work.split) / min(timing.seconds),
+            "to_student_alone": ratio(timings, contender, ALONE),
+            "to_ours": ratio(timings, contender, OURS),
+        }
+        for contender, timing in timings.items()
+    }
+    return {
+        "workload": name,
+        "student": student,
+        "examples": len(work.split),
+        "mean_tokens": work.tokens / len(work.split),
+        "store_cpu_seconds": stored,
+        "losses": checked,
+        "needs": needed,
+        "peak_bytes": {contender: peak_bytes(work, contender) for contender in memory},
+        "contenders": rows,
+    }
+
+
+def main() -> None:
+    """Measure, and write results/bench/bench.json and bench.md."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a glimpse: small models, once")
+    parser.add_argument("--examples", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--teacher", default="12L-768")
+    parser.add_argument("--students", nargs="*", default=["4L-312", "6L-384"])
+    parser.add_argument("--knowledge", nargs="*", help="types to time (one of each cost)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads, as a job has (1)")
+    parser.add_argument("--grids", nargs="*", type=int, default=[1000, 10000])
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    options = parser.parse_args()
+    if options.quick:
+        options.examples, options.batch_size, options.repetitions = 16, 8, 1
+        options.teacher, options.students = "3L-48-12h-96", ["2L-24-12h-48"]
+        options.grids, options.knowledge = [100], options.knowledge or ["logits", "hidden"]
+    torch.set_num_threads(options.threads)
+    found: dict[str, Any] = {
+        "measured": datetime.now(UTC).isoformat(timespec="minutes"),
+        "device": limits.device(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": options.threads,
+        "batch_size": options.batch_size,
+        "teacher": options.teacher,
+        "machine": limits.machine(),
+        "training": [],
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        found["start"] = jobs.start(folder, options.repetitions)
+        found["grids"] = jobs.grids(folder, options.grids)
+        for i, student in enumerate(options.students):
+            for lengths in LENGTHS:  # other libraries with the first student alone
+                found["training"].append(train(lengths, student, options, folder, others=i == 0))
+                write_json(options.out / "bench.json", found)
+    text = markdown(found)
+    atomic_write(options.out / "bench.md", text)
+    print(text)
+    print(json.dumps({"written": str(options.out)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Peak memory of one contender, in a process of its own."""
+
+import multiprocessing
+import resource
+from concurrent.futures import ProcessPoolExecutor
+
+import torch
+
+from benchmarks.contenders import contenders
+from benchmarks.workload import DEVICE, Workload
+
+
+def peak_bytes(work: Workload, contender: str) -> int:
+    """Bytes of the GPU, or on a CPU of the whole process: Python, torch and a memory-mapped store
+    with it."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_peak, work, contender, torch.get_num_threads()).result()
+
+
+def _peak(work: Workload, contender: str, threads: int) -> int:
+    torch.set_num_threads(threads)
+    contenders(work, [], others=True)[contender]()()
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated(DEVICE)
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,94 @@
+"""This project's loop: the student alone, and with any knowledge, stored or computed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.workload import DEVICE, Silent, Workload, recipe
+from kd.capture import Capture
+from kd.device import model_inputs, to_device
+from kd.fields import RUN_DEFAULTS
+from kd.mapping import Moment
+from kd.objective import Objective, wanted_features
+from kd.resolve_terms import relation_heads, resolve_term
+from kd.sources import SCRATCH, encoder
+from kd.teacher_outputs import open_outputs, write_outputs
+from kd.teaching import Teaching
+from kd.terms import Term, parse_knowledge, taught_keys
+from kd.training import fit
+
+_IDENTITY = {"teacher": "random", "tokens": "random"}
+
+
+def terms_of(work: Workload, knowledge: str) -> tuple[Term, ...]:
+    """The terms as a run has them: uniform mapping, default matchings."""
+    cell = {**RUN_DEFAULTS, "task": "sst2"}
+    teacher = encoder(SCRATCH, "main", str(work.teacher), "bert")
+    raw = parse_knowledge(knowledge)
+    return tuple(resolve_term(r, cell, False, work.student, teacher) for r in raw)
+
+
+def objective_of(work: Workload, knowledge: str) -> Objective:
+    """Its projections are random, and the same at each call."""
+    heads = relation_heads(work.student, work.teacher)
+    settings = {**RUN_DEFAULTS, "relation_heads": heads}
+    return Objective(terms_of(work, knowledge), False, work.student, work.teacher, settings)
+
+
+def store(work: Workload, knowledge: list[str]) -> None:
+    """What the grid does once: compute and store all that these knowledge types read."""
+    keys = {key for text in knowledge for key in taught_keys(terms_of(work, text))}
+    teacher = work.model(work.teacher)
+    write_outputs(work.folder, keys, teacher, work.split, _IDENTITY, DEVICE, Silent())  # type: ignore[arg-type]
+
+
+def _teaching(work: Workload, objective: Objective, stored: bool) -> Teaching | None:
+    keys = taught_keys(objective.terms)
+    if not keys:
+        return None
+    if stored:
+        opened = open_outputs(work.folder, keys, work.split, _IDENTITY)
+        return Teaching(keys, opened, None, DEVICE)
+    return Teaching(keys, None, work.model(work.teacher), DEVICE)
+
+
+def epoch(
+    work: Workload, knowledge: str, stored: bool = True, precision: str = "fp32"
+) -> Callable[[], Any]:
+    """One epoch of training, ready to be timed."""
+    objective = objective_of(work, knowledge)
+    teaching = _teaching(work, objective, stored)
+    student = work.model(work.student)
+    settings = recipe(work, precision)
+    return lambda: fit(
+        student,
+        teaching,
+        objective,
+        work.split,
+        settings,
+        DEVICE,
+        Silent(),
+        "bench",  # type: ignore[arg-type]
+    )
+
+
+def loss(work: Workload, knowledge: str, rows: Tensor) -> float:
+    """Of one batch, without dropout."""
+    objective = objective_of(work, knowledge).to(DEVICE)
+    teaching = _teaching(work, objective, stored=True)
+    assert teaching is not None
+    batch = to_device(work.split.batch(rows), DEVICE)
+    inputs, moment = model_inputs(batch), Moment(0, 1, 0, 1)
+    wanted = {("logits", 0)} | wanted_features(objective.terms, teacher=False)
+    student = work.model(work.student).to(DEVICE).eval()  # type: ignore[arg-type]
+    with torch.no_grad(), Capture(student, wanted) as capture:
+        parts = objective.parts(
+            capture(**inputs),
+            teaching(rows, inputs, moment),
+            batch["attention_mask"].bool(),
+            batch["labels"],
+            moment,
+        )
+        return float(objective.total(parts, moment))

@@ -1,0 +1,66 @@
+"""The measurements as Markdown."""
+
+import statistics
+from typing import Any
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """One table for each workload and student, then jobs and grids."""
+    machine = found["machine"]
+    lines = [
+        f"Measured {found['measured']} on {found['device']}, {found['threads']} thread(s), "
+        f"torch {found['torch']}; teacher {found['teacher']}, batches of {found['batch_size']}. "
+        f"A large product runs at {machine['fp32_flops'] / 1e9:.0f} GFLOP/s in fp32 and "
+        f"{machine['bf16_flops'] / 1e9:.0f} in bf16, a copy at {machine['bytes'] / 1e9:.1f} GB/s. "
+        "Ratios are of one repetition: median (least to most).",
+    ]
+    for part in found["training"]:
+        lines += ["", *_training(part)]
+    starts = [f"{row['wall']:.2f} ({row['cpu']:.2f})" for row in found["start"]]
+    lines += [
+        "",
+        "Start of a job to the end of its first step, seconds (of CPU work): "
+        + ", ".join(starts)
+        + ".",
+        "",
+        "| runs | jobs | `kd plan` | `snakemake -n` |",
+        "|---|---|---|---|",
+    ]
+    for row in found["grids"]:
+        lines.append(
+            f"| {row['runs']} | {row['jobs']} | {row['plan']:.2f} s | {row['dry_run']:.1f} s |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _training(part: dict[str, Any]) -> list[str]:
+    lines = [
+        f"**{part['workload']}** (mean {part['mean_tokens']:.1f} tokens), student "
+        f"{part['student']}, {part['examples']} examples.",
+        "",
+        "| | examples/s | time, in student alone's | time, in logits + hidden + attention's |",
+        "|---|---|---|---|",
+    ]
+    for name, row in part["contenders"].items():
+        lines.append(
+            f"| {name} | {row['examples_per_second']:.1f} | {_ratio(row['to_student_alone'])} "
+            f"| {_ratio(row['to_ours'])} |"
+        )
+    alone = statistics.median(part["contenders"]["student alone"]["seconds"])
+    lines += [
+        "",
+        f"Storing the teacher's outputs took {part['store_cpu_seconds']:.1f} s of CPU, once; an "
+        f"epoch of the student alone takes {alone:.2f} s and needs "
+        f"{part['needs']['flops'] / 1e9:.0f} GFLOP and {part['needs']['bytes'] / 1e9:.1f} GB of "
+        f"the optimiser's memory traffic.",
+    ]
+    if part["peak_bytes"]:
+        peaks = (f"{name} {size / 1e9:.2f}" for name, size in part["peak_bytes"].items())
+        lines.append(f"Peak memory of a process that does nothing else, GB: {'; '.join(peaks)}.")
+    for peer, (ours, theirs) in part["losses"].items():
+        lines.append(f"Loss of one batch: {ours:.6f} here, {theirs:.6f} in {peer}.")
+    return lines
+
+
+def _ratio(row: dict[str, float]) -> str:
+    return f"{row['median']:.2f} ({row['least']:.2f} to {row['most']:.2f})"

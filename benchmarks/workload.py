@@ -1,0 +1,93 @@
+"""What every contender trains: the same random examples, student and teacher."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, PreTrainedModel
+
+from kd.device import choose_device
+from kd.models import build_random, shaped_config
+from kd.shapes import Shape, parse_shape
+from kd.tokens import Split
+
+DEVICE = choose_device()
+MAX_LENGTH = 128
+# Tokens of an example are lognormal, with this standard deviation of their logarithm.
+_SPREAD = 0.5
+LENGTHS = {"SST-2-like": 13, "RTE-like": 65}  # mean tokens of an example
+
+
+class Silent:
+    """A progress that no one sees."""
+
+    def start(self, phase: str, total: int) -> None:
+        """Do nothing."""
+
+    def advance(self, note: str = "") -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Random weights train as fast as others; `folder` holds the teacher's stored outputs."""
+
+    name: str
+    split: Split
+    student: Shape
+    teacher: Shape
+    batch_size: int
+    folder: Path
+
+    def model(self, shape: Shape, attention: str = "sdpa") -> PreTrainedModel:
+        """The same random weights at each call."""
+        torch.manual_seed(0)
+        config = shaped_config(AutoConfig.for_model("bert"), shape)
+        config._attn_implementation = attention
+        return build_random(config)
+
+    @property
+    def tokens(self) -> int:
+        """Of all examples."""
+        return int(self.split.offsets[-1])
+
+    def same_length(self, count: int = 4) -> torch.Tensor:
+        """Rows of examples of one length: a batch without padding."""
+        length = self.split.lengths.mode().values
+        return (self.split.lengths == length).nonzero()[:count, 0]
+
+
+def workload(
+    name: str, examples: int, student: str, teacher: str, batch_size: int, folder: Path
+) -> Workload:
+    """Examples of up to 128 random tokens, with two classes."""
+    generator = torch.Generator().manual_seed(0)
+    centre = math.log(LENGTHS[name]) - _SPREAD**2 / 2
+    drawn = (torch.randn(examples, generator=generator) * _SPREAD + centre).exp()
+    lengths = drawn.round().long().clamp(4, MAX_LENGTH)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    total = int(offsets[-1])
+    flat = {
+        "input_ids": torch.randint(1000, 30522, (total,), generator=generator).int(),
+        "token_type_ids": torch.zeros(total, dtype=torch.int32),
+    }
+    labels = torch.randint(0, 2, (examples,), generator=generator)
+    split = Split(flat, offsets, labels, torch.arange(examples), padding=0)
+    shapes = parse_shape(student), parse_shape(teacher)
+    return Workload(name, split, *shapes, batch_size, folder / name)
+
+
+def recipe(work: Workload, precision: str = "fp32") -> dict[str, Any]:
+    """One epoch, as the training loop takes it."""
+    return {
+        "epochs": 1,
+        "batch_size": work.batch_size,
+        "learning_rate": 5e-5,
+        "weight_decay": 0.01,
+        "warmup": 0.1,
+        "max_grad_norm": 1.0,
+        "precision": precision,
+        "seed": 1,
+    }
