@@ -47,7 +47,7 @@ def machine() -> dict[str, float]:
 
 
 def needs(work: Workload) -> dict[str, float]:
-    """What one epoch of the student alone cannot do without: operations, and bytes of the optimiser.
+    """What an epoch of the student alone cannot do without: operations, bytes of the optimiser.
 
     Three forward passes' operations on real tokens; at each step every weight, its gradient and
     the two moments are read, and all but the gradient written; the gradient is made, and read

@@ -21,7 +21,7 @@ Loss = Callable[[dict[str, Tensor]], Tensor]
 
 
 class Batches:
-    """A data loader: dicts of padded tensors, made from lists example by example, as collators do."""
+    """A data loader: dicts of padded tensors, put together example by example, as collators do."""
 
     def __init__(self, work: Workload, padded: bool) -> None:
         self.work, self.padded = work, padded
