@@ -1,0 +1,115 @@
+"""The benchmark in its smallest form: all train, and compute the same loss. Nothing is timed."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import own, peers
+from benchmarks.contenders import (
+    ALL,
+    ALONE,
+    BREWER,
+    OURS,
+    PEERS,
+    TYPES,
+    UNSTORED,
+    check_losses,
+    contenders,
+)
+from benchmarks.measure import Timing, interleaved, ratio
+from benchmarks.table import markdown
+from benchmarks.workload import LENGTHS, Workload, workload
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Workload:
+    folder = tmp_path_factory.mktemp("bench")
+    made = workload("SST-2-like", 12, "3L-24-12h-48", "3L-48-12h-96", 8, folder)
+    own.store(made, [ALL, *TYPES])
+    return made
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_examples_are_as_long_as_the_workload_says(name: str, tmp_path: Path) -> None:
+    made = workload(name, 4000, "2L-24-12h-48", "3L-48-12h-96", 8, tmp_path)
+    assert made.split.lengths.float().mean().item() == pytest.approx(LENGTHS[name], rel=0.05)
+    assert made.split.lengths.min() >= 4 and made.split.lengths.max() <= 128
+
+
+def test_every_batch_of_the_others_is_padded_and_each_example_there_once(work: Workload) -> None:
+    for padded in (False, True):
+        batches = list(peers.Batches(work, padded))
+        assert sum(int(b["attention_mask"].sum()) for b in batches) == work.tokens
+        assert sum(len(b["labels"]) for b in batches) == len(work.split)
+        assert all(b["input_ids"].shape[1] == 128 for b in batches) == padded
+
+
+def test_the_losses_are_the_same_in_textbrewer_and_torchdistill(work: Workload) -> None:
+    pytest.importorskip("textbrewer", reason="TextBrewer is not installed (make peers)")
+    pytest.importorskip("torchdistill", reason="torchdistill is not installed (make peers)")
+    for name, (ours, theirs) in check_losses(work).items():
+        assert ours == pytest.approx(theirs, rel=2e-3), name
+
+
+@pytest.mark.parametrize("name", [ALONE, OURS, UNSTORED, *TYPES])
+def test_every_contender_of_ours_trains_all_examples(work: Workload, name: str) -> None:
+    fitted = contenders(work, list(TYPES), others=True)[name]()()
+    assert (fitted.examples, fitted.steps) == (12, 2)
+
+
+@pytest.mark.parametrize("name", [BREWER, PEERS[1], PEERS[2]])
+def test_every_other_library_trains(work: Workload, name: str) -> None:
+    pytest.importorskip("textbrewer", reason="TextBrewer is not installed (make peers)")
+    pytest.importorskip("torchdistill", reason="torchdistill is not installed (make peers)")
+    contenders(work, [], others=True)[name]()()
+
+
+def test_contenders_take_turns_and_slow_ones_fewer() -> None:
+    order: list[str] = []
+    found = {name: lambda name=name: lambda: order.append(name) for name in "abc"}
+    timings = interleaved(found, 3, {"b": 1})
+    assert order == ["a", "b", "c", "a", "c", "a", "c"]
+    assert [len(timings[name].wall) for name in "abc"] == [3, 1, 3]
+
+
+def test_a_ratio_is_of_the_same_repetition() -> None:
+    timings = {"a": Timing([2, 9, 8], [2, 9, 8]), "b": Timing([1, 3, 2], [1, 3, 2])}
+    assert ratio(timings, "a", "b") == {"median": 3, "least": 2, "most": 4}
+
+
+def test_the_table_shows_each_contender() -> None:
+    row = {"median": 1.5, "least": 1.25, "most": 2.0}
+    part = {
+        "workload": "RTE-like",
+        "student": "4L-312",
+        "examples": 64,
+        "mean_tokens": 65.0,
+        "store_cpu_seconds": 12.0,
+        "losses": {"TextBrewer": [1.0, 1.0]},
+        "needs": {"flops": 2e9, "bytes": 3e9},
+        "peak_bytes": {"student alone": 1_500_000_000},
+        "contenders": {
+            "student alone": {
+                "seconds": [1.0, 3.0, 2.0],
+                "examples_per_second": 64.0,
+                "to_student_alone": row,
+                "to_ours": row,
+            }
+        },
+    }
+    found = {
+        "measured": "today",
+        "device": "CPU",
+        "threads": 1,
+        "torch": "2",
+        "teacher": "12L-768",
+        "batch_size": 32,
+        "machine": {"fp32_flops": 6e10, "bf16_flops": 1e11, "bytes": 2e10},
+        "training": [part],
+        "start": [{"wall": 2.5, "cpu": 2.25}],
+        "grids": [{"runs": 1000, "jobs": 2017, "plan": 0.5, "dry_run": 5.0}],
+    }
+    text = markdown(found)
+    assert "| student alone | 64.0 | 1.50 (1.25 to 2.00) | 1.50 (1.25 to 2.00) |" in text
+    assert "2.50 (2.25)" in text and "| 1000 | 2017 | 0.50 s | 5.0 s |" in text
+    assert "takes 2.00 s" in text and "student alone 1.50" in text
