@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import statistics
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from benchmarks.contenders import (  # noqa: E402
     ALONE,
     BREWER,
     OURS,
-    PEERS,
+    SLOW,
     TYPES,
     UNSTORED,
     check_losses,
@@ -40,9 +41,9 @@ def train(
     name: str, student: str, options: argparse.Namespace, folder: Path, others: bool
 ) -> dict[str, Any]:
     """One workload with one student: every contender's time, and its ratios."""
-    work = workload(
-        name, options.examples, student, options.teacher, options.batch_size, folder / student
-    )
+    whole = options.tokens // LENGTHS[name] // options.batch_size  # batches of the same size
+    examples = max(1, whole) * options.batch_size
+    work = workload(name, examples, student, options.teacher, options.batch_size, folder / student)
     knowledge = (options.knowledge or list(TYPES)) if others else []
     began = time.process_time()
     own.store(work, [ALL, *knowledge])
@@ -50,7 +51,7 @@ def train(
     checked = check_losses(work) if others else {}
     found = contenders(work, knowledge, others)
     interleaved({ALONE: found[ALONE], OURS: found[OURS]}, 1)  # what happens once is not timed
-    fewer = dict.fromkeys((*PEERS, UNSTORED), min(_PEER_REPETITIONS, options.repetitions))
+    fewer = dict.fromkeys(SLOW, min(_PEER_REPETITIONS, options.repetitions))
     timings = interleaved(found, options.repetitions, fewer)
     memory = [ALONE, OURS, UNSTORED, BREWER] if others else []
     needed = limits.needs(work)
@@ -58,7 +59,7 @@ def train(
         contender: {
             "seconds": timing.seconds,
             "wall": timing.wall,
-            "examples_per_second": len(work.split) / min(timing.seconds),
+            "examples_per_second": work.batch_size / statistics.median(timing.seconds),
             "to_student_alone": ratio(timings, contender, ALONE),
             "to_ours": ratio(timings, contender, OURS),
         }
@@ -81,7 +82,7 @@ def main() -> None:
     """Measure, and write results/bench/bench.json and bench.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a glimpse: small models, once")
-    parser.add_argument("--examples", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=6400, help="of all examples")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--teacher", default="12L-768")
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args()
     if options.quick:
-        options.examples, options.batch_size, options.repetitions = 16, 8, 1
+        options.tokens, options.batch_size, options.repetitions = 600, 8, 1
         options.teacher, options.students = "3L-48-12h-96", ["2L-24-12h-48"]
         options.grids, options.knowledge = [100], options.knowledge or ["logits", "hidden"]
     torch.set_num_threads(options.threads)

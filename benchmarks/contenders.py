@@ -1,6 +1,8 @@
 """Who is timed, and whether they compute the same."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,8 +13,12 @@ ALL = "logits:kl+hidden:mse+attention:mse"
 ALONE = "student alone"
 OURS = "logits + hidden + attention"
 BREWER = "TextBrewer"
-PEERS = (BREWER, f"{BREWER}, padded to 128", "torchdistill", "Trainer, student alone")
+PADDED = "TextBrewer, padded to 128"
+TORCHDISTILL = "torchdistill"
+TRAINER = "Trainer, student alone"
 UNSTORED = f"{OURS}, nothing stored"
+SLOW = (UNSTORED, BREWER, TORCHDISTILL, PADDED)
+_SLOW_STEPS = 2
 # One type for each cost; other relations cost what these do.
 TYPES = (
     *("logits", "embedding", "hidden", "cls", "pooled", "attention", "attention-scores"),
@@ -38,21 +44,34 @@ def check_losses(work: Workload) -> dict[str, list[float]]:
     return found
 
 
-def contenders(work: Workload, knowledge: list[str], others: bool) -> dict[str, Any]:
-    """What is timed, by name."""
-    found: dict[str, Any] = {
-        ALONE: partial(own.epoch, work, "none"),
-        OURS: partial(own.epoch, work, ALL),
-        **{name: partial(own.epoch, work, name) for name in knowledge},
-        f"{ALONE}, bf16": partial(own.epoch, work, "none", True, "bf16"),
-        f"{OURS}, bf16": partial(own.epoch, work, ALL, True, "bf16"),
+@dataclass(frozen=True)
+class Contender:
+    """`prepare` returns what is timed; it trains `steps` batches."""
+
+    prepare: Callable[[], Callable[[], Any]]
+    steps: int
+
+
+def contenders(work: Workload, knowledge: list[str], others: bool) -> dict[str, Contender]:
+    """Who is timed, by name; the slow ones train no more than the first batches of an epoch."""
+
+    def ours(text: str, precision: str = "fp32") -> Contender:
+        return Contender(partial(own.epoch, work, text, True, precision), work.steps)
+
+    found = {
+        ALONE: ours("none"),
+        OURS: ours(ALL),
+        **{name: ours(name) for name in knowledge},
+        f"{ALONE}, bf16": ours("none", "bf16"),
+        f"{OURS}, bf16": ours(ALL, "bf16"),
     }
     if others:
+        few = min(_SLOW_STEPS, work.steps)
         found |= {
-            UNSTORED: partial(own.epoch, work, ALL, False),
-            PEERS[3]: lambda: peers.trainer(work),
-            BREWER: lambda: peers.textbrewer(work, False)[0],
-            PEERS[2]: lambda: peers.torchdistill(work)[0],
-            PEERS[1]: lambda: peers.textbrewer(work, True)[0],
+            UNSTORED: Contender(partial(own.epoch, work, ALL, False, "fp32", few), few),
+            TRAINER: Contender(lambda: peers.trainer(work), work.steps),
+            BREWER: Contender(lambda: peers.textbrewer(work, False, few)[0], few),
+            TORCHDISTILL: Contender(lambda: peers.torchdistill(work, few)[0], few),
+            PADDED: Contender(lambda: peers.textbrewer(work, True, few)[0], few),
         }
     return found

@@ -95,14 +95,25 @@ def grids(folder: Path, sizes: list[int]) -> list[dict[str, float]]:
     for runs in sizes:
         (folder / "large.yaml").write_text(yaml.safe_dump(_grid(runs)))
         dry = ("-m", "snakemake", "--snakefile", str(_ROOT / "Snakefile"), "--cores", "1")
-        began = time.perf_counter()
-        plan = json.loads(_run(folder, "-m", "kd", "plan", "large.yaml", "--json").stdout)
-        planned = time.perf_counter()
-        _run(folder, *dry, "--configfile", "large.yaml", "--dry-run", "--quiet", "all")
-        done = time.perf_counter()
+        (plan, *planned), (_, *dried) = (
+            _timed(folder, "-m", "kd", "plan", "large.yaml", "--json"),
+            _timed(folder, *dry, "--configfile", "large.yaml", "--dry-run", "--quiet", "all"),
+        )
+        plan = json.loads(plan)
         assert plan["runs"] == runs, plan["runs"]
         jobs = sum(plan["jobs"].values())
-        rows.append(
-            {"runs": runs, "jobs": jobs, "plan": planned - began, "dry_run": done - planned}
+        times = dict(
+            zip(("plan", "plan_cpu", "dry_run", "dry_run_cpu"), [*planned, *dried], strict=True)
         )
+        rows.append({"runs": runs, "jobs": jobs, **times})
     return rows
+
+
+def _timed(folder: Path, *words: str) -> tuple[str, float, float]:
+    """Output, seconds by the clock, seconds of CPU work."""
+    began, before = time.perf_counter(), os.times()
+    output = _run(folder, *words).stdout
+    after = os.times()
+    cpu = after.children_user + after.children_system
+    cpu -= before.children_user + before.children_system
+    return output, time.perf_counter() - began, cpu

@@ -47,16 +47,15 @@ def machine() -> dict[str, float]:
 
 
 def needs(work: Workload) -> dict[str, float]:
-    """What an epoch of the student alone cannot do without: operations, bytes of the optimiser.
+    """What a mean step of the student alone cannot do without: operations, and bytes.
 
     Three forward passes' operations on real tokens; at each step every weight, its gradient and
     the two moments are read, and all but the gradient written; the gradient is made, and read
     twice for its norm and its clipping, and written once.
     """
     lengths = work.split.lengths.tolist()
-    steps = -(-len(lengths) // work.batch_size)
     parameters = work.student.parameters(30522)
     return {
-        "flops": 3.0 * sum(work.student.flops(n) for n in lengths),
-        "bytes": 4.0 * steps * parameters * (7 + 4),
+        "flops": 3.0 * sum(work.student.flops(n) for n in lengths) / work.steps,
+        "bytes": 4.0 * parameters * (7 + 4),
     }

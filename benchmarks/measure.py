@@ -3,18 +3,17 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
+from benchmarks.contenders import Contender
 from benchmarks.workload import DEVICE
 
 
 @dataclass
 class Timing:
-    """Seconds of each repetition: by the clock, and of this process's work on the CPU."""
+    """Seconds a step in each repetition: by the clock, and of this process's work on the CPU."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -29,7 +28,7 @@ class Timing:
 
 
 def interleaved(
-    contenders: dict[str, Callable[[], Callable[[], Any]]],
+    contenders: dict[str, Contender],
     repetitions: int,
     fewer: dict[str, int] | None = None,
 ) -> dict[str, Timing]:
@@ -39,17 +38,17 @@ def interleaved(
     """
     timings = {name: Timing() for name in contenders}
     for repetition in range(repetitions):
-        for name, prepare in contenders.items():
+        for name, contender in contenders.items():
             if repetition >= (fewer or {}).get(name, repetitions):
                 continue
-            train = prepare()
+            train = contender.prepare()
             gc.collect()
             _wait()
             wall, cpu = time.perf_counter(), time.process_time()
             train()
             _wait()
-            timings[name].wall.append(time.perf_counter() - wall)
-            timings[name].cpu.append(time.process_time() - cpu)
+            timings[name].wall.append((time.perf_counter() - wall) / contender.steps)
+            timings[name].cpu.append((time.process_time() - cpu) / contender.steps)
     return timings
 
 

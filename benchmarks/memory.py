@@ -20,7 +20,7 @@ def peak_bytes(work: Workload, contender: str) -> int:
 
 def _peak(work: Workload, contender: str, threads: int) -> int:
     torch.set_num_threads(threads)
-    contenders(work, [], others=True)[contender]()()
+    contenders(work, [], others=True)[contender].prepare()()
     if DEVICE.type == "cuda":
         return torch.cuda.max_memory_allocated(DEVICE)
     status = Path("/proc/self/status").read_text()  # getrusage would count the parent's memory

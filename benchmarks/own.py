@@ -55,13 +55,19 @@ def _teaching(work: Workload, objective: Objective, stored: bool) -> Teaching | 
 
 
 def epoch(
-    work: Workload, knowledge: str, stored: bool = True, precision: str = "fp32"
+    work: Workload,
+    knowledge: str,
+    stored: bool = True,
+    precision: str = "fp32",
+    steps: int | None = None,
 ) -> Callable[[], Any]:
-    """One epoch of training, ready to be timed."""
+    """One epoch of training (or its first `steps`), ready to be timed."""
     objective = objective_of(work, knowledge)
     teaching = _teaching(work, objective, stored)
     student = work.model(work.student)
     settings = recipe(work, precision)
+    if steps is not None:
+        settings["epochs"] = steps / work.steps
     return lambda: fit(
         student,
         teaching,

@@ -1,7 +1,8 @@
 """Other libraries, trained on the same: TextBrewer, torchdistill, the Hugging Face Trainer.
 
-Each makes one epoch over the same examples in batches of the same size, in random order, padded to
-the longest of the batch or to 128. The losses are weighted so that they are this project's.
+Each trains on the same examples in batches of the same size, in random order, padded to the
+longest of the batch or to 128. The slow ones are stopped after the first batches of an epoch:
+random batches cost the same all along. The losses are weighted so that they are this project's.
 """
 
 import logging
@@ -23,19 +24,19 @@ Loss = Callable[[dict[str, Tensor]], Tensor]
 class Batches:
     """A data loader: dicts of padded tensors, put together example by example, as collators do."""
 
-    def __init__(self, work: Workload, padded: bool) -> None:
-        self.work, self.padded = work, padded
+    def __init__(self, work: Workload, padded: bool, steps: int = 1) -> None:
+        self.work, self.padded, self.steps = work, padded, steps
         split = work.split
         ids = split.flat["input_ids"].long()
         self.examples = [ids[a:b] for a, b in zip(split.offsets, split.offsets[1:], strict=False)]
 
     def __len__(self) -> int:
-        return -(-len(self.examples) // self.work.batch_size)
+        return self.steps
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         generator = torch.Generator().manual_seed(1)
         order = torch.randperm(len(self.examples), generator=generator)
-        for rows in order.split(self.work.batch_size):
+        for rows in order.split(self.work.batch_size)[: self.steps]:
             yield self.batch(rows)
 
     def batch(self, rows: Tensor) -> dict[str, Tensor]:
@@ -77,7 +78,7 @@ def _optimiser(work: Workload, parameters: list[Tensor]) -> tuple[Any, Any]:
     return optimiser, settings["max_grad_norm"]
 
 
-def textbrewer(work: Workload, padded: bool) -> tuple[Callable[[], Any], Loss]:
+def textbrewer(work: Workload, padded: bool, steps: int = 1) -> tuple[Callable[[], Any], Loss]:
     """Its GeneralDistiller with soft labels, hidden states and attention maps.
 
     Its soft labels lack tau^2, and its mean of attention does not divide by heads: weights do.
@@ -134,7 +135,7 @@ def textbrewer(work: Workload, padded: bool) -> tuple[Callable[[], Any], Loss]:
         if own is not None:
             own.load_state_dict(linear.state_dict())
     optimiser, norm = _optimiser(work, list(student.parameters()))
-    batches = Batches(work, padded)
+    batches = Batches(work, padded, steps)
 
     def train() -> None:
         with distiller:
@@ -148,7 +149,7 @@ def textbrewer(work: Workload, padded: bool) -> tuple[Callable[[], Any], Loss]:
     return train, loss
 
 
-def torchdistill(work: Workload) -> tuple[Callable[[], Any], Loss]:
+def torchdistill(work: Workload, steps: int = 1) -> tuple[Callable[[], Any], Loss]:
     """Its KDLoss, and torch's mean squared error, as its configurations use it, in a plain loop.
 
     It knows no mask: padding counts, and only batches without any have this project's loss.
@@ -176,7 +177,7 @@ def torchdistill(work: Workload) -> tuple[Callable[[], Any], Loss]:
 
     def train() -> None:
         student.train()
-        for batch in Batches(work, padded=False):
+        for batch in Batches(work, False, steps):
             loss(batch).backward()
             nn.utils.clip_grad_norm_(student.parameters(), norm)
             optimiser.step()

@@ -23,13 +23,14 @@ def markdown(found: dict[str, Any]) -> str:
         + ", ".join(starts)
         + ".",
         "",
+        "Seconds (of CPU work) of planning a grid:",
+        "",
         "| runs | jobs | `kd plan` | `snakemake -n` |",
         "|---|---|---|---|",
     ]
     for row in found["grids"]:
-        lines.append(
-            f"| {row['runs']} | {row['jobs']} | {row['plan']:.2f} s | {row['dry_run']:.1f} s |"
-        )
+        times = f"{_seconds(row, 'plan')} | {_seconds(row, 'dry_run')}"
+        lines.append(f"| {row['runs']} | {row['jobs']} | {times} |")
     return "\n".join(lines) + "\n"
 
 
@@ -49,9 +50,9 @@ def _training(part: dict[str, Any]) -> list[str]:
     alone = statistics.median(part["contenders"]["student alone"]["seconds"])
     lines += [
         "",
-        f"Storing the teacher's outputs took {part['store_cpu_seconds']:.1f} s of CPU, once; an "
-        f"epoch of the student alone takes {alone:.2f} s and needs "
-        f"{part['needs']['flops'] / 1e9:.0f} GFLOP and {part['needs']['bytes'] / 1e9:.1f} GB of "
+        f"Storing the teacher's outputs took {part['store_cpu_seconds']:.1f} s of CPU, once; a "
+        f"step of the student alone takes {alone:.3f} s and needs "
+        f"{part['needs']['flops'] / 1e9:.1f} GFLOP and {part['needs']['bytes'] / 1e9:.2f} GB of "
         f"the optimiser's memory traffic.",
     ]
     if part["peak_bytes"]:
@@ -64,3 +65,7 @@ def _training(part: dict[str, Any]) -> list[str]:
 
 def _ratio(row: dict[str, float]) -> str:
     return f"{row['median']:.2f} ({row['least']:.2f} to {row['most']:.2f})"
+
+
+def _seconds(row: dict[str, Any], name: str) -> str:
+    return f"{row[name]:.1f} ({row[f'{name}_cpu']:.1f})"

@@ -53,6 +53,11 @@ class Workload:
         """Of all examples."""
         return int(self.split.offsets[-1])
 
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return -(-len(self.split) // self.batch_size)
+
     def same_length(self, count: int = 4) -> torch.Tensor:
         """Rows of examples of one length: a batch without padding."""
         length = self.split.lengths.mode().values

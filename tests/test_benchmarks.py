@@ -10,9 +10,11 @@ from benchmarks.contenders import (
     ALONE,
     BREWER,
     OURS,
-    PEERS,
+    PADDED,
+    TORCHDISTILL,
     TYPES,
     UNSTORED,
+    Contender,
     check_losses,
     contenders,
 )
@@ -38,7 +40,7 @@ def test_examples_are_as_long_as_the_workload_says(name: str, tmp_path: Path) ->
 
 def test_every_batch_of_the_others_is_padded_and_each_example_there_once(work: Workload) -> None:
     for padded in (False, True):
-        batches = list(peers.Batches(work, padded))
+        batches = list(peers.Batches(work, padded, work.steps))
         assert sum(int(b["attention_mask"].sum()) for b in batches) == work.tokens
         assert sum(len(b["labels"]) for b in batches) == len(work.split)
         assert all(b["input_ids"].shape[1] == 128 for b in batches) == padded
@@ -53,20 +55,22 @@ def test_the_losses_are_the_same_in_textbrewer_and_torchdistill(work: Workload) 
 
 @pytest.mark.parametrize("name", [ALONE, OURS, UNSTORED, *TYPES])
 def test_every_contender_of_ours_trains_all_examples(work: Workload, name: str) -> None:
-    fitted = contenders(work, list(TYPES), others=True)[name]()()
+    fitted = contenders(work, list(TYPES), others=True)[name].prepare()()
     assert (fitted.examples, fitted.steps) == (12, 2)
 
 
-@pytest.mark.parametrize("name", [BREWER, PEERS[1], PEERS[2]])
+@pytest.mark.parametrize("name", [BREWER, PADDED, TORCHDISTILL])
 def test_every_other_library_trains(work: Workload, name: str) -> None:
     pytest.importorskip("textbrewer", reason="TextBrewer is not installed (make peers)")
     pytest.importorskip("torchdistill", reason="torchdistill is not installed (make peers)")
-    contenders(work, [], others=True)[name]()()
+    contenders(work, [], others=True)[name].prepare()()
 
 
 def test_contenders_take_turns_and_slow_ones_fewer() -> None:
     order: list[str] = []
-    found = {name: lambda name=name: lambda: order.append(name) for name in "abc"}
+    found = {
+        name: Contender(lambda name=name: lambda: order.append(name), steps=1) for name in "abc"
+    }
     timings = interleaved(found, 3, {"b": 1})
     assert order == ["a", "b", "c", "a", "c", "a", "c"]
     assert [len(timings[name].wall) for name in "abc"] == [3, 1, 3]
@@ -107,9 +111,18 @@ def test_the_table_shows_each_contender() -> None:
         "machine": {"fp32_flops": 6e10, "bf16_flops": 1e11, "bytes": 2e10},
         "training": [part],
         "start": [{"wall": 2.5, "cpu": 2.25}],
-        "grids": [{"runs": 1000, "jobs": 2017, "plan": 0.5, "dry_run": 5.0}],
+        "grids": [
+            {
+                "runs": 1000,
+                "jobs": 2017,
+                "plan": 0.5,
+                "plan_cpu": 0.25,
+                "dry_run": 5.0,
+                "dry_run_cpu": 4.0,
+            }
+        ],
     }
     text = markdown(found)
     assert "| student alone | 64.0 | 1.50 (1.25 to 2.00) | 1.50 (1.25 to 2.00) |" in text
-    assert "2.50 (2.25)" in text and "| 1000 | 2017 | 0.50 s | 5.0 s |" in text
-    assert "takes 2.00 s" in text and "student alone 1.50" in text
+    assert "2.50 (2.25)" in text and "| 1000 | 2017 | 0.5 (0.2) | 5.0 (4.0) |" in text
+    assert "takes 2.000 s" in text and "student alone 1.50" in text
