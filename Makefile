@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 RECORD := results/records/demo
 
-.PHONY: help setup demo record test peers lint format clean
+.PHONY: help setup demo record test peers bench lint format clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
