@@ -81,7 +81,7 @@ class Encoder:
     vocabulary: int | None
     positions: int | None  # longest input, in tokens; None where it is not known here
     identity: tuple[tuple[str, Any], ...]  # items of what run ids contain: never a local path
-    dropout: bool  # whether it has any in training mode, as far as is known here
+    dropout: bool = True  # whether it has any in training mode, as far as is known here
 
 
 def is_local(model: str) -> bool:
