@@ -9,13 +9,17 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from kd import __version__
-from kd.errors import UserError
+from kd.errors import UserError, storage_trouble
 from kd.grid import Grid, load_grid
 from kd.layout import Layout
 from kd.shapes import MEASURES, NAMED, parse_iso, parse_shape, sizes_text
+from kd.signals import STATUS, Stopped, watched
+
+_STEPS = ("data", "tokenise", "teacher", "outputs", "distil", "evaluate")
 
 _DESCRIPTION = """\
 Knowledge distillation of transformer encoders, as a grid of runs.
@@ -46,10 +50,17 @@ In a study, `student: {{iso-params: 6L-384, layers: [2, 4, 12]}}` under axes is 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; a user's mistake is one sentence on stderr and exit status 2."""
+    """Run one subcommand; a user's mistake is one sentence on stderr and exit status 2.
+
+    A step that a signal ended exits with 75: started again, it goes on.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.act(options)
+        with watched() if options.command in _STEPS else nullcontext():
+            options.act(options)
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return STATUS
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -57,6 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if not (sentence := storage_trouble(error)):
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -1,5 +1,6 @@
 """What a user sees as a sentence instead of a traceback."""
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
@@ -7,6 +8,22 @@ from reprlib import Repr
 
 class UserError(Exception):
     """Something that the user can mend; the message says where, what was found, what is allowed."""
+
+
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+
+def storage_trouble(error: BaseException) -> str:
+    """One sentence for a disk that is full, read-only or broken; '' for any other error.
+
+    safetensors, a library in Rust, has errors of its own, in which only the text tells.
+    """
+    full = "No space left on device" in str(error) or "Disk quota exceeded" in str(error)
+    if isinstance(error, OSError) and error.errno in _STORAGE:
+        return f"{error.filename or 'a file'}: {error.strerror}; nothing that was whole is damaged"
+    if full or "Read-only file system" in str(error):
+        return f"{' '.join(str(error).split())}; nothing that was whole is damaged"
+    return ""
 
 
 class Pruned(Exception):

@@ -6,6 +6,7 @@ key, value (tokens, h, d) are float16, whose rounding (2^-11) is far below what 
 """
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from transformers import PreTrainedModel
 from kd.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, vector_of
 from kd.device import model_inputs, to_device
 from kd.errors import UserError
-from kd.files import aside, read_record, write_json
+from kd.files import aside, read_record, write_record
 from kd.progress import Progress
 from kd.store import PER_EXAMPLE, Key, name_of
 from kd.tokens import Split, ordered_batches
@@ -85,6 +86,8 @@ def write_outputs(
             )
             for key, file in files.items()
         }
+        for file in files.values():
+            _reserve(file)
         _fill(arrays, teacher, split, device, progress)
         for key, array in arrays.items():
             if not np.isfinite(array).all():
@@ -94,6 +97,12 @@ def write_outputs(
     finally:
         for file in files.values():
             file.unlink(missing_ok=True)
+
+
+def _reserve(file: Path) -> None:
+    """Take the disk space now: a full disk would later end the process without a word (SIGBUS)."""
+    with file.open("r+b") as handle:
+        os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
 
 
 def _fill(
@@ -127,7 +136,7 @@ def _publish(stem: Path, file: Path, identity: dict[str, str]) -> None:
     manifest.unlink(missing_ok=True)
     checksum = _checksum(file)
     file.replace(stem.with_suffix(".npy"))
-    write_json(manifest, {"version": _VERSION, **identity, "checksum": checksum})
+    write_record(manifest, {"version": _VERSION, **identity, "checksum": checksum})
 
 
 def _checksum(path: Path) -> str:
