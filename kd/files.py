@@ -39,10 +39,14 @@ def leftovers(folder: Path) -> list[Path]:
 def remove_leftovers(folder: Path) -> None:
     """Remove them; only for who knows that no one else writes there."""
     for path in leftovers(folder):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
@@ -94,7 +98,7 @@ def _take_the_place(temporary: Path, path: Path) -> None:
         old = aside(path)
         with suppress(FileNotFoundError):
             path.replace(old)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
 
 
 def _digests(folder: Path) -> dict[str, str]:
