@@ -102,8 +102,10 @@ def _take_the_place(temporary: Path, path: Path) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """The checksum of every file below a folder, but of the seal."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SEAL)
+    """The checksum of every file below a folder, but of the seal and of hidden ones, which others
+    put there (Snakemake its .snakemake_timestamp, NFS its .nfs...)."""
+    names = folder.rglob("[!.]*")
+    files = sorted(path for path in names if path.is_file() and path.name != SEAL)
     return {str(file.relative_to(folder)): file_digest(file) for file in files}
 
 
