@@ -20,11 +20,11 @@ from typing import Any
 from studies import SYNTHETIC, tiny_study, write_study
 
 from kd import steps
+from kd.cli import main
 from kd.data import prepare_task
 from kd.files import check_seal, leftovers, read_record
 from kd.grid import load_grid
 from kd.layout import Layout
-from kd.signals import watched
 
 ROOT = Path(__file__).parents[2]
 TIMES = int(os.environ.get("KD_FAULTS", "2"))
@@ -100,7 +100,7 @@ class Place:
         return self
 
     def command(self, step: str) -> list[str]:
-        """The shell line of a step."""
+        """The arguments of `kd` that do a step."""
         run = self.run
         flags = {
             "data": ["--task", run.task],
@@ -113,14 +113,13 @@ class Place:
             "distil": ["--run", run.id],
             "evaluate": ["--run", run.id],
         }[step]
-        command = [sys.executable, "-m", "kd", step, str(self.study)]
-        return [*command, "--results", str(self.layout.results), *flags]
+        return [step, str(self.study), "--results", str(self.layout.results), *flags]
 
     def start(self, step: str, seconds: float = 0.0) -> "subprocess.Popen[str]":
         """Start a step in a process of its own, that saves its state every few `seconds`."""
         log = (self.study.parent / f"{step}.log").open("a")
         return subprocess.Popen(
-            self.command(step),
+            [sys.executable, "-m", "kd", *self.command(step)],
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
@@ -135,8 +134,8 @@ class Place:
             with (self.study.parent / f"{step}.log").open("a") as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
-                with watched(), os.fdopen(1, "w", closefd=False) as sys.stdout:
-                    self.makers()[step]()
+            sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
+            sys.exit(main(self.command(step)))
 
         job = get_context("fork").Process(target=work)
         job.start()
@@ -189,7 +188,7 @@ def kill_at_random(place: Place, step: str, times: int, seed: int) -> dict[str, 
     finish(place.fork(step, 0.05))
     whole = time.monotonic() - began
     while counts["killed"] < times:
-        remove(*place.outputs()[step])
+        clear(place, step)
         job = place.fork(step, 0.05)
         job.join(draw.uniform(0, whole))
         if job.exitcode is None:
@@ -199,9 +198,16 @@ def kill_at_random(place: Place, step: str, times: int, seed: int) -> dict[str, 
         else:
             finish(job)
             counts["finished"] += 1
-    remove(*place.outputs()[step])
+    clear(place, step)
     finish(place.fork(step, 0.05))
     return counts
+
+
+def clear(place: Place, step: str) -> None:
+    """Remove the declared outputs of a step, and arrays, which are kept otherwise."""
+    remove(*place.outputs()[step])
+    if step == "outputs":
+        remove(*place.layout.need(place.run).parent.glob("*.*"))
 
 
 def finish(job: ForkProcess) -> None:

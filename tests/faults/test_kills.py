@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from faults import TIMES, Place, finish, kill_at_random, remove, write
+from faults import TIMES, Place, clear, finish, kill_at_random, remove, write
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,7 @@ def copy_of(place: Place, folder) -> Place:
 def test_killed_at_random_moments_it_comes_to_the_same_numbers(undisturbed, tmp_path, step):
     place = copy_of(undisturbed, tmp_path)
     times = TIMES if step in ("distil", "teacher", "outputs") else max(1, TIMES // 4)
-    remove(*place.outputs()[step])
-    if step == "outputs":  # the arrays too: they are not declared, and are kept otherwise
-        shutil.rmtree(place.layout.need(place.run).parent)
+    clear(place, step)
     counts = kill_at_random(place, step, times, seed=times)
     print(step, counts, "resumed:", place.log(step).count("going on after"))
     if step in ("teacher", "outputs"):  # what was made of it must be the same too
