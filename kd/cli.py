@@ -27,6 +27,7 @@ Knowledge distillation of transformer encoders, as a grid of runs.
   kd plan STUDY      what would run, what is pruned and why, what is done; starts nothing
   kd runs STUDY      every run with its id and its spec
   kd status STUDY    how far it is: done, running, failed, missing
+  kd recover STUDY   after a crash: what is left, and what to do
   kd axes [NAME]     every value that an axis can take, with formula, needs and source
   kd shapes          sizes of student shapes; shapes of equal size
 
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     command("plan", _plan, "show what a study would run; start nothing", "--json")
     command("runs", _runs, "list a study's runs with their ids and specs", "--json")
     command("status", _status, "show how far a study is, from the files alone", "--json")
+    command("recover", _recover, "after a crash: what is left, and what to do", "--json")
     command("data", _data, "load the text of one task", "--task")
     command("tokenise", _tokenise, "tokenise the text of one task", "--task", "--tokens")
     command("teacher", _teacher, "fine-tune and evaluate one teacher", "--teacher", "--threads")
@@ -189,6 +191,16 @@ def _status(options: argparse.Namespace) -> None:
 
     found = status(*_grid(options))
     print(json.dumps(found, indent=2) if options.json else status_text(found))
+
+
+def _recover(options: argparse.Namespace) -> None:
+    from kd.recovery import recover
+
+    found = recover(*_grid(options), Path())
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(found) or "nothing is left of a workflow that died")
 
 
 def _data(options: argparse.Namespace) -> None:

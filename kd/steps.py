@@ -33,6 +33,7 @@ from kd.initialisation import needs_teacher
 from kd.layout import Layout
 from kd.objective import Objective
 from kd.progress import Progress, step_state
+from kd.recovery import CHECKPOINT
 from kd.resolve_teacher import Teacher
 from kd.resolve_terms import relation_heads
 from kd.run import INERT, Run
@@ -46,7 +47,6 @@ from kd.terms import taught_keys
 from kd.training import Fitted, fit
 
 METRICS_VERSION = 1
-_CHECKPOINT = "checkpoint.safetensors"  # beside what Snakemake removes when a job starts or fails
 
 
 def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
@@ -105,7 +105,7 @@ def _teacher(
     )
     record: dict[str, Any] = {}
     checkpoint = Checkpoint(
-        folder / _CHECKPOINT,
+        folder / CHECKPOINT,
         {
             "teacher": teacher.id,
             "tokens": _tokens_fingerprint(source),
@@ -192,7 +192,7 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
     trains = "teacher-in-training" in objective.errata
     teaching = Teaching(taught, stored, teacher, device, trains) if taught else None
     checkpoint = Checkpoint(
-        folder / _CHECKPOINT,
+        folder / CHECKPOINT,
         {
             "spec": run.spec,
             "tokens": _tokens_fingerprint(source),
