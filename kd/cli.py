@@ -8,12 +8,13 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from kd import __version__
-from kd.errors import UserError, storage_trouble
+from kd.errors import UserError, storage_trouble, without_secrets
 from kd.grid import Grid, load_grid
 from kd.layout import Layout
 from kd.shapes import MEASURES, NAMED, parse_iso, parse_shape, sizes_text
@@ -63,17 +64,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(stop, file=sys.stderr)
         return STATUS
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_secrets(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        if not (sentence := storage_trouble(error)):
-            raise
-        print(f"error: {sentence}", file=sys.stderr)
-        return 2
+        if sentence := storage_trouble(error):
+            print(f"error: {sentence}", file=sys.stderr)
+            return 2
+        print(without_secrets(traceback.format_exc()), file=sys.stderr)
+        return 1
     return 0
 
 

@@ -1,6 +1,8 @@
 """What a user sees as a sentence instead of a traceback."""
 
 import errno
+import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
@@ -24,6 +26,18 @@ def storage_trouble(error: BaseException) -> str:
     if full or "Read-only file system" in str(error):
         return f"{' '.join(str(error).split())}; nothing that was whole is damaged"
     return ""
+
+
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
+_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+
+
+def without_secrets(text: str) -> str:
+    """The text with the hub's access tokens taken out: it goes into logs and reports."""
+    for name in _TOKEN_VARIABLES:
+        if value := os.environ.get(name):
+            text = text.replace(value, "***")
+    return _TOKEN.sub("***", text)
 
 
 class Pruned(Exception):

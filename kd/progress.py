@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from kd.errors import UserError
+from kd.errors import UserError, without_secrets
 from kd.files import only_one, read_json, remove_leftovers, write_json
 from kd.signals import Stopped
 
@@ -117,7 +117,7 @@ def step_state(folder: Path, step: str) -> Iterator[Progress]:
         except BaseException as error:
             line = str(error) if isinstance(error, UserError | Stopped) else _last_line(error)
             with suppress(OSError):  # a full disk must not hide what happened
-                write_state(folder, state="failed", step=step, error=line)
+                write_state(folder, state="failed", step=step, error=without_secrets(line))
             raise
         (folder / STATE).unlink(missing_ok=True)
 
