@@ -59,14 +59,23 @@ def test_no_study_name_leaves_results(tmp_path, name):
         load_study(write_study(tmp_path, tiny_study(study=name)))
 
 
-def test_what_a_study_names_becomes_plain_folder_names(tmp_path):
-    """Ids are slugs and hashes, whatever text they were made of."""
-    study = tiny_study(axes={"seed": [1]})
-    study["teachers"] = {"../../$(id)": study["teachers"]["deep"]}
-    grid = load_grid(write_study(tmp_path, study))
+@pytest.mark.parametrize("name", ["../../$(id)", "/tmp/x", "a b", "..", "a;id"])
+def test_no_teacher_name_leaves_results(tmp_path, name):
+    study = tiny_study()
+    study["teachers"] = {name: study["teachers"]["deep"]}
+    with pytest.raises(UserError, match="teachers: found"):
+        load_grid(write_study(tmp_path, study))
+
+
+def test_every_folder_is_named_by_a_slug_and_a_hash(tmp_path):
+    study = tiny_study(axes={"knowledge": ["none", "logits+hidden*0.5%0-50", "hidden@emd"]})
     layout = Layout("results")
-    for run in grid.runs.values():
-        for path in (layout.run(run), layout.teacher(run.teacher), layout.need(run)):
+    for run in load_grid(write_study(tmp_path, study)).runs.values():
+        for path in (
+            layout.run(run),
+            layout.teacher(run.teacher),
+            layout.outputs(run.teacher, "t"),
+        ):
             assert re.fullmatch(r"results(/[a-z0-9][a-z0-9.-]*)+", str(path)), path
 
 
