@@ -11,6 +11,7 @@ from helpers import SHAPE, VOCABULARY, tiny_config, tiny_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from kd.checkpoint import Checkpoint
 from kd.errors import UserError
 from kd.evaluation import predict
 from kd.knowledge import KNOWLEDGE
@@ -104,6 +105,7 @@ class Training:
         weights: str = "fixed",
         errata: str = "none",
         student_dropout: float = 0.1,
+        checkpoint: Checkpoint | None = None,
         **changed: Any,
     ) -> None:
         self.teacher = tiny_model(shape=SHAPE, seed=7) if terms else None
@@ -120,7 +122,8 @@ class Training:
         keys, trains = taught_keys(terms), errata == "teacher-in-training"
         teaching = Teaching(keys, None, self.teacher, CPU, trains) if keys else None
         self.fitted: Fitted = fit(
-            self.student, teaching, self.objective, split, recipe, CPU, progress, "testing"
+            *(self.student, teaching, self.objective, split, recipe, CPU, progress, "testing"),
+            checkpoint,
         )
         self.history = self.fitted.history
 
@@ -438,7 +441,7 @@ class Poisoned(nn.Module):
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("step", [1, 3, 8])
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, step, bad):
-    with pytest.raises(UserError, match=rf"not finite by step {step} \(.*loss") as caught:
+    with pytest.raises(UserError, match=rf"not finite at step {step} \(loss is {bad}") as caught:
         Training(tmp_path, objective=Poisoned(step, bad))
     assert "learning_rate" in str(caught.value), "what can be done about it?"
 
