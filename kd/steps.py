@@ -72,7 +72,7 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
         config.vocab_size = len(tokenizer)  # the embeddings fit the words
         config.pad_token_id = tokenizer.pad_token_id
     tokens.tokenise(
-        layout.text(run.data_id, task),
+        check_seal(layout.text(run.data_id, task)),
         task,
         tokenizer,
         config,

@@ -27,11 +27,13 @@ from kd.tokens import Split
 from kd.training import (
     Fitted,
     _Recorder,
+    _Watch,
     autocast,
     choose_precision,
     fit,
     learning_rate_factor,
     model_inputs,
+    training_batches,
 )
 
 CPU = torch.device("cpu")
@@ -444,6 +446,46 @@ def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, step, bad):
     with pytest.raises(UserError, match=rf"not finite at step {step} \(loss is {bad}") as caught:
         Training(tmp_path, objective=Poisoned(step, bad))
     assert "learning_rate" in str(caught.value), "what can be done about it?"
+
+
+@pytest.mark.parametrize("patience", [1, 4, 32])
+@pytest.mark.parametrize("name", ["loss", "hidden:mse", "gradient"])
+def test_the_first_bad_step_is_named_however_late_it_is_read(patience, name):
+    """With its term and the ids of its examples; later steps are bad too."""
+    watch = _Watch(patience)
+    with pytest.raises(UserError) as caught:
+        for step in range(1, 100):
+            values = dict.fromkeys(("loss", "hidden:mse", "gradient"), torch.tensor(1.0))
+            values |= {name: torch.tensor(math.nan)} if step >= 37 else {}
+            watch.add(step, values, torch.tensor([step, 1000 + step]), last=False)
+    assert f"at step 37 ({name} is nan), of the examples 37, 1037;" in str(caught.value)
+    assert step - 37 < patience
+
+
+def test_a_bad_step_is_found_before_its_state_is_saved(tmp_path, monkeypatch):
+    class Saved(Checkpoint):
+        def due(self) -> bool:
+            return True
+
+        def save(self, tensors: Any, facts: Any) -> bool:
+            steps.append(facts["step"])
+            return True
+
+    steps: list[int] = []
+    monkeypatch.setattr("kd.training._Watch", lambda patience: _Watch(32))  # as on a GPU
+    with pytest.raises(UserError, match="not finite at step 3"):
+        Training(
+            tmp_path, objective=Poisoned(3, math.nan), checkpoint=Saved(tmp_path / "c", {"a": 1})
+        )
+    assert steps == [1, 2]
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 4, 5, 9])
+def test_batches_from_a_step_on_are_those_of_the_whole_training(first):
+    lengths = make_split().lengths
+    whole = [rows.tolist() for rows in training_batches(lengths, 8, 1, 0, 10)]
+    assert len(whole) == 10
+    assert [rows.tolist() for rows in training_batches(lengths, 8, 1, first, 10)] == whole[first:]
 
 
 # --- evaluation -------------------------------------------------------------------------------
