@@ -142,6 +142,7 @@ def metrics_schema() -> dict[str, Any]:
         "run": _STATE["run"],
         **_OBJECTIVE,
         **METRICS,
+        "seal": _text("checksum of the other keys"),
     }
     properties = {
         name: {
