@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 RECORD := results/records/demo
 
-.PHONY: help setup demo record test peers bench lint format clean
+.PHONY: help setup demo record test peers bench lint audit format clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -48,12 +48,21 @@ bench: $(STAMP)  ## time this project against other libraries: results/bench/
 		textbrewer torchdistill tensorboardX protobuf accelerate==1.15.0
 	PYTHONPATH=.bench OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
 
-lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint
+lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint, audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
 	$(BIN)/snakemake --lint
+	@$(MAKE) --no-print-directory audit
+
+# Its own environment: the locked one must not change for it.
+audit:           ## known vulnerabilities of the locked dependencies
+	@if curl --silent --fail --max-time 10 --output /dev/null https://pypi.org/pypi/pip/json; then \
+		test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
+			$(VENV)/audit/bin/python -m pip install --quiet pip-audit; } && \
+		$(VENV)/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip; \
+	else echo "audit skipped: pypi.org, which knows the vulnerabilities, cannot be reached"; fi
 
 format: $(STAMP) ## let ruff and snakefmt rewrite the files
 	$(BIN)/ruff check --fix .

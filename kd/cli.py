@@ -8,15 +8,20 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from kd import __version__
-from kd.errors import UserError
+from kd.errors import UserError, storage_trouble, without_secrets
 from kd.grid import Grid, load_grid
 from kd.layout import Layout
 from kd.shapes import MEASURES, NAMED, parse_iso, parse_shape, sizes_text
+from kd.signals import STATUS, Stopped, watched
+
+_STEPS = ("data", "tokenise", "teacher", "outputs", "distil", "evaluate")
 
 _DESCRIPTION = """\
 Knowledge distillation of transformer encoders, as a grid of runs.
@@ -24,6 +29,7 @@ Knowledge distillation of transformer encoders, as a grid of runs.
   kd plan STUDY      what would run, what is pruned and why, what is done; starts nothing
   kd runs STUDY      every run with its id and its spec
   kd status STUDY    how far it is: done, running, failed, missing
+  kd recover STUDY   after a crash: what is left, and what to do
   kd axes [NAME]     every value that an axis can take, with formula, needs and source
   kd shapes          sizes of student shapes; shapes of equal size
 
@@ -50,17 +56,30 @@ In a study, `student: {{iso-params: 6L-384, layers: [2, 4, 12]}}` under axes is 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; a user's mistake is one sentence on stderr and exit status 2."""
+    """Run one subcommand; a user's mistake is one sentence on stderr and exit status 2.
+
+    A step that a signal ended exits with 75: started again, it goes on.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.act(options)
+        with watched() if options.command in _STEPS else nullcontext():
+            options.act(options)
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return STATUS
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_secrets(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if sentence := storage_trouble(error):
+            print(f"error: {sentence}", file=sys.stderr)
+            return 2
+        print(without_secrets(traceback.format_exc()), file=sys.stderr)
+        return 1
     return 0
 
 
@@ -84,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     command("plan", _plan, "show what a study would run; start nothing", "--json")
     command("runs", _runs, "list a study's runs with their ids and specs", "--json")
     command("status", _status, "show how far a study is, from the files alone", "--json")
+    command("recover", _recover, "after a crash: what is left, and what to do", "--json")
     command("data", _data, "load the text of one task", "--task")
     command("tokenise", _tokenise, "tokenise the text of one task", "--task", "--tokens")
     command("teacher", _teacher, "fine-tune and evaluate one teacher", "--teacher", "--threads")
@@ -202,6 +222,16 @@ def _status(options: argparse.Namespace) -> None:
 
     found = status(*_grid(options))
     print(json.dumps(found, indent=2) if options.json else status_text(found))
+
+
+def _recover(options: argparse.Namespace) -> None:
+    from kd.recovery import recover
+
+    found = recover(*_grid(options), Path())
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(found) or "nothing is left of a workflow that died")
 
 
 def _data(options: argparse.Namespace) -> None:

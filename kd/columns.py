@@ -64,6 +64,9 @@ METRICS: dict[str, Column] = {
     "examples_per_second": _number("1/s", "training examples, repetitions counted, per second"),
     "evaluate_seconds": _number("s", "time of the evaluation, in batches of 64"),
     "peak_memory_bytes": _count("highest memory of the GPU while training", "B"),
+    "micro_batch": _count(
+        "examples in the encoder at once: fewer than batch_size, where memory ran out"
+    ),
     "precision_used": _text("fp32, or bf16 for autocast"),
     "device": _text("GPU or processor of the training"),
     "threads": _count("CPU threads of the training"),
@@ -139,6 +142,7 @@ def metrics_schema() -> dict[str, Any]:
         "run": _STATE["run"],
         **_OBJECTIVE,
         **METRICS,
+        "seal": _text("checksum of the other keys"),
     }
     properties = {
         name: {

@@ -29,7 +29,7 @@ def prepare(data: dict[str, Any], task: str, out: Path) -> None:
     """
     import pandas as pd
 
-    with atomic_dir(out) as folder:
+    with atomic_dir(out, sealed=True) as folder:
         counts = {}
         for split in TASKS[task].splits:
             frame = pd.DataFrame(list(load_rows(data, task, split)))

@@ -1,17 +1,35 @@
 """The device of a job: which one, at what precision, and how batches reach it."""
 
+import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from kd.slots import jobs_per_gpu, slots_folder, take_slot
+
 K = TypeVar("K")
 
 
-def choose_device() -> torch.device:
-    """The first CUDA device, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def choose_device(waiting: Callable[[str], None] = print) -> torch.device:
+    """A GPU that no other job of this user has, or the CPU where there is none.
+
+    Snakemake counts GPUs but does not choose them: here each local job takes a slot of one, and
+    waits (`waiting` is called every second with the reason) while all are taken. There are those of
+    CUDA_VISIBLE_DEVICES. Under SLURM the scheduler has chosen: the first one is this job's.
+    """
+    if not torch.cuda.is_available():
+        print("no GPU: on the CPU", flush=True)
+        return torch.device("cpu")
+    index = 0
+    if "SLURM_JOB_ID" not in os.environ:
+        count = torch.cuda.device_count()
+        names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(count)]
+        index = take_slot(names, jobs_per_gpu(), slots_folder(), waiting)
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
 
 
 def make_deterministic(device: torch.device, threads: int) -> None:

@@ -1,5 +1,8 @@
 """What a user sees as a sentence instead of a traceback."""
 
+import errno
+import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
@@ -7,6 +10,34 @@ from reprlib import Repr
 
 class UserError(Exception):
     """Something that the user can mend; the message says where, what was found, what is allowed."""
+
+
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+
+def storage_trouble(error: BaseException) -> str:
+    """One sentence for a disk that is full, read-only or broken; '' for any other error.
+
+    safetensors, a library in Rust, has errors of its own, in which only the text tells.
+    """
+    full = "No space left on device" in str(error) or "Disk quota exceeded" in str(error)
+    if isinstance(error, OSError) and error.errno in _STORAGE:
+        return f"{error.filename or 'a file'}: {error.strerror}; nothing that was whole is damaged"
+    if full or "Read-only file system" in str(error):
+        return f"{' '.join(str(error).split())}; nothing that was whole is damaged"
+    return ""
+
+
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
+_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+
+
+def without_secrets(text: str) -> str:
+    """The text with the hub's access tokens taken out: it goes into logs and reports."""
+    for name in _TOKEN_VARIABLES:
+        if value := os.environ.get(name):
+            text = text.replace(value, "***")
+    return _TOKEN.sub("***", text)
 
 
 class Pruned(Exception):

@@ -46,7 +46,7 @@ def _number(low: float, high: float, whole: bool = False, above: bool = False) -
         if (
             isinstance(number, bool)
             or not isinstance(number, int | float)
-            or not abs(number) <= 1e300
+            or not abs(number) < 1e300  # NaN, infinity, a whole number beyond any float
             or (whole and number != int(number))
             or not (low < number if above else low <= number)
             or not number <= high

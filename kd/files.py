@@ -1,21 +1,52 @@
-"""Files that appear whole or not at all, and fingerprints of their content."""
+"""Files that appear whole or not at all, and are found out when they are damaged.
 
+Folders are sealed with a file of checksums, JSON records hold their own. What does not match is set
+aside under another name, so that the next start makes it again and nothing is lost that someone
+may want to look at.
+"""
+
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from kd.errors import UserError
+from kd.errors import UserError, listing
+
+SEAL = "checksums.json"
+_SEAL_KEY = "seal"  # of a record: the checksum of its other keys
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without them
 
 
 def aside(path: Path) -> Path:
     """A name beside `path` (same file system, so that a rename is atomic) that no one else uses."""
     return path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What processes that were killed while they wrote have left directly in a folder."""
+    return sorted(folder.glob(".*.tmp"))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove them; only for who knows that no one else writes there."""
+    for path in leftovers(folder):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
@@ -34,8 +65,11 @@ def atomic_write(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def atomic_dir(path: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `path` when the block ends without an error."""
+def atomic_dir(path: Path, sealed: bool = False) -> Iterator[Path]:
+    """A temporary folder that takes the place of `path` when the block ends without an error.
+
+    A `sealed` one holds checksums of all its files, for `check_seal`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = aside(path)
     temporary.mkdir()
@@ -44,15 +78,98 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         for file in filter(Path.is_file, temporary.iterdir()):
             # Libraries write files that only their owner may read.
             file.chmod(temporary.stat().st_mode & 0o666)
-        if path.exists():
-            old = aside(path)
-            path.replace(old)
-            temporary.replace(path)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(path)
+        if sealed:
+            write_json(temporary / SEAL, _digests(temporary))
+        _take_the_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_the_place(temporary: Path, path: Path) -> None:
+    """Rename a folder over another; whoever else does it at the same time, one of them stays."""
+    while True:
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        else:
+            return
+        old = aside(path)
+        with suppress(FileNotFoundError):
+            path.replace(old)
+        _remove(old)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The checksum of every file below a folder, but of the seal and of hidden ones, which others
+    put there (Snakemake its .snakemake_timestamp, NFS its .nfs...)."""
+    names = folder.rglob("[!.]*")
+    files = sorted(path for path in names if path.is_file() and path.name != SEAL)
+    return {str(file.relative_to(folder)): file_digest(file) for file in files}
+
+
+def check_seal(folder: Path) -> Path:
+    """The folder, if every file in it is what was written.
+
+    Raises:
+        UserError: it is missing; or damaged, and has been set aside.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: missing; the next start makes it")
+    try:
+        expected = json.loads((folder / SEAL).read_bytes())
+    except (OSError, ValueError):
+        raise _damaged(folder, f"{SEAL} is missing or broken") from None
+    found = _digests(folder)
+    for name in sorted(found.keys() | expected):
+        if found.get(name) != expected.get(name):
+            raise _damaged(folder, f"{name} is not as it was written")
+    return folder
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    """Set a damaged file or folder aside, over one from before."""
+    kept = path.with_name(f"{path.name}.damaged")
+    done = f"set aside as {kept.name}, the next start makes it again"
+    try:
+        if kept.is_dir():
+            shutil.rmtree(kept)
+        path.replace(kept)
+    except FileNotFoundError:
+        pass  # another job has found out too
+    except OSError as error:
+        done = f"remove it to have it made again ({error.strerror})"
+    return UserError(f"{path}: damaged ({reason}); {done}")
+
+
+@contextmanager
+def only_one(path: Path, waiting: Callable[[str], None]) -> Iterator[bool]:
+    """Hold the lock file `path`, after whoever has it; yields whether someone had it.
+
+    `waiting` is called every second with who that is. The lock ends with its process, however it
+    ends. A file system without locks gives none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waited = False
+    with path.open("a+") as handle:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                waiting(handle.read().strip())
+                waited = True
+                time.sleep(1)
+                continue
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+            break
+        handle.truncate(0)
+        handle.write(f"{socket.gethostname()}, process {os.getpid()}\n")
+        handle.flush()
+        yield waited
 
 
 def canonical_json(value: Any) -> str:
@@ -77,11 +194,29 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: no such file") from None
 
 
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a JSON object with the checksum of its other keys, atomically."""
+    record = json.loads(json.dumps(record, allow_nan=False))
+    write_json(path, {**record, _SEAL_KEY: short_hash(record)})
+
+
 def read_record(path: Path, *keys: str) -> dict[str, Any]:
-    """Read a JSON object that must have `keys`."""
-    record = read_json(path)
+    """Read a JSON object that must have `keys`; its checksum, where it has one, must be right.
+
+    Raises:
+        UserError: it is missing; or damaged, and has been set aside.
+    """
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; the next start makes it") from None
+    except (ValueError, RecursionError, IsADirectoryError) as error:
+        raise _damaged(path, f"not valid JSON: {error}") from None
     if not isinstance(record, dict) or not all(key in record for key in keys):
-        raise UserError(f"{path}: damaged, it lacks {keys[0]}; delete it to have it made again")
+        raise _damaged(path, f"it lacks {listing(keys)}")
+    checksum = record.pop(_SEAL_KEY, None)
+    if checksum is not None and checksum != short_hash(record):
+        raise _damaged(path, "wrong checksum")
     return record
 
 

@@ -9,16 +9,18 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from kd.errors import UserError
-from kd.files import read_json, write_json
+from kd.errors import UserError, without_secrets
+from kd.files import only_one, read_json, remove_leftovers, write_json
+from kd.signals import Stopped
 
 STATE = "state.json"
+LOCK = ".lock"
 _BEAT = 20.0  # seconds between two signs of life
 SILENCE = 300.0  # after this many seconds without one, a running step counts as dead
 
@@ -29,18 +31,20 @@ class Progress:
     def __init__(self, folder: Path, step: str) -> None:
         self.folder, self.step = folder, step
         self.phase, self.total, self.done, self.note = "starting", 0, 0, ""
+        self.waited = False  # another process worked here before: it may have done it all
         self._bar: tqdm[Any] | None = None
         self._written = self._printed = 0.0
         self._write()
 
-    def start(self, phase: str, total: int) -> None:
-        """Begin a phase of `total` steps."""
-        self.phase, self.total, self.done, self.note = phase, total, 0, ""
+    def start(self, phase: str, total: int, done: int = 0) -> None:
+        """Begin a phase of `total` steps, of which an earlier job has `done` some."""
+        self.phase, self.total, self.done, self.note = phase, total, done, ""
         self._printed = time.monotonic()
         if sys.stderr.isatty():
-            self._bar = tqdm(total=total, desc=phase, leave=False)
+            self._bar = tqdm(total=total, initial=done, desc=phase, leave=False)
         else:
-            print(f"{phase}: {total} steps", flush=True)
+            going_on = f", going on after {done}" if done else ""
+            print(f"{phase}: {total} steps{going_on}", flush=True)
         self._write()
 
     def advance(self, note: str = "") -> None:
@@ -54,11 +58,22 @@ class Progress:
         elif now - self._printed > _BEAT or self.done == self.total:
             self._printed = now
             print(f"{self.phase}: {self.done}/{self.total} {self.note}".rstrip(), flush=True)
-        if now - self._written > _BEAT:
-            self._write()
+        self.beat()
         if self.done == self.total and self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def wait(self, reason: str) -> None:
+        """Nothing moves, for a reason that is said once."""
+        if self.phase != reason:
+            self.phase, self.total, self.done = reason, 0, 0
+            print(reason, flush=True)
+        self.beat()
+
+    def beat(self) -> None:
+        """A sign of life, now and then."""
+        if time.monotonic() - self._written > _BEAT:
+            self._write()
 
     def _write(self) -> None:
         self._written = time.monotonic()
@@ -81,14 +96,30 @@ def write_state(folder: Path, **state: Any) -> None:
 
 @contextmanager
 def step_state(folder: Path, step: str) -> Iterator[Progress]:
-    """Mark `folder` as being worked on; a failure stays there with its last error line."""
-    try:
-        yield Progress(folder, step)
-    except BaseException as error:
-        line = str(error) if isinstance(error, UserError) else _last_line(error)
-        write_state(folder, state="failed", step=step, error=line)
-        raise
-    (folder / STATE).unlink(missing_ok=True)
+    """Mark `folder` as being worked on, by one process at a time; a failure stays there with its
+    last error line.
+
+    A second process (of another workflow on the same results, or one that a killed one left) waits.
+    """
+
+    def waiting(owner: str) -> None:
+        if not said:
+            said.append(owner)
+            print(f"{folder}: {owner or 'another process'} works on it; waiting", flush=True)
+
+    said: list[str] = []
+    with only_one(folder / LOCK, waiting) as waited:
+        try:
+            remove_leftovers(folder)
+            progress = Progress(folder, step)
+            progress.waited = waited
+            yield progress
+        except BaseException as error:
+            line = str(error) if isinstance(error, UserError | Stopped) else _last_line(error)
+            with suppress(OSError):  # a full disk must not hide what happened
+                write_state(folder, state="failed", step=step, error=without_secrets(line))
+            raise
+        (folder / STATE).unlink(missing_ok=True)
 
 
 def _last_line(error: BaseException) -> str:
@@ -98,20 +129,33 @@ def _last_line(error: BaseException) -> str:
 def read_state(folder: Path) -> dict[str, Any] | None:
     """The state of a run or teacher that is not done: running, failed; None where none is known.
 
-    A step that gave no sign of life for long was killed: it counts as failed.
+    A step was killed if its process is gone from this machine, or gave no sign of life for long.
     """
     path = folder / STATE
     if not path.is_file():
         return None
-    state = read_json(path)
+    try:
+        state = read_json(path)
+    except UserError:
+        state = None
     if not isinstance(state, dict) or not isinstance(state.get("time"), int | float):
-        raise UserError(f"{path}: not a state that this program wrote; delete it")
+        return {"state": "failed", "error": f"{path}: damaged; the next start writes it again"}
     state.setdefault("state", "failed")
-    quiet = time.time() - state["time"]
-    if state.get("state") == "running" and quiet > SILENCE:
+    quiet = abs(time.time() - state["time"])  # the other machine's clock may be ahead
+    gone = state.get("host") == socket.gethostname() and not is_alive(state.get("pid"))
+    if state["state"] == "running" and (gone or quiet > SILENCE):
         where = f"{state.get('step')} on {state.get('host')}, {state.get('phase')}"
-        state |= {
-            "state": "failed",
-            "error": f"killed: no sign of life for {quiet:.0f} s ({where})",
-        }
+        why = f"its process {state.get('pid')} is gone" if gone else "no sign of life"
+        state |= {"state": "failed", "error": f"killed: {why} for {quiet:.0f} s ({where})"}
     return state
+
+
+def is_alive(pid: object) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        os.kill(int(str(pid)), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -63,6 +63,10 @@ def run_status(run: Run, layout: Layout) -> tuple[str, str]:
     """
     folder = layout.run(run)
     if (folder / "metrics.json").is_file():
+        try:
+            read_metrics(folder / "metrics.json", run.id)
+        except UserError as error:
+            return "failed", str(error)
         return "done", ""
     state = read_state(folder)
     if state is None and run.needs_teacher:

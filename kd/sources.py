@@ -81,7 +81,7 @@ class Encoder:
     vocabulary: int | None
     positions: int | None  # longest input, in tokens; None where it is not known here
     identity: tuple[tuple[str, Any], ...]  # items of what run ids contain: never a local path
-    dropout: bool  # whether it has any in training mode, as far as is known here
+    dropout: bool = True  # whether it has any in training mode, as far as is known here
 
 
 def is_local(model: str) -> bool:
@@ -220,7 +220,8 @@ def tokenizer_size(folder: Path) -> int:
         ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
         return 1 + max([*ids, *(token["id"] for token in content.get("added_tokens", []))])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{path}: not a tokenizer file ({error!r})") from None
+        reason = f"{type(error).__name__}: {error}"[:120]
+        raise UserError(f"{path}: not a tokenizer file ({reason})") from None
 
 
 def check_outputs(location: str, task: Task) -> None:

@@ -13,19 +13,29 @@ from typing import Any
 
 import torch
 import transformers
-from filelock import FileLock
 
 from kd import __version__, models, tokens
+from kd.checkpoint import Checkpoint
 from kd.copying import initialise
 from kd.device import choose_device, make_deterministic
 from kd.errors import UserError, unknown
 from kd.evaluation import evaluate
-from kd.files import atomic_dir, atomic_write, file_digest, read_json, read_record, write_json
+from kd.files import (
+    atomic_dir,
+    atomic_write,
+    check_seal,
+    file_digest,
+    only_one,
+    read_record,
+    write_json,
+    write_record,
+)
 from kd.grid import Grid
 from kd.initialisation import needs_teacher
 from kd.layout import Layout
 from kd.objective import Objective
 from kd.progress import Progress, step_state
+from kd.recovery import CHECKPOINT
 from kd.resolve_teacher import Teacher
 from kd.resolve_terms import relation_heads
 from kd.run import INERT, Run
@@ -63,7 +73,7 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
         config.vocab_size = len(tokenizer)  # the embeddings fit the words
         config.pad_token_id = tokenizer.pad_token_id
     tokens.tokenise(
-        layout.text(run.data_id, task),
+        check_seal(layout.text(run.data_id, task)),
         task,
         tokenizer,
         config,
@@ -80,34 +90,45 @@ def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> No
     teacher = teachers[teacher_id]
     folder = layout.teacher(teacher)
     with step_state(folder, "teacher") as progress:
-        _teacher(teacher, layout, folder, threads, progress)
+        if not (progress.waited and _is_whole(folder, "metrics.json")):
+            _teacher(teacher, layout, folder, threads, progress)
 
 
 def _teacher(
     teacher: Teacher, layout: Layout, folder: Path, threads: int, progress: Progress
 ) -> None:
-    device = choose_device()
+    device = choose_device(progress.wait)
     make_deterministic(device, threads)
     task, recipe = TASKS[teacher.task], teacher.recipe
-    source = layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id)
+    source = check_seal(layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id))
     config = _config(source)
     own_labels = models.encoder_config(teacher.encoder).id2label
     model = models.load_encoder(
         teacher.encoder, config, teacher.dtype, recipe["seed"], teacher.finetuned
     )
     record: dict[str, Any] = {}
+    checkpoint = Checkpoint(
+        folder / CHECKPOINT,
+        {
+            "teacher": teacher.id,
+            "tokens": _tokens_fingerprint(source),
+            **_circumstances(device, threads),
+        },
+    )
     if teacher.finetuned:
         models.align_labels(model, task, own_labels)
     else:
         shape = teacher.encoder.shape
         objective = Objective((), task.regression, shape, shape, {})
         split = tokens.load_split(source, "train")
-        fitted = fit(model, None, objective, split, recipe, device, progress, "fine-tuning")
+        fitted = fit(
+            *(model, None, objective, split, recipe, device, progress, "fine-tuning", checkpoint)
+        )
         record |= _training_record(fitted, split)
         _write_history(folder / "history.csv", fitted)
     _export(model, source, folder / "model")
     metrics = evaluate(model, source, teacher.task, device, progress)
-    write_json(
+    write_record(
         folder / "metrics.json",
         {
             "metrics_version": METRICS_VERSION,
@@ -125,6 +146,7 @@ def _teacher(
             "fingerprint": model_fingerprint(folder / "model"),
         },
     )
+    checkpoint.remove()
 
 
 def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
@@ -132,14 +154,27 @@ def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     run = find_run(grid, run_id)
     folder = layout.run(run)
     with step_state(folder, "distil") as progress:
-        _distil(run, layout, folder, threads, progress)
+        if not (progress.waited and _is_whole(folder, "training.json")):
+            _distil(run, layout, folder, threads, progress)
+
+
+def _is_whole(folder: Path, record: str) -> bool:
+    """Whether another process, for which this one waited, has made the model and its record.
+
+    Snakemake removes both before a job starts: what is there was made since.
+    """
+    if not ((folder / "model").is_dir() and (folder / record).is_file()):
+        return False
+    check_seal(folder / "model")
+    read_record(folder / record)
+    return True
 
 
 def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Progress) -> None:
-    device = choose_device()
+    device = choose_device(progress.wait)
     make_deterministic(device, threads)
     task, settings = TASKS[run.task], run.values
-    source = layout.tokens(run.data_id, run.task, run.tokens_id)
+    source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
     split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
     taught = taught_keys(run.terms)
@@ -147,8 +182,7 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
     read = taught & set(stored.arrays)
     teacher = None
     if taught - read or needs_teacher(init):
-        dtype = getattr(torch, run.teacher.dtype)
-        teacher = models.load_finetuned(layout.teacher(run.teacher) / "model", dtype)
+        teacher = _load_teacher(run, layout)
 
     torch.manual_seed(settings["seed"])
     student = models.build_random(models.shaped_config(_config(source), shape))
@@ -160,13 +194,25 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
     objective = Objective(run.terms, task.regression, shape, teacher_shape, settings)
     trains = "teacher-in-training" in objective.errata
     teaching = Teaching(taught, stored, teacher, device, trains) if taught else None
-    fitted = fit(student, teaching, objective, split, settings, device, progress, "distilling")
+    checkpoint = Checkpoint(
+        folder / CHECKPOINT,
+        {
+            "spec": run.spec,
+            "tokens": _tokens_fingerprint(source),
+            "teacher": _teacher_fingerprint(run, layout) if run.needs_teacher else None,
+            "stored": sorted(map(name_of, read)),
+            **_circumstances(device, threads),
+        },
+    )
+    fitted = fit(
+        *(student, teaching, objective, split, settings, device, progress, "distilling", checkpoint)
+    )
 
     write_json(folder / "spec.json", run.spec)
     write_json(folder / "init.json", origins)
     _write_history(folder / "history.csv", fitted)
     _export(student, source, folder / "model")
-    write_json(
+    write_record(
         folder / "training.json",
         {
             **_training_record(fitted, split),
@@ -179,6 +225,23 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
             "model_fingerprint": model_fingerprint(folder / "model"),
         },
     )
+    checkpoint.remove()
+
+
+def _load_teacher(run: Run, layout: Layout) -> Any:
+    folder = check_seal(layout.teacher(run.teacher) / "model")
+    return models.load_finetuned(folder, getattr(torch, run.teacher.dtype))
+
+
+def _circumstances(device: torch.device, threads: int) -> dict[str, Any]:
+    """What the numbers of a training depend on beside its recipe and its data."""
+    return {
+        "device": device_name(device),
+        "threads": threads,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "code": file_digest(*sorted(Path(__file__).parent.glob("*.py"))),
+    }
 
 
 def _open_store(
@@ -205,20 +268,28 @@ def _store(
     """Compute and store what is not there of a teacher's outputs; one job at a time."""
     folder, identity = layout.outputs(run.teacher, run.tokens_id), _store_identity(run, layout)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with only_one(folder / ".store", progress.wait):
         if lacking := missing_outputs(folder, keys, identity):
-            dtype = getattr(torch, run.teacher.dtype)
-            teacher = models.load_finetuned(layout.teacher(run.teacher) / "model", dtype)
+            teacher = _load_teacher(run, layout)
             write_outputs(folder, lacking, teacher, split, identity, device, progress)
 
 
 def _store_identity(run: Run, layout: Layout) -> dict[str, str]:
     """What stored outputs are made of: this teacher's weights and these tokens."""
-    teacher = read_record(layout.teacher(run.teacher) / "metrics.json", "fingerprint")
+    tokens_folder = layout.tokens(run.data_id, run.task, run.tokens_id)
     return {
-        "teacher": teacher["fingerprint"],
-        "tokens": _manifest(layout, run)["fingerprint"],
+        "teacher": _teacher_fingerprint(run, layout),
+        "tokens": _tokens_fingerprint(tokens_folder),
     }
+
+
+def _teacher_fingerprint(run: Run, layout: Layout) -> str:
+    record = read_record(layout.teacher(run.teacher) / "metrics.json", "fingerprint")
+    return str(record["fingerprint"])
+
+
+def _tokens_fingerprint(source: Path) -> str:
+    return str(read_record(source / "manifest.json", "fingerprint")["fingerprint"])
 
 
 def run_outputs(
@@ -235,10 +306,10 @@ def run_outputs(
     run = runs[0]
     keys = keys_of(run) & set(stored_keys(grid).get((teacher_id, tokens_id), ()))
     with step_state(layout.outputs(run.teacher, tokens_id), "outputs") as progress:
-        device = choose_device()
+        device = choose_device(progress.wait)
         make_deterministic(device, threads)
-        split = tokens.load_split(layout.tokens(run.data_id, run.task, tokens_id), "train")
-        _store(run, layout, keys, split, device, progress)
+        source = check_seal(layout.tokens(run.data_id, run.task, tokens_id))
+        _store(run, layout, keys, tokens.load_split(source, "train"), device, progress)
     write_json(layout.need(run), {"stored": sorted(map(name_of, keys))})
 
 
@@ -247,15 +318,15 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     run = find_run(grid, run_id)
     folder = layout.run(run)
     with step_state(folder, "evaluate") as progress:
-        device = choose_device()
+        device = choose_device(progress.wait)
         make_deterministic(device, threads)
         training = read_record(folder / "training.json", "model_fingerprint", "threads")
-        if model_fingerprint(folder / "model") != training["model_fingerprint"]:
+        if model_fingerprint(check_seal(folder / "model")) != training["model_fingerprint"]:
             raise UserError(f"{folder / 'model'}: not the model that was trained; delete {folder}")
-        source = layout.tokens(run.data_id, run.task, run.tokens_id)
+        source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
         model = models.load_finetuned(folder / "model")
         metrics = evaluate(model, source, run.task, device, progress)
-        write_json(folder / "metrics.json", _run_record(run, layout, training, metrics, device))
+        write_record(folder / "metrics.json", _run_record(run, layout, training, metrics, device))
 
 
 def _run_record(
@@ -312,10 +383,8 @@ def find_run(grid: Grid, run_id: str) -> Run:
 
 
 def _manifest(layout: Layout, run: Run) -> dict[str, Any]:
-    manifest: dict[str, Any] = read_json(
-        layout.tokens(run.data_id, run.task, run.tokens_id) / "manifest.json"
-    )
-    return manifest
+    source = layout.tokens(run.data_id, run.task, run.tokens_id)
+    return read_record(source / "manifest.json", "fingerprint", "text_fingerprint")
 
 
 def _config(source: Path) -> Any:
@@ -327,7 +396,7 @@ def _config(source: Path) -> Any:
 def _export(model: Any, source: Path, out: Path) -> None:
     """A folder that plain transformers loads: weights, config, tokenizer."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    with atomic_dir(out) as folder:
+    with atomic_dir(out, sealed=True) as folder:
         with replaced({"torch.distributed.tensor": None}):  # else imported, for nothing: 0.7 s
             model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -353,6 +422,7 @@ def _training_record(fitted: Fitted, split: tokens.Split) -> dict[str, Any]:
         "examples_per_second": round(fitted.examples / fitted.seconds, 2),
         "precision_used": fitted.precision,
         "peak_memory_bytes": fitted.peak_memory_bytes,
+        "micro_batch": fitted.micro_batch,
         "final_loss": fitted.history[-1]["loss"],
     }
 

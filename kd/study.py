@@ -95,7 +95,7 @@ def _read(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the study file cannot be read ({error})") from None
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (it is a SafeLoader)
     except UserError:
         raise
     except Exception as error:  # PyYAML's constructors leak KeyError, AttributeError and others

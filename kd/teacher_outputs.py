@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from kd.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, vector_of
 from kd.device import autocast, choose_precision, model_inputs, to_device
 from kd.errors import UserError
-from kd.files import aside, read_record, write_json
+from kd.files import aside, read_record, write_record
 from kd.progress import Progress
 from kd.store import PER_EXAMPLE, Key, name_of
 from kd.tokens import Split, ordered_batches
@@ -138,7 +138,7 @@ def _publish(stem: Path, file: Path, identity: dict[str, str]) -> None:
     manifest.unlink(missing_ok=True)
     checksum = _checksum(file)
     file.replace(stem.with_suffix(".npy"))
-    write_json(manifest, {"version": _VERSION, **identity, "checksum": checksum})
+    write_record(manifest, {"version": _VERSION, **identity, "checksum": checksum})
 
 
 def _checksum(path: Path) -> str:

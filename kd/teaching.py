@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 from kd.capture import Capture, Features, capture_teacher
 from kd.device import to_device
 from kd.mapping import Moment
+from kd.pieces import in_pieces
 from kd.store import Key
 from kd.teacher_outputs import StoredOutputs, captured
 
@@ -37,14 +39,17 @@ class Teaching:
             teacher.to(device).train(trains)  # type: ignore[arg-type]
             self.capture = Capture(teacher, computed)
 
-    def __call__(self, rows: Tensor, inputs: dict[str, Tensor], moment: Moment) -> Features:
-        """The features of the examples `rows`, which `inputs` holds padded."""
+    def __call__(
+        self, rows: Tensor, inputs: dict[str, Tensor], moment: Moment, at_once: int | None = None
+    ) -> Features:
+        """The features of the examples `rows`, which `inputs` holds padded; computed `at_once`."""
         found: Features = {}
         if self.stored is not None:
             found |= to_device(self.stored.batch(rows), self.device)
         if self.capture is not None:
-            with _own_dropout(self.capture.model, moment, self.device):
-                found |= capture_teacher(self.capture, **inputs)
+            run = partial(capture_teacher, self.capture)
+            with _own_dropout(self.capture.model, moment, self.device), torch.no_grad():
+                found |= in_pieces(run, inputs, at_once or len(rows))
         return found
 
     def __enter__(self) -> "Teaching":

@@ -100,7 +100,7 @@ def tokenise(
     # Segments: a tokenizer may know them and its encoder not (DistilBERT), or the reverse.
     typed = getattr(config, "type_vocab_size", 0) > 1
     typed &= "token_type_ids" in tokenizer.model_input_names
-    with atomic_dir(out) as folder:
+    with atomic_dir(out, sealed=True) as folder:
         longest = full = 0
         for split in row.splits:
             file = text / f"{split}.parquet"

@@ -14,6 +14,7 @@ from kd import steps
 from kd.archs import SCRATCH_ARCHS, attention_obstacle
 from kd.data import prepare_task
 from kd.errors import UserError
+from kd.files import read_record, write_record
 from kd.grid import load_grid
 from kd.layout import Layout
 from kd.results import collect
@@ -209,13 +210,12 @@ def test_a_pretrained_start(tmp_path):
 def test_a_model_that_is_not_the_one_that_was_trained_is_refused(tmp_path):
     grid, layout = run_all(tmp_path, axes={"seed": [1]})
     (run,) = grid.runs.values()
-    weights = layout.run(run) / "model" / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
+    folder = layout.run(run)
+    training = read_record(folder / "training.json")
+    write_record(folder / "training.json", {**training, "model_fingerprint": "another"})
     with pytest.raises(steps.UserError, match="not the model that was trained"):
         steps.run_evaluate(grid, layout, run.id, threads=1)
-    state = read(layout.run(run) / "state.json")
+    state = read(folder / "state.json")
     assert state["state"] == "failed"
     assert "not the model that was trained" in state["error"]
 

@@ -11,6 +11,7 @@ from helpers import SHAPE, VOCABULARY, tiny_config, tiny_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from kd.checkpoint import Checkpoint
 from kd.errors import UserError
 from kd.evaluation import predict
 from kd.knowledge import KNOWLEDGE
@@ -26,11 +27,13 @@ from kd.tokens import Split
 from kd.training import (
     Fitted,
     _Recorder,
+    _Watch,
     autocast,
     choose_precision,
     fit,
     learning_rate_factor,
     model_inputs,
+    training_batches,
 )
 
 CPU = torch.device("cpu")
@@ -104,6 +107,7 @@ class Training:
         weights: str = "fixed",
         errata: str = "none",
         student_dropout: float = 0.1,
+        checkpoint: Checkpoint | None = None,
         **changed: Any,
     ) -> None:
         self.teacher = tiny_model(shape=SHAPE, seed=7) if terms else None
@@ -120,7 +124,8 @@ class Training:
         keys, trains = taught_keys(terms), errata == "teacher-in-training"
         teaching = Teaching(keys, None, self.teacher, CPU, trains) if keys else None
         self.fitted: Fitted = fit(
-            self.student, teaching, self.objective, split, recipe, CPU, progress, "testing"
+            *(self.student, teaching, self.objective, split, recipe, CPU, progress, "testing"),
+            checkpoint,
         )
         self.history = self.fitted.history
 
@@ -438,9 +443,49 @@ class Poisoned(nn.Module):
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("step", [1, 3, 8])
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, step, bad):
-    with pytest.raises(UserError, match=rf"not finite by step {step} \(.*loss") as caught:
+    with pytest.raises(UserError, match=rf"not finite at step {step} \(loss is {bad}") as caught:
         Training(tmp_path, objective=Poisoned(step, bad))
     assert "learning_rate" in str(caught.value), "what can be done about it?"
+
+
+@pytest.mark.parametrize("patience", [1, 4, 32])
+@pytest.mark.parametrize("name", ["loss", "hidden:mse", "gradient"])
+def test_the_first_bad_step_is_named_however_late_it_is_read(patience, name):
+    """With its term and the ids of its examples; later steps are bad too."""
+    watch = _Watch(patience)
+    with pytest.raises(UserError) as caught:
+        for step in range(1, 100):
+            values = dict.fromkeys(("loss", "hidden:mse", "gradient"), torch.tensor(1.0))
+            values |= {name: torch.tensor(math.nan)} if step >= 37 else {}
+            watch.add(step, values, torch.tensor([step, 1000 + step]), last=False)
+    assert f"at step 37 ({name} is nan), of the examples 37, 1037;" in str(caught.value)
+    assert step - 37 < patience
+
+
+def test_a_bad_step_is_found_before_its_state_is_saved(tmp_path, monkeypatch):
+    class Saved(Checkpoint):
+        def due(self) -> bool:
+            return True
+
+        def save(self, tensors: Any, facts: Any) -> bool:
+            steps.append(facts["step"])
+            return True
+
+    steps: list[int] = []
+    monkeypatch.setattr("kd.training._Watch", lambda patience: _Watch(32))  # as on a GPU
+    with pytest.raises(UserError, match="not finite at step 3"):
+        Training(
+            tmp_path, objective=Poisoned(3, math.nan), checkpoint=Saved(tmp_path / "c", {"a": 1})
+        )
+    assert steps == [1, 2]
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 4, 5, 9])
+def test_batches_from_a_step_on_are_those_of_the_whole_training(first):
+    lengths = make_split().lengths
+    whole = [rows.tolist() for rows in training_batches(lengths, 8, 1, 0, 10)]
+    assert len(whole) == 10
+    assert [rows.tolist() for rows in training_batches(lengths, 8, 1, first, 10)] == whole[first:]
 
 
 # --- evaluation -------------------------------------------------------------------------------

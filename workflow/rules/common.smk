@@ -36,6 +36,11 @@ FOLDER = LAYOUT.study(GRID.study.name)
 THREADS = 1
 
 
+def memory(mb):
+    """Megabytes that a job asks for: as many again with every try, if it needed more."""
+    return lambda wildcards, attempt: mb * attempt
+
+
 wildcard_constraints:
     task="[a-z0-9-]+",
     data="[a-z0-9-]+",

@@ -11,7 +11,7 @@ rule data:
     conda:
         "../envs/kd.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=60,
     shell:
         'python -m kd data "$KD_STUDY" --task {wildcards.task} > {log} 2>&1'
@@ -28,7 +28,7 @@ rule tokenise:
     conda:
         "../envs/kd.yaml"
     resources:
-        mem_mb=8000,
+        mem_mb=memory(8000),
         runtime=60,
     shell:
         'python -m kd tokenise "$KD_STUDY" --task {wildcards.task} --tokens {wildcards.tokens} > {log} 2>&1'

@@ -18,7 +18,7 @@ rule teacher:
     threads: THREADS
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=memory(16000),
         runtime=720,
     shell:
         'python -m kd teacher "$KD_STUDY" --teacher {wildcards.teacher} --threads {threads} > {log} 2>&1'
@@ -37,7 +37,7 @@ rule outputs:
     threads: THREADS
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=memory(16000),
         runtime=720,
     shell:
         'python -m kd outputs "$KD_STUDY" --teacher {wildcards.teacher} --tokens {wildcards.tokens} --need {wildcards.need} --threads {threads} > {log} 2>&1'
@@ -62,7 +62,7 @@ rule distil:
     threads: THREADS
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=memory(16000),
         runtime=720,
     shell:
         'python -m kd distil "$KD_STUDY" --run {wildcards.run} --threads {threads} > {log} 2>&1'
@@ -84,7 +84,7 @@ rule evaluate:
     threads: THREADS
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=memory(16000),
         runtime=60,
     shell:
         'python -m kd evaluate "$KD_STUDY" --run {wildcards.run} --threads {threads} > {log} 2>&1'

@@ -1,0 +1,71 @@
+"""What is left of workflows that died, and what to do about it: `kd recover`."""
+
+from pathlib import Path
+
+from kd.files import leftovers
+from kd.grid import Grid
+from kd.layout import Layout
+from kd.progress import read_state
+
+CHECKPOINT = "checkpoint.safetensors"  # beside what Snakemake removes when a job starts or fails
+
+
+def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
+    """One sentence for each thing found; `here` is the folder in which snakemake is started."""
+    found, heads = [], workflows(here)
+    if heads:
+        running = ", ".join(map(str, heads))
+        found.append(f"snakemake runs here (process {running}): wait for it, or end it with ctrl-C")
+    elif any((here / ".snakemake/locks").glob("*")):
+        found.append(
+            "the lock of a snakemake that is gone: `snakemake --unlock`, with the --configfile of "
+            "the study, takes it away; then start again"
+        )
+    for name, folder in _folders(grid, layout).items():
+        state = read_state(folder) or {}
+        where = f"process {state.get('pid')} on {state.get('host')}"
+        if state.get("state") == "running" and not heads:
+            found.append(
+                f"{name}: {where} still works on it: leave it, the next start waits for it and "
+                f"takes what it has made; or end it (`kill`, on a cluster `scancel`), which saves "
+                f"its state"
+            )
+        elif state.get("state") == "failed":
+            found.append(f"{name}: {state.get('error')}")
+        if (folder / CHECKPOINT).is_file() and state.get("state") != "running":
+            found.append(f"{name}: its state is saved: the next start goes on from there")
+    if not heads:
+        found += [f"{p}: half written by a job that died: delete it" for p in _half(layout)]
+    for path in sorted(layout.results.glob("**/*.damaged")):
+        found.append(f"{path}: was damaged and is made again by the next start: delete it")
+    return found
+
+
+def _folders(grid: Grid, layout: Layout) -> dict[str, Path]:
+    """Where each run, teacher and set of stored outputs is worked on."""
+    runs = grid.runs.values()
+    teachers = {f"teacher {run.teacher.id}": layout.teacher(run.teacher) for run in runs}
+    outputs = {
+        f"outputs of {run.teacher.id}": layout.outputs(run.teacher, run.tokens_id) for run in runs
+    }
+    return {**teachers, **outputs, **{run.id: layout.run(run) for run in runs}}
+
+
+def _half(layout: Layout) -> list[Path]:
+    """What no later step cleans up: folders of data, and results of the study as a whole."""
+    found = layout.results.glob("data/*/*")
+    return [path for folder in found for path in leftovers(folder)]
+
+
+def workflows(here: Path) -> list[int]:
+    """Processes of this machine that are a snakemake started in the folder `here`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            inside = (process / "cwd").resolve(strict=True) == here.resolve()
+        except OSError:  # gone by now, or another user's
+            continue
+        if inside and any(word.endswith(b"/snakemake") for word in words[:2]):
+            found.append(int(process.name))
+    return sorted(found)

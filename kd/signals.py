@@ -1,0 +1,50 @@
+"""How a job ends when it is asked to: with its state saved, and a status that says "again".
+
+SIGTERM is what SLURM sends at pre-emption, `scancel` and a time limit; SIGUSR1 is what it sends
+ahead of them where `--signal` asks for it; SIGINT is ctrl-C.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+STATUS = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+class Stopped(BaseException):
+    """The job was asked to end; the message says by what, and what was saved."""
+
+
+_waiting = False  # a training is under way that ends after its step
+_asked = ""
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Let the signals end this block through `Stopped`, so that files and states are tidied."""
+    before = {number: signal.signal(number, _handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    global _asked
+    again, _asked = bool(_asked), signal.Signals(number).name
+    if not _waiting or again:
+        raise Stopped(f"stopped by {_asked}")
+
+
+@contextmanager
+def deferred() -> Iterator[Callable[[], str]]:
+    """Within it a first signal only sets what the yielded function returns; a second one ends."""
+    global _waiting, _asked
+    _waiting, _asked = True, ""
+    try:
+        yield lambda: _asked
+    finally:
+        _waiting = False

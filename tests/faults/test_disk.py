@@ -1,0 +1,126 @@
+"""A disk that fills up while an artefact is written, or cannot be written to at all.
+
+A small tmpfs stands in for the disk; to mount one takes root.
+"""
+
+import shutil
+import subprocess
+
+import pytest
+from faults import Place, finish, remove, write
+
+from kd.files import check_seal, leftovers
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Large enough that the artefacts are not lost in rounding: 4 kB a page."""
+    folder = tmp_path_factory.mktemp("whole")
+    return Place(write(folder, train=400, axes={"seed": [1]})).make()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A tmpfs, and a function that sets its size or makes it read-only."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "kd-test", folder],
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
+
+    def remount(options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
+
+    yield folder, remount
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def used(folder) -> int:
+    return shutil.disk_usage(folder).used
+
+
+def fill(folder, left: int) -> None:
+    """Leave room for `left` bytes."""
+    with (folder / "filling").open("wb") as handle:
+        handle.write(b"0" * max(0, shutil.disk_usage(folder).free - left))
+
+
+def on_disk(whole: Place, folder) -> Place:
+    shutil.copytree(whole.layout.results, folder / "results")
+    return Place(whole.study, folder / "results")
+
+
+def tried(place: Place, step: str) -> tuple[int | None, str]:
+    """Exit status of a step, and what it said."""
+    (place.study.parent / f"{step}.log").unlink(missing_ok=True)
+    job = place.fork(step, 1000)
+    job.join()
+    return job.exitcode, place.log(step)
+
+
+STEPS = ["data", "tokenise", "teacher", "outputs", "distil", "evaluate"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_disk_that_fills_up_costs_a_sentence_and_nothing_else(whole, disk, tmp_path, step):
+    """Room for nothing, for some of the artefact, and for nearly all of it."""
+    folder, _ = disk
+    place = on_disk(whole, folder)
+    targets = place.outputs()[step]
+    if step == "outputs":
+        targets = [*targets, *place.layout.need(place.run).parent.glob("*.np*")]
+    with_them = used(folder)
+    remove(*targets)
+    size = with_them - used(folder)
+    failures = 0
+    for share in (0.0, 0.5, 0.9):
+        fill(folder, int(share * size))
+        status, text = tried(place, step)
+        (folder / "filling").unlink()
+        if status:
+            failures += 1
+            assert status == 2, text
+            assert "Traceback" not in text, text
+            assert "No space left" in text
+            for target in targets:
+                assert not (target.is_dir() and check_seal(target) is None)
+                assert not leftovers(target.parent), "half an artefact is left"
+        remove(*targets)
+    assert failures >= 1, "the disk was never too small"
+    place.make()
+    assert place.numbers() == whole.numbers()
+    place.assert_tidy()
+
+
+def test_a_full_disk_stops_no_training_but_its_checkpoints(whole, disk, tmp_path):
+    """What is written every few steps may fail; the export at the end finds room again."""
+    folder, _ = disk
+    place = on_disk(whole, folder)
+    remove(*place.outputs()["distil"], *place.outputs()["evaluate"])
+    fill(folder, 60_000)
+    (place.study.parent / "distil.log").unlink(missing_ok=True)
+    job = place.fork("distil", 0)
+    while "the one before stays" not in place.log("distil"):
+        assert job.exitcode is None, place.log("distil")
+    (folder / "filling").unlink()
+    finish(job)
+    place.make()
+    assert place.numbers() == whole.numbers()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_results_folder_that_is_read_only_is_a_sentence(whole, disk, step):
+    folder, remount = disk
+    place = on_disk(whole, folder)
+    remove(*place.outputs()[step])
+    remount("ro")
+    status, text = tried(place, step)
+    remount("rw")
+    assert status == 2, text
+    assert "Traceback" not in text and "Read-only file system" in text
+    place.make()
+    assert place.numbers() == whole.numbers()

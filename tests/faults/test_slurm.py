@@ -1,0 +1,158 @@
+"""A study on a real SLURM of two nodes with fake GPUs: whole, with a job cancelled, a node lost.
+
+The cluster is put up by a script that is no part of the project; without it the tests are skipped.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from faults import ROOT, TIMES, Place, snakemake, write
+from slurm_profile import write_profile
+
+from kd import steps
+
+UP = Path(__file__).resolve().parents[3] / "shared" / "tools" / "slurm-up.sh"
+RUN = Path("/run/slurm-up")  # its process ids
+
+pytestmark = [
+    pytest.mark.skipif(TIMES < 20, reason="minutes: KD_FAULTS=20 runs them"),
+    pytest.mark.skipif(not UP.is_file(), reason="no script here that puts up a SLURM"),
+    pytest.mark.skipif(os.getuid() != 0, reason="putting up a SLURM takes root"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    done = subprocess.run(["bash", str(UP), "up"], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no SLURM can be put up here: {done.stdout.splitlines()[-1:]}")
+    yield
+    subprocess.run(["bash", str(UP), "down"], check=True)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    place = Place(write(folder, train=2000, epochs=20, axes={"seed": [1, 2]}))
+    return place.make("data", "tokenise", "teacher", "outputs")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory):
+    place = copy_of(prepared, tmp_path_factory.mktemp("undisturbed"))
+    for run in place.grid.runs:
+        steps.run_distil(place.grid, place.layout, run, 1)
+        steps.run_evaluate(place.grid, place.layout, run, 1)
+    return place.numbers()
+
+
+def copy_of(place: Place, folder: Path) -> Place:
+    shutil.copy(place.study, folder / "study.yaml")
+    shutil.copytree(place.layout.results, folder / "results")
+    return Place(folder / "study.yaml")
+
+
+def on_slurm(folder: Path, study: Path, *arguments: str) -> "subprocess.Popen[str]":
+    profile = write_profile(folder / "profile", memory=900, gpu=True)
+    arguments = ("--profile", str(profile), *arguments)
+    # A job may hear of nothing: it saves its state every second, as others every five minutes.
+    return snakemake(folder, study, *arguments, KD_CHECKPOINT_SECONDS="1")
+
+
+def squeue(form: str) -> list[list[str]]:
+    """Running jobs of this user, in the columns of `form`."""
+    command = ["squeue", "--me", "--noheader", "--states=R", f"--format={form}"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [line.split() for line in text.splitlines()]
+
+
+def until_training(place: Place, head: "subprocess.Popen[str]", count: int = 1) -> None:
+    while len(list(place.layout.results.glob("runs/*/checkpoint.safetensors"))) < count:
+        assert head.poll() is None, head.communicate()[0]
+        time.sleep(0.1)
+
+
+def test_the_demo_study_runs_whole(tmp_path):
+    head = on_slurm(tmp_path, ROOT / "config/studies/demo.yaml")
+    text = head.communicate()[0]
+    assert head.returncode == 0, text
+    assert (tmp_path / "results/studies/demo/report.html").is_file()
+
+
+def test_the_numbers_are_those_of_one_machine_whatever_is_cancelled(
+    prepared, undisturbed, tmp_path
+):
+    place = copy_of(prepared, tmp_path)
+    head = on_slurm(tmp_path, place.study, "--until", "evaluate")
+    until_training(place, head)
+    job = squeue("%i")[0][0]
+    subprocess.run(["scancel", job], check=True)
+    text = head.communicate()[0]
+    assert head.returncode == 0, text
+    assert "Trying to restart" in text
+    logs = [path.read_text() for path in place.layout.results.glob("runs/*/log/distil.log")]
+    assert any("going on after" in log for log in logs), logs
+    assert place.numbers() == undisturbed
+    place.assert_tidy()
+
+
+def test_a_node_that_is_lost(prepared, undisturbed, tmp_path):
+    place = copy_of(prepared, tmp_path)
+    head = on_slurm(tmp_path, place.study, "--until", "evaluate")
+    until_training(place, head)
+    lose(squeue("%N")[0][0])
+    try:
+        text = head.communicate()[0]
+    finally:
+        subprocess.run(["bash", str(UP), "up"], check=True, capture_output=True)
+    assert head.returncode == 0, text
+    # SLURM itself queues the jobs of a lost node again; where it does not, Snakemake does.
+    logs = [path.read_text() for path in place.layout.results.glob("runs/*/log/distil.log")]
+    assert any("going on after" in log for log in logs), logs
+    assert place.numbers() == undisturbed
+    place.assert_tidy()
+
+
+def lose(node: str) -> None:
+    """End all that runs of a node at once: its daemon, and the processes of its jobs."""
+    daemon = int((RUN / f"slurmd.{node}.pid").read_text())
+    jobs = subprocess.run(
+        ["squeue", "--me", "--noheader", f"--nodelist={node}", "--format=%i"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    doomed = [daemon]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (process / "environ").read_bytes().split(b"\0")
+            name = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        of_job = any(f"SLURM_JOB_ID={job}".encode() in variables for job in jobs)
+        steps_of = any(name.startswith(f"slurmstepd: [{job}.".encode()) for job in jobs)
+        if of_job or steps_of:
+            doomed.append(int(process.name))
+    for pid in doomed:
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            continue
+
+
+def test_the_head_is_killed_and_its_jobs_go_on(prepared, undisturbed, tmp_path):
+    place = copy_of(prepared, tmp_path)
+    head = on_slurm(tmp_path, place.study, "--until", "evaluate")
+    until_training(place, head)
+    head.kill()
+    head.wait()
+    assert on_slurm(tmp_path, place.study, "--unlock").wait() == 0
+    again = on_slurm(tmp_path, place.study, "--until", "evaluate")
+    text = again.communicate()[0]
+    assert again.returncode == 0, text
+    assert place.numbers() == undisturbed
+    place.assert_tidy()

@@ -1,0 +1,181 @@
+"""A training that was killed and goes on comes to the same bits; what does not fit is not read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import tiny_model
+from safetensors.torch import load_file
+from test_training import TERMS, Training, differs, make_objective, term
+
+from kd import checkpoint as saved
+from kd.checkpoint import Checkpoint
+from kd.errors import UserError
+from kd.mapping import MAPPINGS, resolve_mapping
+from kd.signals import Stopped
+
+IDENTITY = {"run": 1}
+
+
+class DyingAt(Checkpoint):
+    """Saves after a step, and then the job dies."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        super().__init__(path, IDENTITY)
+        self.step = step
+
+    def due(self) -> bool:
+        return True
+
+    def save(self, tensors: Any, facts: Any) -> bool:
+        if facts["step"] == self.step:
+            super().save(tensors, facts)
+            raise Stopped("dead")
+        return True
+
+
+def killed_and_resumed(tmp_path: Path, step: int, *terms: Any, **changed: Any) -> Training:
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stopped):
+        Training(tmp_path, *terms, checkpoint=DyingAt(path, step), **changed)
+    assert path.is_file()
+    return Training(tmp_path, *terms, checkpoint=Checkpoint(path, IDENTITY), **changed)
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 7])
+@pytest.mark.parametrize("weights", ["fixed", "calibrated"])
+def test_a_training_that_was_killed_comes_to_the_same_bits(tmp_path, step, weights):
+    changed: dict[str, Any] = {"weights": weights, "epochs": 2}
+    whole = Training(tmp_path, *TERMS, **changed)
+    parts = killed_and_resumed(tmp_path, step, *TERMS, **changed)
+    assert not differs(whole.state(), parts.state()), "the student or a projection differs"
+    assert whole.history == parts.history
+    assert (whole.fitted.steps, whole.fitted.examples) == (parts.fitted.steps, 60)
+
+
+@pytest.mark.parametrize("mapping", [name for name, row in MAPPINGS.items() if row.moving])
+def test_moving_mappings_go_on_where_they_were(tmp_path, mapping):
+    taught = term("hidden", resolve_mapping(mapping, 3, 2, 1), moving=mapping)
+    whole = Training(tmp_path, taught)
+    parts = killed_and_resumed(tmp_path, 5, taught)
+    assert not differs(whole.state(), parts.state())
+    assert whole.history == parts.history
+
+
+def test_a_row_of_history_that_was_half_full_is_the_same(tmp_path):
+    """With 52 steps a row is the mean of two: the kill falls between them."""
+    windows = term("hidden", weight="1%0-50"), term("logits", weight="0..1")
+    changed: dict[str, Any] = {"epochs": 26, "batch_size": 15}
+    whole = Training(tmp_path, *windows, **changed)
+    parts = killed_and_resumed(tmp_path, 25, *windows, **changed)
+    assert whole.history == parts.history
+    assert not differs(whole.state(), parts.state())
+
+
+def test_a_teacher_that_draws_dropout_goes_on_as_it_would_have(tmp_path):
+    changed = {"errata": "teacher-in-training"}
+    whole = Training(tmp_path, *TERMS, **changed)
+    assert whole.history == killed_and_resumed(tmp_path, 3, *TERMS, **changed).history
+
+
+def test_saving_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv(saved.SECONDS, "0")
+    path = tmp_path / "checkpoint.safetensors"
+    watched = Training(tmp_path, *TERMS, checkpoint=Checkpoint(path, IDENTITY))
+    assert path.is_file(), "no checkpoint was written"
+    assert not differs(Training(tmp_path, *TERMS).state(), watched.state())
+
+
+# --- which checkpoint is read -------------------------------------------------------------------
+
+
+def save(path: Path) -> Checkpoint:
+    checkpoint = Checkpoint(path, IDENTITY)
+    assert checkpoint.save({"a": torch.arange(3.0), "b": torch.tensor(7)}, {"step": 3})
+    return checkpoint
+
+
+def test_what_was_saved_is_read(tmp_path):
+    found = save(tmp_path / "c").load()
+    assert found is not None
+    tensors, facts = found
+    assert tensors["a"].tolist() == [0, 1, 2] and tensors["b"].item() == 7
+    assert facts == {"step": 3}
+    assert [p.name for p in tmp_path.iterdir()] == ["c"], "something was left beside it"
+
+
+def test_another_trainings_checkpoint_is_not_read(tmp_path, capsys):
+    save(tmp_path / "c")
+    assert Checkpoint(tmp_path / "c", {"run": 2}).load() is None
+    assert "of another training" in capsys.readouterr().out
+
+
+def test_no_bit_of_a_checkpoint_can_flip_unseen(tmp_path, capsys):
+    checkpoint = save(tmp_path / "c")
+    content = (tmp_path / "c").read_bytes()
+    for at in range(len(content)):
+        (tmp_path / "c").write_bytes(
+            content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :]
+        )
+        found = checkpoint.load()
+        if found is not None:  # a bit that means nothing, such as a space
+            assert found[0]["a"].tolist() == [0, 1, 2] and found[1] == {"step": 3}, f"byte {at}"
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.9])
+def test_a_checkpoint_cut_short_starts_from_the_beginning(tmp_path, capsys, share):
+    checkpoint = save(tmp_path / "c")
+    content = (tmp_path / "c").read_bytes()
+    (tmp_path / "c").write_bytes(content[: int(share * len(content))])
+    assert checkpoint.load() is None
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch, capsys):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    checkpoint = save(tmp_path / "c")
+    before = (tmp_path / "c").read_bytes()
+    monkeypatch.setattr(saved, "save_file", full)
+    assert not checkpoint.save({"a": torch.zeros(1)}, {})
+    assert "the one before stays" in capsys.readouterr().out
+    assert (tmp_path / "c").read_bytes() == before
+
+
+def test_it_is_due_after_the_interval_whatever_the_clock_says(tmp_path, monkeypatch):
+    monkeypatch.setenv(saved.SECONDS, "100")
+    checkpoint = Checkpoint(tmp_path / "c", {})
+    monkeypatch.setattr("time.time", lambda: 1e12)
+    assert not checkpoint.due()
+    now = saved.time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now + 101)
+    assert checkpoint.due()
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan"])
+def test_an_interval_that_is_none_is_a_sentence(monkeypatch, text):
+    monkeypatch.setenv(saved.SECONDS, text)
+    with pytest.raises(UserError, match="KD_CHECKPOINT_SECONDS: found"):
+        saved.interval()
+
+
+def test_tensors_that_share_memory_are_saved(tmp_path):
+    whole = torch.arange(4.0)
+    checkpoint = Checkpoint(tmp_path / "c", {})
+    assert checkpoint.save({"one": whole, "two": whole, "half": whole[2:]}, {})
+    found = load_file(tmp_path / "c")
+    assert found["two"].tolist() == [0, 1, 2, 3] and found["half"].tolist() == [2, 3]
+
+
+def test_nothing_is_pickled(tmp_path):
+    """Whoever reads a checkpoint runs none of its code: tensors and JSON."""
+    model, objective = tiny_model(), make_objective(term("hidden"))
+    checkpoint = Checkpoint(tmp_path / "c", {})
+    checkpoint.save(saved.module_tensors(student=model, objective=objective), {"step": 1})
+    size = int.from_bytes((tmp_path / "c").read_bytes()[:8], "little")
+    header = json.loads((tmp_path / "c").read_bytes()[8 : 8 + size])
+    assert {"identity", "facts", "checksum"} == header.pop("__metadata__").keys()
+    assert all(entry["dtype"] in ("F32", "F64", "I64", "U8") for entry in header.values())

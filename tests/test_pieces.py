@@ -1,0 +1,90 @@
+"""A batch in pieces gives the loss and the gradient of the whole batch, for every term."""
+
+import itertools
+
+import pytest
+import torch
+from helpers import EVERY_ARCH, tiny_inputs, tiny_model
+from test_training import Training, make_split, term
+
+from kd.archs import attention_obstacle
+from kd.capture import Capture
+from kd.errors import UserError
+from kd.knowledge import KNOWLEDGE
+from kd.pieces import in_pieces
+from kd.terms import matchings_of
+
+
+@pytest.mark.parametrize("arch", EVERY_ARCH)
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_features_and_gradients_are_those_of_the_whole(arch, size):
+    model = tiny_model(arch).eval()
+    inputs = tiny_inputs(model, (7, 3, 5, 6, 2))
+    wanted = {("logits", 0), ("hidden", 1), ("hidden", 3)}
+    if not attention_obstacle(model.config.model_type):
+        wanted |= {("query", 2), ("value", 3)}
+    found = []
+    with Capture(model, wanted) as capture:
+        for at_once in (5, size):
+            model.zero_grad()
+            features = in_pieces(capture, inputs, at_once)
+            # A gradient of one part first, as calibrated weights ask for it.
+            part = features["hidden", 1].square().mean()
+            first, *_ = torch.autograd.grad(
+                part, list(model.parameters()), retain_graph=True, allow_unused=True
+            )
+            sum(f.square().mean() for f in features.values()).backward()
+            grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+            found.append((features, {**grads, "first": first}))
+    for one, two in zip(*found, strict=True):
+        assert one.keys() == two.keys()
+        for name in one:
+            assert torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-6), name
+
+
+def out_of_memory_above(monkeypatch, most: int) -> list[int]:
+    """A device that holds `most` examples; the sizes that were tried."""
+    tried: list[int] = []
+    forward = Capture.__call__
+
+    def limited(self, **inputs):
+        tried.append(len(inputs["input_ids"]))
+        if tried[-1] > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, **inputs)
+
+    monkeypatch.setattr(Capture, "__call__", limited)
+    return tried
+
+
+EVERY_MATCHING = [
+    (name, matching) for name in KNOWLEDGE for matching in matchings_of(name, regression=False)
+]
+
+
+@pytest.mark.parametrize(("name", "matching"), EVERY_MATCHING)
+def test_every_matching_is_trained_as_with_more_memory(tmp_path, monkeypatch, name, matching):
+    """Also those that relate the examples of a batch; without dropout, which is drawn by piece."""
+    taught = term(name, matching=matching)
+    whole = Training(tmp_path, taught, student_dropout=0.0, epochs=0.5)
+    tried = out_of_memory_above(monkeypatch, 3)
+    small = Training(tmp_path, taught, student_dropout=0.0, epochs=0.5)
+    assert (whole.fitted.micro_batch, small.fitted.micro_batch) == (8, 2)
+    assert tried.count(8) == 1 and tried.count(4) == 1, "what has no room is not tried again"
+    assert small.fitted.steps == whole.fitted.steps
+    assert small.fitted.examples == whole.fitted.examples
+    for one, two in itertools.zip_longest(whole.history, small.history):
+        assert two == pytest.approx(one, rel=1e-3, abs=1e-6)
+
+
+def test_with_dropout_too_memory_decides_nothing_but_the_draw(tmp_path, monkeypatch):
+    out_of_memory_above(monkeypatch, 4)
+    one, two = (Training(tmp_path, term("logits"), weights="calibrated") for _ in range(2))
+    assert one.fitted.micro_batch == 4
+    assert one.history == two.history, "the same limit, two outcomes"
+
+
+def test_an_example_too_large_for_the_device_is_a_sentence(tmp_path, monkeypatch):
+    out_of_memory_above(monkeypatch, 0)
+    with pytest.raises(UserError, match="out of memory on the device with one example at a time"):
+        Training(tmp_path, split=make_split())
