@@ -45,7 +45,7 @@ peers: $(STAMP)  ## install the libraries whose losses the tests compare ours wi
 # In a folder of their own: nothing else here needs them.
 bench: $(STAMP)  ## time this project against other libraries: results/bench/
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --constraint requirements.lock --target .bench \
-		textbrewer torchdistill tensorboardX protobuf accelerate==1.15.0
+		textbrewer torchdistill tensorboardX protobuf accelerate
 	PYTHONPATH=.bench OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint, audit

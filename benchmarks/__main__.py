@@ -1,9 +1,9 @@
 """`python -m benchmarks`: every measurement, as one table in Markdown and JSON."""
 
 import argparse
-import json
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ startup.keep_memory()  # for every contender alike
 
 import torch  # noqa: E402
 
-from benchmarks import jobs, limits, own  # noqa: E402
+from benchmarks import growth, jobs, limits, own  # noqa: E402
 from benchmarks.contenders import (  # noqa: E402
     ALL,
     ALONE,
@@ -37,13 +37,18 @@ from kd.files import atomic_write, write_json  # noqa: E402
 _PEER_REPETITIONS = 2
 
 
+def whole_batches(name: str, options: argparse.Namespace) -> int:
+    """How many examples of these lengths have about the wanted tokens, in full batches."""
+    return max(1, options.tokens // LENGTHS[name] // options.batch_size) * options.batch_size
+
+
 def train(
     name: str, student: str, options: argparse.Namespace, folder: Path, others: bool
 ) -> dict[str, Any]:
     """One workload with one student: every contender's time, and its ratios."""
-    whole = options.tokens // LENGTHS[name] // options.batch_size  # batches of the same size
-    examples = max(1, whole) * options.batch_size
+    examples = whole_batches(name, options)
     work = workload(name, examples, student, options.teacher, options.batch_size, folder / student)
+    print(f"{name}, {student}: {examples} examples", file=sys.stderr)
     knowledge = (options.knowledge or list(TYPES)) if others else []
     began = time.process_time()
     own.store(work, [ALL, *knowledge])
@@ -82,7 +87,7 @@ def main() -> None:
     """Measure, and write results/bench/bench.json and bench.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a glimpse: small models, once")
-    parser.add_argument("--tokens", type=int, default=6400, help="of all examples")
+    parser.add_argument("--tokens", type=int, default=16000, help="of all examples")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--teacher", default="12L-768")
@@ -94,7 +99,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.tokens, options.batch_size, options.repetitions = 600, 8, 1
-        options.teacher, options.students = "3L-48-12h-96", ["2L-24-12h-48"]
+        options.teacher, options.students = "3L-96-12h-192", ["2L-48-12h-96"]
         options.grids, options.knowledge = [100], options.knowledge or ["logits", "hidden"]
     torch.set_num_threads(options.threads)
     found: dict[str, Any] = {
@@ -112,14 +117,16 @@ def main() -> None:
         folder = Path(name)
         found["start"] = jobs.start(folder, options.repetitions)
         found["grids"] = jobs.grids(folder, options.grids)
+        found["growth"] = growth.growth(
+            options.students[0], options.teacher, options.batch_size, options.repetitions, folder
+        )
         for i, student in enumerate(options.students):
             for lengths in LENGTHS:  # other libraries with the first student alone
                 found["training"].append(train(lengths, student, options, folder, others=i == 0))
                 write_json(options.out / "bench.json", found)
     text = markdown(found)
     atomic_write(options.out / "bench.md", text)
-    print(text)
-    print(json.dumps({"written": str(options.out)}))
+    print(f"{text}\nWritten to {options.out}/bench.md and bench.json.")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import gc
 import statistics
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -49,6 +50,8 @@ def interleaved(
             _wait()
             timings[name].wall.append((time.perf_counter() - wall) / contender.steps)
             timings[name].cpu.append((time.process_time() - cpu) / contender.steps)
+            turn = f"{repetition + 1} of {repetitions}"
+            print(f"{turn}: {name}: {timings[name].seconds[-1]:.3f} s a step", file=sys.stderr)
     return timings
 
 

@@ -192,7 +192,7 @@ def torchdistill(work: Workload, steps: int = 1) -> tuple[Callable[[], Any], Los
 
 def trainer(work: Workload) -> Callable[[], Any]:
     """Plain fine-tuning of the student: Hugging Face's Trainer, fused AdamW, dynamic padding."""
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     settings, folder = recipe(work), TemporaryDirectory()
     arguments = TrainingArguments(
@@ -218,6 +218,8 @@ def trainer(work: Workload) -> Callable[[], Any]:
         train_dataset=rows,
         data_collator=lambda some: batches.batch(torch.cat(some)),
     )
+
+    found.remove_callback(PrinterCallback)
 
     def train() -> None:
         found.train()

@@ -3,6 +3,8 @@
 import statistics
 from typing import Any
 
+from benchmarks import growth
+
 
 def markdown(found: dict[str, Any]) -> str:
     """One table for each workload and student, then jobs and grids."""
@@ -31,6 +33,22 @@ def markdown(found: dict[str, Any]) -> str:
     for row in found["grids"]:
         times = f"{_seconds(row, 'plan')} | {_seconds(row, 'dry_run')}"
         lines.append(f"| {row['runs']} | {row['jobs']} | {times} |")
+    lines += [
+        "",
+        f"An epoch of logits + hidden + attention, {growth.LENGTHS}:",
+        "",
+        "| | examples | student | seconds | GFLOP/s needed | peak GB | stored MB | student MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in found["growth"]:
+        times = row["epoch_seconds"]
+        seconds = statistics.median(times)
+        lines.append(
+            f"| {row['what']} | {row['examples']} | {row['student']} "
+            f"| {seconds:.1f} ({min(times):.1f} to {max(times):.1f}) "
+            f"| {row['epoch_flops'] / seconds / 1e9:.0f} | {row['peak_bytes'] / 1e9:.2f} "
+            f"| {row['stored_bytes'] / 1e6:.0f} | {row['model_bytes'] / 1e6:.0f} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
-from kd.device import choose_device
 from kd.models import build_random, shaped_config
 from kd.shapes import Shape, parse_shape
 from kd.tokens import Split
 
-DEVICE = choose_device()
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 MAX_LENGTH = 128
-# Tokens of an example are lognormal, with this standard deviation of their logarithm.
+# Tokens of an example are quantiles of a lognormal distribution with this standard deviation of
+# their logarithm: drawn ones would have outliers, which weigh too much among few examples.
 _SPREAD = 0.5
 LENGTHS = {"SST-2-like": 13, "RTE-like": 65}  # mean tokens of an example
 
@@ -23,7 +23,7 @@ LENGTHS = {"SST-2-like": 13, "RTE-like": 65}  # mean tokens of an example
 class Silent:
     """A progress that no one sees."""
 
-    def start(self, phase: str, total: int) -> None:
+    def start(self, phase: str, total: int, done: int = 0) -> None:
         """Do nothing."""
 
     def advance(self, note: str = "") -> None:
@@ -70,8 +70,9 @@ def workload(
     """Examples of up to 128 random tokens, with two classes."""
     generator = torch.Generator().manual_seed(0)
     centre = math.log(LENGTHS[name]) - _SPREAD**2 / 2
-    drawn = (torch.randn(examples, generator=generator) * _SPREAD + centre).exp()
-    lengths = drawn.round().long().clamp(4, MAX_LENGTH)
+    quantiles = torch.special.ndtri((torch.arange(examples, dtype=torch.float64) + 0.5) / examples)
+    lengths = (quantiles * _SPREAD + centre).exp().round().long().clamp(4, MAX_LENGTH)
+    lengths = lengths[torch.randperm(examples, generator=generator)]
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
     total = int(offsets[-1])
     flat = {

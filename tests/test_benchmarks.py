@@ -122,7 +122,20 @@ def test_the_table_shows_each_contender() -> None:
             }
         ],
     }
+    found["growth"] = [
+        {
+            "what": "twice the layers",
+            "examples": 320,
+            "student": "8L-312",
+            "epoch_seconds": [4.0, 2.0, 3.0],
+            "epoch_flops": 3e11,
+            "peak_bytes": 1_250_000_000,
+            "stored_bytes": 2_000_000,
+            "model_bytes": 50_000_000,
+        }
+    ]
     text = markdown(found)
     assert "| student alone | 64.0 | 1.50 (1.25 to 2.00) | 1.50 (1.25 to 2.00) |" in text
     assert "2.50 (2.25)" in text and "| 1000 | 2017 | 0.5 (0.2) | 5.0 (4.0) |" in text
     assert "takes 2.000 s" in text and "student alone 1.50" in text
+    assert "| twice the layers | 320 | 8L-312 | 3.0 (2.0 to 4.0) | 100 | 1.25 | 2 | 50 |" in text
