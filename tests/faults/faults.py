@@ -40,6 +40,12 @@ def write(folder: Path, train: int = 96, epochs: float = 1, **changes: Any) -> P
     return write_study(folder, study)
 
 
+def prepare(folder: Path, train: int, epochs: float) -> "Place":
+    """Two runs, all but done: only their training and evaluation are left."""
+    place = Place(write(folder, train, epochs, axes={"seed": [1, 2]}))
+    return place.make("data", "tokenise", "teacher", "outputs")
+
+
 class Place:
     """A study and its results in one folder, made step by step in this process."""
 
@@ -98,6 +104,20 @@ class Place:
             if (not names or name in names) and not all(p.exists() for p in self.outputs()[name]):
                 maker()
         return self
+
+    def finish_runs(self) -> "Place":
+        """Train and evaluate every run of the study."""
+        for run in self.grid.runs:
+            steps.run_distil(self.grid, self.layout, run, 1)
+            steps.run_evaluate(self.grid, self.layout, run, 1)
+        return self
+
+    def copy(self, folder: Path) -> "Place":
+        """The study and its results once more, in another folder."""
+        folder.mkdir(exist_ok=True)
+        shutil.copy(self.study, folder / "study.yaml")
+        shutil.copytree(self.layout.results, folder / "results")
+        return Place(folder / "study.yaml")
 
     def command(self, step: str) -> list[str]:
         """The arguments of `kd` that do a step."""
@@ -217,7 +237,6 @@ def finish(job: ForkProcess) -> None:
 
 
 def remove(*paths: Path) -> None:
-
     for path in paths:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -4,9 +4,8 @@ import random
 import shutil
 
 import pytest
-from faults import TIMES, Place, write
+from faults import TIMES, Place, prepare, write
 
-from kd import steps
 from kd.errors import UserError
 from kd.results import collect
 
@@ -54,10 +53,7 @@ def test_what_is_damaged_is_refused_and_made_again(whole, tmp_path, kind, harm):
     refused = 0
     for number in range(max(1, TIMES // 2)):
         folder = tmp_path / str(number)
-        folder.mkdir()
-        shutil.copy(whole.study, folder / "study.yaml")
-        shutil.copytree(whole.layout.results, folder / "results")
-        place = Place(folder / "study.yaml")
+        place = whole.copy(folder)
         path = path_of(place)
         path.write_bytes(harm(path.read_bytes(), draw))
         for output in place.outputs().get(reader, []):  # the reader is to run again
@@ -85,11 +81,7 @@ def test_what_is_damaged_is_refused_and_made_again(whole, tmp_path, kind, harm):
 
 
 def test_a_study_with_a_damaged_run_is_collected_with_the_others(tmp_path):
-    place = Place(write(tmp_path, axes={"seed": [1, 2]}))
-    place.make("data", "tokenise", "teacher", "outputs")
-    for run in place.grid.runs:
-        steps.run_distil(place.grid, place.layout, run, 1)
-        steps.run_evaluate(place.grid, place.layout, run, 1)
+    place = prepare(tmp_path, train=96, epochs=1).finish_runs()
     path = place.folder / "metrics.json"
     path.write_bytes(path.read_bytes()[:-20])
     counts = collect(place.grid, place.layout, tmp_path / "runs.csv")

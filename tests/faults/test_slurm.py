@@ -4,16 +4,13 @@ The cluster is put up by a script that is no part of the project; without it the
 """
 
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from faults import ROOT, TIMES, Place, snakemake, write
+from faults import ROOT, TIMES, Place, prepare, snakemake
 from slurm_profile import write_profile
-
-from kd import steps
 
 UP = Path(__file__).resolve().parents[3] / "shared" / "tools" / "slurm-up.sh"
 RUN = Path("/run/slurm-up")  # its process ids
@@ -36,24 +33,12 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("prepared")
-    place = Place(write(folder, train=2000, epochs=20, axes={"seed": [1, 2]}))
-    return place.make("data", "tokenise", "teacher", "outputs")
+    return prepare(tmp_path_factory.mktemp("prepared"), train=2000, epochs=20)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared, tmp_path_factory):
-    place = copy_of(prepared, tmp_path_factory.mktemp("undisturbed"))
-    for run in place.grid.runs:
-        steps.run_distil(place.grid, place.layout, run, 1)
-        steps.run_evaluate(place.grid, place.layout, run, 1)
-    return place.numbers()
-
-
-def copy_of(place: Place, folder: Path) -> Place:
-    shutil.copy(place.study, folder / "study.yaml")
-    shutil.copytree(place.layout.results, folder / "results")
-    return Place(folder / "study.yaml")
+    return prepared.copy(tmp_path_factory.mktemp("undisturbed")).finish_runs().numbers()
 
 
 def on_slurm(folder: Path, study: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -86,7 +71,7 @@ def test_the_demo_study_runs_whole(tmp_path):
 def test_the_numbers_are_those_of_one_machine_whatever_is_cancelled(
     prepared, undisturbed, tmp_path
 ):
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     head = on_slurm(tmp_path, place.study, "--until", "evaluate")
     until_training(place, head)
     job = squeue("%i")[0][0]
@@ -101,7 +86,7 @@ def test_the_numbers_are_those_of_one_machine_whatever_is_cancelled(
 
 
 def test_a_node_that_is_lost(prepared, undisturbed, tmp_path):
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     head = on_slurm(tmp_path, place.study, "--until", "evaluate")
     until_training(place, head)
     lose(squeue("%N")[0][0])
@@ -145,7 +130,7 @@ def lose(node: str) -> None:
 
 
 def test_the_head_is_killed_and_its_jobs_go_on(prepared, undisturbed, tmp_path):
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     head = on_slurm(tmp_path, place.study, "--until", "evaluate")
     until_training(place, head)
     head.kill()
