@@ -22,7 +22,7 @@ from studies import SYNTHETIC, tiny_study, write_study
 from kd import steps
 from kd.cli import main
 from kd.data import prepare_task
-from kd.files import check_seal, leftovers, read_record
+from kd.files import check_seal, leftovers, read_record, set_aside
 from kd.grid import load_grid
 from kd.layout import Layout
 
@@ -100,6 +100,8 @@ class Place:
 
     def make(self, *names: str) -> "Place":
         """Do the steps whose outputs are missing, as the next start would; all, or those named."""
+        for mark in self.layout.marks():
+            set_aside(mark)
         for name, maker in self.makers().items():
             if (not names or name in names) and not all(p.exists() for p in self.outputs()[name]):
                 maker()
