@@ -33,7 +33,11 @@ def set_damaged_aside():
     runs_elsewhere = any(Path(".snakemake/locks").glob("*"))
     if workflow.is_main_process and not command_line().dryrun and not runs_elsewhere:
         for mark in LAYOUT.marks():
-            print(f"set aside, and made again: {set_aside(mark)}", file=sys.stderr)
+            kept = set_aside(mark)
+            print(
+                f"{marked(mark)}: was damaged; set aside as {kept.name}, and made again",
+                file=sys.stderr,
+            )
 
 
 GRID = load_study_grid()
