@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -257,6 +258,8 @@ def snakemake(
         cwd=ROOT,
         env=environment(**environment_changes),
         start_new_session=True,
+        # A shell lets what it starts in the background ignore ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
 
 

@@ -11,6 +11,8 @@ import time
 import pytest
 from faults import TIMES, Place, environment, finish, prepare, remove, snakemake, status
 
+from kd.progress import is_alive
+
 MOMENTS = 1 if TIMES < 10 else 5
 
 
@@ -60,12 +62,14 @@ def test_a_head_that_is_killed(prepared, undisturbed, tmp_path, jobs_too, moment
     time.sleep(random.Random(moment).uniform(0, 2))
     if jobs_too:
         os.killpg(head.pid, signal.SIGKILL)
+        while any(is_alive(pid) for pid in pids(place)):  # it takes a moment
+            time.sleep(0.05)
     else:
         head.kill()
     head.wait()
     text = said_to_recover(tmp_path, place)
     if not jobs_too:
-        assert "still works on it" in text or not running(place)
+        assert "still works on it" in text or not pids(place)
     elif list(place.layout.results.glob("runs/*/checkpoint.safetensors")):
         assert "its process" in text and "the next start goes on" in text, text
     else:  # it came between two steps
@@ -85,8 +89,10 @@ def test_a_head_that_is_killed(prepared, undisturbed, tmp_path, jobs_too, moment
     assert status(tmp_path, place.study)["done"] == 2
 
 
-def running(place: Place) -> list[str]:
-    return [str(path) for path in place.layout.results.glob("runs/*/state.json")]
+def pids(place: Place) -> list[int]:
+    """The processes that work on runs, or did when they were killed."""
+    states = place.layout.results.glob("runs/*/state.json")
+    return [json.loads(path.read_text())["pid"] for path in states]
 
 
 @pytest.mark.parametrize("how", [pytest.param("SIGTERM to the head", marks=full), "ctrl-C"])
@@ -150,9 +156,7 @@ def test_a_run_that_is_killed_is_tried_again_by_itself(prepared, undisturbed, tm
     place = prepared.copy(tmp_path)
     head = start(tmp_path, place)
     until_training(place, head)
-    path = next(place.layout.results.glob("runs/*/state.json"))
-    pid = json.loads(path.read_text())["pid"]
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pids(place)[0], signal.SIGKILL)
     text = head.communicate()[0]
     assert head.returncode == 0, text
     assert "Trying to restart" in text
