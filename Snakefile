@@ -11,6 +11,7 @@ min_version("9.0")
 
 from kd.cli import check_inputs
 from kd.errors import UserError
+from kd.files import marked, set_aside
 from kd.grid import load_grid
 from kd.layout import Layout
 from kd.store import need_of

@@ -1,8 +1,8 @@
 """Files that appear whole or not at all, and are found out when they are damaged.
 
-Folders are sealed with a file of checksums, JSON records hold their own. What does not match is set
-aside under another name, so that the next start makes it again and nothing is lost that someone
-may want to look at.
+Folders are sealed with a file of checksums, JSON records hold their own. What does not match is
+marked by who reads it, and set aside by the next start, which then makes it again. Not at once: a
+Snakemake that runs ends, with all its jobs, when an input that it has seen is gone.
 """
 
 import errno
@@ -22,6 +22,7 @@ from uuid import uuid4
 from kd.errors import UserError, listing
 
 SEAL = "checksums.json"
+MARK = ".is-damaged"  # behind a name: a file that says why
 _SEAL_KEY = "seal"  # of a record: the checksum of its other keys
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without them
 
@@ -81,6 +82,7 @@ def atomic_dir(path: Path, sealed: bool = False) -> Iterator[Path]:
         if sealed:
             write_json(temporary / SEAL, _digests(temporary))
         _take_the_place(temporary, path)
+        _mark_of(path).unlink(missing_ok=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -101,6 +103,10 @@ def _take_the_place(temporary: Path, path: Path) -> None:
         _remove(old)
 
 
+def _mark_of(path: Path) -> Path:
+    return path.with_name(path.name + MARK)
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """The checksum of every file below a folder, but of the seal and of hidden ones, which others
     put there (Snakemake its .snakemake_timestamp, NFS its .nfs...)."""
@@ -113,7 +119,7 @@ def check_seal(folder: Path) -> Path:
     """The folder, if every file in it is what was written.
 
     Raises:
-        UserError: it is missing; or damaged, and has been set aside.
+        UserError: it is missing; or damaged, and has been marked.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: missing; the next start makes it")
@@ -129,18 +135,31 @@ def check_seal(folder: Path) -> Path:
 
 
 def _damaged(path: Path, reason: str) -> UserError:
-    """Set a damaged file or folder aside, over one from before."""
-    kept = path.with_name(f"{path.name}.damaged")
-    done = f"set aside as {kept.name}, the next start makes it again"
+    """Mark a damaged file or folder."""
+    done = "the next start of snakemake sets it aside and makes it again"
     try:
-        if kept.is_dir():
-            shutil.rmtree(kept)
-        path.replace(kept)
-    except FileNotFoundError:
-        pass  # another job has found out too
+        atomic_write(_mark_of(path), f"{reason}\n")
     except OSError as error:
         done = f"remove it to have it made again ({error.strerror})"
     return UserError(f"{path}: damaged ({reason}); {done}")
+
+
+def marked(mark: Path) -> Path:
+    """What a mark stands for."""
+    return mark.with_name(mark.name.removesuffix(MARK))
+
+
+def set_aside(mark: Path) -> Path:
+    """Rename what a mark stands for to NAME.damaged, over one from before; someone may want to look
+    at it. The new name."""
+    path = marked(mark)
+    kept = path.with_name(f"{path.name}.damaged")
+    with suppress(FileNotFoundError):
+        if path.exists():
+            _remove(kept)
+        path.replace(kept)
+    mark.unlink(missing_ok=True)
+    return kept
 
 
 @contextmanager
@@ -198,13 +217,14 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a JSON object with the checksum of its other keys, atomically."""
     record = json.loads(json.dumps(record, allow_nan=False))
     write_json(path, {**record, _SEAL_KEY: short_hash(record)})
+    _mark_of(path).unlink(missing_ok=True)
 
 
 def read_record(path: Path, *keys: str) -> dict[str, Any]:
     """Read a JSON object that must have `keys`; its checksum, where it has one, must be right.
 
     Raises:
-        UserError: it is missing; or damaged, and has been set aside.
+        UserError: it is missing; or damaged, and has been marked.
     """
     try:
         record = json.loads(path.read_bytes())

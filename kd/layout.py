@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kd.files import MARK
 from kd.resolve_teacher import Teacher
 from kd.run import Run
 from kd.store import need_of
@@ -36,6 +37,11 @@ class Layout:
     def run(self, run: Run) -> Path:
         """Folder of a run."""
         return self.results / "runs" / run.id
+
+    def marks(self) -> list[Path]:
+        """The marks of all that a job has found to be damaged."""
+        folders = ("data/*/*", "teachers/*/*", "teachers/*/*/outputs/*", "runs/*")
+        return sorted(p for folder in folders for p in self.results.glob(f"{folder}/*{MARK}"))
 
     def study(self, name: str) -> Path:
         """Folder of a study's tables and figures."""

@@ -151,11 +151,18 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 
 def is_alive(pid: object) -> bool:
-    """Whether a process of this machine runs."""
+    """Whether a process of this machine runs.
+
+    One that has ended but that no one has asked about does not: where the first process of a
+    container takes no care of orphans, it stays in the list for good.
+    """
     try:
         os.kill(int(str(pid)), 0)
     except (ValueError, ProcessLookupError):
         return False
     except PermissionError:
         pass
-    return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:  # not on Linux
+        return True

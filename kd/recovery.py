@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kd.files import leftovers
+from kd.files import leftovers, marked
 from kd.grid import Grid
 from kd.layout import Layout
 from kd.progress import read_state
@@ -36,8 +36,13 @@ def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
             found.append(f"{name}: its state is saved: the next start goes on from there")
     if not heads:
         found += [f"{p}: half written by a job that died: delete it" for p in _half(layout)]
+    for mark in layout.marks():
+        found.append(
+            f"{marked(mark)}: damaged ({mark.read_text().strip()}): "
+            "the next start sets it aside and makes it again, and what is made of it"
+        )
     for path in sorted(layout.results.glob("**/*.damaged")):
-        found.append(f"{path}: was damaged and is made again by the next start: delete it")
+        found.append(f"{path}: was damaged and has been set aside: delete it")
     return found
 
 

@@ -157,9 +157,14 @@ def missing_outputs(folder: Path, keys: Iterable[Key], identity: dict[str, str])
 def _is_there(folder: Path, key: Key, identity: dict[str, str]) -> bool:
     """Whether the key was stored from this teacher and these tokens; its bytes are not read."""
     stem = folder / name_of(key)
-    if not (stem.with_suffix(".json").is_file() and stem.with_suffix(".npy").is_file()):
+    path = stem.with_suffix(".json")
+    if not (path.is_file() and stem.with_suffix(".npy").is_file()):
         return False
-    manifest = read_record(stem.with_suffix(".json"), "version", "checksum")
+    try:
+        manifest = read_record(path, "version", "checksum")
+    except UserError:
+        path.unlink(missing_ok=True)  # Snakemake does not know of it: the next try stores it again
+        raise
     return {"version": _VERSION, **identity} == {
         name: value for name, value in manifest.items() if name != "checksum"
     }

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all; what is damaged is found out and set aside."""
+"""Files appear whole or not at all; what is damaged is found out, marked, and set aside later."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 
 from kd.errors import UserError
 from kd.files import (
+    MARK,
     SEAL,
     atomic_dir,
     atomic_write,
@@ -18,6 +19,7 @@ from kd.files import (
     only_one,
     read_record,
     remove_leftovers,
+    set_aside,
     write_record,
 )
 
@@ -52,18 +54,37 @@ def test_a_folder_that_is_as_it_was_written_is_given_back(tmp_path):
         (lambda f: (f / SEAL).write_text("{"), SEAL),
     ],
 )
-def test_whatever_is_damaged_is_set_aside(tmp_path, harm, named):
+def test_whatever_is_damaged_is_refused_until_it_is_made_again(tmp_path, harm, named):
+    folder, mark = sealed(tmp_path / "f"), tmp_path / f"f{MARK}"
+    for _ in range(2):
+        harm(folder)
+        for _ in range(2):
+            with pytest.raises(UserError, match=rf"f: damaged \({named}.*sets it aside"):
+                check_seal(folder)
+        assert folder.is_dir(), "a snakemake that runs would end, with all its jobs"
+        assert set_aside(mark) == tmp_path / "f.damaged" and (tmp_path / "f.damaged").is_dir()
+        assert not folder.exists() and not mark.exists()
+        with pytest.raises(UserError, match="missing; the next start makes it"):
+            check_seal(folder)
+        assert check_seal(sealed(folder)), "it cannot be made again"
+
+
+def test_a_mark_goes_with_what_it_stands_for(tmp_path):
+    """Or the next start would set aside what is whole."""
     folder = sealed(tmp_path / "f")
-    harm(folder)
-    with pytest.raises(UserError, match=rf"f: damaged \({named}.*set aside as f.damaged"):
-        check_seal(folder)
-    assert not folder.exists() and (tmp_path / "f.damaged").is_dir()
-    with pytest.raises(UserError, match="missing; the next start makes it"):
-        check_seal(folder)
-    assert check_seal(sealed(folder)), "it cannot be made again"
-    harm(folder)
-    with pytest.raises(UserError, match="damaged"):
-        check_seal(folder)
+    (folder / "a.txt").unlink()
+    (tmp_path / "r.json").write_text("{")
+    for read in (check_seal, read_record):
+        with pytest.raises(UserError, match="damaged"):
+            read(folder if read is check_seal else tmp_path / "r.json")
+    assert len(list(tmp_path.glob(f"*{MARK}"))) == 2
+    sealed(folder)
+    write_record(tmp_path / "r.json", {})
+    assert not list(tmp_path.glob(f"*{MARK}"))
+    gone = tmp_path / f"gone{MARK}"
+    gone.write_text("it was damaged; someone has deleted it")
+    set_aside(gone)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f", "r.json"]
 
 
 def test_a_folder_takes_the_place_of_another_and_of_a_file(tmp_path):
@@ -138,15 +159,15 @@ def test_no_bit_of_a_record_can_flip_unseen(tmp_path):
             try:
                 found = read_record(path, "run", "score")
             except UserError as error:
-                assert "damaged" in str(error) and not path.exists()
+                assert "damaged" in str(error)
             else:  # layout, or the name of the checksum itself
                 assert {k: found[k] for k in record} == record, f"byte {at}, bit {bit}"
     assert tried > 500
 
 
-def test_a_record_without_what_is_needed_is_set_aside(tmp_path):
+def test_a_record_without_what_is_needed_is_damaged(tmp_path):
     write_record(tmp_path / "r.json", {"run": "a"})
-    with pytest.raises(UserError, match=r"it lacks run, score.*set aside"):
+    with pytest.raises(UserError, match=r"it lacks run, score.*sets it aside"):
         read_record(tmp_path / "r.json", "run", "score")
 
 

@@ -10,7 +10,15 @@ import time
 import pytest
 
 from kd.errors import UserError
-from kd.progress import SILENCE, STATE, Progress, read_state, step_state, write_state
+from kd.progress import (
+    SILENCE,
+    STATE,
+    Progress,
+    is_alive,
+    read_state,
+    step_state,
+    write_state,
+)
 from kd.signals import Stopped
 
 
@@ -117,3 +125,14 @@ def test_a_reason_to_wait_is_said_once_and_kept_in_the_state(tmp_path, capsys, m
         progress.wait("waiting for a GPU")
     assert capsys.readouterr().out == "waiting for a GPU\n"
     assert json.loads((tmp_path / STATE).read_text())["phase"] == "waiting for a GPU"
+
+
+def test_a_process_that_has_ended_is_not_alive_though_no_one_has_asked_about_it():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert is_alive(child.pid) and is_alive(os.getpid())
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and still in the list
+    os.kill(child.pid, 0)
+    assert not is_alive(child.pid)
+    child.wait()
+    assert not is_alive(child.pid)

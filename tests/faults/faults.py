@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from studies import SYNTHETIC, tiny_study, write_study
 from kd import steps
 from kd.cli import main
 from kd.data import prepare_task
-from kd.files import check_seal, leftovers, read_record
+from kd.files import check_seal, leftovers, read_record, set_aside
 from kd.grid import load_grid
 from kd.layout import Layout
 
@@ -38,6 +39,12 @@ def write(folder: Path, train: int = 96, epochs: float = 1, **changes: Any) -> P
     for recipe in (*study["teachers"].values(), study["base"]):
         recipe["epochs"] = epochs
     return write_study(folder, study)
+
+
+def prepare(folder: Path, train: int, epochs: float) -> "Place":
+    """Two runs, all but done: only their training and evaluation are left."""
+    place = Place(write(folder, train, epochs, axes={"seed": [1, 2]}))
+    return place.make("data", "tokenise", "teacher", "outputs")
 
 
 class Place:
@@ -94,10 +101,26 @@ class Place:
 
     def make(self, *names: str) -> "Place":
         """Do the steps whose outputs are missing, as the next start would; all, or those named."""
+        for mark in self.layout.marks():
+            set_aside(mark)
         for name, maker in self.makers().items():
             if (not names or name in names) and not all(p.exists() for p in self.outputs()[name]):
                 maker()
         return self
+
+    def finish_runs(self) -> "Place":
+        """Train and evaluate every run of the study."""
+        for run in self.grid.runs:
+            steps.run_distil(self.grid, self.layout, run, 1)
+            steps.run_evaluate(self.grid, self.layout, run, 1)
+        return self
+
+    def copy(self, folder: Path) -> "Place":
+        """The study and its results once more, in another folder."""
+        folder.mkdir(exist_ok=True)
+        shutil.copy(self.study, folder / "study.yaml")
+        shutil.copytree(self.layout.results, folder / "results")
+        return Place(folder / "study.yaml")
 
     def command(self, step: str) -> list[str]:
         """The arguments of `kd` that do a step."""
@@ -217,7 +240,6 @@ def finish(job: ForkProcess) -> None:
 
 
 def remove(*paths: Path) -> None:
-
     for path in paths:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
@@ -236,6 +258,8 @@ def snakemake(
         cwd=ROOT,
         env=environment(**environment_changes),
         start_new_session=True,
+        # A shell lets what it starts in the background ignore ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

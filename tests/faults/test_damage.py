@@ -4,9 +4,8 @@ import random
 import shutil
 
 import pytest
-from faults import TIMES, Place, write
+from faults import TIMES, Place, prepare, snakemake, status, write
 
-from kd import steps
 from kd.errors import UserError
 from kd.results import collect
 
@@ -54,10 +53,7 @@ def test_what_is_damaged_is_refused_and_made_again(whole, tmp_path, kind, harm):
     refused = 0
     for number in range(max(1, TIMES // 2)):
         folder = tmp_path / str(number)
-        folder.mkdir()
-        shutil.copy(whole.study, folder / "study.yaml")
-        shutil.copytree(whole.layout.results, folder / "results")
-        place = Place(folder / "study.yaml")
+        place = whole.copy(folder)
         path = path_of(place)
         path.write_bytes(harm(path.read_bytes(), draw))
         for output in place.outputs().get(reader, []):  # the reader is to run again
@@ -85,11 +81,7 @@ def test_what_is_damaged_is_refused_and_made_again(whole, tmp_path, kind, harm):
 
 
 def test_a_study_with_a_damaged_run_is_collected_with_the_others(tmp_path):
-    place = Place(write(tmp_path, axes={"seed": [1, 2]}))
-    place.make("data", "tokenise", "teacher", "outputs")
-    for run in place.grid.runs:
-        steps.run_distil(place.grid, place.layout, run, 1)
-        steps.run_evaluate(place.grid, place.layout, run, 1)
+    place = prepare(tmp_path, train=96, epochs=1).finish_runs()
     path = place.folder / "metrics.json"
     path.write_bytes(path.read_bytes()[:-20])
     counts = collect(place.grid, place.layout, tmp_path / "runs.csv")
@@ -97,3 +89,40 @@ def test_a_study_with_a_damaged_run_is_collected_with_the_others(tmp_path):
     assert "damaged" in (tmp_path / "runs.csv").read_text()
     place.make("evaluate")
     assert collect(place.grid, place.layout, tmp_path / "again.csv")["done"] == 2
+
+
+@pytest.mark.skipif(TIMES < 20, reason="a minute: KD_FAULTS=20 runs it")
+def test_what_is_damaged_stops_only_what_reads_it(tmp_path):
+    """A head that finds an input gone ends at once, with every job that runs."""
+    place = Place(write(tmp_path, axes={"task": ["toy-single", "toy-pair"], "seed": [1, 2]}))
+    place.make("data", "tokenise")
+    path = place.tokens / "train.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    head = snakemake(tmp_path, place.study, "--cores", "2")
+    text = head.communicate()[0]
+    assert head.returncode and "damaged (train.safetensors" in text
+    counts = status(tmp_path, place.study)
+    assert (counts["done"], counts["failed"]) == (2, 2), text
+    head = snakemake(tmp_path, place.study, "--cores", "2", "--until", "evaluate")
+    text = head.communicate()[0]
+    assert head.returncode == 0, text
+    assert status(tmp_path, place.study)["done"] == 4
+
+
+def test_the_next_start_makes_again_what_was_found_damaged(tmp_path):
+    place = Place(write(tmp_path)).make("data")
+    path = place.text / "train.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(UserError, match="damaged"):
+        place.makers()["tokenise"]()
+    arguments = ("--cores", "1", "--until", "data")
+    looked = snakemake(tmp_path, place.study, *arguments, "--dry-run")
+    assert looked.wait() == 0 and path.read_bytes() == whole[:-1], "a dry run changes nothing"
+    head = snakemake(tmp_path, place.study, *arguments)
+    text = head.communicate()[0]
+    assert head.returncode == 0, text
+    assert "text: was damaged; set aside as text.damaged, and made again" in text
+    assert path.read_bytes() == whole
+    assert (path.parent.with_name("text.damaged") / path.name).read_bytes() == whole[:-1]
+    assert not place.layout.marks()

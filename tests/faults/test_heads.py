@@ -3,42 +3,28 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from faults import TIMES, Place, environment, finish, remove, snakemake, status, write
+from faults import TIMES, Place, environment, finish, prepare, remove, snakemake, status
 
-from kd import steps
+from kd.progress import is_alive
 
 MOMENTS = 1 if TIMES < 10 else 5
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """All but the runs is done; their training takes seconds."""
-    folder = tmp_path_factory.mktemp("prepared")
-    place = Place(write(folder, train=1000, epochs=6, axes={"seed": [1, 2]}))
-    place.make("data", "tokenise", "teacher", "outputs")
-    return place
+    """Its runs train for seconds."""
+    return prepare(tmp_path_factory.mktemp("prepared"), train=1000, epochs=6)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared, tmp_path_factory):
-    place = copy_of(prepared, tmp_path_factory.mktemp("undisturbed"))
-    for run in place.grid.runs:
-        steps.run_distil(place.grid, place.layout, run, 1)
-        steps.run_evaluate(place.grid, place.layout, run, 1)
-    return place.numbers()
-
-
-def copy_of(place: Place, folder) -> Place:
-    shutil.copy(place.study, folder / "study.yaml")
-    shutil.copytree(place.layout.results, folder / "results")
-    return Place(folder / "study.yaml")
+    return prepared.copy(tmp_path_factory.mktemp("undisturbed")).finish_runs().numbers()
 
 
 def start(folder, place: Place, *arguments: str) -> "subprocess.Popen[str]":
@@ -70,18 +56,20 @@ full = pytest.mark.skipif(TIMES < 20, reason="half a minute each: KD_FAULTS=20 r
 )
 def test_a_head_that_is_killed(prepared, undisturbed, tmp_path, jobs_too, moment):
     """Its jobs go on without it, or die with it, as when the machine goes down."""
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     head = start(tmp_path, place)
     until_training(place, head)
     time.sleep(random.Random(moment).uniform(0, 2))
     if jobs_too:
         os.killpg(head.pid, signal.SIGKILL)
+        while any(is_alive(pid) for pid in pids(place)):  # it takes a moment
+            time.sleep(0.05)
     else:
         head.kill()
     head.wait()
     text = said_to_recover(tmp_path, place)
     if not jobs_too:
-        assert "still works on it" in text or not running(place)
+        assert "still works on it" in text or not pids(place)
     elif list(place.layout.results.glob("runs/*/checkpoint.safetensors")):
         assert "its process" in text and "the next start goes on" in text, text
     else:  # it came between two steps
@@ -101,13 +89,15 @@ def test_a_head_that_is_killed(prepared, undisturbed, tmp_path, jobs_too, moment
     assert status(tmp_path, place.study)["done"] == 2
 
 
-def running(place: Place) -> list[str]:
-    return [str(path) for path in place.layout.results.glob("runs/*/state.json")]
+def pids(place: Place) -> list[int]:
+    """The processes that work on runs, or did when they were killed."""
+    states = place.layout.results.glob("runs/*/state.json")
+    return [json.loads(path.read_text())["pid"] for path in states]
 
 
 @pytest.mark.parametrize("how", [pytest.param("SIGTERM to the head", marks=full), "ctrl-C"])
 def test_a_head_that_is_asked_to_end(prepared, undisturbed, tmp_path, how):
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     head = start(tmp_path, place)
     until_training(place, head)
     if how == "ctrl-C":
@@ -128,7 +118,7 @@ def test_a_head_that_is_asked_to_end(prepared, undisturbed, tmp_path, how):
 
 @full
 def test_two_heads_in_one_folder(prepared, undisturbed, tmp_path):
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     first = start(tmp_path, place)
     until_training(place, first)
     second = start(tmp_path, place)
@@ -143,7 +133,7 @@ def test_two_heads_in_one_folder(prepared, undisturbed, tmp_path):
 @full
 def test_two_heads_in_two_folders_with_the_same_results(prepared, undisturbed, tmp_path):
     """Snakemake's locks do not see each other; those of the runs do."""
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     folders = [tmp_path / name for name in ("one", "two")]
     heads = []
     for folder in folders:
@@ -163,12 +153,10 @@ def test_two_heads_in_two_folders_with_the_same_results(prepared, undisturbed, t
 @full
 def test_a_run_that_is_killed_is_tried_again_by_itself(prepared, undisturbed, tmp_path):
     """As the profile says; the rest goes on meanwhile."""
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     head = start(tmp_path, place)
     until_training(place, head)
-    path = next(place.layout.results.glob("runs/*/state.json"))
-    pid = json.loads(path.read_text())["pid"]
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pids(place)[0], signal.SIGKILL)
     text = head.communicate()[0]
     assert head.returncode == 0, text
     assert "Trying to restart" in text
@@ -177,7 +165,7 @@ def test_a_run_that_is_killed_is_tried_again_by_itself(prepared, undisturbed, tm
 
 
 def test_recover_has_nothing_to_say_of_a_finished_study(prepared, tmp_path):
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     remove(*place.outputs()["distil"])
     finish(place.fork("distil", 1000))
     assert said_to_recover(tmp_path, place) == "nothing is left of a workflow that died\n"

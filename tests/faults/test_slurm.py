@@ -1,63 +1,61 @@
 """A study on a real SLURM of two nodes with fake GPUs: whole, with a job cancelled, a node lost.
 
-The cluster is put up by a script that is no part of the project; without it the tests are skipped.
+The cluster is put up by a script that is no part of the project (KD_SLURM_UP says where it is);
+without it the tests are skipped.
+The normal suite runs a third of the demo; all of it takes some five minutes on two cores.
 """
 
 import os
-import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from faults import ROOT, TIMES, Place, snakemake, write
+import yaml
+from faults import ROOT, TIMES, Place, prepare, snakemake, status
 from slurm_profile import write_profile
+from studies import write_study
 
-from kd import steps
+from kd.files import only_one
 
-UP = Path(__file__).resolve().parents[3] / "shared" / "tools" / "slurm-up.sh"
+UP = Path(os.environ.get("KD_SLURM_UP", ROOT.resolve().parent / "shared/tools/slurm-up.sh"))
 RUN = Path("/run/slurm-up")  # its process ids
+DEMO = ROOT / "config/studies/demo.yaml"
 
 pytestmark = [
-    pytest.mark.skipif(TIMES < 20, reason="minutes: KD_FAULTS=20 runs them"),
-    pytest.mark.skipif(not UP.is_file(), reason="no script here that puts up a SLURM"),
+    pytest.mark.skipif(not UP.is_file(), reason=f"{UP}, which puts up a SLURM, is not there"),
     pytest.mark.skipif(os.getuid() != 0, reason="putting up a SLURM takes root"),
 ]
+
+full = pytest.mark.skipif(TIMES < 20, reason="minutes: KD_FAULTS=20 runs them")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    done = subprocess.run(["bash", str(UP), "up"], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no SLURM can be put up here: {done.stdout.splitlines()[-1:]}")
-    yield
-    subprocess.run(["bash", str(UP), "down"], check=True)
+    with only_one(Path(tempfile.gettempdir()) / "kd-test-slurm.lock", lambda owner: None):
+        done = subprocess.run(["bash", str(UP), "up"], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no SLURM can be put up here: {(done.stdout + done.stderr)[-300:]}")
+        yield
+        subprocess.run(["bash", str(UP), "down"], check=True)
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("prepared")
-    place = Place(write(folder, train=2000, epochs=20, axes={"seed": [1, 2]}))
-    return place.make("data", "tokenise", "teacher", "outputs")
+    return prepare(tmp_path_factory.mktemp("prepared"), train=2000, epochs=20)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared, tmp_path_factory):
-    place = copy_of(prepared, tmp_path_factory.mktemp("undisturbed"))
-    for run in place.grid.runs:
-        steps.run_distil(place.grid, place.layout, run, 1)
-        steps.run_evaluate(place.grid, place.layout, run, 1)
-    return place.numbers()
+    return prepared.copy(tmp_path_factory.mktemp("undisturbed")).finish_runs().numbers()
 
 
-def copy_of(place: Place, folder: Path) -> Place:
-    shutil.copy(place.study, folder / "study.yaml")
-    shutil.copytree(place.layout.results, folder / "results")
-    return Place(folder / "study.yaml")
-
-
-def on_slurm(folder: Path, study: Path, *arguments: str) -> "subprocess.Popen[str]":
-    profile = write_profile(folder / "profile", memory=900, gpu=True)
+def on_slurm(
+    folder: Path, study: Path, *arguments: str, **settings: Any
+) -> "subprocess.Popen[str]":
+    profile = write_profile(folder / "profile", memory=900, gpu=True, **settings)
     arguments = ("--profile", str(profile), *arguments)
     # A job may hear of nothing: it saves its state every second, as others every five minutes.
     return snakemake(folder, study, *arguments, KD_CHECKPOINT_SECONDS="1")
@@ -76,17 +74,35 @@ def until_training(place: Place, head: "subprocess.Popen[str]", count: int = 1) 
         time.sleep(0.1)
 
 
+def test_every_rule_runs_and_short_runs_share_a_job(tmp_path):
+    """The demo with one student and one seed: every rule, every kind of knowledge, in short."""
+    study = yaml.safe_load(DEMO.read_text())
+    study["data"] |= {"train": 400, "dev": 200}
+    study["axes"] |= {"student": study["axes"]["student"][:1], "seed": [1]}
+    path = write_study(tmp_path, study)
+    # As the profile's comments say: a teacher and what is stored of it, and two runs, are one job.
+    grouped = {"groups": {"teacher": "teacher", "outputs": "teacher"}}
+    head = on_slurm(tmp_path, path, **grouped, **{"group-components": {"run": 2}})
+    text = head.communicate()[0]
+    assert head.returncode == 0, text
+    assert (tmp_path / "results/studies/demo/report.html").is_file()
+    assert status(tmp_path, path)["done"] == 3
+    assert text.count("has been submitted with SLURM jobid") == 5, text
+
+
+@full
 def test_the_demo_study_runs_whole(tmp_path):
-    head = on_slurm(tmp_path, ROOT / "config/studies/demo.yaml")
+    head = on_slurm(tmp_path, DEMO)
     text = head.communicate()[0]
     assert head.returncode == 0, text
     assert (tmp_path / "results/studies/demo/report.html").is_file()
 
 
+@full
 def test_the_numbers_are_those_of_one_machine_whatever_is_cancelled(
     prepared, undisturbed, tmp_path
 ):
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     head = on_slurm(tmp_path, place.study, "--until", "evaluate")
     until_training(place, head)
     job = squeue("%i")[0][0]
@@ -100,8 +116,9 @@ def test_the_numbers_are_those_of_one_machine_whatever_is_cancelled(
     place.assert_tidy()
 
 
+@full
 def test_a_node_that_is_lost(prepared, undisturbed, tmp_path):
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     head = on_slurm(tmp_path, place.study, "--until", "evaluate")
     until_training(place, head)
     lose(squeue("%N")[0][0])
@@ -144,8 +161,9 @@ def lose(node: str) -> None:
             continue
 
 
+@full
 def test_the_head_is_killed_and_its_jobs_go_on(prepared, undisturbed, tmp_path):
-    place = copy_of(prepared, tmp_path)
+    place = prepared.copy(tmp_path)
     head = on_slurm(tmp_path, place.study, "--until", "evaluate")
     until_training(place, head)
     head.kill()

@@ -18,15 +18,31 @@ def load_study_grid():
     return grid
 
 
+def command_line():
+    """What Snakemake was called with."""
+    return get_argument_parser().parse_known_args(sys.argv[1:])[0]
+
+
 def asked_for():
     """The targets on the command line; a job's own Snakemake was asked for a file."""
-    if not workflow.is_main_process:
-        return set()
-    return set(get_argument_parser().parse_known_args(sys.argv[1:])[0].targets)
+    return set(command_line().targets) if workflow.is_main_process else set()
+
+
+def set_damaged_aside():
+    """Let what jobs have found damaged be missing: now, before Snakemake looks at what is there."""
+    runs_elsewhere = any(Path(".snakemake/locks").glob("*"))
+    if workflow.is_main_process and not command_line().dryrun and not runs_elsewhere:
+        for mark in LAYOUT.marks():
+            kept = set_aside(mark)
+            print(
+                f"{marked(mark)}: was damaged; set aside as {kept.name}, and made again",
+                file=sys.stderr,
+            )
 
 
 GRID = load_study_grid()
 LAYOUT = Layout("results")
+set_damaged_aside()
 RUNS = GRID.runs
 METRICS = [LAYOUT.run(run) / "metrics.json" for run in RUNS.values()]
 TEACHERS = {run.teacher.id: run.teacher for run in RUNS.values()}
