@@ -38,7 +38,7 @@ class Layout:
 
         Where a step's state does not lie in its own folder, it lies in one named like its log.
         """
-        readers = [run, run.teacher] if run.needs_teacher else [run]
+        readers: list[Run | Teacher] = [run, run.teacher] if run.needs_teacher else [run]
         steps = {f"data {run.task}": self.preparing(run.data_id, run.task)}
         for reader in readers:
             place = (reader.data_id, reader.task, reader.tokens_id)
