@@ -60,8 +60,8 @@ Remove stored teacher outputs that no unfinished run needs: once all runs are do
 Without --yes only list them.
 
 Name every study that still needs them: only the unfinished runs of the studies that are named keep
-what they read. Nothing is lost but time: finished runs stay finished, and a later run that reads
-what was removed has it computed anew.
+what they read. Nothing is lost but time: finished runs stay finished, and the first later run that
+reads what was removed computes and stores it anew.
 """
 
 
