@@ -30,6 +30,7 @@ Knowledge distillation of transformer encoders, as a grid of runs.
   kd runs STUDY      every run with its id and its spec
   kd status STUDY    how far it is: done, running, failed, missing
   kd recover STUDY   after a crash: what is left, and what to do
+  kd free STUDY ...  disk of stored teacher outputs that no unfinished run needs
   kd axes [NAME]     every value that an axis can take, with formula, needs and source
   kd shapes          sizes of student shapes; shapes of equal size
 
@@ -52,6 +53,16 @@ Student shapes and their sizes as BERT encoders. Without SHAPE, those that the l
 6L-384 is short for 6L-384-12h-1536: 6 layers, width 384, 12 heads, feed-forward 4 x 384. Widths of
 shapes of equal size are multiples of 12 (of 4, where narrow ones need it); all are within 5 %.
 In a study, `student: {{iso-params: 6L-384, layers: [2, 4, 12]}}` under axes is the same list.
+"""
+
+
+_FREE = """\
+Remove stored teacher outputs that no unfinished run needs: once all runs are done, all of them.
+Without --yes only list them.
+
+Name every study that still needs them: only the unfinished runs of the studies that are named keep
+what they read. Nothing is lost but time: finished runs stay finished, and the first later run that
+reads what was removed computes and stores it anew.
 """
 
 
@@ -121,6 +132,18 @@ def _parser() -> argparse.ArgumentParser:
     command("report", _report, "write report.html from runs.csv, tables and figures")
     command("guideline", _guideline, "write the advice that follows from runs.csv: guideline.md")
     command("tensorboard", _tensorboard, "write the histories of all runs as TensorBoard events")
+
+    free = commands.add_parser(
+        "free",
+        help="remove stored teacher outputs that no unfinished run needs",
+        description=_FREE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    free.add_argument("studies", metavar="STUDY", nargs="+", help="a study file (YAML)")
+    free.add_argument("--results", default="results", help="folder of all outputs (results)")
+    free.add_argument("--yes", action="store_true", help="remove them")
+    free.add_argument("--json", action="store_true", help="print JSON")
+    free.set_defaults(act=_free)
 
     shapes = commands.add_parser(
         "shapes",
@@ -232,6 +255,24 @@ def _recover(options: argparse.Namespace) -> None:
         print(json.dumps(found, indent=2))
     else:
         print("\n".join(found) or "nothing is left of a workflow that died")
+
+
+def _free(options: argparse.Namespace) -> None:
+    from kd.freeing import free, idle_outputs
+
+    layout = Layout(options.results)
+    found = idle_outputs([load_grid(study) for study in options.studies], layout)
+    if options.yes:
+        free(found, layout)
+    if options.json:
+        files = {str(file): size for file, size in found.items()}
+        print(json.dumps({"removed": options.yes, "files": files}, indent=2))
+        return
+    for file, size in found.items():
+        print(f"{size / 1e6:>12,.3f} MB  {file}")
+    end = "removed" if options.yes else "can be removed: --yes does it"
+    total = f"{sum(found.values()) / 1e6:>12,.3f} MB  of teacher outputs {end}"
+    print(total if found else "no teacher outputs are stored that no unfinished run needs")
 
 
 def _data(options: argparse.Namespace) -> None:

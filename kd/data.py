@@ -13,6 +13,7 @@ from kd.errors import UserError, listing, unknown
 from kd.files import atomic_dir, file_digest, write_json
 from kd.grid import Grid
 from kd.layout import Layout
+from kd.progress import step_state
 from kd.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def prepare_task(grid: Grid, layout: Layout, task: str) -> None:
     ids = {run.task: run.data_id for run in grid.runs.values()}
     if task not in ids:
         raise unknown(f"{grid.study.path}: task", task, ids)
-    prepare(grid.study.data, task, layout.text(ids[task], task))
+    out = layout.text(ids[task], task)
+    with step_state(layout.preparing(ids[task], task), "data") as progress:
+        if not (progress.waited and out.is_dir()):
+            prepare(grid.study.data, task, out)
 
 
 def load_rows(data: dict[str, Any], task: str, split: str) -> Iterator[Row]:

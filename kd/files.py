@@ -32,14 +32,15 @@ def aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """What processes that were killed while they wrote have left directly in a folder."""
-    return sorted(folder.glob(".*.tmp"))
+def leftovers(folder: Path, name: str = "*") -> list[Path]:
+    """What processes that were killed while they wrote have left directly in a folder, of files
+    whose name matches."""
+    return sorted(folder.glob(f".{name}.*.tmp"))
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path, name: str = "*") -> None:
     """Remove them; only for who knows that no one else writes there."""
-    for path in leftovers(folder):
+    for path in leftovers(folder, name):
         _remove(path)
 
 

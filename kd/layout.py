@@ -34,6 +34,34 @@ class Layout:
         """What says that the teacher outputs which a run can read are stored."""
         return self.outputs(run.teacher, run.tokens_id) / f"{need_of(run)}.json"
 
+    def before(self, run: Run) -> dict[str, Path]:
+        """{step: folder of its state} of all that a run waits for, in the order of the work.
+
+        Where a step's state does not lie in its own folder, it lies in one named like its log.
+        """
+        readers: list[Run | Teacher] = [run, run.teacher] if run.needs_teacher else [run]
+        steps = {f"data {run.task}": self.preparing(run.data_id, run.task)}
+        for reader in readers:
+            place = (reader.data_id, reader.task, reader.tokens_id)
+            steps[f"{reader.tokens_id} of {run.task}"] = self.tokenising(*place)
+        if run.needs_teacher:
+            steps[f"teacher {run.teacher.id}"] = self.teacher(run.teacher)
+        if need_of(run):
+            steps[f"outputs of {run.teacher.id}"] = self.storing(run)
+        return steps
+
+    def preparing(self, data_id: str, task: str) -> Path:
+        """Folder of the state of loading a task's text."""
+        return self.results / "logs/data" / f"{data_id}-{task}"
+
+    def tokenising(self, data_id: str, task: str, tokens_id: str) -> Path:
+        """Folder of the state of tokenising it."""
+        return self.results / "logs/tokenise" / f"{data_id}-{task}-{tokens_id}"
+
+    def storing(self, run: Run) -> Path:
+        """Folder of the state of storing the teacher outputs which a run can read."""
+        return self.teacher(run.teacher) / "log" / f"{run.tokens_id}-{need_of(run)}"
+
     def run(self, run: Run) -> Path:
         """Folder of a run."""
         return self.results / "runs" / run.id

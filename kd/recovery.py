@@ -21,7 +21,7 @@ def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
             "the lock of a snakemake that is gone: `snakemake --unlock`, with the --configfile of "
             "the study, takes it away; then start again"
         )
-    for name, folder in _folders(grid, layout).items():
+    for folder, name in _folders(grid, layout).items():
         state = read_state(folder) or {}
         where = f"process {state.get('pid')} on {state.get('host')}"
         if state.get("state") == "running" and not heads:
@@ -46,14 +46,11 @@ def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
     return found
 
 
-def _folders(grid: Grid, layout: Layout) -> dict[str, Path]:
-    """Where each run, teacher and set of stored outputs is worked on."""
+def _folders(grid: Grid, layout: Layout) -> dict[Path, str]:
+    """Where each run, and each step that runs wait for, keeps its state."""
     runs = grid.runs.values()
-    teachers = {f"teacher {run.teacher.id}": layout.teacher(run.teacher) for run in runs}
-    outputs = {
-        f"outputs of {run.teacher.id}": layout.outputs(run.teacher, run.tokens_id) for run in runs
-    }
-    return {**teachers, **outputs, **{run.id: layout.run(run) for run in runs}}
+    steps = {place: step for run in runs for step, place in layout.before(run).items()}
+    return {**steps, **{layout.run(run): run.id for run in runs}}
 
 
 def _half(layout: Layout) -> list[Path]:

@@ -59,7 +59,7 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
 def run_status(run: Run, layout: Layout) -> tuple[str, str]:
     """(done | running | failed | missing, last error line), from the files alone.
 
-    A run whose teacher failed has failed with it.
+    A run has failed too where a step failed that it waits for: data, tokens, teacher, outputs.
     """
     folder = layout.run(run)
     if (folder / "metrics.json").is_file():
@@ -69,13 +69,13 @@ def run_status(run: Run, layout: Layout) -> tuple[str, str]:
             return "failed", str(error)
         return "done", ""
     state = read_state(folder)
-    if state is None and run.needs_teacher:
-        of_teacher = read_state(layout.teacher(run.teacher))
-        if of_teacher and of_teacher["state"] == "failed":
-            return "failed", f"teacher {run.teacher.id}: {of_teacher['error']}"
-    if state is None:
-        return "missing", ""
-    return str(state["state"]), str(state.get("error", ""))
+    if state is not None:
+        return str(state["state"]), str(state.get("error", ""))
+    for step, place in layout.before(run).items():
+        before = read_state(place)
+        if before and before["state"] == "failed":
+            return "failed", f"{step}: {before['error']}"
+    return "missing", ""
 
 
 def read_metrics(path: Path, run_id: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from kd.files import (
     file_digest,
     only_one,
     read_record,
+    remove_leftovers,
     write_json,
     write_record,
 )
@@ -42,7 +43,7 @@ from kd.run import INERT, Run
 from kd.shapes import parse_shape
 from kd.sources import SCRATCH
 from kd.startup import replaced
-from kd.store import Key, keys_of, name_of, need_of, stored_keys
+from kd.store import WRITER, Key, keys_of, name_of, need_of, stored_keys
 from kd.tasks import TASKS
 from kd.teacher_outputs import StoredOutputs, missing_outputs, open_outputs, write_outputs
 from kd.teaching import Teaching
@@ -66,20 +67,21 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
     if not found:
         raise UserError(f"{grid.study.path}: no run on {task} reads {tokens_id!r}")
     run, length = found[0]
+    out = layout.tokens(run.data_id, task, tokens_id)
+    with step_state(layout.tokenising(run.data_id, task, tokens_id), "tokenise") as progress:
+        if not (progress.waited and out.is_dir()):
+            _tokenise(run, length, layout, out)
+
+
+def _tokenise(run: Run, length: int, layout: Layout, out: Path) -> None:
     encoder = run.teacher.encoder
     tokenizer = models.encoder_tokenizer(encoder)
     config = models.encoder_config(encoder)
     if encoder.location == SCRATCH:
         config.vocab_size = len(tokenizer)  # the embeddings fit the words
         config.pad_token_id = tokenizer.pad_token_id
-    tokens.tokenise(
-        check_seal(layout.text(run.data_id, task)),
-        task,
-        tokenizer,
-        config,
-        length,
-        layout.tokens(run.data_id, task, tokens_id),
-    )
+    source = check_seal(layout.text(run.data_id, run.task))
+    tokens.tokenise(source, run.task, tokenizer, config, length, out)
 
 
 def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> None:
@@ -268,7 +270,8 @@ def _store(
     """Compute and store what is not there of a teacher's outputs; one job at a time."""
     folder, identity = layout.outputs(run.teacher, run.tokens_id), _store_identity(run, layout)
     folder.mkdir(parents=True, exist_ok=True)
-    with only_one(folder / ".store", progress.wait):
+    with only_one(folder / WRITER, progress.wait):
+        remove_leftovers(folder, "*.npy")
         if lacking := missing_outputs(folder, keys, identity):
             teacher = _load_teacher(run, layout)
             write_outputs(folder, lacking, teacher, split, identity, device, progress)
@@ -305,12 +308,13 @@ def run_outputs(
         raise UserError(f"{grid.study.path}: no run needs {need!r} of {teacher_id!r}")
     run = runs[0]
     keys = keys_of(run) & set(stored_keys(grid).get((teacher_id, tokens_id), ()))
-    with step_state(layout.outputs(run.teacher, tokens_id), "outputs") as progress:
+    with step_state(layout.storing(run), "outputs") as progress:
+        remove_leftovers(layout.need(run).parent, layout.need(run).name)
         device = choose_device(progress.wait)
         make_deterministic(device, threads)
         source = check_seal(layout.tokens(run.data_id, run.task, tokens_id))
         _store(run, layout, keys, tokens.load_split(source, "train"), device, progress)
-    write_json(layout.need(run), {"stored": sorted(map(name_of, keys))})
+        write_json(layout.need(run), {"stored": sorted(map(name_of, keys))})
 
 
 def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:

@@ -14,6 +14,7 @@ from kd.variants import errata_of
 
 Key = tuple[str, int]
 PER_EXAMPLE = ("logits", "cls", "pooled")  # one row an example, and so always stored
+WRITER = ".store"  # locked by who writes or removes stored arrays
 _LIVE = {"teacher-in-training", "padding"}  # errata that need the teacher itself
 
 

@@ -30,7 +30,7 @@ def test_help_names_every_step(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    for name in ("plan", "runs", "status", "data", "tokenise", "teacher", "distil", "evaluate"):
+    for name in ("plan", "runs", "status", "free", "data", "tokenise", "teacher", "distil"):
         assert name in text
 
 
@@ -95,6 +95,30 @@ def test_a_failed_teacher_fails_its_runs(study, capsys):
     found = json_of(capsys, "status", study)
     assert (found["failed"], found["missing"]) == (4, 0)
     assert found["failures"][0]["error"] == f"teacher {run.teacher.id}: no"
+
+
+def test_a_failed_step_fails_the_runs_that_wait_for_it(tmp_path, capsys, monkeypatch):
+    """Of every step before a run: where it failed, only the runs that read its output."""
+    monkeypatch.chdir(tmp_path)
+    axes = {"knowledge": ["none", "logits", "logits+hidden"]}
+    study, layout = write_study(tmp_path, tiny_study(axes=axes)), Layout("results")
+    plain, logits, _ = load_grid(study).runs.values()
+    for place, step, failed in (
+        (layout.storing(logits), f"outputs of {logits.teacher.id}", 1),
+        (layout.teacher(logits.teacher), f"teacher {logits.teacher.id}", 2),
+        (layout.tokenising(plain.data_id, plain.task, plain.tokens_id), plain.tokens_id, 3),
+        (layout.preparing(plain.data_id, plain.task), "data toy-single", 3),
+    ):
+        write_state(place, state="failed", step="any", error=f"no {step}")
+        found = json_of(capsys, "status", study)
+        assert (found["failed"], found["missing"]) == (failed, 3 - failed)
+        # The first step that failed is the cause of all that follow.
+        error = next(e["error"] for e in found["failures"] if e["run"] == logits.id)
+        assert error.startswith(step) and f": no {step}" in error
+        assert main(["collect", str(study)]) == 0
+        assert f"{failed} failed" in capsys.readouterr().out
+        recovered = json_of(capsys, "recover", study)
+        assert sum(f"no {step}" in line for line in recovered) == 1
 
 
 def test_the_estimate_follows_what_was_measured(study):

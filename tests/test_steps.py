@@ -17,7 +17,8 @@ from kd.errors import UserError
 from kd.files import read_record, write_record
 from kd.grid import load_grid
 from kd.layout import Layout
-from kd.results import collect
+from kd.progress import STATE
+from kd.results import collect, run_status
 from kd.store import need_of
 
 RECIPE = {"epochs": 1, "learning_rate": 1e-3}
@@ -260,3 +261,32 @@ def test_a_teacher_in_bfloat16(tmp_path):
         scores[dtype] = read(layout.run(run) / "training.json")["final_loss"]
     assert scores["float32"] != scores["bfloat16"]
     assert scores["float32"] == pytest.approx(scores["bfloat16"], rel=0.05)
+
+
+def test_a_step_that_fails_before_a_run_is_named_by_its_runs(tmp_path):
+    """What the steps write is what the status reads."""
+    study = {
+        "data": SYNTHETIC,
+        "teachers": {"deep": {"model": "scratch", "shape": "3L-32-2h-64", **RECIPE}},
+        "base": BASE,
+    }
+    grid, layout = load_grid(write_study(tmp_path, study_dict(**study))), Layout(tmp_path / "r")
+    run = next(iter(grid.runs.values()))
+    for step, cause in (
+        (lambda: steps.run_tokenise(grid, layout, run.task, run.tokens_id), run.tokens_id),
+        (lambda: steps.run_teacher(grid, layout, run.teacher.id, 1), "teacher"),
+        (
+            lambda: steps.run_outputs(
+                *(grid, layout, run.teacher.id, run.tokens_id, need_of(run), 1)
+            ),
+            "outputs of",
+        ),
+    ):
+        with pytest.raises(UserError, match="missing"):
+            step()
+        status, error = run_status(run, layout)
+        assert status == "failed" and error.startswith(cause) and "missing" in error
+        for folder in layout.before(run).values():
+            (folder / STATE).unlink(missing_ok=True)
+    prepare_task(grid, layout, run.task)
+    assert run_status(run, layout) == ("missing", "")

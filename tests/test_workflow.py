@@ -124,6 +124,36 @@ def test_asked_again_nothing_runs(finished):
     assert "Nothing to be done" in snakemake(folder, path).stdout
 
 
+def test_what_is_freed_is_asked_for_by_no_finished_run(finished, tmp_path):
+    """Finished runs stay finished without the store; a new one gets what it reads, no more."""
+    folder = shutil.copytree(finished[0], tmp_path / "copy")  # with Snakemake's own records
+    path = folder / finished[1].name
+    assert not kd(folder, "free", path)["removed"]
+    assert list(folder.glob("results/teachers/*/*/outputs/*/*.npy")), "removed without being told"
+    freed = kd(folder, "free", path, "--yes")["files"]
+    names = {Path(file).name for file in freed}
+    assert {"logits.npy", "hidden-3.npy", "query-3.npy"} <= names
+    left = {file.name[:5] for file in folder.glob("results/teachers/*/*/outputs/*/[!.]*")}
+    assert left == {"need-"}
+    assert kd(folder, "free", path)["files"] == {}
+    assert kd(folder, "status", path)["done"] == 6
+    assert "Nothing to be done" in snakemake(folder, path).stdout
+
+    # One temperature more is one new run. It reads the logits that a finished one has read.
+    axes = {"knowledge": ["logits"], "temperature": [2, 4], "seed": [1]}
+    wider = write_study(folder, tiny_study(axes=axes, study="wider"), "wider.yaml")
+    text = snakemake(folder, wider).stdout
+    counts = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
+    assert (counts["distil"], counts["evaluate"]) == ("1", "1")
+    assert not {"teacher", "outputs"} & set(counts)
+    new = set(metrics(folder)) - set(metrics(finished[0]))
+    assert [metrics(folder)[run]["teacher_outputs_stored"] for run in new] == [1]
+    stored = {file.name for file in folder.glob("results/teachers/*/*/outputs/*/*.npy")}
+    assert stored == {"logits.npy"}
+    assert "Nothing to be done" in snakemake(folder, wider).stdout
+    assert "Nothing to be done" in snakemake(folder, path).stdout
+
+
 def test_an_axis_at_its_default_and_a_new_value_train_only_what_is_new(finished):
     folder, path, _ = finished
     study = tiny_study(

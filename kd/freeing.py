@@ -1,0 +1,66 @@
+"""Gives back the disk of stored teacher outputs that no unfinished run needs: `kd free`.
+
+A finished run never reads them again; a later one that does computes and stores them anew. The
+file that says so (`Layout.need`) stays: it is an input of finished runs, and Snakemake trains them
+again when it has to be made again, ancient or not.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from kd.errors import UserError
+from kd.files import only_one
+from kd.grid import Grid
+from kd.layout import Layout
+from kd.recovery import workflows
+from kd.results import run_status
+from kd.store import WRITER, keys_of, name_of
+
+
+def idle_outputs(grids: Sequence[Grid], layout: Layout) -> dict[Path, int]:
+    """{array: bytes} stored for the teachers of these studies that no unfinished run of them needs.
+
+    Finished is a run whose metrics are whole; all others keep what they can read.
+    """
+    kept: dict[Path, set[str]] = {}
+    for run in [run for grid in grids for run in grid.runs.values()]:
+        names = kept.setdefault(layout.outputs(run.teacher, run.tokens_id), set())
+        if (keys := keys_of(run)) and run_status(run, layout)[0] != "done":
+            names.update(map(name_of, keys))
+    return {
+        array: array.stat().st_size
+        for folder, names in sorted(kept.items())
+        for array in sorted(folder.glob("[!.]*.npy"))
+        if array.stem not in names
+    }
+
+
+def free(arrays: Iterable[Path], layout: Layout) -> None:
+    """Remove idle outputs, in the order of `idle_outputs`.
+
+    Raises:
+        UserError: a workflow runs on these results, or a job writes to the store.
+    """
+    here = layout.results.resolve().parent
+    if heads := workflows(here):
+        raise UserError(
+            f"{layout.results}: snakemake runs here (process {', '.join(map(str, heads))}) and "
+            f"counts on what is stored; try again when it is done"
+        )
+    if any((here / ".snakemake/locks").glob("*")):
+        raise UserError(
+            f"{layout.results}: locked by a snakemake on another machine, or by one that is gone: "
+            f"`kd recover STUDY` says what to do"
+        )
+    for folder, there in groupby(arrays, lambda array: array.parent):
+
+        def busy(owner: str, folder: Path = folder) -> None:
+            raise UserError(
+                f"{folder}: {owner or 'another process'} writes there; try again when it is done"
+            )
+
+        with only_one(folder / WRITER, busy):
+            for array in there:
+                array.with_suffix(".json").unlink(missing_ok=True)  # without it there is no array
+                array.unlink(missing_ok=True)
