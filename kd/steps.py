@@ -42,7 +42,6 @@ from kd.resolve_terms import relation_heads
 from kd.run import INERT, Run
 from kd.shapes import parse_shape
 from kd.sources import SCRATCH
-from kd.startup import replaced
 from kd.store import WRITER, Key, keys_of, name_of, need_of, stored_keys
 from kd.tasks import TASKS
 from kd.teacher_outputs import StoredOutputs, missing_outputs, open_outputs, write_outputs
@@ -401,8 +400,7 @@ def _export(model: Any, source: Path, out: Path) -> None:
     """A folder that plain transformers loads: weights, config, tokenizer."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     with atomic_dir(out, sealed=True) as folder:
-        with replaced({"torch.distributed.tensor": None}):  # else imported, for nothing: 0.7 s
-            model.save_pretrained(folder)
+        model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
 
