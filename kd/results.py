@@ -12,6 +12,7 @@ from kd.grid import Grid
 from kd.layout import Layout
 from kd.progress import read_state
 from kd.run import Run
+from kd.store import need_of
 
 _STRETCHES = 20  # points of a learning curve in runs.csv
 
@@ -59,7 +60,7 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
 def run_status(run: Run, layout: Layout) -> tuple[str, str]:
     """(done | running | failed | missing, last error line), from the files alone.
 
-    A run whose teacher failed has failed with it.
+    A run whose teacher failed, or could not be asked, has failed with it.
     """
     folder = layout.run(run)
     if (folder / "metrics.json").is_file():
@@ -70,9 +71,13 @@ def run_status(run: Run, layout: Layout) -> tuple[str, str]:
         return "done", ""
     state = read_state(folder)
     if state is None and run.needs_teacher:
-        of_teacher = read_state(layout.teacher(run.teacher))
-        if of_teacher and of_teacher["state"] == "failed":
-            return "failed", f"teacher {run.teacher.id}: {of_teacher['error']}"
+        steps = {"teacher": layout.teacher(run.teacher)}
+        if need_of(run) and not layout.need(run).is_file():
+            steps["outputs of"] = layout.outputs(run.teacher, run.tokens_id)
+        for name, place in steps.items():
+            of_teacher = read_state(place)
+            if of_teacher and of_teacher["state"] == "failed":
+                return "failed", f"{name} {run.teacher.id}: {of_teacher['error']}"
     if state is None:
         return "missing", ""
     return str(state["state"]), str(state.get("error", ""))

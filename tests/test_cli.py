@@ -13,6 +13,7 @@ from kd.files import write_json
 from kd.grid import load_grid
 from kd.layout import Layout
 from kd.progress import SILENCE, write_state
+from kd.store import need_of
 
 
 @pytest.fixture
@@ -95,6 +96,14 @@ def test_a_failed_teacher_fails_its_runs(study, capsys):
     found = json_of(capsys, "status", study)
     assert (found["failed"], found["missing"]) == (4, 0)
     assert found["failures"][0]["error"] == f"teacher {run.teacher.id}: no"
+
+
+def test_a_teacher_that_could_not_be_asked_is_named(study, capsys):
+    run = next(run for run in load_grid(study).runs.values() if need_of(run))
+    folder = Layout("results").outputs(run.teacher, run.tokens_id)
+    write_state(folder, state="failed", step="outputs", error="no room")
+    found = json_of(capsys, "status", study)
+    assert found["failures"][0]["error"] == f"outputs of {run.teacher.id}: no room"
 
 
 def test_the_estimate_follows_what_was_measured(study):
