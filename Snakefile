@@ -1,5 +1,6 @@
 # The grid as a DAG: data -> tokenise -> teacher -> distil -> evaluate -> collect -> tables, figures
 # -> report, guideline. The study file says what to run; `python -m kd` does the work; rules only connect.
+import os
 import sys
 from pathlib import Path
 from shlex import quote

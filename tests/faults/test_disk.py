@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from faults import Place, finish, remove, write
+from faults import Place, finish, remove, snakemake, write
 
 from kd.files import check_seal, leftovers
 
@@ -124,3 +124,12 @@ def test_a_results_folder_that_is_read_only_is_a_sentence(whole, disk, step):
     assert "Traceback" not in text and "Read-only file system" in text
     place.make()
     assert place.numbers() == whole.numbers()
+
+
+def test_a_workflow_that_cannot_write_starts_nothing(whole, disk):
+    folder, remount = disk
+    remount("ro")
+    head = snakemake(folder, whole.study, "--cores", "1")
+    text = head.communicate()[0]
+    assert head.returncode and "cannot be written to; nothing was started" in text
+    assert "Traceback" not in text

@@ -30,19 +30,30 @@ def asked_for():
 
 def set_damaged_aside():
     """Let what jobs have found damaged be missing: now, before Snakemake looks at what is there."""
-    runs_elsewhere = any(Path(".snakemake/locks").glob("*"))
-    if workflow.is_main_process and not command_line().dryrun and not runs_elsewhere:
-        for mark in LAYOUT.marks():
-            kept = set_aside(mark)
-            print(
-                f"{marked(mark)}: was damaged; set aside as {kept.name}, and made again",
-                file=sys.stderr,
+    if any(Path(".snakemake/locks").glob("*")):
+        return  # a Snakemake that runs here must not miss what it has seen
+    for mark in LAYOUT.marks():
+        kept = set_aside(mark)
+        print(
+            f"{marked(mark)}: was damaged; set aside as {kept.name}, and made again",
+            file=sys.stderr,
+        )
+
+
+def check_writable():
+    """Snakemake would end with a traceback, or a sentence that names only what it met first."""
+    for folder in (Path(), LAYOUT.results):
+        if folder.exists() and not os.access(folder, os.W_OK):
+            sys.exit(
+                f"error: {folder.resolve()}: cannot be written to; nothing was started"
             )
 
 
 GRID = load_study_grid()
 LAYOUT = Layout("results")
-set_damaged_aside()
+if workflow.is_main_process and not command_line().dryrun:
+    check_writable()
+    set_damaged_aside()
 RUNS = GRID.runs
 METRICS = [LAYOUT.run(run) / "metrics.json" for run in RUNS.values()]
 TEACHERS = {run.teacher.id: run.teacher for run in RUNS.values()}
