@@ -117,6 +117,7 @@ def main() -> None:
         folder = Path(name)
         found["start"] = jobs.start(folder, options.repetitions)
         found["grids"] = jobs.grids(folder, options.grids)
+        found["again"] = jobs.asked_again(folder, min(options.grids))
         found["growth"] = growth.growth(
             options.students[0], options.teacher, options.batch_size, options.repetitions, folder
         )

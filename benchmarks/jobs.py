@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from kd.grid import load_grid
+from kd.layout import Layout
 from kd.store import need_of
 
 _ROOT = Path(__file__).parents[1]
@@ -107,6 +108,38 @@ def grids(folder: Path, sizes: list[int]) -> list[dict[str, float]]:
         )
         rows.append({"runs": runs, "jobs": jobs, **times})
     return rows
+
+
+def asked_again(folder: Path, runs: int) -> dict[str, float]:
+    """Seconds that Snakemake takes to find that nothing is to be done in a finished grid."""
+    here = folder / "finished"
+    here.mkdir()
+    (here / "large.yaml").write_text(yaml.safe_dump(_grid(runs)))
+    grid, layout = load_grid(here / "large.yaml"), Layout(here / "results")
+    for run in grid.runs.values():
+        for tokens in {run.tokens_id, run.teacher.tokens_id}:
+            _file(layout.tokens(run.data_id, run.task, tokens) / "any")
+        _file(layout.text(run.data_id, run.task) / "any")
+        _file(layout.teacher(run.teacher) / "model/any")
+        _file(layout.teacher(run.teacher) / "metrics.json")
+        _file(layout.need(run))
+        for name in ("model/any", "spec.json", "training.json", "history.csv", "metrics.json"):
+            _file(layout.run(run) / name)
+    study = layout.study(grid.study.name)
+    for name in ("runs.csv", "tables/any", "summary.csv", "figures/any", "report.html"):
+        _file(study / name)
+    _file(study / "guideline.md")
+    snakemake = ("-m", "snakemake", "--snakefile", str(_ROOT / "Snakefile"), "--cores", "1")
+    snakemake += ("--configfile", "large.yaml")
+    _run(here, *snakemake, "--touch", "--quiet", "all")
+    assert "Nothing to be done" in _run(here, *snakemake, "--dry-run").stdout
+    _, seconds, cpu = _timed(here, *snakemake)
+    return {"runs": runs, "again": seconds, "again_cpu": cpu}
+
+
+def _file(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
 
 
 def _timed(folder: Path, *words: str) -> tuple[str, float, float]:

@@ -33,7 +33,10 @@ def markdown(found: dict[str, Any]) -> str:
     for row in found["grids"]:
         times = f"{_seconds(row, 'plan')} | {_seconds(row, 'dry_run')}"
         lines.append(f"| {row['runs']} | {row['jobs']} | {times} |")
+    again = found["again"]
     lines += [
+        "",
+        f"A finished grid of {again['runs']} runs asked again: {_seconds(again, 'again')} s.",
         "",
         f"An epoch of logits + hidden + attention, {growth.LENGTHS}:",
         "",

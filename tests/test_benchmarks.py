@@ -122,6 +122,7 @@ def test_the_table_shows_each_contender() -> None:
             }
         ],
     }
+    found["again"] = {"runs": 1000, "again": 6.0, "again_cpu": 5.5}
     found["growth"] = [
         {
             "what": "twice the layers",
@@ -138,4 +139,5 @@ def test_the_table_shows_each_contender() -> None:
     assert "| student alone | 64.0 | 1.50 (1.25 to 2.00) | 1.50 (1.25 to 2.00) |" in text
     assert "2.50 (2.25)" in text and "| 1000 | 2017 | 0.5 (0.2) | 5.0 (4.0) |" in text
     assert "takes 2.000 s" in text and "student alone 1.50" in text
+    assert "grid of 1000 runs asked again: 6.0 (5.5) s" in text
     assert "| twice the layers | 320 | 8L-312 | 3.0 (2.0 to 4.0) | 100 | 1.25 | 2 | 50 |" in text
