@@ -31,24 +31,25 @@ from benchmarks.contenders import (  # noqa: E402
 from benchmarks.measure import interleaved, ratio  # noqa: E402
 from benchmarks.memory import peak_bytes  # noqa: E402
 from benchmarks.table import markdown  # noqa: E402
-from benchmarks.workload import LENGTHS, workload  # noqa: E402
+from benchmarks.workload import NAMES, workload  # noqa: E402
 from kd.files import atomic_write, write_json  # noqa: E402
 
 _PEER_REPETITIONS = 2
 
 
-def whole_batches(name: str, options: argparse.Namespace) -> int:
+def whole_batches(mean_tokens: int, options: argparse.Namespace) -> int:
     """How many examples of these lengths have about the wanted tokens, in full batches."""
-    return max(1, options.tokens // LENGTHS[name] // options.batch_size) * options.batch_size
+    return max(1, options.tokens // mean_tokens // options.batch_size) * options.batch_size
 
 
 def train(
-    name: str, student: str, options: argparse.Namespace, folder: Path, others: bool
+    mean_tokens: int, student: str, options: argparse.Namespace, folder: Path, others: bool
 ) -> dict[str, Any]:
     """One workload with one student: every contender's time, and its ratios."""
-    examples = whole_batches(name, options)
-    work = workload(name, examples, student, options.teacher, options.batch_size, folder / student)
-    print(f"{name}, {student}: {examples} examples", file=sys.stderr)
+    examples = whole_batches(mean_tokens, options)
+    shapes = student, options.teacher
+    work = workload(mean_tokens, examples, *shapes, options.batch_size, folder / student)
+    print(f"{work.name}, {student}: {examples} examples", file=sys.stderr)
     knowledge = (options.knowledge or list(TYPES)) if others else []
     began = time.process_time()
     own.store(work, [ALL, *knowledge])
@@ -71,7 +72,7 @@ def train(
         for contender, timing in timings.items()
     }
     return {
-        "workload": name,
+        "workload": work.name,
         "student": student,
         "examples": len(work.split),
         "mean_tokens": work.tokens / len(work.split),
@@ -88,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a glimpse: small models, once")
     parser.add_argument("--tokens", type=int, default=16000, help="of all examples")
+    parser.add_argument("--lengths", nargs="*", type=int, default=list(NAMES), help="mean tokens")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--teacher", default="12L-768")
@@ -117,13 +119,13 @@ def main() -> None:
         folder = Path(name)
         found["start"] = jobs.start(folder, options.repetitions)
         found["grids"] = jobs.grids(folder, options.grids)
-        found["again"] = jobs.asked_again(folder, min(options.grids))
+        found["again"] = [jobs.asked_again(folder, runs) for runs in sorted(options.grids)[:1]]
         found["growth"] = growth.growth(
             options.students[0], options.teacher, options.batch_size, options.repetitions, folder
         )
         for i, student in enumerate(options.students):
-            for lengths in LENGTHS:  # other libraries with the first student alone
-                found["training"].append(train(lengths, student, options, folder, others=i == 0))
+            for mean in options.lengths:  # other libraries with the first student alone
+                found["training"].append(train(mean, student, options, folder, others=i == 0))
                 write_json(options.out / "bench.json", found)
     text = markdown(found)
     atomic_write(options.out / "bench.md", text)

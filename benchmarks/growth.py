@@ -10,7 +10,7 @@ from benchmarks.memory import peak_bytes
 from benchmarks.workload import workload
 from kd.shapes import parse_shape
 
-LENGTHS = "SST-2-like"
+MEAN_TOKENS = 13
 _BATCHES = 10
 
 
@@ -37,7 +37,7 @@ def growth(
 ) -> list[dict[str, Any]]:
     """An epoch of logits + hidden + attention: seconds, peak memory, stored and exported bytes."""
     works = {
-        what: workload(LENGTHS, count, shape, teacher, batch_size, folder / f"growth{i}")
+        what: workload(MEAN_TOKENS, count, shape, teacher, batch_size, folder / f"growth{i}")
         for i, (what, count, shape) in enumerate(cases(_BATCHES * batch_size, student))
     }
     for work in works.values():

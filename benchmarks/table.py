@@ -4,6 +4,7 @@ import statistics
 from typing import Any
 
 from benchmarks import growth
+from benchmarks.workload import NAMES
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -33,12 +34,12 @@ def markdown(found: dict[str, Any]) -> str:
     for row in found["grids"]:
         times = f"{_seconds(row, 'plan')} | {_seconds(row, 'dry_run')}"
         lines.append(f"| {row['runs']} | {row['jobs']} | {times} |")
-    again = found["again"]
+    for row in found["again"]:
+        seconds = _seconds(row, "again")
+        lines += ["", f"A finished grid of {row['runs']} runs asked again: {seconds} s."]
     lines += [
         "",
-        f"A finished grid of {again['runs']} runs asked again: {_seconds(again, 'again')} s.",
-        "",
-        f"An epoch of logits + hidden + attention, {growth.LENGTHS}:",
+        f"An epoch of logits + hidden + attention, {NAMES[growth.MEAN_TOKENS]}:",
         "",
         "| | examples | student | seconds | GFLOP/s needed | peak GB | stored MB | student MB |",
         "|---|---|---|---|---|---|---|---|",

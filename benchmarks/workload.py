@@ -17,7 +17,7 @@ MAX_LENGTH = 128
 # Tokens of an example are quantiles of a lognormal distribution with this standard deviation of
 # their logarithm: drawn ones would have outliers, which weigh too much among few examples.
 _SPREAD = 0.5
-LENGTHS = {"SST-2-like": 13, "RTE-like": 65}  # mean tokens of an example
+NAMES = {13: "SST-2-like", 65: "RTE-like"}  # by the mean tokens of an example
 
 
 class Silent:
@@ -65,11 +65,12 @@ class Workload:
 
 
 def workload(
-    name: str, examples: int, student: str, teacher: str, batch_size: int, folder: Path
+    mean_tokens: int, examples: int, student: str, teacher: str, batch_size: int, folder: Path
 ) -> Workload:
     """Examples of up to 128 random tokens, with two classes."""
+    name = NAMES.get(mean_tokens, f"mean {mean_tokens}")
     generator = torch.Generator().manual_seed(0)
-    centre = math.log(LENGTHS[name]) - _SPREAD**2 / 2
+    centre = math.log(mean_tokens) - _SPREAD**2 / 2
     quantiles = torch.special.ndtri((torch.arange(examples, dtype=torch.float64) + 0.5) / examples)
     lengths = (quantiles * _SPREAD + centre).exp().round().long().clamp(4, MAX_LENGTH)
     lengths = lengths[torch.randperm(examples, generator=generator)]
