@@ -32,6 +32,7 @@ from benchmarks.measure import interleaved, ratio  # noqa: E402
 from benchmarks.memory import peak_bytes  # noqa: E402
 from benchmarks.table import markdown  # noqa: E402
 from benchmarks.workload import NAMES, workload  # noqa: E402
+from kd.errors import Pruned, UserError  # noqa: E402
 from kd.files import atomic_write, write_json  # noqa: E402
 
 _PEER_REPETITIONS = 2
@@ -133,4 +134,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (UserError, Pruned) as error:
+        sys.exit(f"error: {error}")

@@ -25,12 +25,15 @@ def markdown(found: dict[str, Any]) -> str:
         "Start of a job to the end of its first step, seconds (of CPU work): "
         + ", ".join(starts)
         + ".",
-        "",
-        "Seconds (of CPU work) of planning a grid:",
-        "",
-        "| runs | jobs | `kd plan` | `snakemake -n` |",
-        "|---|---|---|---|",
     ]
+    if found["grids"]:
+        lines += [
+            "",
+            "Seconds (of CPU work) of planning a grid:",
+            "",
+            "| runs | jobs | `kd plan` | `snakemake -n` |",
+            "|---|---|---|---|",
+        ]
     for row in found["grids"]:
         times = f"{_seconds(row, 'plan')} | {_seconds(row, 'dry_run')}"
         lines.append(f"| {row['runs']} | {row['jobs']} | {times} |")
