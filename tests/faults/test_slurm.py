@@ -39,7 +39,8 @@ def cluster():
         if done.returncode:
             pytest.skip(f"no SLURM can be put up here: {(done.stdout + done.stderr)[-300:]}")
         yield
-        subprocess.run(["bash", str(UP), "down"], check=True)
+        # Its configuration goes too: each later Snakemake would wait 9 s for a controller.
+        subprocess.run(["bash", str(UP), "purge"], check=True)
 
 
 @pytest.fixture(scope="module")
