@@ -111,7 +111,10 @@ def grids(folder: Path, sizes: list[int]) -> list[dict[str, float]]:
 
 
 def asked_again(folder: Path, runs: int) -> dict[str, float]:
-    """Seconds that Snakemake takes to find that nothing is to be done in a finished grid."""
+    """Seconds that Snakemake takes to find that nothing is to be done in a finished grid.
+
+    Its files are touched, not made by jobs: Snakemake has no records of them to compare.
+    """
     here = folder / "finished"
     here.mkdir()
     (here / "large.yaml").write_text(yaml.safe_dump(_grid(runs)))

@@ -24,7 +24,7 @@ def keep_memory() -> None:
     """Large tensors come from memory that the process already has, in huge pages.
 
     glibc gives every large tensor back to the system when it is freed, and the next step faults its
-    pages in again, one by one: a tenth of a step on a CPU.
+    pages in again, one by one: up to a tenth of a step on a CPU (docs/performance.md).
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it at its first tensor
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
