@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +91,41 @@ def read_metrics(path: Path, run_id: str) -> dict[str, Any]:
 def compact_history(path: Path) -> str:
     """A training's history as the text of one cell, `step=25 50;loss=0.71 0.62;...`.
 
-    Rows are averaged over stretches of equal length, so that curves of all runs fit into runs.csv;
-    '' where there is none. A term's name has no '=' or ';'.
+    Rows are averaged over stretches of equal length, so that curves of all runs fit into runs.csv.
+    Each series is the mean over the rows that have it, since a term whose weight is 0 is not
+    measured; `nan` stands for a stretch in which none has. '' where there is no history. A term's
+    name has no '=' or ';'.
+    """
+    rows = _whole_rows(path)
+    if not rows:
+        return ""
+    size = -(-len(rows) // _STRETCHES)
+    stretches = [rows[i : i + size] for i in range(0, len(rows), size)]
+    series = {"step": [f"{stretch[-1]['step']:.0f}" for stretch in stretches]}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if name not in ("step", "learning_rate"):
+            series[name] = [f"{_mean_of(stretch, name):.4g}" for stretch in stretches]
+    return ";".join(f"{name}={' '.join(values)}" for name, values in series.items())
+
+
+def _whole_rows(path: Path) -> list[dict[str, float]]:
+    """The rows of a history.csv that have a step and a loss, without their blank cells.
+
+    The last line may be cut short: it counts only with its line end. Rows that are no numbers, of
+    a file that is damaged, are left out: a curve is no reason to refuse a finished run.
     """
     if not path.is_file():
-        return ""
-    with path.open(newline="", encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle) if all(row.values())]
-    size = -(-len(rows) // _STRETCHES)
-    stretches = [rows[i : i + size] for i in range(0, len(rows), size or 1)]
-    series = {"step": [str(round(float(stretch[-1]["step"]))) for stretch in stretches]}
-    for name in rows[0] if rows else ():
-        if name not in ("step", "learning_rate"):
-            means = [sum(float(row[name]) for row in part) / len(part) for part in stretches]
-            series[name] = [f"{mean:.4g}" for mean in means]
-    return ";".join(f"{name}={' '.join(values)}" for name, values in series.items())
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    rows = []
+    for row in csv.DictReader(line for line in lines if line.endswith("\n")):
+        with suppress(ValueError, TypeError):
+            values = {name: float(value) for name, value in row.items() if value}
+            if "step" in values and "loss" in values:
+                rows.append(values)
+    return rows
+
+
+def _mean_of(rows: list[dict[str, float]], name: str) -> float:
+    values = [row[name] for row in rows if name in row]
+    return sum(values) / len(values) if values else math.nan

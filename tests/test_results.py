@@ -1,16 +1,23 @@
 """runs.csv: rows in the study's order, history in one cell, nothing lost."""
 
 import csv
+import math
 
 import pytest
+import torch
+import yaml
 from studies import tiny_study, write_study
 
+from kd import presets
 from kd.errors import UserError
 from kd.figures.curves import curves_of
 from kd.files import write_json
 from kd.grid import load_grid
 from kd.layout import Layout
 from kd.results import collect, compact_history
+from kd.steps import _write_history
+from kd.terms import parse_knowledge
+from kd.training import Fitted, _Recorder
 
 
 def history(path, rows):
@@ -38,6 +45,75 @@ def test_a_history_that_is_not_there_or_still_growing(tmp_path):
     with path.open("a") as handle:
         handle.write("2,1,")
     assert compact_history(path) == "step=1;loss=2;logits:kl=3"
+
+
+def staged(path, knowledge, hard_weight=0, steps=400):
+    """The history.csv that a training with these weights writes; its losses are the step."""
+    terms = parse_knowledge(knowledge)
+    recorder = _Recorder(math.ceil(steps / 50))
+    for step in range(steps):
+        active = [str(term) for term in terms if term.weight.at(step / steps)]
+        values = dict.fromkeys(["loss", "hard", *active], torch.tensor(float(step + 1)))
+        recorder.add(step + 1, step + 1 == steps, 1e-3, values)
+    _write_history(path, Fitted(recorder.rows, steps, 1.0, steps, "fp32", None, 32))
+    return compact_history(path)
+
+
+STAGED = {
+    "two": "hidden*1%0-50+logits*1%50-100",
+    "two, off the edge of a row": "hidden*1%0-51+logits*1%51-100",
+    "a fade": "hidden*1..0%0-50+logits*0..1",
+    "late": "hidden+logits*1%90-100",
+    "a gap": "hidden*1%0-30+logits*1%60-100",
+    **{
+        name: yaml.safe_load((presets.FOLDER / f"{name}.yaml").read_text())["run"]["knowledge"]
+        for name in ("tinybert", "mobilebert")
+    },
+}
+
+
+@pytest.mark.parametrize("knowledge", STAGED.values(), ids=STAGED)
+def test_a_staged_training_has_full_curves_and_its_terms_where_they_count(tmp_path, knowledge):
+    curves = curves_of(staged(tmp_path / "history.csv", knowledge))
+    steps = curves["step"]
+    assert len(steps) == 17 and steps[-1] == 400, "stretches are missing"
+    # Stretches of 24 steps: the mean of the steps is 11.5 before the last.
+    assert curves["loss"][:-1] == [step - 11.5 for step in steps[:-1]] == curves["hard"][:-1]
+    for term in parse_knowledge(knowledge):
+        seen = [not math.isnan(value) for value in curves[str(term)]]
+        ends = [0, *steps]
+        wanted = [
+            any(term.weight.at(s / 400) for s in range(int(a), int(b)))
+            for a, b in zip(ends, steps, strict=False)
+        ]
+        assert seen == wanted, f"{term}: measured elsewhere than where it counts"
+
+
+def test_a_stretch_that_is_partly_active_is_the_mean_of_what_was_measured(tmp_path):
+    text = staged(tmp_path / "history.csv", "hidden*1%0-50+logits*1%50-100", steps=40)
+    curves = curves_of(text)
+    assert curves["step"][9:11] == [20, 22]
+    assert curves["loss"][9:11] == [19.5, 21.5]
+    assert curves["hidden*1%0-50"][9] == 19.5 and curves["logits*1%50-100"][10] == 21.5
+    odd = staged(tmp_path / "history.csv", "hidden*1%0-52.5+logits", steps=40)
+    assert curves_of(odd)["hidden*1%0-52.5"][10] == 21, "of steps 21 and 22 only 21 counted"
+
+
+@pytest.mark.parametrize("tail", ["3,1e-3,", "3,1e-3,0.", "3,1e-3,0.5,0.", "3", "3,1e-3,0.5,"])
+def test_a_last_row_that_is_cut_short_is_left_out(tmp_path, tail):
+    rows = [{"step": i, "learning_rate": 1e-3, "loss": 2, "logits:kl": 3} for i in (1, 2)]
+    path = history(tmp_path / "history.csv", rows)
+    whole = compact_history(path)
+    path.write_text(path.read_text() + tail)
+    assert compact_history(path) == whole == "step=1 2;loss=2 2;logits:kl=3 3"
+
+
+def test_a_damaged_history_stops_nothing(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_bytes(b"step,loss\n1,2\n\xff\xfe,3\n2,x\n3,4,5,6\n4,1\n")
+    assert compact_history(path) == "step=1 4;loss=2 1"
+    path.write_bytes(b"")
+    assert compact_history(path) == ""
 
 
 @pytest.fixture

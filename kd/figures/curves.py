@@ -11,7 +11,7 @@ _HARD = "hard"  # the hard-label loss, the one part that every run has
 
 
 def curves_of(text: str) -> dict[str, list[float]]:
-    """The series of a `history` cell by name; {} where it is blank."""
+    """The series of a `history` cell by name, NaN where a term was not measured; {} where blank."""
     found: dict[str, list[float]] = {}
     for part in text.split(";") if text else ():
         name, _, values = part.rpartition("=")
@@ -19,31 +19,39 @@ def curves_of(text: str) -> dict[str, list[float]]:
     return found
 
 
+def can_be_drawn(text: str) -> bool:
+    """Whether a `history` cell has a curve: two points or more."""
+    return len(curves_of(text).get("step", ())) > 1
+
+
 def curves_figure(runs: pd.DataFrame) -> Figure:
     """Loss by training step, a colour per value of the first axis, a panel per task.
 
-    Runs are compared by their hard-label loss where all have it: the sum of all terms is another
-    quantity for each knowledge.
+    Runs are compared by their hard-label loss, which every training records: the sum of all terms
+    is another quantity for each knowledge. It is drawn only where no run has anything else. A mean
+    spans the steps that all runs of its value share.
     """
-    runs = runs[(runs["task"] != AVERAGE) & (runs["history"] != "")].drop_duplicates("run")
+    runs = runs[(runs["task"] != AVERAGE) & runs["history"].map(can_be_drawn)]
+    runs = runs.drop_duplicates("run")
+    curves = runs["history"].map(curves_of)
+    part = _HARD if curves.map(lambda c: len(_points(c, _HARD)) > 1).any() else "loss"
+    runs = runs.assign(line=curves.map(lambda c: _points(c, part)))
+    runs = runs[runs["line"].map(len) > 1]
     names = studied(runs)
     axis = "knowledge" if "knowledge" in names else (names or ["knowledge"])[0]
-    curves = runs["history"].map(curves_of)
-    part = _HARD if curves.map(lambda c: _HARD in c).all() else "loss"
-    runs = runs.assign(curve=curves)
     keys = {value: series_look(i) for i, value in enumerate(levels(runs[axis]))}
     figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.7)
     for task, ax, left, bottom in panels:
         here = runs[runs["task"] == task]
         for value, look in keys.items():
             chosen = here[here[axis].map(lambda text, value=value: value in text.split(ALIAS))]
-            lines = [(c["step"], c[part]) for c in chosen["curve"] if part in c and c.get("step")]
+            lines = [line.T for line in chosen["line"]]
             for steps, losses in lines:
                 ax.plot(steps, losses, color=look["color"], linewidth=0.4, alpha=0.3, gid="runs")
-            if lines:
-                grid = np.linspace(
-                    max(steps[0] for steps, _ in lines), min(steps[-1] for steps, _ in lines), 20
-                )
+            first = max((steps[0] for steps, _ in lines), default=np.inf)
+            last = min((steps[-1] for steps, _ in lines), default=-np.inf)
+            if first < last:
+                grid = np.linspace(first, last, 20)
                 mean = np.mean([np.interp(grid, *line) for line in lines], axis=0)
                 ax.plot(grid, mean, gid="mean", linewidth=1.2, markevery=4,
                         **look | {"markersize": 3})  # fmt: skip
@@ -59,3 +67,10 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
     )
     text = f"{what} by {axis.replace('_', ' ')}: mean over runs, thin: every run, n = {len(runs)}."
     return finish(figure, text, {key: look | {"linestyle": "-"} for key, look in keys.items()})
+
+
+def _points(curves: dict[str, list[float]], part: str) -> np.ndarray:
+    """(n, 2) step and value, where the series was measured."""
+    points = np.array(list(zip(curves["step"], curves.get(part, ()), strict=False)))
+    points = points.reshape(-1, 2)
+    return points[np.isfinite(points).all(axis=1)]

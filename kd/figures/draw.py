@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from kd.figures.curves import curves_figure
+from kd.figures.curves import can_be_drawn, curves_figure
 from kd.figures.kinds import PLAIN, caption
 from kd.figures.maps import heatmap, width_depth_figure
 from kd.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
@@ -155,4 +155,6 @@ def _obstacles(runs: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
         found["seeds"] = "one seed"
     if (frame["history"] == "").all():
         found["curves"] = "runs.csv has no history"
+    elif not frame["history"].map(can_be_drawn).any():
+        found["curves"] = "every history in runs.csv is shorter than two points"
     return found

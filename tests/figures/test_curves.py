@@ -30,3 +30,56 @@ def test_where_no_part_is_shared_the_sum_is_drawn_and_said_not_to_compare():
     figure = curves_figure(prepare(frame.assign(history="step=1 2;loss=3 2")))
     assert marked(figure.axes[0], "mean")[0].get_ydata()[0] == 3
     assert any("levels do not compare" in text for text in texts(figure))
+
+
+STAGED = (
+    "step=25 50 75 100;loss=2 1.5 1 0.9;hard=0.8 0.7 0.6 0.5;"
+    "hidden*1%0-50=1 0.5 nan nan;logits*1%50-100=nan nan 0.4 0.3"
+)
+
+
+def of_all(frame):
+    """(runs, means) drawn in the first panel, the label of its y axis, and the caption."""
+    figure = curves_figure(prepare(frame))
+    ax = figure.axes[0]
+    caption = " ".join(next(text for text in texts(figure) if "n = " in text).split())
+    return marked(ax, "runs"), marked(ax, "mean"), ax.get_ylabel(), caption
+
+
+def with_histories(*histories):
+    """One run a seed, with these histories."""
+    frame = grid(lambda c: 0.5, seed=[str(i) for i in range(len(histories))])
+    return frame.assign(history=list(histories))
+
+
+def test_a_staged_run_is_drawn_like_the_others():
+    plain = "step=50 100;loss=3 2;hard=0.7 0.6"
+    runs, (mean,), label, caption = of_all(with_histories(plain, STAGED, plain))
+    assert label == "hard-label loss" and caption.endswith("n = 3.")
+    assert runs[1].get_xydata().tolist() == [[25, 0.8], [50, 0.7], [75, 0.6], [100, 0.5]]
+    assert mean.get_xdata()[[0, -1]].tolist() == [50, 100]
+    assert mean.get_ydata()[[0, -1]] == pytest.approx([0.7, (0.6 + 0.5 + 0.6) / 3])
+
+
+@pytest.mark.parametrize("old", ["step=", "step=100;loss=2;hard=0.5", "", "step=50 100;loss=2 1"])
+def test_a_run_without_the_curve_is_not_drawn_nor_counted_nor_does_it_change_the_others(old):
+    """Records of staged runs from before had one point, or none."""
+    plain = "step=50 100;loss=3 2;hard=0.7 0.6"
+    runs, (mean,), label, caption = of_all(with_histories(plain, old, plain))
+    assert label == "hard-label loss" and len(runs) == 2 and caption.endswith("n = 2.")
+    assert mean.get_xdata()[[0, -1]].tolist() == [50, 100]
+
+
+def test_where_a_series_begins_late_it_is_drawn_from_there():
+    late = "step=25 50 75 100;loss=4 3 2 1;hard=nan nan 0.6 0.5"
+    plain = "step=25 50 75 100;loss=4 3 2 1;hard=0.8 0.7 0.6 0.5"
+    runs, (mean,), _, caption = of_all(with_histories(plain, late))
+    assert runs[1].get_xydata().tolist() == [[75, 0.6], [100, 0.5]] and caption.endswith("n = 2.")
+    assert mean.get_xdata()[0] == 75 and mean.get_ydata()[[0, -1]] == pytest.approx([0.6, 0.5])
+
+
+def test_trainings_that_share_no_step_have_no_mean():
+    runs, means, *_ = of_all(
+        with_histories("step=1 2;loss=3 2;hard=1 1", "step=50 100;loss=3 2;hard=1 1")
+    )
+    assert len(runs) == 2 and not means, "a mean of other runs at each step, or backwards"

@@ -60,6 +60,8 @@ def test_why_a_figure_is_not_there():
     assert why["seeds"] == "one seed"
     assert why["width-depth"].startswith("one student")
     assert why["curves"] == "runs.csv has no history"
+    for short in ("step=", "step=8;loss=1;hard=1"):
+        assert "shorter than two points" in possible(one.assign(history=short))[1]["curves"]
     students = grid(lambda c: 0.5, student=["3L-384-12h-1536", "6L-768-12h-3072"])
     assert possible(students.assign(latency_seconds=np.nan))[1]["score-latency"] == (
         "runs.csv has no latency"
