@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 		{ echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Say which: make PYTHON=python3.11"; exit 1; }
 	@echo "Installing into $(VENV): some minutes, and a gigabyte or more to download."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev,slurm]'
 	@touch $@
 
 demo: $(STAMP)   ## run the demo study offline on the CPU, then say where its report is
@@ -58,11 +58,7 @@ lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint, audit
 
 # Its own environment: the locked one must not change for it.
 audit:           ## known vulnerabilities of the locked dependencies
-	@if curl --silent --fail --max-time 10 --output /dev/null https://pypi.org/pypi/pip/json; then \
-		test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
-			$(VENV)/audit/bin/python -m pip install --quiet pip-audit; } && \
-		$(VENV)/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip; \
-	else echo "audit skipped: pypi.org, which knows the vulnerabilities, cannot be reached"; fi
+	@$(PYTHON) .ci/audit.py $(VENV)/audit requirements.lock
 
 format: $(STAMP) ## let ruff and snakefmt rewrite the files
 	$(BIN)/ruff check --fix .

@@ -185,7 +185,7 @@ def _errata() -> Section:
 def _preset() -> Section:
     return Section(
         "preset",
-        "Published methods, files of `config/presets`. A preset stands for the keys that it sets. "
+        "Published methods, files of `kd/presets`. A preset stands for the keys that it sets. "
         "Keys written beside it win: in the base for a preset of the base, in the same entry of "
         "`include`, and axes always. A preset that is an axis wins over the base. Methods differ "
         "in `epochs` and `learning_rate`: an axis of one value levels them.",

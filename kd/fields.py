@@ -142,7 +142,7 @@ RUN_FIELDS: dict[str, Field] = {
         meaning="6L-384, 6L-384-12h-1536, or a name of the literature",
     ),
     "preset": Field(
-        **_text(check_preset), meaning="a method of config/presets; stands for the keys it sets"
+        **_text(check_preset), meaning="a method of kd/presets; stands for the keys it sets"
     ),
     "init": Field(**_text(parse_init), meaning="how the student's weights start"),
     "knowledge": Field(

@@ -1,4 +1,4 @@
-"""Published methods as files of `config/presets`: a few keys of a run, their source, deviations."""
+"""Published methods as files of `kd/presets`: a few keys of a run, their source, deviations."""
 
 from functools import cache
 from pathlib import Path
@@ -8,7 +8,7 @@ import yaml
 
 from kd.errors import UserError, unknown
 
-FOLDER = Path(__file__).parent.parent / "config" / "presets"
+FOLDER = Path(__file__).with_name("presets")  # part of the package: a wheel has it too
 NONE = "none"
 KEYS = ("method", "source", "deviations", "run")
 

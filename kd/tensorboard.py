@@ -12,7 +12,7 @@ from kd.files import atomic_dir
 from kd.grid import Grid
 from kd.layout import Layout
 
-_NEEDED = "needs the package tensorboard: pip install 'kd-grid[tensorboard]'"
+_NEEDED = "needs the package tensorboard: pip install tensorboard"
 
 
 def write_events(grid: Grid, layout: Layout, out: Path) -> int:
