@@ -14,36 +14,63 @@ K = TypeVar("K")
 
 
 def choose_device(waiting: Callable[[str], None] = print) -> torch.device:
-    """A GPU that no other job of this user has, or the CPU where there is none.
+    """A GPU that no other job of this user on this machine has, or the CPU where there is none.
 
-    Snakemake counts GPUs but does not choose them: here each local job takes a slot of one, and
-    waits (`waiting` is called every second with the reason) while all are taken. There are those of
-    CUDA_VISIBLE_DEVICES. Under SLURM the scheduler has chosen: the first one is this job's.
+    Snakemake counts GPUs but does not choose them, and in an allocation of several GPUs neither
+    does SLURM: here each job takes a slot of one that it can see (CUDA_VISIBLE_DEVICES), and waits
+    (`waiting` is called every second with the reason) while all are taken.
     """
+    parts = _visible_parts()
+    if parts:  # CUDA shows a process one part of a GPU, however many are listed
+        os.environ["CUDA_VISIBLE_DEVICES"] = parts[_take(parts, waiting)]
     if not torch.cuda.is_available():
         print("no GPU: on the CPU", flush=True)
         return torch.device("cpu")
-    index = 0
-    if "SLURM_JOB_ID" not in os.environ:
-        count = torch.cuda.device_count()
-        names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(count)]
-        index = take_slot(names, jobs_per_gpu(), slots_folder(), waiting)
+    names = [_name(index) for index in range(torch.cuda.device_count())]
+    index = 0 if parts else _take(names, waiting)
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
 
 
+def _visible_parts() -> list[str]:
+    """The parts of GPUs (MIG) among CUDA_VISIBLE_DEVICES; asked before CUDA starts."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return [name for entry in listed if (name := entry.strip()).startswith("MIG-")]
+
+
+def _name(index: int) -> str:
+    """What all jobs call a GPU, however each of them has numbered those that it sees."""
+    return str(torch.cuda.get_device_properties(index).uuid).removeprefix("GPU-")
+
+
+def _take(names: list[str], waiting: Callable[[str], None]) -> int:
+    folder = slots_folder()
+    index = take_slot(names, jobs_per_gpu(), folder, waiting)
+    print(f"GPU {index} of {len(names)} ({names[index]}), locked in {folder}", flush=True)
+    return index
+
+
 def make_deterministic(device: torch.device, threads: int) -> None:
-    """Same seed, same machine, same bits: fixed thread count, deterministic CUDA kernels."""
+    """Fix what decides the bits of a result: threads, kernels, and how fp32 is multiplied.
+
+    On one CPU the same seed gives the same bits, which tests hold. On GPUs all that torch offers
+    for it is asked for; an operation that has no deterministic kernel does not end a training
+    but warns, by its name, in the log. fp32 stays fp32: no TF32 on GPUs, no bf16 inside of oneDNN.
+    """
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
     if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """fp32 or bf16; `auto` is bf16 on a GPU that has it."""
+    """fp32 or bf16; `auto` is bf16 on a GPU whose hardware computes in it."""
     if wanted != "auto":
         return wanted
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if has_it else "fp32"
 
 
 def autocast(precision: str, device: torch.device) -> Any:

@@ -6,9 +6,10 @@ import sys
 from kd.startup import replaced
 
 _CHECK = """
-import sys
+import os, sys
 from kd import startup
 startup.prepare()
+assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 from kd import steps
 from kd.optimiser import AdamW
 import torch
