@@ -1,17 +1,40 @@
-"""The shipped profiles say what the rules say, and what the documents promise."""
+"""The shipped profiles as Snakemake merges them: what they say, and what the documents promise."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.cli import parse_args
 
 ROOT = Path(__file__).parents[1]
-SLURM = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-DEFAULT = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+PROFILES = ["profiles/default", "profiles/slurm"]
 
 
-def rules() -> dict[str, dict[str, int]]:
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def keys(profile):
+    return yaml.safe_load((ROOT / profile / "config.yaml").read_text())
+
+
+def asked(*arguments):
+    """The settings that Snakemake makes of a command line and its profiles."""
+    return parse_args(["--dry-run", *arguments])[1]
+
+
+def plain(value):
+    """A setting with its resources as they were written."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    raw = getattr(value, "raw", None)
+    return repr(value) if raw is None else raw
+
+
+def rules():
     """Memory and time of every rule that has them."""
     found = {}
     for path in (ROOT / "workflow/rules").glob("*.smk"):
@@ -19,21 +42,43 @@ def rules() -> dict[str, dict[str, int]]:
             memory = re.search(r"mem_mb=memory\((\d+)\)", body)
             runtime = re.search(r"runtime=(\d+)", body)
             if memory and runtime:
-                found[name] = {"memory": int(memory[1]), "runtime": int(runtime[1])}
+                found[name] = {"mem_mb": f"{memory[1]} * attempt", "runtime": int(runtime[1])}
     return found
 
 
 def test_the_profile_for_slurm_has_the_rules_own_values():
-    said = {
-        name: {"memory": int(row["mem_mb"].removesuffix(" * attempt")), "runtime": row["runtime"]}
-        for name, row in SLURM["set-resources"].items()
-    }
-    assert said == rules()
-    assert len(said) == 6
+    assert keys("profiles/slurm")["set-resources"] == rules()
+    assert len(rules()) == 6
 
 
-@pytest.mark.parametrize("profile", [DEFAULT, SLURM])
-def test_a_failure_stops_no_other_run_and_is_tried_again(profile):
-    assert profile["keep-going"] and profile["rerun-incomplete"]
-    assert profile["retries"] >= 1
-    assert profile["scheduler"] == "greedy"
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_key_of_a_profile_is_in_force_when_it_is_asked_for(profile):
+    """`--profile profiles/slurm` reads both, and where both have a key, one of them loses."""
+    alone = asked("--workflow-profile", profile)
+    together = asked("--profile", "profiles/slurm")
+    for key in keys(profile):
+        name = key.replace("-", "_")
+        assert plain(getattr(together, name)) == plain(getattr(alone, name)), key
+
+
+def test_no_setting_is_in_two_profiles():
+    assert not keys("profiles/default").keys() & keys("profiles/slurm").keys()
+
+
+def test_what_is_documented_is_in_force():
+    found = asked("--profile", "profiles/slurm")
+    assert (found.executor, found.jobs, found.latency_wait) == ("slurm", 100, 60)
+    assert plain(found.resources) == {"gpu": 1} and found.set_resource_scopes == {"gpu": "local"}
+    assert plain(found.set_resources["distil"]["mem_mb"]) == "16000 * attempt"
+    assert plain(found.set_resources["distil"]["runtime"]) == 720
+    for both in (found, asked()):
+        assert both.retries == 3
+        assert both.keep_going and both.rerun_incomplete and both.show_failed_logs
+        assert both.scheduler == "greedy"
+    assert asked("--profile", "profiles/slurm", "--retries", "5").retries == 5
+
+
+def test_no_rule_has_retries_of_its_own():
+    """They would win over those of the profiles and of the command line."""
+    for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
+        assert "retries:" not in path.read_text(), path

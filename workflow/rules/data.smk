@@ -7,7 +7,6 @@ rule data:
     log:
         "results/logs/data/{data}-{task}.log",
     priority: 20  # teachers wait for it
-    retries: 2  # the hub may be away for a moment
     conda:
         "../envs/kd.yaml"
     resources:
