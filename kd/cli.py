@@ -325,8 +325,8 @@ def _tables(options: argparse.Namespace) -> None:
     from kd.tables import write_summary, write_tables
 
     folder = _study_folder(options)
-    write_summary(folder / "runs.csv", folder / "summary.csv")
-    write_tables(folder / "runs.csv", folder / "tables")
+    write_summary(folder / "runs.csv", folder / "summary.csv", Path(options.study))
+    write_tables(folder / "runs.csv", folder / "tables", Path(options.study))
 
 
 def _figures(options: argparse.Namespace) -> None:
@@ -335,7 +335,8 @@ def _figures(options: argparse.Namespace) -> None:
 
     folder = _study_folder(options)
     asked = load_study(options.study).figures
-    for name, why in write_figures(folder / "runs.csv", folder / "figures", asked).items():
+    drawn = write_figures(folder / "runs.csv", folder / "figures", asked, Path(options.study))
+    for name, why in drawn.items():
         print(f"{name} is not drawn: {why}")
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from kd.errors import UserError
+from kd.record import read_runs
 from kd.statistics.cells import describe
 from kd.statistics.pairing import prepare
-from kd.statistics.runs import control_of, read_runs, studied
+from kd.statistics.runs import control_of, studied
 from kd.table import plain, points
 
 # What can make equal runs differ, and what says that they are not equal at all.

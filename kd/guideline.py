@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kd.files import atomic_write
+from kd.record import read_runs
 from kd.statistics.cells import corrected, describe
 from kd.statistics.cost import equal_cost, pareto, with_costs
 from kd.statistics.effects import contrasts, pairs, variance
@@ -26,7 +27,6 @@ from kd.statistics.runs import (
     each,
     followers,
     levels,
-    read_runs,
     studied,
 )
 from kd.table import interval, p_text, plain

@@ -13,7 +13,8 @@ from kd.figures.draw import ABSENT, read_captions
 from kd.files import atomic_write
 from kd.findings import effects, headlines
 from kd.guideline import advise, dev_noise
-from kd.statistics.runs import AXES, IDLE, axes, followers, levels, read_runs
+from kd.record import read_runs
+from kd.statistics.runs import AXES, IDLE, axes, followers, levels
 from kd.table import plain
 from kd.tables import make_tables
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from kd.files import atomic_dir, atomic_write
+from kd.record import read_runs
 from kd.statistics.cells import corrected, describe, summarise
 from kd.statistics.cost import TOKENS, iso_cost, with_costs
 from kd.statistics.effects import REST, SEEDS, contrasts, variance
@@ -23,7 +24,6 @@ from kd.statistics.runs import (
     each,
     levels,
     metric,
-    read_runs,
     studied,
 )
 from kd.statistics.views import axis_view, base_of
@@ -414,9 +414,9 @@ def _listed(what: str, items: list[str]) -> list[str]:
     return [f"{what}: {'; '.join(items[:SHOWN])}{more}"] if items else []
 
 
-def write_tables(runs_csv: Path, out_dir: Path) -> list[str]:
+def write_tables(runs_csv: Path, out_dir: Path, study: Path | None = None) -> list[str]:
     """Write every table as .csv, .md and .tex into `out_dir`; the names, in order."""
-    tables = make_tables(read_runs(runs_csv))
+    tables = make_tables(read_runs(runs_csv, study))
     with atomic_dir(out_dir) as folder:
         for name, table in tables.items():
             (folder / f"{name}.csv").write_text(table.csv(), encoding="utf-8")
@@ -426,7 +426,7 @@ def write_tables(runs_csv: Path, out_dir: Path) -> list[str]:
     return list(tables)
 
 
-def write_summary(runs_csv: Path, summary_csv: Path) -> None:
+def write_summary(runs_csv: Path, summary_csv: Path, study: Path | None = None) -> None:
     """Write the tidy summary: one row per cell and task, scores as in runs.csv."""
-    summary = summarise(read_runs(runs_csv))
+    summary = summarise(read_runs(runs_csv, study))
     atomic_write(summary_csv, summary.to_csv(index=False, float_format="%.6g"))

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from kd.grid import load_grid
+
 DEFAULTS = {
     "task": "rte",
     "teacher": "bert-base",
@@ -126,4 +128,16 @@ def three_seeds(control=(0.60, 0.61, 0.65), other=(0.62, 0.64, 0.66)):
     return frame_of(
         *(one_run({"knowledge": "logits", "seed": str(i)}, s) for i, s in enumerate(control)),
         *(one_run({"seed": str(i)}, s) for i, s in enumerate(other)),
+    )
+
+
+def of_study(path: Path, score: Callable[[dict[str, str]], float | None]) -> pd.DataFrame:
+    """The record of a study file, with the ids and labels of its runs."""
+    return frame_of(
+        *(
+            one_run({}, score(run.labels))
+            | run.labels
+            | {"run": run.id, "objective": run.objective, "student_parameters": 1e6}
+            for run in load_grid(path).runs.values()
+        )
     )

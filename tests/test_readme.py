@@ -12,7 +12,7 @@ from PIL import Image
 
 from kd.figures.draw import write_figures
 from kd.grid import load_grid
-from kd.statistics.runs import read_runs
+from kd.record import read_runs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -17,11 +17,12 @@ from kd.figures.strips import difference_figure, effect_figure
 from kd.figures.style import STYLE, Look, above_foot, short_names
 from kd.figures.tradeoff import tradeoff_figure
 from kd.files import atomic_dir
+from kd.record import read_runs
 from kd.shapes import parse_shape
 from kd.statistics.cost import with_costs
 from kd.statistics.effects import variance
 from kd.statistics.pairing import prepare
-from kd.statistics.runs import axes, read_runs, studied
+from kd.statistics.runs import axes, studied
 
 ABSENT = "not drawn"  # the part of captions.md on figures that the runs do not allow
 Drawing = Callable[[], Figure]
@@ -31,14 +32,17 @@ _MAPS = [("knowledge", "mapping"), ("knowledge", "student"), ("knowledge", "matc
 
 
 def write_figures(
-    runs_csv: Path, out_dir: Path, asked: Sequence[str] | None = None
+    runs_csv: Path,
+    out_dir: Path,
+    asked: Sequence[str] | None = None,
+    study: Path | None = None,
 ) -> dict[str, str]:
     """Write the figures as .png and .pdf into `out_dir`; why one that was asked for is not there.
 
     The same runs give the same bytes: neither format stores a date or a version. The PNG carries
     its caption; the PDF, for a paper, has none, and captions.md holds them.
     """
-    drawings, why = possible(frame := read_runs(runs_csv))
+    drawings, why = possible(frame := read_runs(runs_csv, study))
     undated: Look = dict.fromkeys(["Creator", "Producer", "CreationDate"])
     texts = []
     with matplotlib.rc_context(), atomic_dir(out_dir) as folder:

@@ -1,16 +1,13 @@
-"""Reads runs.csv, and says which columns are axes of the study and which values they take."""
+"""Which columns of a record are axes of the study, and which values they take."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kd.columns import COLUMNS, numbers
-from kd.errors import UserError, listing
-from kd.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.fields import RUN_FIELDS
 from kd.tasks import TASKS
 
 AXES = list(RUN_FIELDS)
@@ -32,43 +29,6 @@ def metric(task: str) -> str:
     metrics = TASKS[task].metrics if task in TASKS else ("score",)
     names = [name.title() if name not in ("accuracy", "score") else name for name in metrics]
     return f"mean of {' and '.join(names)}" if len(names) > 1 else names[0]
-
-
-def read_runs(path: Path) -> pd.DataFrame:
-    """Read runs.csv: axis values as the text that was written, measurements as numbers.
-
-    A file from before a column existed is read all the same: an axis that it lacks has its default,
-    which is what the code did then; a measurement that it lacks is unknown.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a runs.csv ({error})") from None
-    lacking = [name for name in NEEDED if name not in frame]
-    if lacking:
-        raise UserError(f"{path}: not a runs.csv, it has no column {listing(lacking)}")
-    if frame["run"].duplicated().any():
-        twice = frame.loc[frame["run"].duplicated(), "run"].iloc[0]
-        raise UserError(f"{path}: the run {twice} is there twice")
-    for name in AXES:
-        if name not in frame:
-            frame[name] = str(RUN_DEFAULTS.get(name, IDLE))
-    for name in COLUMNS:
-        if name not in frame:
-            frame[name] = pd.Series("", index=frame.index, dtype=str)
-    for name in numbers():
-        try:
-            frame[name] = pd.to_numeric(frame[name].replace("", np.nan)).astype(float)
-        except (ValueError, TypeError):
-            raise UserError(f"{path}: column {name}: found text, allowed: numbers") from None
-    frame[AXES] = frame[AXES].replace("", IDLE)
-    if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
-        frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
-    # A score counts only where the run says that it is done.
-    frame["score"] = frame["score"].where(frame["status"] == "done")
-    return frame
 
 
 def axes(frame: pd.DataFrame) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 from fake_runs import frame_of, grid, one_run, row_of, three_seeds, write
 
 from kd.errors import UserError
+from kd.record import read_runs
 from kd.statistics.cells import summarise
 from kd.statistics.runs import (
     axes,
@@ -13,7 +14,6 @@ from kd.statistics.runs import (
     followers,
     levels,
     metric,
-    read_runs,
     studied,
 )
 
@@ -125,7 +125,10 @@ def test_a_file_from_before_a_column_existed_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.assign(score="good"), "column score: found text, allowed: numbers"),
+        (
+            lambda f: f.assign(score="good"),
+            r"line 2 \(run rte-.*\): score: found 'good', allowed: a number",
+        ),
         (lambda f: pd.concat([f, f[:1]]), "is there twice"),
         (lambda f: f.drop(columns=["seed", "task"]), "it has no column task, seed"),
     ],

@@ -1,0 +1,252 @@
+"""Reads a study's record, runs.csv, and checks every row of it: once, for all that is made from it.
+
+What cannot be right is an error that names line and value. What a run lacks makes it a missing run.
+Where the study's file is at hand, it says which runs should be there.
+"""
+
+import csv
+import io
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kd.columns import COLUMNS, METRICS, numbers
+from kd.errors import UserError, listing, nearest, shown
+from kd.fields import RUN_DEFAULTS
+from kd.grid import Grid, expand
+from kd.statistics.runs import AXES, BUNDLE, IDLE, NEEDED
+from kd.study import Study, load_study
+from kd.tasks import TASKS
+
+STATUSES = ("done", "running", "failed", "missing")
+_FRACTIONS = ("score", "teacher_score", "majority_score")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The runs of a study, one row each, as far as they are known.
+
+    `remarks` are sentences on what runs.csv lacks. `study` is None where no study file was given,
+    `grid` also where its runs cannot be planned on this machine (a local teacher is not here).
+    """
+
+    runs: pd.DataFrame
+    remarks: list[str] = field(default_factory=list)
+    study: Study | None = None
+    grid: Grid | None = None
+
+
+def read_runs(path: Path, study: Path | None = None) -> pd.DataFrame:
+    """The runs of `load_record`."""
+    return load_record(path, study).runs
+
+
+def load_record(path: Path, study: Path | None = None) -> Record:
+    """Read and check runs.csv: axis values as the text that was written, measurements as numbers.
+
+    A file from before a column existed is read all the same: an axis that it lacks has its default,
+    which is what the code did then; a measurement that it lacks is unknown. Runs of `study` (a
+    study file) that have no row are added as missing ones, and rows come in the study's order.
+
+    Raises:
+        UserError: in one sentence: the file, the line, the column, what was found, what is allowed.
+    """
+    rows, remarks = _rows(path)
+    frame = pd.DataFrame([row for _, row in rows]) if rows else pd.DataFrame(columns=NEEDED)
+    frame = frame.astype(object)
+    lines = [line for line, _ in rows]
+    _check_rows(path, frame, lines)
+    for name in AXES:
+        if name not in frame:
+            frame[name] = str(RUN_DEFAULTS.get(name, IDLE))
+    for name in COLUMNS:
+        if name not in frame:
+            frame[name] = ""
+    frame[AXES] = frame[AXES].replace("", IDLE)
+    asked = load_study(study) if study else None
+    grid = _planned(asked) if asked else None
+    for name in numbers():
+        frame[name], told = _measured(path, frame, lines, name)
+        remarks += told
+    frame["history"] = [text if _is_history(text) else "" for text in frame["history"]]
+    unscored = (frame["status"] == "done") & frame["score"].isna()
+    frame.loc[unscored, "error"] = "done according to runs.csv, which has no score for it"
+    frame.loc[unscored, "status"] = "missing"
+    if unscored.any():
+        one, more = frame.loc[unscored, "run"].iloc[0], int(unscored.sum()) - 1
+        others = f" and {more} more" if more else ""
+        remarks.append(
+            f"{path.name}: done without a score, shown as missing: {one}{others} "
+            f"(line {lines[int(np.flatnonzero(unscored)[0])]})."
+        )
+    # A score counts only where the run says that it is done.
+    frame["score"] = frame["score"].where(frame["status"] == "done")
+    if grid:
+        frame, told = _completed(frame, grid, path)
+        remarks += told
+    if frame.empty:
+        raise UserError(f"{path}: found a header and no runs, allowed: one row for each run")
+    if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
+        frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
+    return Record(frame, remarks, asked, grid)
+
+
+def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """(line, cells by column) of every row; a last row that is cut off is left out, and named."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    found = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            text = handle.read()
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        found = [(reader.line_num, cells) for cells in reader if cells]
+        broken = ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a runs.csv: not UTF-8 text ({error.reason})") from None
+    except csv.Error as error:
+        broken = " ".join(str(error).split())
+    if broken:
+        raise UserError(f"{path}: line {reader.line_num}: not a runs.csv ({broken})")
+    header = [name.strip() for name in found[0][1]] if found else []
+    lacking = [name for name in NEEDED if name not in header]
+    if lacking:
+        raise UserError(f"{path}: not a runs.csv, it has no column {listing(lacking)}")
+    for name in header:
+        if header.count(name) > 1:
+            raise UserError(f"{path}: the column {shown(name)} is there twice")
+    rows, remarks = found[1:], []
+    if rows and len(rows[-1][1]) < len(header) and not text.endswith("\n"):
+        remarks.append(f"{path.name}: cut off in line {rows[-1][0]}, which is left out.")
+        rows = rows[:-1]
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise UserError(
+                f"{path}: line {line}: found {len(cells)} cells, allowed: {len(header)}, "
+                "as many as the header has"
+            )
+    return [(line, dict(zip(header, cells, strict=True))) for line, cells in rows], remarks
+
+
+def _check_rows(path: Path, frame: pd.DataFrame, lines: list[int]) -> None:
+    """Every row has a run of its own, a status, a task."""
+    seen: set[str] = set()
+    for line, row in zip(lines, frame.to_dict("records"), strict=True):
+        run, status = row["run"], row["status"]
+        if not run or not row["task"]:
+            raise UserError(f"{path}: line {line}: the column {'task' if run else 'run'} is blank")
+        if run in seen:
+            raise UserError(f"{path}: line {line}: the run {run} is there twice")
+        seen.add(run)
+        if status not in STATUSES:
+            near = nearest(status.strip().lower(), STATUSES)
+            raise UserError(
+                f"{path}: line {line} (run {run}): status: found {shown(status)}, "
+                f"allowed: {listing(STATUSES)}{near}"
+            )
+
+
+def _measured(
+    path: Path, frame: pd.DataFrame, lines: list[int], name: str
+) -> tuple["pd.Series[float]", list[str]]:
+    """A column as numbers; blank and what is not finite are unknown (NaN), the latter named."""
+    values, unknown = [], []
+    for line, run, task, cell in zip(lines, frame["run"], frame["task"], frame[name], strict=True):
+        where = f"line {line} (run {run}): {name}"
+        try:
+            value = float(cell) if cell.strip() else math.nan
+        except ValueError:
+            raise UserError(
+                f"{path}: {where}: found {shown(cell)}, allowed: a number, or blank"
+            ) from None
+        if cell.strip() and not math.isfinite(value):
+            unknown.append(f"{where} is {shown(cell)}")
+            value = math.nan
+        low, high, words = _bounds(name, task)
+        if value < low or value > high:
+            raise UserError(f"{path}: {where}: found {shown(cell)}, allowed: {words}")
+        values.append(value)
+    told = [f"{path.name}: {unknown[0]}, which is taken as unknown"] if unknown else []
+    if len(unknown) > 1:
+        told[0] += f", as are {len(unknown) - 1} more of that column"
+    return pd.Series(values, index=frame.index, dtype=float), [f"{text}." for text in told]
+
+
+def _bounds(name: str, task: str) -> tuple[float, float, str]:
+    """What a measurement can be, and in words: the table of columns says it by its unit."""
+    column = METRICS[name]
+    units = [column.unit]
+    if name in _FRACTIONS:
+        units = [METRICS[m].unit for m in TASKS[task].metrics] if task in TASKS else ["−1 to 1"]
+    if any("−1 to 1" in unit for unit in units):
+        return -1.0, 1.0, "a number from -1 to 1 (points are made from it)"
+    if any("0 to 1" in unit for unit in units):
+        return 0.0, 1.0, "a fraction from 0 to 1 (points are made from it)"
+    if column.kind == "integer" or column.unit:
+        return 0.0, math.inf, "a number from 0"
+    return -math.inf, math.inf, "a number"
+
+
+def _is_history(text: str) -> bool:
+    """Whether a cell is `step=25 50;loss=0.7 0.6`: series of numbers, as many in each."""
+    series = [part.rpartition("=")[2].split() for part in text.split(";")]
+    try:
+        for numbers_of in series:
+            list(map(float, numbers_of))
+    except ValueError:
+        return False
+    return text.startswith("step=") and len(set(map(len, series))) == 1
+
+
+def _planned(study: Study) -> Grid | None:
+    try:
+        return expand(study)
+    except UserError:  # a record is drawn also where a teacher of the study is not
+        return None
+
+
+def _completed(frame: pd.DataFrame, grid: Grid, path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The rows in the study's order, with those that it plans and the record lacks as missing.
+
+    A run is found by its id, or by its axis values where ids were made otherwise.
+    """
+    ids = {run: i for i, run in enumerate(grid.runs)}
+    planned = {tuple(run.labels[a] for a in AXES): i for i, run in enumerate(grid.runs.values())}
+    places = [
+        ids.get(run, planned.get(cell, len(ids)))
+        for run, cell in zip(frame["run"], map(tuple, frame[AXES].to_numpy()), strict=True)
+    ]
+    there = set(places)
+    if len(frame) and there == {len(ids)}:
+        return frame, [
+            f"No run of {path.name} is one of {grid.study.path.name}: is it another study's record?"
+        ]
+    frame = frame.assign(place=places)
+    lost = [
+        {"run": run.id, "status": "missing", "objective": run.objective, **run.labels, "place": i}
+        for i, run in enumerate(grid.runs.values())
+        if i not in there
+    ]
+    remarks = []
+    if lost:
+        texts = [name for name in COLUMNS if name not in numbers()]
+        more = pd.DataFrame(lost).reindex(columns=frame.columns)
+        more[texts] = more[texts].fillna("")
+        more["error"] = f"{path.name} has no row for it"
+        more[numbers()] = more[numbers()].astype(float)
+        frame = pd.concat([frame, more], ignore_index=True) if len(frame) else more
+        remarks.append(
+            f"{path.name} lacks {len(lost)} of the {len(ids)} runs that {grid.study.path.name} "
+            "plans; they are shown as missing."
+        )
+    extra = places.count(len(ids))
+    if extra:
+        remarks.append(
+            f"{path.name} has {extra} run{'s' * (extra > 1)} that {grid.study.path.name} does not "
+            f"name ({frame['run'].iloc[places.index(len(ids))]}{', ...' * (extra > 1)})."
+        )
+    frame = frame.sort_values("place", kind="stable", ignore_index=True)
+    return frame.drop(columns="place"), remarks

@@ -1,0 +1,182 @@
+"""A record is checked once, for all that read it: damage is a sentence, or a missing run."""
+
+import csv
+
+import numpy as np
+import pytest
+from fake_runs import of_study, three_seeds, write
+from studies import tiny_study, write_study
+
+from kd.cli import main
+from kd.errors import UserError
+from kd.grid import load_grid
+from kd.record import load_record, read_runs
+
+AXES = {"mapping": ["first", "last"], "knowledge": ["logits", "logits+hidden"], "seed": [1, 2, 3]}
+COMMANDS = ("tables", "figures", "report", "guideline")
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_study(tmp_path, tiny_study(axes=AXES))
+
+
+@pytest.fixture
+def record(study):
+    """runs.csv of the study, 9 runs, where the commands look for it."""
+    rng = np.random.default_rng(0)
+    frame = of_study(study, lambda _: round(0.6 + 0.1 * rng.random(), 3))
+    path = study.parent / "results/studies/test/runs.csv"
+    path.parent.mkdir(parents=True)
+    return write(frame, path)
+
+
+def edited(record, row, **cells):
+    """Write other cells into the row with this number."""
+    with record.open(newline="") as handle:
+        lines = list(csv.reader(handle))
+    for name, value in cells.items():
+        lines[row][lines[0].index(name)] = value
+    with record.open("w", newline="") as handle:
+        csv.writer(handle, lineterminator="\n").writerows(lines)
+
+
+def test_rows_are_found_by_the_study_in_its_order(study, record):
+    grid = load_grid(study)
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join([lines[0], *reversed(lines[3:])]))  # two runs have no row
+    found = load_record(record, study)
+    assert list(found.runs["run"]) == list(grid.runs)
+    assert list(found.runs["status"]) == ["missing"] * 2 + ["done"] * 7
+    assert found.runs["error"].iloc[0] == "runs.csv has no row for it"
+    assert found.remarks == [
+        "runs.csv lacks 2 of the 9 runs that study.yaml plans; they are shown as missing."
+    ]
+    assert load_record(record).remarks == []  # without the study, nobody knows
+
+
+def test_runs_are_found_by_their_axes_where_ids_were_made_otherwise(study, record):
+    frame = read_runs(record)
+    frame["run"] = [f"old-{i}" for i in range(len(frame))]
+    found = load_record(write(frame, record), study)
+    assert found.remarks == [] and len(found.runs) == 9
+
+
+def test_a_run_that_the_study_does_not_name_stays_and_is_named(study, record):
+    edited(record, 1, run="other-1", mapping="uniform")
+    found = load_record(record, study)
+    assert len(found.runs) == 10 and found.runs["run"].iloc[-1] == "other-1"
+    assert found.remarks[1] == "runs.csv has 1 run that study.yaml does not name (other-1)."
+
+
+def test_the_record_of_another_study_is_not_filled_up(study, record):
+    found = load_record(write(three_seeds(), record), study)
+    assert len(found.runs) == 6
+    assert found.remarks == [
+        "No run of runs.csv is one of study.yaml: is it another study's record?"
+    ]
+
+
+def test_a_teacher_that_is_not_here_leaves_the_record_readable(study, record):
+    away = tiny_study(axes=AXES, teachers={"deep": {"model": "/no/such/folder"}})
+    found = load_record(record, write_study(study.parent, away))
+    assert found.grid is None and len(found.runs) == 9
+
+
+def test_done_without_a_score_is_missing_and_named(record):
+    for i, cell in enumerate(("", "NaN", "inf", " "), 2):
+        edited(record, i, score=cell)
+    found = load_record(record)
+    assert list(found.runs["status"]) == ["done", *["missing"] * 4, *["done"] * 4]
+    assert "done according to runs.csv" in found.runs["error"].iloc[1]
+    assert any("score is 'inf', which is taken as unknown" in text or "as are 1 more" in text
+               for text in found.remarks)  # fmt: skip
+    assert any("done without a score" in text and "(line 3)" in text for text in found.remarks)
+
+
+def test_a_measurement_that_is_not_finite_is_unknown(record):
+    edited(record, 3, latency_seconds="inf", history="step=1 2;loss=0.5")
+    found = load_record(record)
+    assert np.isnan(found.runs["latency_seconds"].iloc[2])
+    assert found.runs["history"].iloc[2] == "" and found.runs["status"].iloc[2] == "done"
+    assert "latency_seconds is 'inf'" in found.remarks[0]
+
+
+WRONG = [
+    ({"score": "92.2"}, "line 4 .*: score: found '92.2', allowed: a fraction from 0 to 1"),
+    ({"score": "-0.1"}, "score: found '-0.1', allowed: a fraction"),
+    ({"score": "NA"}, "line 4 .*: score: found 'NA', allowed: a number, or blank"),
+    ({"teacher_score": "70"}, "teacher_score: found '70', allowed: a fraction"),
+    ({"train_seconds": "-3"}, "train_seconds: found '-3', allowed: a number from 0"),
+    ({"status": "Done"}, r"line 4 .*: status: found 'Done', .*\(did you mean done\?\)"),
+    ({"status": ""}, "status: found '', allowed: done, running, failed, missing"),
+    ({"run": ""}, "line 4: the column run is blank"),
+    ({"task": ""}, "line 4: the column task is blank"),
+]
+
+
+@pytest.mark.parametrize(("cells", "message"), WRONG)
+def test_what_cannot_be_is_one_sentence_with_line_and_value(record, cells, message):
+    edited(record, 3, **cells)
+    with pytest.raises(UserError, match=message) as error:
+        load_record(record)
+    assert str(error.value).count("\n") == 0
+
+
+def test_correlations_may_be_negative(record):
+    edited(record, 3, task="cola", score="-0.05")
+    assert load_record(record).runs["score"].iloc[2] == -0.05
+
+
+def header_only(text):
+    return text.splitlines(keepends=True)[0]
+
+
+def cut(text):
+    return text[: 2 * len(text) // 3]
+
+
+def quoted(text):
+    return text.replace(",done,", ',"done,', 1)
+
+
+def a_row_with_more(text):
+    return text.replace("\n", "\n", 1).rstrip("\n") + ",1,2\n"
+
+
+DAMAGE = {
+    "header only": header_only,
+    "cut": cut,
+    "an open quote": quoted,
+    "a row too long": a_row_with_more,
+    "empty": lambda _: "",
+    "no score at all": lambda text: text.replace("done", "failed"),
+    "semicolons": lambda text: text.replace(",", ";"),
+    "no newline at the end": str.rstrip,
+    "windows": lambda text: "\ufeff" + text.replace("\n", "\r\n"),
+    "binary": lambda text: text.replace("done", "\0", 1),
+    "a blank line": lambda text: text.replace("\n", "\n\n", 2),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_no_command_ends_in_a_traceback(study, record, kind, capsys):
+    record.write_bytes(DAMAGE[kind](record.read_text()).encode())
+    codes = {name: main([name, str(study)]) for name in COMMANDS}
+    codes["compare"] = main(["compare", "test", "test"])
+    error = capsys.readouterr().err
+    assert set(codes.values()) <= {0, 2} and "Traceback" not in error
+    assert all(line.startswith("error: ") for line in error.splitlines() if line)
+    if 2 in codes.values():
+        assert "runs.csv" in error
+
+
+def test_a_cut_file_is_drawn_with_what_it_lacks_as_missing(study, record):
+    record.write_text(cut(record.read_text()))
+    found = load_record(record, study)
+    assert len(found.runs) == 9 and 2 <= (found.runs["status"] == "missing").sum() <= 4
+    assert found.remarks[0].startswith("runs.csv: cut off in line ")
+    with pytest.raises(UserError, match="found a header and no runs"):
+        record.write_text(header_only(record.read_text()))
+        load_record(record)
