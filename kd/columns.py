@@ -70,10 +70,10 @@ METRICS: dict[str, Column] = {
     "precision_used": _text("fp32, or bf16 for autocast"),
     "device": _text("GPU or processor of the training"),
     "threads": _count("CPU threads of the training"),
-    "kd_version": _text("version of this program"),
-    "torch_version": _text("version of torch"),
-    "transformers_version": _text("version of transformers"),
-    "python_version": _text("version of Python"),
+    "kd_version": _text("version of this program, at the training"),
+    "torch_version": _text("version of torch, at the training"),
+    "transformers_version": _text("version of transformers, at the training"),
+    "python_version": _text("version of Python, at the training"),
     "data_source": _text("hub, tsv or synthetic"),
     "data_fingerprint": _text("hash of the task's text"),
     "teacher_id": _text("id of the teacher"),
@@ -83,6 +83,10 @@ METRICS: dict[str, Column] = {
     "latency_seconds": _number("s", "median time of one example alone (batch of 1), after warm-up"),
     "teacher_shape": _text("shape of the teacher, written like the student's"),
     "teacher_latency_seconds": _number("s", "`latency_seconds` of the teacher"),
+    "evaluated_on": _text("GPU or processor of the evaluation, and of `latency_seconds`"),
+    "evaluated_threads": _count("CPU threads of the evaluation"),
+    "evaluated_with": _text("versions of kd, torch, transformers and Python at the evaluation"),
+    "teacher_evaluated_on": _text("GPU or processor of `teacher_latency_seconds`"),
 }
 
 _STATE = {

@@ -16,6 +16,7 @@ from kd.table import plain, points
 # What can make equal runs differ, and what says that they are not equal at all.
 _ENVIRONMENT = [
     *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
+    *("evaluated_on", "evaluated_threads", "evaluated_with"),
     *("precision_used", "data_source", "data_fingerprint", "teacher_fingerprint"),
 ]
 _SHOWN = 20

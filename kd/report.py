@@ -20,6 +20,7 @@ from kd.tables import make_tables
 
 ENVIRONMENT = [
     *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
+    *("evaluated_on", "evaluated_threads", "evaluated_with"),
     *("precision_used", "data_source", "data_fingerprint", "split"),
 ]
 _RUNS = "../../runs"  # from the folder of the study, where the report lies
@@ -135,7 +136,7 @@ def cost(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 def environment_of(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """(what, its values and in how many runs) for versions, device and data."""
-    done = frame[frame["status"] == "done"]
+    done = frame[frame["status"] == "done"].reindex(columns=ENVIRONMENT)
     found = []
     for name in ENVIRONMENT:
         values = done[name].map(lambda v: f"{v:g}" if isinstance(v, float) else v)

@@ -50,6 +50,7 @@ from kd.terms import taught_keys
 from kd.training import Fitted, fit
 
 METRICS_VERSION = 1
+_PROGRAMS = ("kd", "torch", "transformers", "python")
 
 
 def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
@@ -144,6 +145,7 @@ def _teacher(
             **models.sizes(model),
             **record,
             **_environment(device, threads),
+            "created": _now(),
             "fingerprint": model_fingerprint(folder / "model"),
         },
     )
@@ -221,8 +223,7 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
             "teacher_outputs_stored": len(read),
             "teacher_outputs_computed": len(taught - read),
             **{f"student_{k}": v for k, v in models.sizes(student).items()},
-            "device": device_name(device),
-            "threads": threads,
+            **_environment(device, threads),
             "model_fingerprint": model_fingerprint(folder / "model"),
         },
     )
@@ -329,16 +330,14 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
         source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
         model = models.load_finetuned(folder / "model")
         metrics = evaluate(model, source, run.task, device, progress)
-        write_record(folder / "metrics.json", _run_record(run, layout, training, metrics, device))
+        metrics |= _evaluation(device, threads)
+        write_record(folder / "metrics.json", _run_record(run, layout, training, metrics))
 
 
 def _run_record(
-    run: Run,
-    layout: Layout,
-    training: dict[str, Any],
-    metrics: dict[str, Any],
-    device: torch.device,
+    run: Run, layout: Layout, training: dict[str, Any], metrics: dict[str, Any]
 ) -> dict[str, Any]:
+    """A run's metrics.json. What a record from an older version lacks is left out."""
     shape, manifest = parse_shape(run.spec["student"]), _manifest(layout, run)
     record = {
         "metrics_version": METRICS_VERSION,
@@ -353,7 +352,6 @@ def _run_record(
         "student_layers": shape.layers,
         "student_hidden": shape.hidden,
         **training,
-        **_environment(device, training["threads"]),
         "data_source": run.spec["data"]["source"],
         "data_fingerprint": manifest["text_fingerprint"],
     }
@@ -366,6 +364,7 @@ def _run_record(
             "teacher_fingerprint": teacher["fingerprint"],
             "teacher_shape": teacher.get("shape"),
             "teacher_latency_seconds": teacher.get("latency_seconds"),
+            "teacher_evaluated_on": teacher.get("device"),
         }
     return record
 
@@ -430,6 +429,7 @@ def _training_record(fitted: Fitted, split: tokens.Split) -> dict[str, Any]:
 
 
 def _environment(device: torch.device, threads: int) -> dict[str, Any]:
+    """Where a training ran, and with what."""
     return {
         "device": device_name(device),
         "threads": threads,
@@ -437,8 +437,23 @@ def _environment(device: torch.device, threads: int) -> dict[str, Any]:
         "torch_version": torch.__version__,
         "transformers_version": transformers.__version__,
         "python_version": platform.python_version(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _evaluation(device: torch.device, threads: int) -> dict[str, Any]:
+    """Where and when an evaluation ran, and with what: its job may be on another machine."""
+    here = _environment(device, threads)
+    versions = [f"{what} {here[f'{what}_version']}" for what in _PROGRAMS]
+    return {
+        "evaluated_on": here["device"],
+        "evaluated_threads": threads,
+        "evaluated_with": ", ".join(versions),
+        "created": _now(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _write_history(path: Path, fitted: Fitted) -> None:

@@ -340,8 +340,6 @@ def cost_table(frame: pd.DataFrame) -> Table:
         )
         if len(done) < len(group):
             lost.append(f"{student}, {knowledge}: {len(group) - len(done)} of {len(group)}")
-    devices = frame.loc[frame["device"] != "", "device"].value_counts()
-    where = ", ".join(f"{device} ({n} runs)" for device, n in devices.items())
     return Table(
         "Size and cost; times are means over the runs that are done, on all tasks.",
         COST_HEADER,
@@ -350,10 +348,28 @@ def cost_table(frame: pd.DataFrame) -> Table:
         notes=[
             f"GFLOPs: one forward pass over {TOKENS} tokens, by formula; ms: median time of one "
             "example alone, measured on the evaluated examples",
-            *[f"device: {where}; times compare only on one device"] * bool(where),
+            *_devices(frame),
             *_listed("missing runs", lost),
         ],
     )
+
+
+def _devices(frame: pd.DataFrame) -> list[str]:
+    """Where the runs were trained and, where that is another device, timed."""
+    columns = ["device", "evaluated_on", "teacher_evaluated_on"]
+    known = frame.reindex(columns=columns).fillna("")
+    trained = _counts(known["device"])
+    notes = [f"device: {trained}; times compare only on one device"] * bool(trained)
+    if len(set(known.to_numpy().ravel()) - {""}) > 1:
+        for name, what in (("evaluated_on", "the students"), ("teacher_evaluated_on", "teachers")):
+            where = _counts(known[name])
+            notes += [f"ms of {what} measured on: {where}"] * bool(where)
+    return notes
+
+
+def _counts(values: "pd.Series[str]") -> str:
+    counts = values[values != ""].value_counts()
+    return ", ".join(f"{value} ({n} runs)" for value, n in counts.items())
 
 
 def _teachers(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -42,6 +42,7 @@ MEASURED = [
     *("score", "teacher_score", "majority_score", "student_parameters", "train_seconds"),
     *("student_nonembedding_parameters", "examples_per_second", "device", "history"),
     *("latency_seconds", "teacher_latency_seconds", "teacher_shape", "examples_eval"),
+    *("evaluated_on", "teacher_evaluated_on"),
 ]
 
 
@@ -86,6 +87,8 @@ def one_run(cell: dict[str, str], score: float | None, **more: Any) -> dict[str,
         "split": "dev",
         "torch_version": "2.13.0",
         "created": "2025-01-01T00:00:00Z",
+        "evaluated_on": "cpu",
+        "teacher_evaluated_on": "cpu",
     }
     if score is None:
         row |= dict.fromkeys(MEASURED, None)
@@ -111,7 +114,7 @@ def write(frame: pd.DataFrame, path: Path) -> Path:
 def frame_of(*rows):
     """Rows of runs.csv as the frame that `read_runs` gives."""
     frame = pd.DataFrame(rows)
-    texts = ["history", "teacher_shape", "device"]
+    texts = ["history", "teacher_shape", "device", "evaluated_on", "teacher_evaluated_on"]
     frame = frame.assign(**{name: frame[name].fillna("") for name in texts})
     return frame.assign(score=frame["score"].astype(float))
 

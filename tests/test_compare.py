@@ -38,6 +38,13 @@ def test_same_study_from_two_machines(records):
     assert "61.00 -> 63.00  (+2.00)" in text and "device: cpu -> H100" in text
 
 
+def test_an_evaluation_on_another_machine_is_no_other_training(tmp_path):
+    one, two = (write(three_seeds(), tmp_path / f"{name}.csv") for name in "ab")
+    two = write(three_seeds().assign(evaluated_on="H100"), two)
+    (difference,) = compare(one, two)["environment"]
+    assert difference == {"what": "evaluated_on", "a": ["cpu"], "b": ["H100"]}
+
+
 def test_other_studies_are_compared_by_their_best_cells(records, tmp_path):
     other = write(grid(lambda c: 0.7, mapping=["last"], seed=["1", "2"]), tmp_path / "c.csv")
     found = compare(records[0], other)

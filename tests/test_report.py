@@ -122,6 +122,9 @@ def test_design_run_table_and_environment(frame):
     assert runs[3][1:] == ["done", "logits+hidden", "1", "62.00", "100", "logits+hidden"]
     assert ("device", "cpu (6 runs)") in environment_of(frame)
     assert ("threads", "2 (6 runs)") in environment_of(frame)
+    elsewhere = environment_of(frame.assign(evaluated_on="H100"))
+    assert ("device", "cpu (6 runs)") in elsewhere
+    assert ("evaluated on", "H100 (6 runs)") in elsewhere
 
 
 def test_cost_and_what_is_missing(frame):

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 
+import jsonschema
 import pytest
 import torch
 from helpers import save_encoder
@@ -12,6 +13,7 @@ from studies import SYNTHETIC, study_dict, write_study
 
 from kd import steps
 from kd.archs import SCRATCH_ARCHS, attention_obstacle
+from kd.columns import metrics_schema
 from kd.data import prepare_task
 from kd.errors import UserError
 from kd.files import read_record, write_record
@@ -219,6 +221,49 @@ def test_a_model_that_is_not_the_one_that_was_trained_is_refused(tmp_path):
     state = read(folder / "state.json")
     assert state["state"] == "failed"
     assert "not the model that was trained" in state["error"]
+
+
+TRAINED = ("device", "threads", "kd_version", "torch_version", "transformers_version",
+           "python_version")  # fmt: skip
+
+
+def test_an_evaluation_elsewhere_does_not_change_what_is_known_of_the_training(
+    tmp_path, monkeypatch
+):
+    """Trained on one machine; metrics.json is lost and made again on another, later."""
+    grid, layout = run_all(tmp_path, axes={"seed": [1]})
+    (run,) = grid.runs.values()
+    folder = layout.run(run)
+    before = read(folder / "metrics.json")
+    assert all(before[name] for name in TRAINED)
+    assert before["evaluated_on"] == before["device"] and before["evaluated_threads"] == 1
+    (folder / "metrics.json").unlink()
+    monkeypatch.setattr(steps, "device_name", lambda device: "another")
+    monkeypatch.setattr(steps.torch, "__version__", "99.0.0")
+    monkeypatch.setattr(steps.transformers, "__version__", "98.0")
+    monkeypatch.setattr(steps, "__version__", "97.0")
+    monkeypatch.setattr(steps.platform, "python_version", lambda: "96.0")
+    steps.run_evaluate(grid, layout, run.id, threads=2)
+    torch.set_num_threads(1)
+    after = read(folder / "metrics.json")
+    assert {name: after[name] for name in TRAINED} == {name: before[name] for name in TRAINED}
+    assert after["evaluated_on"] == "another" and after["evaluated_threads"] == 2
+    assert after["evaluated_with"] == "kd 97.0, torch 99.0.0, transformers 98.0, python 96.0"
+    assert after["teacher_evaluated_on"] == before["device"], "the teacher was timed there"
+    jsonschema.validate(after, metrics_schema())
+
+
+def test_a_training_from_before_its_versions_were_recorded_is_still_evaluated(tmp_path):
+    grid, layout = run_all(tmp_path, axes={"seed": [1]})
+    (run,) = grid.runs.values()
+    path = layout.run(run) / "training.json"
+    training = {k: v for k, v in read_record(path).items() if not k.endswith("_version")}
+    write_record(path, training)
+    steps.run_evaluate(grid, layout, run.id, threads=1)
+    record = read(layout.run(run) / "metrics.json")
+    assert record["device"] == training["device"] and record["evaluated_with"]
+    assert "torch_version" not in record, "the evaluation's version passed off as the training's"
+    assert collect(grid, layout, tmp_path / "runs.csv")["done"] == 1
 
 
 def test_collected_rows_hold_labels_and_metrics(tmp_path):

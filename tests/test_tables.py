@@ -189,6 +189,18 @@ def test_p_and_interval_as_text():
     assert plain(-0.0001, 1, True) == "0.0"
 
 
+def test_the_cost_table_says_where_runs_were_trained_and_where_they_were_timed():
+    frame = grid(lambda c: 0.5, knowledge=["none", "logits"])
+    where = "device: cpu (2 runs); times compare only on one device"
+    assert where in make_tables(frame)["cost"].notes
+    assert not any("ms of" in note for note in make_tables(frame)["cost"].notes)
+    frame["device"] = frame["teacher_evaluated_on"] = "H100"
+    notes = make_tables(frame)["cost"].notes
+    assert "device: H100 (2 runs); times compare only on one device" in notes
+    assert "ms of the students measured on: cpu (2 runs)" in notes
+    assert "ms of teachers measured on: H100 (2 runs)" in notes
+
+
 def test_files(frame, tmp_path):
     runs, out = write(frame, tmp_path / "runs.csv"), tmp_path / "tables"
     out.mkdir()

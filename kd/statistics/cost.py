@@ -31,17 +31,26 @@ def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
     """Add the columns parameters, flops, latency, and teacher_flops; NaN where unknown.
 
     Latency is measured: the median of a batch of one. Records from before that was measured have
-    none.
+    none. A speed-up compares times of one device: there is none where student and teacher are
+    known to have been timed on two.
     """
     flops = {shape: forward_flops(shape) for shape in runs["student"].unique()}
     teachers = {shape: forward_flops(shape) for shape in runs["teacher_shape"].unique()}
+    speedup = runs["teacher_latency_seconds"] / runs["latency_seconds"]
     return runs.assign(
         parameters=runs["student_nonembedding_parameters"],
         flops=runs["student"].map(flops).astype(float),
         latency=runs["latency_seconds"],
         teacher_flops=runs["teacher_shape"].map(teachers).astype(float),
-        speedup=runs["teacher_latency_seconds"] / runs["latency_seconds"],
+        speedup=speedup.where(_one_device(runs)),
     )
+
+
+def _one_device(runs: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether student and teacher were timed on the same device, as far as is known."""
+    known = runs.reindex(columns=["evaluated_on", "teacher_evaluated_on"]).fillna("")
+    own, teachers = known["evaluated_on"], known["teacher_evaluated_on"]
+    return (own == teachers) | (own == "") | (teachers == "")
 
 
 def pareto(cost: "pd.Series[float]", score: "pd.Series[float]") -> np.ndarray:

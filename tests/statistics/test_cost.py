@@ -43,6 +43,14 @@ def test_costs_of_runs():
     assert row.teacher_flops == pytest.approx(2 * row.flops)
 
 
+def test_times_of_two_devices_give_no_speedup():
+    frame = grid(lambda c: 0.5, seed=["1", "2", "3"])
+    frame["evaluated_on"] = ["gpu", "cpu", ""]
+    assert with_costs(frame)["speedup"].isna().tolist() == [True, False, False]
+    old = frame.drop(columns=["evaluated_on", "teacher_evaluated_on"])  # not recorded then
+    assert with_costs(old)["speedup"].notna().all()
+
+
 def test_pareto_by_hand():
     cost = pd.Series([1.0, 2.0, 2.0, 3.0, 4.0, float("nan")])
     score = pd.Series([0.5, 0.7, 0.6, 0.7, 0.8, 0.9])
