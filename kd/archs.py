@@ -16,6 +16,7 @@ class Arch:
     remark: str = ""  # to its attention knowledge
     dropout: bool = True  # its published models have some
     rotary: bool = False  # positions are rotations of pairs of dimensions of a head
+    pad: str | None = "[PAD]"  # its tokenizer's padding, where tokenizer_config.json names none
 
 
 _DISENTANGLED = Arch(
@@ -24,14 +25,17 @@ _DISENTANGLED = Arch(
 )
 ARCHS: dict[str, Arch] = {
     "bert": Arch(),
-    "roberta": Arch(reserved=2),
-    "xlm-roberta": Arch(reserved=2),
-    "camembert": Arch(reserved=2),
+    "roberta": Arch(reserved=2, pad="<pad>"),
+    "xlm-roberta": Arch(reserved=2, pad="<pad>"),
+    "camembert": Arch(reserved=2, pad="<pad>"),
     "distilbert": Arch(ffn="hidden_dim"),
     "electra": Arch(),
-    "albert": Arch(shared_layers=True),
+    "albert": Arch(shared_layers=True, pad="<pad>"),
     "modernbert": Arch(
-        rotary=True, dropout=False, remark=", without the window of local layers (above 65 tokens)"
+        rotary=True,
+        dropout=False,
+        remark=", without the window of local layers (above 65 tokens)",
+        pad=None,
     ),
     "deberta": _DISENTANGLED,
     "deberta-v2": _DISENTANGLED,  # v3 too
@@ -39,6 +43,7 @@ ARCHS: dict[str, Arch] = {
         "adds a bias of relative position to Q K^T in attention code of its own, "
         "which does not go through transformers' AttentionInterface",
         reserved=2,
+        pad="<pad>",
     ),
 }
 SCRATCH_ARCHS = ("bert", "roberta", "distilbert", "electra", "albert", "modernbert")

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -248,9 +248,18 @@ def short_hash(value: Any, length: int = 10) -> str:
 
 def file_digest(*paths: Path) -> str:
     """16 hex digits of the SHA-256 over the files' names and contents, in the order given."""
+    return combined_digest((path.name, content_digest(path)) for path in paths)
+
+
+def content_digest(path: Path) -> bytes:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").digest()
+
+
+def combined_digest(files: Iterable[tuple[str, bytes]]) -> str:
+    """16 hex digits of the SHA-256 over (name, `content_digest`) of files."""
     digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as handle:
-            digest.update(path.name.encode() + b"\0")
-            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    for name, content in files:
+        digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()[:16]

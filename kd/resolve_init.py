@@ -1,11 +1,12 @@
 """A cell's initialisation: whether this student can start so, and what identifies it."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kd import sources
 from kd.archs import arch_facts
-from kd.errors import Pruned, UserError
+from kd.errors import Pruned, UserError, shown
 from kd.initialisation import (
     EXPLICIT,
     PCA,
@@ -15,6 +16,7 @@ from kd.initialisation import (
     pairs_text,
 )
 from kd.mapping import Pairs
+from kd.model_folder import first_difference, model_config
 from kd.shapes import Shape
 
 
@@ -90,7 +92,7 @@ def _embedding_width(encoder: sources.Encoder) -> int:
     if encoder.location == sources.SCRATCH:
         return usual
     if sources.is_local(encoder.location):
-        width = sources.model_config(Path(encoder.location)).get("embedding_size")
+        width = model_config(Path(encoder.location)).get("embedding_size")
         return width if isinstance(width, int) else usual
     # On the hub, ELECTRA's base and large are as wide as their layers.
     small = encoder.arch == "albert" or encoder.location == "google/electra-small-discriminator"
@@ -127,6 +129,21 @@ def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None
             f"init {init} has a vocabulary of {found.vocabulary}, but the teacher one of "
             f"{encoder.vocabulary}: student and teacher must read the same tokens"
         )
+    local = all(e.revision is None and e.location != sources.SCRATCH for e in (found, encoder))
+    if local and (differs := _first_difference(found, encoder)):
+        number, its_word, word = differs
+        raise Pruned(
+            f"init {init} has another vocabulary than the teacher: token {number} is "
+            f"{shown(its_word)}, but the teacher's {shown(word)}: student and teacher must read "
+            f"the same tokens"
+        )
+
+
+@cache
+def _first_difference(
+    found: sources.Encoder, encoder: sources.Encoder
+) -> tuple[int, str, str] | None:
+    return first_difference(Path(found.location), Path(encoder.location))
 
 
 def init_identity(init: str, shape: Shape, encoder: sources.Encoder) -> Any:

@@ -4,20 +4,29 @@ Nothing here loads a model or reaches the network: a local folder answers by its
 model by the table HUB_ENCODERS or by the `shape` and `arch` that the study gives.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kd.archs import SCRATCH_ARCHS, arch_facts, shape_obstacle
-from kd.errors import UserError, listing, shown, unknown
-from kd.files import file_digest
+from kd.digests import cached_file_digest
+from kd.errors import UserError, shown, unknown
+from kd.model_folder import (
+    check_head,
+    check_tokenizer,
+    check_weights,
+    identity_files,
+    is_folder,
+    label_names,
+    model_config,
+    readable,
+    weight_files,
+)
 from kd.shapes import Shape, parse_shape
 from kd.tasks import TASKS, Task
 
 SCRATCH = "scratch"
-_UNREAD = ("metrics.json", "training.json", "manifest.json", "modules.json")
 HUB_DATASET = "nyu-mll/glue"
 
 
@@ -86,14 +95,7 @@ class Encoder:
 
 def is_local(model: str) -> bool:
     """True for what is written like a path, or is a folder."""
-    return model.startswith(("/", "./", "../", "~")) or _is_folder(Path(model))
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name too long for any file
-        return False
+    return model.startswith(("/", "./", "../", "~")) or is_folder(Path(model))
 
 
 def _expanded(path: str) -> Path:
@@ -139,13 +141,7 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
 
 def _local_encoder(folder: Path) -> Encoder:
     config = model_config(folder)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        pickles = sorted(p.name for p in folder.glob("*.bin"))
-        found = f"only {listing(pickles)}, which would need pickle" if pickles else "none"
-        raise UserError(f"{folder}: weights: found {found}, allowed: model.safetensors")
-    if not (folder / "tokenizer.json").is_file():
-        raise UserError(f"{folder}: tokenizer.json: missing; save the model's fast tokenizer there")
+    weight_files(folder)
     arch = str(_config_value(config, folder, "model_type"))
     layers, hidden, heads, ffn = (
         _whole(config, folder, *names)
@@ -161,38 +157,15 @@ def _local_encoder(folder: Path) -> Encoder:
     except UserError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
     vocabulary = _whole(config, folder, "vocab_size")
-    words = tokenizer_size(folder)
-    if words > vocabulary:
-        raise UserError(
-            f"{folder}: tokenizer.json has {words} entries, but the model's embeddings only "
-            f"{vocabulary} rows (config.json, vocab_size): they do not belong together"
-        )
+    check_tokenizer(folder, vocabulary, arch)
     if config.get("inner_group_num", 1) != 1:  # ALBERT's, of which no published model makes use
         raise UserError(f"{folder / 'config.json'}: inner_group_num: only 1 is supported")
     positions = _whole(config, folder, "max_position_embeddings") - arch_facts(arch).reserved
-    # Everything that a loaded model or tokenizer depends on, and no licence or read-me.
-    texts = sorted(p for p in folder.glob("*.json") if p.name not in _UNREAD)
-    digest = file_digest(*texts, *weights)
-    identity = (("fingerprint", digest),)
+    check_weights(folder, config, layers, arch)
+    identity = (("fingerprint", cached_file_digest(*identity_files(folder))),)
     rates = [value for name, value in config.items() if "dropout" in name]
     dropout = any(isinstance(rate, int | float) and rate > 0 for rate in rates) or not rates
     return Encoder(str(folder), None, arch, shape, vocabulary, positions, identity, dropout)
-
-
-def model_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder."""
-    if not _is_folder(folder):
-        raise UserError(f"{shown(str(folder))}: no such folder")
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; a model folder needs it") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: not a model configuration")
-    return config
 
 
 def _config_value(config: dict[str, Any], folder: Path, *names: str) -> Any:
@@ -211,29 +184,16 @@ def _whole(config: dict[str, Any], folder: Path, *names: str) -> int:
     return value
 
 
-def tokenizer_size(folder: Path) -> int:
-    """1 + the largest token id of a tokenizer.json."""
-    path = folder / "tokenizer.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        vocabulary = content["model"]["vocab"]
-        ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
-        return 1 + max([*ids, *(token["id"] for token in content.get("added_tokens", []))])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"[:120]
-        raise UserError(f"{path}: not a tokenizer file ({reason})") from None
-
-
 def check_outputs(location: str, task: Task) -> None:
-    """A local, already fine-tuned model must have the task's number of labels."""
-    config = model_config(Path(location))
-    labels = config.get("id2label", {"0": "", "1": ""})  # transformers' default is two labels
-    count = len(labels) if isinstance(labels, dict) else 0
+    """A local, already fine-tuned model must have the task's number of labels, and a head."""
+    folder = Path(location)
+    count = len(label_names(model_config(folder)))
     if count != task.outputs:
         raise UserError(
             f"{location}/config.json: found {count} labels (id2label), "
             f"but {task.title} needs {task.outputs}"
         )
+    check_head(folder, task.outputs, task.title)
 
 
 @cache
@@ -244,21 +204,20 @@ def tsv_files(path: str, task: str) -> dict[str, Path]:
         UserError: the folder or a split is missing.
     """
     root = _expanded(path)
-    if not _is_folder(root):
+    if not is_folder(root):
         raise UserError(f"data.path: found {shown(path)}, which is no folder")
     row = TASKS[task]
     files = {"train": root / row.folder / "train.tsv"}
     files |= {split: root / row.folder / f"{name}.tsv" for split, name in row.dev}
     for split, file in files.items():
-        if not file.is_file():
-            raise UserError(f"{file}: missing; {row.title} needs it as its {split} split")
+        readable(file, f"{row.title} needs it as its {split} split")
     return files
 
 
 @cache
 def tsv_fingerprint(path: str, task: str) -> str:
     """16 hex digits that identify the contents of a task's TSV files."""
-    return file_digest(*tsv_files(path, task).values())
+    return cached_file_digest(*tsv_files(path, task).values())
 
 
 def data_identity(data: dict[str, Any], task: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers import save_encoder
+from model_files import write_tensors
 from studies import study_dict, write_study
 
 from kd import sources
@@ -42,10 +43,10 @@ def encoder_folder(tmp_path):
         "max_position_embeddings": 512,
     }
     (folder / "config.json").write_text(json.dumps(config))
-    vocabulary = {f"w{i}": i for i in range(100)}
+    vocabulary = {"[PAD]": 0, **{f"w{i}": i for i in range(1, 100)}}
     tokenizer = {"model": {"vocab": vocabulary}, "added_tokens": [{"id": 3, "content": "w3"}]}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    (folder / "model.safetensors").write_bytes(b"weights")
+    write_tensors(folder / "model.safetensors", {"classifier.weight": (2, 384)})
     return folder
 
 
@@ -132,7 +133,7 @@ def test_bad_teacher_folders(tmp_path, capsys, encoder_folder):
     (encoder_folder / "pytorch_model.bin").unlink()
     error_after(lambda: None, "weights: found none, allowed: model.safetensors")
     (encoder_folder / "tokenizer.json").unlink()
-    (encoder_folder / "model.safetensors").write_bytes(b"")
+    write_tensors(encoder_folder / "model.safetensors", {})
     error_after(lambda: None, "tokenizer.json: missing")
     config.write_text("{")
     error_after(lambda: None, "config.json: not valid JSON")
@@ -184,7 +185,7 @@ def test_identity_is_content_not_place(tmp_path, encoder_folder):
     with_case = sources.encoder(str(moved), "main", None, "bert").identity
     assert with_case != before
     before = with_case
-    (moved / "model.safetensors").write_bytes(b"other weights")
+    write_tensors(moved / "model.safetensors", {"classifier.weight": (2, 384)}, fill=b"\1")
     sources.encoder.cache_clear()
     assert sources.encoder(str(moved), "main", None, "bert").identity != before
 
@@ -282,5 +283,6 @@ def test_a_saved_encoder_is_read_without_loading_it(tmp_path, arch):
 
 def test_albert_layers_within_layers_are_refused(tmp_path, capsys, encoder_folder):
     edit(encoder_folder / "config.json", model_type="albert", inner_group_num=2)
+    (encoder_folder / "tokenizer_config.json").write_text('{"pad_token": "[PAD]"}')
     status, error = plan(tmp_path, capsys, {"model": str(encoder_folder)})
     assert (status, "inner_group_num: only 1 is supported" in error) == (2, True)

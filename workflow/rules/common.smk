@@ -1,5 +1,6 @@
 # The study, its grid and the paths of its results. Parsed again by every cluster job, so it stays
-# light: only the standard library and YAML are imported.
+# light: only the standard library and YAML are imported, and of local models and data only what has
+# changed is read again (kd/digests.py).
 
 
 def load_study_grid():

@@ -1,0 +1,298 @@
+"""Local model folders: what is wrong with one is a sentence of every command, before any job."""
+
+import json
+
+import pytest
+from model_files import edit, encoder_shapes, write_encoder, write_tensors
+from studies import study_dict, write_study
+
+from kd import sources
+from kd.archs import ARCHS, arch_facts
+from kd.cli import main
+from kd.errors import UserError
+from kd.model_folder import words
+from kd.safetensors_header import read_header
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 440449768\n"
+SHARDS = "model.safetensors.index.json"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_encoder(tmp_path / "encoder")
+
+
+def study_of(tmp_path, folder, base=(), **teacher):
+    return write_study(
+        tmp_path,
+        study_dict(
+            teachers={"t": {"model": str(folder), **teacher}},
+            base={"student": "2L-16-2h-32", "task": "rte", "knowledge": "logits", **dict(base)},
+            axes={"seed": [1]},
+        ),
+    )
+
+
+def refusal(tmp_path, capsys, folder, command="plan", **teacher):
+    """The one line that a command prints of a folder; '' where it has nothing against it."""
+    sources.encoder.cache_clear()
+    arguments = [command, str(study_of(tmp_path, folder, **teacher))]
+    status = main([*arguments, "--results", str(tmp_path / "results")])
+    error = capsys.readouterr().err
+    assert (status, error.count("\n")) in ((0, 0), (2, 1)), error
+    return error
+
+
+def link_to_nothing(path):
+    path.unlink()
+    path.symlink_to("../../blobs/4d7a21")
+
+
+def folder_instead(path):
+    path.unlink()
+    path.mkdir()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def cut_in_header(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def lengthened(path):
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def missing_shard(path):
+    shapes = encoder_shapes(4)
+    path.unlink()
+    shards = dict.fromkeys(shapes, "model-00001-of-00002.safetensors")
+    shards["classifier.weight"] = "model-00002-of-00002.safetensors"
+    write_tensors(path.with_name("model-00001-of-00002.safetensors"), shapes)
+    path.with_name(SHARDS).write_text(json.dumps({"weight_map": shards}))
+
+
+def shard_without_its_tensor(path):
+    missing_shard(path)
+    (one, two) = (path.with_name(f"model-0000{i}-of-00002.safetensors") for i in (1, 2))
+    shapes = encoder_shapes(4)
+    del shapes["classifier.weight"]
+    write_tensors(one, shapes)
+    write_tensors(two, {})
+
+
+def no_pad(path):
+    edit(path, pad_token="<pad>")
+
+
+FAULTS = {
+    **{
+        f"{name}: {title}": (name, change, [name, message])
+        for name in ("config.json", "tokenizer.json", "model.safetensors", "tokenizer_config.json")
+        for title, change, message in (
+            ("dangling link", link_to_nothing, "a link to ../../blobs/4d7a21, which is missing"),
+            ("folder", folder_instead, "found a folder or device, allowed: a file"),
+            ("pointer", lambda path: path.write_bytes(LFS), "Git LFS pointer, not the file itself"),
+        )
+    },
+    "truncated": ("model.safetensors", cut, ["cut off or damaged", "its header says"]),
+    "truncated header": ("model.safetensors", cut_in_header, ["a header of"]),
+    "more than it says": ("model.safetensors", lengthened, ["cut off or damaged"]),
+    "a page": (
+        "model.safetensors",
+        lambda path: path.write_bytes(b"<!doctype html>" * 9),
+        ["not a safetensors file"],
+    ),
+    "empty": ("model.safetensors", lambda path: path.write_bytes(b""), ["not a safetensors file"]),
+    "missing shard": ("model.safetensors", missing_shard, ["00002-of-00002.safetensors: missing"]),
+    "other shard": (
+        "model.safetensors",
+        shard_without_its_tensor,
+        ["00002-of-00002.safetensors: lacks classifier.weight"],
+    ),
+    "no pad token": ("tokenizer_config.json", no_pad, ["pad_token: '<pad>' is not in tokenizer"]),
+    "other words": (
+        "model.safetensors",
+        lambda path: write_tensors(path, encoder_shapes(9)),
+        ["vocab_size: found 4, but", "has 9 rows"],
+    ),
+    "fewer layers": (
+        "model.safetensors",
+        lambda path: write_tensors(path, encoder_shapes(4, layers=1)),
+        ["the weights have 1 layers, but config.json says 2"],
+    ),
+    "other name": (
+        "model.safetensors",
+        lambda path: path.rename(path.with_name("adapter.safetensors")),
+        ["weights: found adapter.safetensors, allowed: model.safetensors"],
+    ),
+    "pickle": (
+        "model.safetensors",
+        lambda path: path.rename(path.with_name("pytorch_model.bin")),
+        ["found only pytorch_model.bin, which would need pickle", "kd convert"],
+    ),
+    "slow tokenizer": (
+        "tokenizer.json",
+        lambda path: path.rename(path.with_name("vocab.txt")),
+        ["tokenizer.json: missing; `kd convert", "makes it of vocab.txt"],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_folder_that_is_not_whole_is_a_sentence(tmp_path, capsys, folder, fault):
+    assert refusal(tmp_path, capsys, folder) == ""
+    name, change, messages = FAULTS[fault]
+    change(folder / name)
+    error = refusal(tmp_path, capsys, folder)
+    for message in [*messages, str(folder), "teachers.t"]:
+        assert message in error
+
+
+@pytest.mark.parametrize("command", ["runs", "status", "recover", "collect", "tensorboard"])
+def test_every_command_says_it(tmp_path, capsys, folder, command):
+    link_to_nothing(folder / "model.safetensors")
+    assert "which is missing" in refusal(tmp_path, capsys, folder, command)
+
+
+def test_a_file_that_cannot_be_read(tmp_path, capsys, folder):
+    path = folder / "model.safetensors"
+    path.unlink()
+    path.symlink_to(path)
+    assert "model.safetensors: cannot be read (Too many" in refusal(tmp_path, capsys, folder)
+
+
+def test_whole_shards_are_accepted(tmp_path, capsys, folder):
+    missing_shard(folder / "model.safetensors")
+    write_tensors(folder / "model-00002-of-00002.safetensors", {"classifier.weight": (2, 16)})
+    assert refusal(tmp_path, capsys, folder, finetuned=True) == ""
+    (folder / SHARDS).write_text(json.dumps({"weight_map": {"a": "../../etc/passwd"}}))
+    assert "weight_map: found no names of files" in refusal(tmp_path, capsys, folder)
+
+
+def test_links_to_whole_files_are_accepted(tmp_path, capsys, folder):
+    """As the hub's cache has them."""
+    blob = tmp_path / "blob"
+    (folder / "model.safetensors").rename(blob)
+    (folder / "model.safetensors").symlink_to(blob)
+    assert refusal(tmp_path, capsys, folder) == ""
+
+
+def test_the_header_names_the_tensors(tmp_path):
+    path = tmp_path / "model.safetensors"
+    write_tensors(path, {"a": (2, 3), "b": ()})
+    assert {k: (e.dtype, e.shape) for k, e in read_header(path).items()} == {
+        "a": ("F32", (2, 3)),
+        "b": ("F32", ()),
+    }
+
+
+@pytest.mark.parametrize("header", [b"[]", b'{"a": 1}', b'{"a": {"dtype": "F32"}}', b"{", b"\xff"])
+def test_a_header_of_something_else(tmp_path, header):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(UserError, match="not a safetensors file"):
+        read_header(path)
+
+
+# --- what a fine-tuned model brings -----------------------------------------------------------
+
+
+def test_a_finetuned_model_has_a_head_for_the_task(tmp_path, capsys, folder):
+    shapes = encoder_shapes(4)
+    write_tensors(folder / "model.safetensors", {**shapes, "classifier.weight": (3, 16)})
+    error = refusal(tmp_path, capsys, folder, finetuned=True)
+    assert "classifier.weight has 3 rows, but RTE needs 2" in error
+    del shapes["classifier.weight"]
+    write_tensors(folder / "model.safetensors", shapes)
+    assert "no classification head" in refusal(tmp_path, capsys, folder, finetuned=True)
+    assert refusal(tmp_path, capsys, folder) == "", "the head of one that is trained is new"
+
+
+# --- tokenizers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_the_pad_token_that_transformers_assumes(arch):
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING
+
+    kind = TOKENIZER_MAPPING.get(CONFIG_MAPPING[arch], None)
+    kind = kind[0] if isinstance(kind, tuple) else kind
+    pad = kind().pad_token if kind is not None and kind.__name__ != "TokenizersBackend" else None
+    assert pad == arch_facts(arch).pad
+
+
+def test_a_generic_tokenizer_has_no_pad_token_of_its_own(tmp_path, capsys, folder):
+    path = folder / "tokenizer_config.json"
+    path.write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    assert "pad_token: none is named" in refusal(tmp_path, capsys, folder)
+    (folder / "special_tokens_map.json").write_text('{"pad_token": {"content": "[PAD]"}}')
+    assert refusal(tmp_path, capsys, folder) == ""
+    path.unlink()
+    (folder / "special_tokens_map.json").unlink()
+    assert refusal(tmp_path, capsys, folder) == "", "BERT's is [PAD]"
+
+
+def test_two_files_that_disagree_on_case(tmp_path, capsys, folder):
+    edit(folder / "tokenizer.json", normalizer={"type": "BertNormalizer", "lowercase": False})
+    assert refusal(tmp_path, capsys, folder) == ""
+    edit(folder / "tokenizer_config.json", do_lower_case=True)
+    error = refusal(tmp_path, capsys, folder)
+    assert "do_lower_case: found True, but the normalizer of tokenizer.json has lowercase" in error
+    edit(folder / "tokenizer_config.json", do_lower_case=False)
+    assert refusal(tmp_path, capsys, folder) == ""
+
+
+def test_words_of_each_kind_of_tokenizer(folder):
+    assert words(folder) == {0: "[PAD]", 1: "a", 2: "b", 3: "c"}
+    unigram = {"model": {"vocab": [["x", 0.0], ["y", -1.5]]}, "added_tokens": None}
+    (folder / "tokenizer.json").write_text(json.dumps(unigram))
+    edit(folder / "tokenizer_config.json", added_tokens_decoder={"7": {"content": "[NEW]"}})
+    assert words(folder) == {0: "x", 1: "y", 7: "[NEW]"}
+
+
+def test_a_pretrained_student_of_as_many_other_words(tmp_path, capsys, folder):
+    other = write_encoder(tmp_path / "other", ["a", "B", "c"])
+    start = {"init": f"pretrained:{other}"}
+    error = refusal(tmp_path, capsys, folder, base=start)
+    assert "token 2 is 'B', but the teacher's 'b'" in error
+    same = write_encoder(tmp_path / "same", ["a", "b", "c"])
+    assert refusal(tmp_path, capsys, folder, base={"init": f"pretrained:{same}"}) == ""
+
+
+# --- identity ---------------------------------------------------------------------------------
+
+
+def identity(folder):
+    sources.encoder.cache_clear()
+    return sources.encoder(str(folder), "main", None, "bert").identity
+
+
+def test_what_is_written_beside_a_model_is_not_part_of_it(folder):
+    """As the Trainer, the hub, kd and people write it."""
+    before = identity(folder)
+    for name in (
+        *("all_results.json", "eval_results.json", "train_results.json", "trainer_state.json"),
+        *("metrics.json", "checksums.json", "generation_config.json", "vocab.txt", "README.md"),
+        *("adapter.safetensors", "pytorch_model.bin", "training_args.bin"),
+    ):
+        (folder / name).write_text("{}")
+        assert identity(folder) == before, name
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
+)
+def test_what_the_numbers_depend_on_is_part_of_it(folder, name):
+    before = identity(folder)
+    if not (folder / name).exists():
+        (folder / name).write_text("{}")
+    edit(folder / name, remark="other")
+    assert identity(folder) != before
+
+
+def test_the_identity_of_a_plain_folder_is_pinned(folder):
+    assert dict(identity(folder)) == {"fingerprint": "a0510e6677cd5e06"}
