@@ -6,11 +6,13 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 RECORD := results/records/demo
+# A worker a core, up to 4: each loads torch. Tests that share what is slow to make share a worker.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
-.PHONY: help setup demo record test peers bench lint audit format clean
+.PHONY: help setup demo record test test-all peers bench lint audit format clean
 
 help:            ## this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 setup: $(STAMP)  ## make .venv with the locked dependencies and the package
 
@@ -35,7 +37,10 @@ record: $(STAMP) ## draw the shipped record of the demo again, from its runs.csv
 	@echo "The report: $(CURDIR)/$(RECORD)/drawn/results/studies/demo/report.html"
 
 test: $(STAMP)   ## run the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-all: $(STAMP) ## run the slow tests too, and those on SLURM and the network where they are there
+	$(PYTEST) --all
 
 # Without what they depend on (torchvision, tensorboard): their losses do not need it.
 peers: $(STAMP)  ## install the libraries whose losses the tests compare ours with

@@ -46,9 +46,8 @@ def test_every_batch_of_the_others_is_padded_and_each_example_there_once(work: W
         assert all(b["input_ids"].shape[1] == 128 for b in batches) == padded
 
 
+@pytest.mark.peers
 def test_the_losses_are_the_same_in_textbrewer_and_torchdistill(work: Workload) -> None:
-    pytest.importorskip("textbrewer", reason="TextBrewer is not installed (make peers)")
-    pytest.importorskip("torchdistill", reason="torchdistill is not installed (make peers)")
     for name, (ours, theirs) in check_losses(work).items():
         assert ours == pytest.approx(theirs, rel=2e-3), name
 
@@ -59,10 +58,9 @@ def test_every_contender_of_ours_trains_all_examples(work: Workload, name: str) 
     assert (fitted.examples, fitted.steps) == (12, 2)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("name", [BREWER, PADDED, TORCHDISTILL])
 def test_every_other_library_trains(work: Workload, name: str) -> None:
-    pytest.importorskip("textbrewer", reason="TextBrewer is not installed (make peers)")
-    pytest.importorskip("torchdistill", reason="torchdistill is not installed (make peers)")
     contenders(work, [], others=True)[name].prepare()()
 
 

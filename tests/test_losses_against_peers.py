@@ -4,6 +4,7 @@ Values and gradients agree after a stated change of scale. Both libraries are op
 extra `peers` in pyproject.toml.
 """
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,22 +16,21 @@ from torch.nn import functional as F
 
 from kd import losses
 
+pytestmark = pytest.mark.peers
+
 B, L, H, HEADS, CLASSES, TAU = 5, 6, 8, 3, 4, 2.5
 
 
 @pytest.fixture(scope="module")
 def brewer() -> Any:
     """TextBrewer's losses."""
-    pytest.importorskip("textbrewer", reason="TextBrewer is not installed (extra `peers`)")
-    return pytest.importorskip("textbrewer.losses")
+    return importlib.import_module("textbrewer.losses")
 
 
 @pytest.fixture(scope="module")
 def distill() -> Callable[..., Callable[[Tensor, Tensor], Tensor]]:
     """torchdistill's losses by class name, as functions of the student's and teacher's tensor."""
-    module = pytest.importorskip(
-        "torchdistill.losses.mid_level", reason="torchdistill is not installed (extra `peers`)"
-    )
+    module = importlib.import_module("torchdistill.losses.mid_level")
 
     def build(name: str, targets: Tensor | None = None, **options: Any) -> Any:
         names = {key: "x" for key in ("student_output_path", "teacher_output_path")}
@@ -178,7 +178,7 @@ def test_map_kl_is_textbrewers_attention_ce_less_the_entropy(brewer):
 
 def test_temperature_schedules_are_textbrewers(brewer):
     """Which adds 1e-4 to norms, and 1e-3 to probabilities that are at least 1/4 here."""
-    schedulers = pytest.importorskip("textbrewer.schedulers")
+    schedulers = importlib.import_module("textbrewer.schedulers")
     s, t = pair(64, CLASSES)
     for ours, theirs in [
         (losses.flsw_temperature, schedulers.flsw_temperature_scheduler_builder(1, 1)),
@@ -190,7 +190,7 @@ def test_temperature_schedules_are_textbrewers(brewer):
 
 
 def test_probability_shift_is_textbrewers(brewer):
-    utils = pytest.importorskip("textbrewer.distiller_utils")
+    utils = importlib.import_module("textbrewer.distiller_utils")
     t, labels = tensor(64, CLASSES, seed=3), torch.arange(64) % CLASSES
     ours = losses.probability_shift(t, labels)
     assert not ours.equal(t)

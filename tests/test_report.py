@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from browser import CHROMIUM, Browser
+from browser import Browser
 from fake_runs import grid, write
 
 from kd.figures.draw import write_figures
@@ -147,8 +147,6 @@ def test_effects_in_words():
 
 @pytest.fixture(scope="module")
 def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
     browser = Browser()
     yield browser
     browser.close()
@@ -157,6 +155,7 @@ def browser():
 SHOWN = "[...document.querySelectorAll('#runs tbody tr')].filter(r => !r.hidden)"
 
 
+@pytest.mark.browser
 def test_page_in_a_browser(browser, frame, tmp_path):
     frame.loc[0, ["status", "score", "error"]] = ["failed", None, "RuntimeError: out of memory"]
     report(frame, tmp_path)
@@ -186,6 +185,7 @@ def test_page_in_a_browser(browser, frame, tmp_path):
     assert browser.problems == []
 
 
+@pytest.mark.browser
 def test_page_at_phone_width_and_in_print(browser, frame, tmp_path):
     report(frame, tmp_path)
     browser.size(390, 844, mobile=True)

@@ -1,7 +1,6 @@
 """What the tables say, cell by cell, and that their files are whole."""
 
 import csv
-import shutil
 import subprocess
 
 import pandas as pd
@@ -138,7 +137,7 @@ def nine_tasks():
     )
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX here")
+@pytest.mark.latex
 @pytest.mark.parametrize("kind", ["small", "nine tasks, more rows than a page"])
 def test_latex_compiles_as_it_stands_and_fits(frame, tmp_path, kind):
     source = write(frame if kind == "small" else nine_tasks(), tmp_path / "runs.csv")

@@ -1,7 +1,7 @@
 """A small study, its undisturbed results, and ways to disturb it.
 
 KD_FAULTS is how many times each fault is tried: 2 in the normal suite, 20 in a full campaign
-(`KD_FAULTS=20 pytest tests/faults`).
+(`KD_FAULTS=20 make test-all`).
 """
 
 import json
@@ -11,13 +11,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
+from moments import GATE, HOOKS, Changes, Gate
 from studies import SYNTHETIC, tiny_study, write_study
 
 from kd import steps
@@ -138,7 +138,7 @@ class Place:
         }[step]
         return [step, str(self.study), "--results", str(self.layout.results), *flags]
 
-    def start(self, step: str, seconds: float = 0.0) -> "subprocess.Popen[str]":
+    def start(self, step: str, gate: Gate, seconds: float = 0.0) -> "subprocess.Popen[str]":
         """Start a step in a process of its own, that saves its state every few `seconds`."""
         log = (self.study.parent / f"{step}.log").open("a")
         return subprocess.Popen(
@@ -146,10 +146,10 @@ class Place:
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment(KD_CHECKPOINT_SECONDS=str(seconds)),
+            env=environment(KD_CHECKPOINT_SECONDS=str(seconds), **gate.environment()),
         )
 
-    def fork(self, step: str, seconds: float) -> ForkProcess:
+    def fork(self, step: str, seconds: float, *watches: Changes | Gate) -> ForkProcess:
         """`start` without its seconds of imports: a copy of this process does the step."""
 
         def work() -> None:
@@ -158,6 +158,8 @@ class Place:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
             sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
+            for watched in watches:
+                watched.watch()
             sys.exit(main(self.command(step)))
 
         job = get_context("fork").Process(target=work)
@@ -195,34 +197,33 @@ def numbers(path: Path) -> dict[str, Any]:
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a job: this checkout, offline, one thread."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    fixed = {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    return {**os.environ, **fixed, **more}
+    hooks = [str(HOOKS)] if GATE in more else []
+    path = [*hooks, str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    fixed = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **fixed, "PYTHONPATH": os.pathsep.join(path), **more}
 
 
 def kill_at_random(place: Place, step: str, times: int, seed: int) -> dict[str, int]:
-    """Start a step, `kill -9` it at a random moment, start it again, until it has been killed
-    `times` times; then let it finish. How often it was killed, and how often it finished before.
+    """Start a step, `kill -9` it before a random one of its changes to files, start it again, until
+    it has been killed `times` times; then let it finish. How often it was killed, and how often it
+    finished before, as it may where it goes on from what was saved.
 
     Its declared outputs are removed before every start, as Snakemake does.
     """
     draw, counts = random.Random(seed), {"killed": 0, "finished": 0}
-    began = time.monotonic()
-    finish(place.fork(step, 0.05))
-    whole = time.monotonic() - began
+    whole = Changes(place.layout.results)
+    finish(place.fork(step, 0, whole))
     while counts["killed"] < times:
         clear(place, step)
-        job = place.fork(step, 0.05)
-        job.join(draw.uniform(0, whole))
-        if job.exitcode is None:
-            job.kill()
-            job.join()
+        job = place.fork(step, 0, Changes(place.layout.results, draw.randint(1, whole.count)))
+        job.join()
+        if job.exitcode == -signal.SIGKILL:
             counts["killed"] += 1
         else:
             finish(job)
             counts["finished"] += 1
     clear(place, step)
-    finish(place.fork(step, 0.05))
+    finish(place.fork(step, 0))
     return counts
 
 

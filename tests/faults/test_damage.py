@@ -9,6 +9,8 @@ from faults import TIMES, Place, prepare, snakemake, status, write
 from kd.errors import UserError
 from kd.results import collect
 
+pytestmark = pytest.mark.xdist_group("damage")
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
@@ -91,7 +93,7 @@ def test_a_study_with_a_damaged_run_is_collected_with_the_others(tmp_path):
     assert collect(place.grid, place.layout, tmp_path / "again.csv")["done"] == 2
 
 
-@pytest.mark.skipif(TIMES < 20, reason="a minute: KD_FAULTS=20 runs it")
+@pytest.mark.slow
 def test_what_is_damaged_stops_only_what_reads_it(tmp_path):
     """A head that finds an input gone ends at once, with every job that runs."""
     place = Place(write(tmp_path, axes={"task": ["toy-single", "toy-pair"], "seed": [1, 2]}))

@@ -11,6 +11,8 @@ from faults import Place, finish, remove, snakemake, write
 
 from kd.files import check_seal, leftovers
 
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("disk")]
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):

@@ -1,25 +1,25 @@
 """Snakemake itself dies, is asked to end, or is started twice: nothing is lost."""
 
-import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from faults import TIMES, Place, environment, finish, prepare, remove, snakemake, status
+from moments import Gate, gone
 
-from kd.progress import is_alive
+pytestmark = pytest.mark.xdist_group("heads")
 
-MOMENTS = 1 if TIMES < 10 else 5
+# Where the jobs are when the head dies: a file that they are about to put in place, and how often.
+MOMENTS = [("checkpoint.safetensors", n) for n in (2, 8)]
+MOMENTS += [("state.json", 2), ("training.json", 1), ("metrics.json", 1)]
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Its runs train for seconds."""
-    return prepare(tmp_path_factory.mktemp("prepared"), train=1000, epochs=6)
+    """Its runs train for 14 steps."""
+    return prepare(tmp_path_factory.mktemp("prepared"), train=200, epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +27,19 @@ def undisturbed(prepared, tmp_path_factory):
     return prepared.copy(tmp_path_factory.mktemp("undisturbed")).finish_runs().numbers()
 
 
-def start(folder, place: Place, *arguments: str) -> "subprocess.Popen[str]":
-    """The runs alone: tables and figures would only cost time."""
+@pytest.fixture
+def gate(tmp_path):
+    with Gate(tmp_path / "gate") as made:
+        yield made
+
+
+def start(
+    folder, place: Place, *arguments: str, gate: Gate | None = None
+) -> "subprocess.Popen[str]":
+    """The runs alone: tables and figures would only cost time. A training saves every step."""
     arguments = ("--cores", "2", "--until", "evaluate", *arguments)
-    return snakemake(folder, place.study, *arguments, KD_CHECKPOINT_SECONDS="0.05")
-
-
-def until_training(place: Place, head: "subprocess.Popen[str]") -> None:
-    while not list(place.layout.results.glob("runs/*/checkpoint.safetensors")):
-        assert head.poll() is None, head.communicate()[0]
-        time.sleep(0.02)
+    held = gate.environment() if gate else {}
+    return snakemake(folder, place.study, *arguments, KD_CHECKPOINT_SECONDS="0", **held)
 
 
 def said_to_recover(folder, place: Place) -> str:
@@ -46,64 +49,58 @@ def said_to_recover(folder, place: Place) -> str:
     ).stdout
 
 
-full = pytest.mark.skipif(TIMES < 20, reason="half a minute each: KD_FAULTS=20 runs them")
-
-
-@pytest.mark.parametrize("moment", range(MOMENTS))
+@pytest.mark.parametrize("moment", MOMENTS[: 1 if TIMES < 10 else None], ids=str)
 @pytest.mark.parametrize(
     "jobs_too",
-    [pytest.param(False, id="head alone"), pytest.param(True, id="jobs too", marks=full)],
+    [
+        pytest.param(False, id="head alone"),
+        pytest.param(True, id="jobs too", marks=pytest.mark.slow),
+    ],
 )
 def test_a_head_that_is_killed(prepared, undisturbed, tmp_path, jobs_too, moment):
     """Its jobs go on without it, or die with it, as when the machine goes down."""
     place = prepared.copy(tmp_path)
-    head = start(tmp_path, place)
-    until_training(place, head)
-    time.sleep(random.Random(moment).uniform(0, 2))
-    if jobs_too:
-        os.killpg(head.pid, signal.SIGKILL)
-        while any(is_alive(pid) for pid in pids(place)):  # it takes a moment
-            time.sleep(0.05)
-    else:
-        head.kill()
-    head.wait()
-    text = said_to_recover(tmp_path, place)
-    if not jobs_too:
-        assert "still works on it" in text or not pids(place)
-    elif list(place.layout.results.glob("runs/*/checkpoint.safetensors")):
-        assert "its process" in text and "the next start goes on" in text, text
-    else:  # it came between two steps
-        assert "the lock of a snakemake that is gone" in text, text
+    with Gate(tmp_path / "gate", *moment) as gate:
+        head = start(tmp_path, place, gate=gate)
+        held = gate.held(head, count=2)
+        if jobs_too:
+            os.killpg(head.pid, signal.SIGKILL)
+            gone(*held)
+        else:
+            head.kill()
+        head.wait()
+        text = said_to_recover(tmp_path, place)
+        if not jobs_too:
+            assert text.count("still works on it") == 2, text
+        else:
+            assert text.count("its process") == 2 and "the next start goes on" in text, text
 
-    again = start(tmp_path, place)
-    text = again.communicate()[0]
-    if again.returncode:
-        assert "--unlock" in text, text
+        again = start(tmp_path, place)
+        text = again.communicate()[0]
+        assert again.returncode and "--unlock" in text, text
         assert "snakemake --unlock" in said_to_recover(tmp_path, place)
         assert start(tmp_path, place, "--unlock").wait() == 0
         again = start(tmp_path, place)
+        gate.open()
         text = again.communicate()[0]
-    assert again.returncode == 0, text
+        assert again.returncode == 0, text
     assert place.numbers() == undisturbed
     place.assert_tidy()
     assert status(tmp_path, place.study)["done"] == 2
 
 
-def pids(place: Place) -> list[int]:
-    """The processes that work on runs, or did when they were killed."""
-    states = place.layout.results.glob("runs/*/state.json")
-    return [json.loads(path.read_text())["pid"] for path in states]
-
-
-@pytest.mark.parametrize("how", [pytest.param("SIGTERM to the head", marks=full), "ctrl-C"])
-def test_a_head_that_is_asked_to_end(prepared, undisturbed, tmp_path, how):
+@pytest.mark.parametrize(
+    "how", [pytest.param("SIGTERM to the head", marks=pytest.mark.slow), "ctrl-C"]
+)
+def test_a_head_that_is_asked_to_end(prepared, undisturbed, tmp_path, gate, how):
     place = prepared.copy(tmp_path)
-    head = start(tmp_path, place)
-    until_training(place, head)
+    head = start(tmp_path, place, gate=gate)
+    gate.held(head)
     if how == "ctrl-C":
         os.killpg(head.pid, signal.SIGINT)
     else:
         head.terminate()
+    gate.open()
     text = head.communicate()[0]
     assert head.returncode != 0, text
     again = start(tmp_path, place)
@@ -116,21 +113,22 @@ def test_a_head_that_is_asked_to_end(prepared, undisturbed, tmp_path, how):
     place.assert_tidy()
 
 
-@full
-def test_two_heads_in_one_folder(prepared, undisturbed, tmp_path):
+@pytest.mark.slow
+def test_two_heads_in_one_folder(prepared, undisturbed, tmp_path, gate):
     place = prepared.copy(tmp_path)
-    first = start(tmp_path, place)
-    until_training(place, first)
+    first = start(tmp_path, place, gate=gate)
+    gate.held(first)
     second = start(tmp_path, place)
     text = second.communicate()[0]
     assert second.returncode != 0 and "lock" in text.lower()
+    gate.open()
     text = first.communicate()[0]
     assert first.returncode == 0, text
     assert place.numbers() == undisturbed
     place.assert_tidy()
 
 
-@full
+@pytest.mark.slow
 def test_two_heads_in_two_folders_with_the_same_results(prepared, undisturbed, tmp_path):
     """Snakemake's locks do not see each other; those of the runs do."""
     place = prepared.copy(tmp_path)
@@ -150,13 +148,13 @@ def test_two_heads_in_two_folders_with_the_same_results(prepared, undisturbed, t
     place.assert_tidy()
 
 
-@full
-def test_a_run_that_is_killed_is_tried_again_by_itself(prepared, undisturbed, tmp_path):
+@pytest.mark.slow
+def test_a_run_that_is_killed_is_tried_again_by_itself(prepared, undisturbed, tmp_path, gate):
     """As the profile says; the rest goes on meanwhile."""
     place = prepared.copy(tmp_path)
-    head = start(tmp_path, place)
-    until_training(place, head)
-    os.kill(pids(place)[0], signal.SIGKILL)
+    head = start(tmp_path, place, gate=gate)
+    os.kill(gate.held(head)[0], signal.SIGKILL)
+    gate.open()
     text = head.communicate()[0]
     assert head.returncode == 0, text
     assert "Trying to restart" in text

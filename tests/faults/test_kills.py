@@ -2,18 +2,22 @@
 
 import shutil
 import signal
-import subprocess
-import time
+from multiprocessing.context import ForkProcess
 
 import pytest
 from faults import TIMES, Place, clear, finish, kill_at_random, remove, write
+from moments import Gate, until
+
+from kd.progress import STATE
+
+pytestmark = pytest.mark.xdist_group("kills")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """All steps done once, with nothing in the way. Training takes seconds: kills hit it."""
+    """All steps done once, with nothing in the way; a training is 14 steps."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    return Place(write(folder, train=1000, epochs=6, axes={"seed": [1]})).make()
+    return Place(write(folder, train=200, epochs=2, axes={"seed": [1]})).make()
 
 
 def copy_of(place: Place, folder) -> Place:
@@ -40,35 +44,44 @@ def test_killed_at_random_moments_it_comes_to_the_same_numbers(undisturbed, tmp_
 def test_a_signal_saves_the_state_and_the_next_start_goes_on(undisturbed, tmp_path, number):
     place = copy_of(undisturbed, tmp_path)
     remove(*place.outputs()["distil"], *place.outputs()["evaluate"])
-    job = place.start("distil", seconds=1000)  # none but the one that the signal asks for
-    await_training(place, job)
-    job.send_signal(number)
-    assert job.wait(30) == 75
-    assert "the state is saved" in place.log("distil")
+    # Its second state file says that the training begins. It saves none but the state that the
+    # signal asks for.
+    with Gate(tmp_path / "gate", STATE) as gate:
+        job = place.start("distil", gate, seconds=1000)
+        gate.held(job)
+        assert "distilling: " in place.log("distil")
+        job.send_signal(number)
+        gate.open()
+        assert job.wait() == 75
+    assert "after step 1 of" in place.log("distil") and "the state is saved" in place.log("distil")
     assert (place.folder / "checkpoint.safetensors").is_file()
     assert not (place.folder / "model").exists()
-    assert place.start("distil", seconds=1000).wait() == 0
-    assert "going on after" in place.log("distil")
+    finish(place.fork("distil", 1000))
+    assert "going on after 1" in place.log("distil")
     place.make()
     assert place.numbers() == undisturbed.numbers()
     place.assert_tidy()
 
 
-def await_training(place: Place, job: "subprocess.Popen[str]") -> None:
-    """Until the first steps are done."""
-    while "distilling: " not in place.log("distil"):
-        assert job.poll() is None, place.log("distil")
-        time.sleep(0.05)
-    time.sleep(0.5)
+def second_of_two(place: Place, first: ForkProcess) -> ForkProcess:
+    """A second process on the run, which waits for the first."""
+    second = place.fork("distil", 0)
+    until(lambda: "works on it; waiting" in place.log("distil"), second)
+    assert first.is_alive()
+    return second
 
 
 def test_two_processes_on_one_run_do_its_work_once(undisturbed, tmp_path):
     """An orphan of a dead workflow, and the job of the next one."""
     place = copy_of(undisturbed, tmp_path)
     remove(*place.outputs()["distil"], *place.outputs()["evaluate"])
-    jobs = [place.fork("distil", seconds=1000) for _ in range(2)]
-    for job in jobs:
-        finish(job)
+    with Gate(tmp_path / "gate") as gate:
+        first = place.fork("distil", 0, gate)
+        gate.held(first)
+        second = second_of_two(place, first)
+        gate.open()
+        finish(first)
+        finish(second)
     text = place.log("distil")
     assert text.count("works on it; waiting") == 1
     assert text.count("distilling: ") == 2, "trained twice"  # the start, and the last step
@@ -80,15 +93,12 @@ def test_two_processes_on_one_run_do_its_work_once(undisturbed, tmp_path):
 def test_of_two_processes_the_second_goes_on_where_the_first_was_killed(undisturbed, tmp_path):
     place = copy_of(undisturbed, tmp_path)
     remove(*place.outputs()["distil"], *place.outputs()["evaluate"])
-    first = place.fork("distil", seconds=0)
-    while "distilling: " not in place.log("distil"):
-        time.sleep(0.01)
-    second = place.fork("distil", seconds=0)
-    while "waiting" not in place.log("distil"):
-        assert first.exitcode is None, "too fast for this test"
-        time.sleep(0.01)
-    first.kill()
-    finish(second)
-    assert "going on after" in place.log("distil")
+    with Gate(tmp_path / "gate") as gate:
+        first = place.fork("distil", 0, gate)
+        gate.held(first)
+        second = second_of_two(place, first)
+        first.kill()
+        finish(second)
+    assert "going on after 1" in place.log("distil")
     place.make()
     assert place.numbers() == undisturbed.numbers()

@@ -1,51 +1,45 @@
 """A study on a real SLURM of two nodes with fake GPUs: whole, with a job cancelled, a node lost.
 
 The cluster is put up by a script that is no part of the project (KD_SLURM_UP says where it is);
-without it the tests are skipped.
-The normal suite runs a third of the demo; all of it takes some five minutes on two cores.
+without it the tests are skipped, and so they are in the normal suite, since they take minutes.
 """
 
 import os
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from faults import ROOT, TIMES, Place, prepare, snakemake, status
+from conftest import SLURM_UP
+from faults import ROOT, prepare, snakemake, status
+from moments import Gate, gone
 from slurm_profile import write_profile
 from studies import write_study
 
 from kd.files import only_one
 
-UP = Path(os.environ.get("KD_SLURM_UP", ROOT.resolve().parent / "shared/tools/slurm-up.sh"))
 RUN = Path("/run/slurm-up")  # its process ids
 DEMO = ROOT / "config/studies/demo.yaml"
 
-pytestmark = [
-    pytest.mark.skipif(not UP.is_file(), reason=f"{UP}, which puts up a SLURM, is not there"),
-    pytest.mark.skipif(os.getuid() != 0, reason="putting up a SLURM takes root"),
-]
-
-full = pytest.mark.skipif(TIMES < 20, reason="minutes: KD_FAULTS=20 runs them")
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     with only_one(Path(tempfile.gettempdir()) / "kd-test-slurm.lock", lambda owner: None):
-        done = subprocess.run(["bash", str(UP), "up"], capture_output=True, text=True)
+        done = subprocess.run(["bash", str(SLURM_UP), "up"], capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"no SLURM can be put up here: {(done.stdout + done.stderr)[-300:]}")
         yield
         # Its configuration goes too: each later Snakemake would wait 9 s for a controller.
-        subprocess.run(["bash", str(UP), "purge"], check=True)
+        subprocess.run(["bash", str(SLURM_UP), "purge"], check=True)
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    return prepare(tmp_path_factory.mktemp("prepared"), train=2000, epochs=20)
+    return prepare(tmp_path_factory.mktemp("prepared"), train=200, epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +48,13 @@ def undisturbed(prepared, tmp_path_factory):
 
 
 def on_slurm(
-    folder: Path, study: Path, *arguments: str, **settings: Any
+    folder: Path, study: Path, *arguments: str, gate: Gate | None = None, **settings: Any
 ) -> "subprocess.Popen[str]":
     profile = write_profile(folder / "profile", memory=900, gpu=True, **settings)
     arguments = ("--profile", str(profile), *arguments)
-    # A job may hear of nothing: it saves its state every second, as others every five minutes.
-    return snakemake(folder, study, *arguments, KD_CHECKPOINT_SECONDS="1")
+    # A job may hear of nothing: it saves its state every step, as others every five minutes.
+    held = gate.environment() if gate else {}
+    return snakemake(folder, study, *arguments, KD_CHECKPOINT_SECONDS="0", **held)
 
 
 def squeue(form: str) -> list[list[str]]:
@@ -69,10 +64,10 @@ def squeue(form: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
-def until_training(place: Place, head: "subprocess.Popen[str]", count: int = 1) -> None:
-    while len(list(place.layout.results.glob("runs/*/checkpoint.safetensors"))) < count:
-        assert head.poll() is None, head.communicate()[0]
-        time.sleep(0.1)
+@pytest.fixture
+def gate(tmp_path):
+    with Gate(tmp_path / "gate") as made:
+        yield made
 
 
 def test_every_rule_runs_and_short_runs_share_a_job(tmp_path):
@@ -91,7 +86,6 @@ def test_every_rule_runs_and_short_runs_share_a_job(tmp_path):
     assert text.count("has been submitted with SLURM jobid") == 5, text
 
 
-@full
 def test_the_demo_study_runs_whole(tmp_path):
     head = on_slurm(tmp_path, DEMO)
     text = head.communicate()[0]
@@ -99,15 +93,15 @@ def test_the_demo_study_runs_whole(tmp_path):
     assert (tmp_path / "results/studies/demo/report.html").is_file()
 
 
-@full
 def test_the_numbers_are_those_of_one_machine_whatever_is_cancelled(
-    prepared, undisturbed, tmp_path
+    prepared, undisturbed, tmp_path, gate
 ):
     place = prepared.copy(tmp_path)
-    head = on_slurm(tmp_path, place.study, "--until", "evaluate")
-    until_training(place, head)
-    job = squeue("%i")[0][0]
-    subprocess.run(["scancel", job], check=True)
+    head = on_slurm(tmp_path, place.study, "--until", "evaluate", gate=gate)
+    held = gate.held(head, count=2)
+    subprocess.run(["scancel", *(job for (job,) in squeue("%i"))], check=True)
+    gone(*held)
+    gate.open()
     text = head.communicate()[0]
     assert head.returncode == 0, text
     assert "Trying to restart" in text
@@ -117,16 +111,16 @@ def test_the_numbers_are_those_of_one_machine_whatever_is_cancelled(
     place.assert_tidy()
 
 
-@full
-def test_a_node_that_is_lost(prepared, undisturbed, tmp_path):
+def test_a_node_that_is_lost(prepared, undisturbed, tmp_path, gate):
     place = prepared.copy(tmp_path)
-    head = on_slurm(tmp_path, place.study, "--until", "evaluate")
-    until_training(place, head)
+    head = on_slurm(tmp_path, place.study, "--until", "evaluate", gate=gate)
+    gate.held(head, count=2)
     lose(squeue("%N")[0][0])
+    gate.open()
     try:
         text = head.communicate()[0]
     finally:
-        subprocess.run(["bash", str(UP), "up"], check=True, capture_output=True)
+        subprocess.run(["bash", str(SLURM_UP), "up"], check=True, capture_output=True)
     assert head.returncode == 0, text
     # SLURM itself queues the jobs of a lost node again; where it does not, Snakemake does.
     logs = [path.read_text() for path in place.layout.results.glob("runs/*/log/distil.log")]
@@ -162,15 +156,15 @@ def lose(node: str) -> None:
             continue
 
 
-@full
-def test_the_head_is_killed_and_its_jobs_go_on(prepared, undisturbed, tmp_path):
+def test_the_head_is_killed_and_its_jobs_go_on(prepared, undisturbed, tmp_path, gate):
     place = prepared.copy(tmp_path)
-    head = on_slurm(tmp_path, place.study, "--until", "evaluate")
-    until_training(place, head)
+    head = on_slurm(tmp_path, place.study, "--until", "evaluate", gate=gate)
+    gate.held(head)
     head.kill()
     head.wait()
     assert on_slurm(tmp_path, place.study, "--unlock").wait() == 0
     again = on_slurm(tmp_path, place.study, "--until", "evaluate")
+    gate.open()
     text = again.communicate()[0]
     assert again.returncode == 0, text
     assert place.numbers() == undisturbed

@@ -1,0 +1,76 @@
+"""What a test needs, and what a session says of the tests that did not find it."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import CHROMIUM
+from hypothesis import HealthCheck, settings
+
+# One thread a process: the workers of one session, and the jobs that they start, share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long an example takes says how busy the machine is, no more.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+# Puts up a SLURM cluster; it is no part of the project.
+SLURM_UP = Path(
+    os.environ.get("KD_SLURM_UP", Path(__file__).parents[2] / "shared/tools/slurm-up.sh")
+)
+
+
+def _slurm_is_missing() -> str:
+    if os.getuid():
+        return "to put up a SLURM cluster takes root"
+    return "" if SLURM_UP.is_file() else "no script that puts up a SLURM cluster (KD_SLURM_UP)"
+
+
+def _peers_are_missing() -> str:
+    lacking = [name for name in ("textbrewer", "torchdistill") if find_spec(name) is None]
+    return f"{', '.join(lacking)}: not installed (make peers)" if lacking else ""
+
+
+# Marker: why a test with it cannot run here; empty where it can.
+NEEDS: dict[str, Callable[[], str]] = {
+    "slow": lambda: "",
+    "network": lambda: "",
+    "slurm": cache(_slurm_is_missing),
+    "root": lambda: "to mount a file system takes root" if os.getuid() else "",
+    "peers": cache(_peers_are_missing),
+    "latex": lambda: "" if shutil.which("pdflatex") else "no LaTeX (pdflatex)",
+    "browser": lambda: "" if CHROMIUM else "no Chromium",
+}
+ASKED = ("slow", "slurm", "network")  # only with --all
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--all`, which `make test-all` gives."""
+    parser.addoption("--all", action="store_true", help=f"run these too: {', '.join(ASKED)}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what cannot run here, or was not asked for."""
+    for item in items:
+        for name in NEEDS.keys() & {marker.name for marker in item.iter_markers()}:
+            reason = NEEDS[name]()
+            if name in ASKED and not config.getoption("--all"):
+                reason = f"{name}: make test-all runs it"
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many tests were skipped, by reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    terminalreporter.section(f"{len(skipped)} skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count:5}  {reason}")
