@@ -268,8 +268,10 @@ def ranks_table(runs: pd.DataFrame) -> Table | None:
         [
             *(str(getattr(row, name)) for name in names),
             f"{row.rank:.1f}",
-            f"{row.best}",
-            f"{row.wins} of {row.compared}" if row.compared else NOTHING,
+            f"{row.best}" + f" ({row.shared} tied)" * bool(row.shared),
+            f"{row.wins} of {row.compared}" + f" ({row.equal} equal)" * bool(row.equal)
+            if row.compared
+            else NOTHING,
             p_text(row.p_holm),
         ]
         for row in each(found.table)

@@ -6,6 +6,7 @@ import pandas as pd
 from kd.errors import UserError
 from kd.shapes import parse_shape
 from kd.statistics.effects import contrasts
+from kd.statistics.intervals import rounded
 from kd.statistics.runs import studied
 
 TOKENS = 128  # length of the input that FLOPs are counted for
@@ -55,7 +56,7 @@ def _one_device(runs: pd.DataFrame) -> "pd.Series[bool]":
 
 def pareto(cost: "pd.Series[float]", score: "pd.Series[float]") -> np.ndarray:
     """True for the points that no other point matches at lower or equal cost with more score."""
-    x, y = cost.to_numpy(float), score.to_numpy(float)
+    x, y = cost.to_numpy(float), rounded(score).to_numpy(float)
     front = ~np.isnan(x) & ~np.isnan(y)
     for i in np.flatnonzero(front):
         better = (x <= x[i]) & (y >= y[i]) & ((x < x[i]) | (y > y[i]))

@@ -5,7 +5,7 @@ independent evidence, whatever number of settings they cover. Formulas: docs/sta
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,16 +13,24 @@ from scipy import stats
 
 LEVEL = 0.95
 _RESAMPLES = 2000
+_Scores = TypeVar("_Scores", pd.Series, pd.DataFrame)
+_DIGITS = 10  # of a score that are no rounding error
+
+
+def rounded(scores: _Scores) -> _Scores:
+    """Scores or their differences without the last bits: equal ones are equal, 0 is 0."""
+    return scores.round(_DIGITS) + 0.0  # no -0.0
 
 
 def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:
     """Mean of `column` by `keys`, and its uncertainty over seeds with the tasks as strata.
 
     `frame` has the columns seed, stratum (the task) and block (one setting on one task). Every
-    task counts the same, and in it every block, whatever number of seeds is done. Of each run its
-    block's mean is taken away; what is left is averaged by task and seed. The standard error and
-    its degrees of freedom come from these units within tasks (Welch and Satterthwaite): with one
-    block they are those of the runs, with one task those of the seeds' means.
+    task counts the same, and in it every block, whatever number of seeds is done. The standard
+    error and its degrees of freedom come from the seeds within tasks (Welch and Satterthwaite):
+    with one block they are those of the runs, with the same seeds in every block those of the
+    seeds' means. Seeds may differ between blocks (`_cluster_variance`); a task without two seeds
+    in a block borrows the spread of the others.
 
     Returns:
         Columns mean, sd (over seeds, of the mean over tasks), seeds, low, high, p (of a mean of 0),
@@ -35,27 +43,108 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.Data
     tasks = blocks.mean().groupby([*keys, "stratum"], sort=False).mean()
     table = pd.DataFrame({"mean": tasks.groupby(keys, sort=False).mean()})
 
-    rest = found.assign(rest=found[column] - blocks.transform("mean"))
-    rest = rest[blocks.transform("count") > 1]  # one run alone says nothing of its spread
-    units = rest.groupby([*keys, "stratum", "seed"], sort=False)["rest"].mean()
-    groups = units.groupby([*keys, "stratum"], sort=False)
-    strata = pd.DataFrame({"square": groups.var() / groups.count(), "free": groups.count() - 1})
-    strata = strata[strata["free"] > 0]
-    known = strata.groupby(keys, sort=False)["square"].agg(["sum", "count"])
-    parts = strata["square"].pow(2) / strata["free"]
-    freedom = known["sum"].pow(2) / parts.groupby(keys, sort=False).sum()
-    error = np.sqrt(known["sum"]) / known["count"]
-    error = error.where(error > 1e-12).reindex(table.index)  # equal to the last digit: no measure
-    freedom = freedom.reindex(table.index)
+    count = blocks.transform("count")
+    found = found.assign(rest=found[column] - blocks.transform("mean"), count=count)
+    strata = _strata(found, keys)
+    groups = strata.groupby(keys, sort=False)
+    lent = _lent(strata, keys)
+    parts = (strata["square"] * lent).fillna(0.0)
+    total = parts.groupby(keys, sort=False).sum().reindex(table.index)
+    inverse = (parts.pow(2) / strata["free"]).groupby(keys, sort=False).sum().reindex(table.index)
+    freedom = (total.pow(2) / inverse).where(inverse > 0)
+    error = np.sqrt(total) / groups.size().reindex(table.index)
+    error = error.where(error > 1e-12)  # equal to the last digit: no measure
     half = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
     table["p"] = 2 * stats.t.sf((table["mean"] / error).abs(), freedom)
 
+    rest = found[found["count"] > 1]  # one run alone says nothing of its spread
+    # A residual is smaller than the noise behind it by the share that its block's mean takes.
+    rest = rest.assign(scaled=rest["rest"] / np.sqrt(1 - 1 / rest["count"]))
+    units = rest.groupby([*keys, "stratum", "seed"], sort=False)[["rest", "scaled"]].mean()
     seeds = units.groupby([*keys, "seed"], sort=False).mean().groupby(keys, sort=False)
-    table["seeds"] = seeds.count().reindex(table.index, fill_value=0)
-    table["sd"] = seeds.std().reindex(table.index)
-    table["spread"] = seeds.apply(lambda values: values.to_numpy()).reindex(table.index)
+    table["seeds"] = seeds.size().reindex(table.index, fill_value=0)
+    table["sd"] = np.sqrt(
+        seeds["scaled"].agg(lambda values: float((values**2).mean())).reindex(table.index)
+    )
+    table["spread"] = seeds["rest"].apply(lambda v: v.to_numpy()).reindex(table.index)
     return table
+
+
+def _strata(found: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """By keys and stratum: `square`, the variance of its mean; `free`, its degrees of freedom;
+    `shared`, the sum over seeds of the square of a seed's weight.
+
+    In a complete grid (S seeds in every block) these are var / S, S - 1 and 1 / S, with the
+    variance of the seeds' means. NaN where no block has two seeds.
+    """
+    where = [*keys, "stratum"]
+    groups = found.groupby(where, sort=False)
+    units = found.groupby([*where, "seed"], sort=False)["rest"].mean().groupby(where, sort=False)
+    seeds = units.size()
+    table = pd.DataFrame({"square": units.var() / seeds, "free": seeds - 1.0, "shared": 1 / seeds})
+    ragged = groups.size() != seeds * groups["block"].nunique()
+    if ragged.any():
+        for (key, group), uneven in zip(groups, ragged, strict=True):
+            if uneven:
+                table.loc[key] = _ragged(group)
+    lone = groups["count"].max() < 2
+    table.loc[lone, ["square", "free"]] = np.nan
+    return table
+
+
+def _ragged(group: pd.DataFrame) -> tuple[float, float, float]:
+    """`_strata`'s numbers of one task where seeds differ between its blocks."""
+    seed, _ = pd.factorize(group["seed"])
+    block, _ = pd.factorize(group["block"])
+    weight = 1 / (block.max() + 1) / group["count"].to_numpy()
+    shared = float((np.bincount(seed, weight) ** 2).sum())
+    if group["count"].max() < 2:
+        return np.nan, np.nan, shared
+    return (*_cluster_variance(group["rest"].to_numpy(), block, seed), shared)
+
+
+def _cluster_variance(rest: np.ndarray, block: np.ndarray, seed: np.ndarray) -> tuple[float, float]:
+    """Variance of the mean over blocks of their means over seeds, and its degrees of freedom.
+
+    A cluster-robust variance: each seed's weighted sum of residuals is squared, since seeds are
+    independent whatever their runs share. Residuals lack what their block's mean took, so the sum
+    of squares is scaled: by the larger of the factors that make it unbiased if the runs of a seed
+    share nothing and if they share all. In a complete grid both are S / (S - 1). Degrees of freedom
+    are Satterthwaite's for that case (Bell and McCaffrey 2002).
+
+    Args:
+        rest: (n,) values less their block's mean.
+        block: (n,) codes from 0.
+        seed: (n,) codes from 0.
+    """
+    times = np.zeros((block.max() + 1, seed.max() + 1))
+    np.add.at(times, (block, seed), 1)
+    sizes = times.sum(axis=1)
+    weight = 1 / sizes / len(sizes)  # of a run, by block
+    square = float((np.bincount(seed, weight[block] * rest) ** 2).sum())
+    # The expected square is a trace in either case; `truth` is what it should be.
+    nothing = np.diag(weight**2 @ times) - times.T @ (times * (weight**2 / sizes)[:, None])
+    everything = np.diag(weight @ times) - times.T @ (times * (weight / sizes)[:, None])
+    cases = [
+        (float(weight**2 @ sizes), nothing),
+        (float(((weight @ times) ** 2).sum()), everything @ everything),
+    ]
+    factor, free = max(
+        (truth / np.trace(form), np.trace(form) ** 2 / (form**2).sum()) for truth, form in cases
+    )
+    return float(factor * square), float(free)
+
+
+def _lent(strata: pd.DataFrame, keys: list[str]) -> "pd.Series[float]":
+    """How often each stratum's variance counts: once, and in part for those that have none.
+
+    A stratum whose blocks have one seed each has the mean spread of a seed in the others.
+    """
+    lone = strata["square"].isna()
+    need = strata["shared"].where(lone, 0.0).groupby(keys, sort=False).transform("sum")
+    part = strata["free"] / strata["free"].groupby(keys, sort=False).transform("sum")
+    return 1 + need * part / strata["shared"]
 
 
 def bootstrap(means: "pd.Series[float]", spreads: "pd.Series[Any]") -> np.ndarray:

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from kd.statistics.cells import describe
-from kd.statistics.intervals import holm
+from kd.statistics.intervals import holm, rounded
 from kd.statistics.runs import AVERAGE, studied
 
 
@@ -36,17 +36,21 @@ def rank(runs: pd.DataFrame) -> Ranks | None:
     if not names or len(tasks) < 2:
         return None
     table = describe(runs[runs["task"] != AVERAGE], [*names, "task"])
-    means = table.pivot(index=names, columns="task", values="mean")
-    gaps = table.pivot(index=names, columns="task", values="difference")
+    means = rounded(table.pivot(index=names, columns="task", values="mean"))
+    gaps = rounded(table.pivot(index=names, columns="task", values="difference"))
     order = table.drop_duplicates(names).set_index(names).index
     means, gaps = means.reindex(order), gaps.reindex(order)
     whole = means.notna().all(axis=1)
     if whole.sum() < 2:
         return None
     ranks = means[whole].rank(ascending=False)
-    out = pd.DataFrame({"rank": ranks.mean(axis=1), "best": (ranks == 1).sum(axis=1)})
+    first = ranks == ranks.min()
+    alone = first & (first.sum() == 1)
+    out = pd.DataFrame({"rank": ranks.mean(axis=1), "best": alone.sum(axis=1)})
+    out["shared"] = first.sum(axis=1) - out["best"]
     gaps = gaps[whole]
-    out["wins"], out["compared"] = (gaps > 0).sum(axis=1), gaps.notna().sum(axis=1)
+    out["wins"], out["equal"] = (gaps > 0).sum(axis=1), (gaps == 0).sum(axis=1)
+    out["compared"] = gaps.notna().sum(axis=1)
     out["p_wilcoxon"] = [_wilcoxon(row) for row in gaps.to_numpy(float)]
     out["p_holm"] = holm(out["p_wilcoxon"])
     cells, count = len(ranks), len(tasks)

@@ -43,3 +43,44 @@ def test_cells_that_lack_a_task_are_left_out_and_said_so():
 def test_one_task_or_one_cell_has_no_ranks():
     assert rank(prepare(grid(lambda c: 0.5, mapping=["first", "last"]))) is None
     assert rank(prepare(grid(lambda c: 0.5, task=TASKS))) is None
+
+
+# Right answers of 10 by seed: 0.1 + 0.2 and 0.3 + 0.0 are the same number of right answers.
+TIED = {"first": ["0.1", "0.2", "0.6"], "last": ["0.3", "0", "0.6"]}
+
+
+def test_equal_means_are_ties_not_wins_of_a_rounding_error():
+    """On every task the seeds' right answers add up to the same: ranks 1.5, no win, no p."""
+    assert sum(map(float, TIED["first"])) != sum(map(float, TIED["last"]))
+    frame = grid(lambda c: float(TIED[c["mapping"]][int(c["seed"]) - 1]), task=["rte", "cola"],
+                 mapping=list(TIED), seed=["1", "2", "3"])  # fmt: skip
+    table = rank(prepare(frame)).table
+    assert table["rank"].tolist() == [1.5, 1.5]
+    assert table["best"].tolist() == [0, 0] and table["shared"].tolist() == [2, 2]
+
+
+def test_a_difference_of_nothing_is_no_win_over_the_control():
+    frame = grid(
+        lambda c: (
+            float(TIED["last" if c["knowledge"] == "logits" else "first"][int(c["seed"]) - 1])
+            + 0.1 * (c["task"] == "cola") * (c["knowledge"] != "logits")
+        ),
+        task=["rte", "cola", "mrpc"],
+        knowledge=["logits", "logits+hidden"],
+        seed=["1", "2", "3"],
+    )
+    table = rank(prepare(frame)).table
+    row = row_of(table, knowledge="logits+hidden")
+    assert (row["rank"], row.best, row.shared) == (pytest.approx(4 / 3), 1, 2)
+    assert (row.wins, row.equal, row.compared) == (1, 2, 3)
+
+
+def test_a_task_that_three_share_has_no_winner():
+    """Ranks are means of those that are shared: 2 of 1, 2, 3; Friedman's test has its ties."""
+    score = {"first": 0.5, "last": 0.5, "uniform": 0.5, "reverse": 0.4}
+    frame = grid(lambda c: score[c["mapping"]] + 0.1 * (c["task"] == "rte"), mapping=list(score),
+                 task=["rte", "cola"])  # fmt: skip
+    found = rank(prepare(frame))
+    assert found.table["rank"].tolist() == [2, 2, 2, 4] and found.table["best"].sum() == 0
+    means = [[0.6, 0.5], [0.6, 0.5], [0.6, 0.5], [0.5, 0.4]]
+    assert found.p == pytest.approx(stats.friedmanchisquare(*means).pvalue)
