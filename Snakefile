@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import quote
 
 from snakemake.cli import get_argument_parser
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -15,6 +16,7 @@ from kd.cli import check_inputs
 from kd.errors import UserError
 from kd.files import marked, set_aside
 from kd.grid import load_grid
+from kd.kept import keep, namesakes, same_name
 from kd.layout import Layout
 from kd.store import need_of
 
@@ -31,8 +33,9 @@ STUDY = (
 
 # Shell lines find the interpreter and the study through this prefix, so that they read the same on
 # every machine and for every study: Snakemake runs a finished job again when its line changes.
+# With conda a job has an interpreter of its own, which is activated before the prefix is read.
 prefix = f"export KD_STUDY={quote(str(STUDY))}; "
-if not any(word.startswith(("--sdm", "--software-deployment")) for word in sys.argv):
+if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     prefix += f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH; "
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
 
@@ -47,18 +50,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/results.smk"
-
-
-onsuccess:
-    if workflow.is_main_process:
-        print(f"Done: {FOLDER}/report.html")
-
-
-onerror:
-    # What is done is drawn all the same; what is not is shown as missing.
-    if workflow.is_main_process and not DRAW_ONLY:
-        for step in ("collect", "tables", "figures", "report", "guideline"):
-            shell('python -m kd {step} "$KD_STUDY" > /dev/null || true')
+include: "workflow/rules/hooks.smk"
 
 
 rule all:

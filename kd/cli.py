@@ -17,6 +17,7 @@ from typing import Any
 from kd import __version__
 from kd.errors import UserError, storage_trouble, without_secrets
 from kd.grid import Grid, load_grid
+from kd.kept import namesakes, same_name
 from kd.layout import Layout
 from kd.shapes import MEASURES, NAMED, parse_iso, parse_shape, sizes_text
 from kd.signals import STATUS, Stopped, watched
@@ -214,6 +215,8 @@ def _plan(options: argparse.Namespace) -> None:
 
     grid, layout = _grid(options)
     check_inputs(grid)
+    for other in namesakes(grid.study.path, grid.study.name):
+        print(f"warning: {same_name(grid.study.path, other, grid.study.name)}", file=sys.stderr)
     found = plan(grid, layout)
     print(json.dumps(found, indent=2) if options.json else plan_text(found))
 

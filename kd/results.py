@@ -11,6 +11,7 @@ from kd.columns import COLUMNS, METRICS
 from kd.errors import UserError
 from kd.files import atomic_write, read_record
 from kd.grid import Grid
+from kd.kept import keep
 from kd.layout import Layout
 from kd.progress import read_state
 from kd.run import Run
@@ -19,10 +20,14 @@ _STRETCHES = 20  # points of a learning curve in runs.csv
 
 
 def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
-    """Write runs.csv for the study; returns how many runs are done, failed, missing."""
+    """Write runs.csv for the study; returns how many runs are done, failed, missing.
+
+    Raises:
+        UserError: the runs.csv that is there has results that would be lost.
+    """
     # In the order of the study, which is that of its tables and figures.
     rows = [run_row(run, layout) for run in grid.runs.values()]
-    _keep_what_is_known(rows, out)
+    keep(out, layout.results / "runs")
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -30,20 +35,6 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     atomic_write(out, text.getvalue())
     states = [row["status"] for row in rows]
     return {state: states.count(state) for state in ("done", "running", "failed", "missing")}
-
-
-def _keep_what_is_known(rows: list[dict[str, Any]], path: Path) -> None:
-    """A runs.csv may be all that is left of its runs: none that it has may be lost from it."""
-    if not path.is_file():
-        return
-    with path.open(newline="", encoding="utf-8") as handle:
-        before = {r.get("run") for r in csv.DictReader(handle) if r.get("status") == "done"}
-    lost = [row["run"] for row in rows if row["run"] in before and row["status"] != "done"]
-    if lost:
-        raise UserError(
-            f"{path}: has the results of {len(lost)} runs ({lost[0]}, ...) whose metrics.json is "
-            f"not here; move it away to have it made without them"
-        )
 
 
 def run_row(run: Run, layout: Layout) -> dict[str, Any]:

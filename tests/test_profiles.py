@@ -18,7 +18,8 @@ def in_the_checkout(monkeypatch):
 
 
 def keys(profile):
-    return yaml.safe_load((ROOT / profile / "config.yaml").read_text())
+    found = yaml.safe_load((ROOT / profile / "config.yaml").read_text())
+    return {key: value for key, value in found.items() if not key.startswith("__")}
 
 
 def asked(*arguments):

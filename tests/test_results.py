@@ -140,3 +140,23 @@ def test_what_was_done_is_not_lost(study, tmp_path):
     metrics.unlink()
     with pytest.raises(UserError, match="has the results of 1 runs"):
         collect(grid, layout, tmp_path / "runs.csv")
+
+
+def test_what_was_done_is_not_lost_when_the_study_no_longer_names_it(study, tmp_path):
+    """The grid that collects is another one; only what has no metrics.json any more is kept."""
+    grid, layout = study
+    here, gone, *_ = grid.runs.values()
+    out = tmp_path / "runs.csv"
+    out.write_text(f"run,status\n{here.id},done\n{gone.id},done\n{gone.id}-2,failed\n")
+    metrics = layout.run(here) / "metrics.json"
+    metrics.parent.mkdir(parents=True)
+    write_json(metrics, {"run": here.id, "score": 0.5})
+    before = out.read_bytes()
+    axes = {"student": ["1L-16-2h-32"], "knowledge": ["none"]}
+    other = load_grid(write_study(tmp_path, tiny_study(axes=axes)))
+    with pytest.raises(UserError, match=f"has the results of 1 runs .{gone.id}"):
+        collect(other, layout, out)
+    assert out.read_bytes() == before
+    (layout.run(gone)).mkdir()
+    write_json(layout.run(gone) / "metrics.json", {"run": gone.id, "score": 0.5})
+    assert collect(other, layout, out)["missing"] == 1

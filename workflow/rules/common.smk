@@ -3,19 +3,28 @@
 # changed is read again (kd/digests.py).
 
 
+def or_end(function, *arguments):
+    """What the function gives; a user's mistake ends Snakemake with one sentence."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
 def load_study_grid():
     """The grid of the study; a mistake in it ends Snakemake with one sentence."""
     if len(workflow.configfiles) > 1:
         sys.exit("error: one study at a time: give --configfile once, with one file")
     if workflow.config_settings.config:
         sys.exit("error: --config changes nothing here: write a study file")
-    try:
-        grid = load_grid(STUDY)
-        # A job's own Snakemake need not read the data again.
-        if workflow.is_main_process:
-            check_inputs(grid)
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    grid = or_end(load_grid, STUDY)
+    # A job's own Snakemake need not read the data again.
+    if workflow.is_main_process:
+        or_end(check_inputs, grid)
+        for other in namesakes(STUDY, grid.study.name):
+            print(
+                f"warning: {same_name(STUDY, other, grid.study.name)}", file=sys.stderr
+            )
     return grid
 
 

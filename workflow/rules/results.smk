@@ -8,6 +8,13 @@ DRAW_ONLY = (
 )
 
 
+# What `collect` would refuse to write over has to be refused now: Snakemake removes what a job makes
+# before it starts the job. Runs of this study whose files are here in part will be done again.
+if workflow.is_main_process and not DRAW_ONLY and not command_line().unlock:
+    ON_THE_WAY = {run.id for run in RUNS.values() if LAYOUT.run(run).exists()}
+    or_end(keep, FOLDER / "runs.csv", LAYOUT.results / "runs", ON_THE_WAY)
+
+
 localrules:
     all,
     collect,

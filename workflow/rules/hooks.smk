@@ -1,0 +1,76 @@
+# What Snakemake says and does when it ends: well, with a failure, or by ctrl-C.
+import re
+import signal
+import subprocess
+import time
+
+from snakemake.logging import logger
+
+STOPPED = []  # the signal that asked Snakemake to end
+ASKED_TO_STOP = re.compile(r"exit status (75|130)\b|Signals\.SIGINT")
+
+
+def stop(number, frame):
+    """Ctrl-C: the jobs have got it too; trainings save their state and end.
+
+    Snakemake waits for them as after its own KeyboardInterrupt. What it would say of each of them
+    (an error, its log, a traceback) is left out. A second ctrl-C is for the jobs: they end at once.
+    """
+    if STOPPED:
+        return
+    STOPPED.append(number)
+    print(
+        "\nStopping. What is done is kept, trainings save their state: the same command goes on.",
+        file=sys.stderr,
+    )
+    sys.exit(130)
+
+
+def wanted(record):
+    """Whether to log this: a job may have heard of ctrl-C, and have ended, before Snakemake did."""
+    if ASKED_TO_STOP.search(record.getMessage()):
+        time.sleep(0.3)
+    return not STOPPED
+
+
+if (
+    workflow.is_main_process
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
+    signal.signal(signal.SIGINT, stop)
+    logger.addFilter(wanted)
+
+
+def has_report():
+    """Whether the report is among what was asked for: not with --until, or single targets."""
+    return any(job.rule.name == "report" for job in workflow.dag.jobs)
+
+
+def made():
+    """What was asked for and is there; only the report, where that is asked for."""
+    if has_report():
+        files = [FOLDER / "report.html"]
+    else:
+        files = [
+            f
+            for job in sorted(workflow.dag.targetjobs, key=str)
+            for f in job.output or job.input
+        ]
+    return [str(f) for f in files if Path(f).exists()]
+
+
+onsuccess:
+    if workflow.is_main_process and (found := made()):
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        print(f"Done: {', '.join(found[:3])}{more}")
+
+
+onerror:
+    if STOPPED:
+        sys.exit(130)
+    # What is done is drawn all the same; what is not is shown as missing.
+    if workflow.is_main_process and not DRAW_ONLY and has_report():
+        for step in ("collect", "tables", "figures", "report", "guideline"):
+            subprocess.run(
+                [sys.executable, "-m", "kd", step, STUDY], stdout=subprocess.DEVNULL
+            )
