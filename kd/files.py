@@ -124,24 +124,31 @@ def check_seal(folder: Path) -> Path:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: missing; the next start makes it")
-    try:
-        expected = json.loads((folder / SEAL).read_bytes())
-    except (OSError, ValueError):
-        raise _damaged(folder, f"{SEAL} is missing or broken") from None
-    found = _digests(folder)
-    for name in sorted(found.keys() | expected):
-        if found.get(name) != expected.get(name):
-            raise _damaged(folder, f"{name} is not as it was written")
+    if reason := broken_seal(folder):
+        raise _damaged(folder, reason)
     return folder
 
 
-def _damaged(path: Path, reason: str) -> UserError:
-    """Mark a damaged file or folder."""
-    done = "the next start of snakemake sets it aside and makes it again"
+def broken_seal(folder: Path) -> str:
+    """Why a sealed folder is not what was written; '' where it is. Nothing is marked."""
     try:
-        atomic_write(_mark_of(path), f"{reason}\n")
-    except OSError as error:
-        done = f"remove it to have it made again ({error.strerror})"
+        expected = json.loads((folder / SEAL).read_bytes())
+        found = _digests(folder)
+        differing = [n for n in sorted(found.keys() | expected) if found.get(n) != expected.get(n)]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return f"{SEAL} is missing or broken"
+    return f"{differing[0]} is not as it was written" if differing else ""
+
+
+def _damaged(path: Path, reason: str, mark: bool = True) -> UserError:
+    """The error of a damaged file or folder, which is marked for the next start."""
+    done = "remove it to have it made again"
+    if mark:
+        try:
+            atomic_write(_mark_of(path), f"{reason}\n")
+            done = "the next start of snakemake sets it aside and makes it again"
+        except OSError as error:
+            done += f" ({error.strerror})"
     return UserError(f"{path}: damaged ({reason}); {done}")
 
 
@@ -221,8 +228,10 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     _mark_of(path).unlink(missing_ok=True)
 
 
-def read_record(path: Path, *keys: str) -> dict[str, Any]:
+def read_record(path: Path, *keys: str, mark: bool = True) -> dict[str, Any]:
     """Read a JSON object that must have `keys`; its checksum, where it has one, must be right.
+
+    Commands that only report read with `mark=False`: they write nothing.
 
     Raises:
         UserError: it is missing; or damaged, and has been marked.
@@ -232,12 +241,12 @@ def read_record(path: Path, *keys: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; the next start makes it") from None
     except (ValueError, RecursionError, IsADirectoryError) as error:
-        raise _damaged(path, f"not valid JSON: {error}") from None
+        raise _damaged(path, f"not valid JSON: {error}", mark) from None
     if not isinstance(record, dict) or not all(key in record for key in keys):
-        raise _damaged(path, f"it lacks {listing(keys)}")
+        raise _damaged(path, f"it lacks {listing(keys)}", mark)
     checksum = record.pop(_SEAL_KEY, None)
     if checksum is not None and checksum != short_hash(record):
-        raise _damaged(path, "wrong checksum")
+        raise _damaged(path, "wrong checksum", mark)
     return record
 
 

@@ -1,9 +1,11 @@
 """What a study would run, and how far it is: counts from the study and the files alone."""
 
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kd.errors import UserError
 from kd.files import read_record
 from kd.grid import Grid
 from kd.layout import Layout
@@ -100,8 +102,9 @@ def _measured_speed(runs: list[Run], layout: Layout) -> float | None:
     for run in runs:
         path = layout.run(run) / "training.json"
         if path.is_file():
-            seconds = read_record(path, "train_seconds")["train_seconds"]
-            speeds.append(run_flops(run) / max(seconds, 1e-3))
+            with suppress(UserError):  # damaged: the next one that needs it says so
+                seconds = read_record(path, "train_seconds", mark=False)["train_seconds"]
+                speeds.append(run_flops(run) / max(seconds, 1e-3))
     return sorted(speeds)[len(speeds) // 2] if speeds else None
 
 

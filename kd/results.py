@@ -39,7 +39,7 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
 
 def run_row(run: Run, layout: Layout) -> dict[str, Any]:
     """The row of one run: its labels, its status, and its metrics where it is done."""
-    status, error = run_status(run, layout)
+    status, error = run_status(run, layout, mark=True)
     row = {"run": run.id, "status": status, "error": error, **run.labels}
     row["objective"] = run.objective
     if status == "done":
@@ -49,7 +49,7 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
     return row
 
 
-def run_status(run: Run, layout: Layout) -> tuple[str, str]:
+def run_status(run: Run, layout: Layout, mark: bool = False) -> tuple[str, str]:
     """(done | running | failed | missing, last error line), from the files alone.
 
     A run has failed too where a step failed that it waits for: data, tokens, teacher, outputs.
@@ -57,7 +57,7 @@ def run_status(run: Run, layout: Layout) -> tuple[str, str]:
     folder = layout.run(run)
     if (folder / "metrics.json").is_file():
         try:
-            read_metrics(folder / "metrics.json", run.id)
+            read_metrics(folder / "metrics.json", run.id, mark)
         except UserError as error:
             return "failed", str(error)
         return "done", ""
@@ -71,9 +71,9 @@ def run_status(run: Run, layout: Layout) -> tuple[str, str]:
     return "missing", ""
 
 
-def read_metrics(path: Path, run_id: str) -> dict[str, Any]:
+def read_metrics(path: Path, run_id: str, mark: bool = True) -> dict[str, Any]:
     """A run's metrics.json, checked to be whole and to belong to that run."""
-    metrics = read_record(path, "run", "score")
+    metrics = read_record(path, "run", "score", mark=mark)
     if metrics["run"] != run_id:
         raise UserError(f"{path}: not the metrics of run {run_id}; delete it to have it made again")
     return metrics
