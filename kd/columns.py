@@ -87,6 +87,14 @@ METRICS: dict[str, Column] = {
     "evaluated_threads": _count("CPU threads of the evaluation"),
     "evaluated_with": _text("versions of kd, torch, transformers and Python at the evaluation"),
     "teacher_evaluated_on": _text("GPU or processor of `teacher_latency_seconds`"),
+    "student_dtype": _text("dtype of the student's weights, trained and exported"),
+    "teacher_dtype": _text("dtype of the teacher's weights"),
+    "teacher_revision": _text("commit of the hub model that the teacher was loaded from"),
+    "tokenizer_fingerprint": _text("hash of the tokenizer that was used, without its length limit"),
+    "data_revision": _text(
+        "commit of the hub data that were loaded; the revision asked for, where it is not known"
+    ),
+    "data_broken_rows": _count("rows of QQP's official files that are broken and left out"),
 }
 
 _STATE = {

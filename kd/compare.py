@@ -17,7 +17,8 @@ from kd.table import plain, points
 _ENVIRONMENT = [
     *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
     *("evaluated_on", "evaluated_threads", "evaluated_with"),
-    *("precision_used", "data_source", "data_fingerprint", "teacher_fingerprint"),
+    *("precision_used", "data_source", "data_fingerprint", "data_revision"),
+    *("tokenizer_fingerprint", "student_dtype", "teacher_dtype", "teacher_fingerprint"),
 ]
 _SHOWN = 20
 

@@ -5,6 +5,7 @@ sentences), label (class index, or score).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,19 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
+@dataclass
+class Loaded:
+    """What is learnt of a source while its rows are read, by split."""
+
+    commits: dict[str, str] = field(default_factory=dict)  # of the hub, where known
+    broken: dict[str, int] = field(default_factory=dict)  # rows left out of `corrupted` files
+
+
 def prepare(data: dict[str, Any], task: str, out: Path) -> None:
     """Load every split of `task` and write {split}.parquet and manifest.json to the folder `out`.
+
+    The manifest says what was really loaded: the hub's commit (where it is not known, the revision
+    that was asked for), and how many broken rows of QQP's official files are left out.
 
     Raises:
         UserError: what is wrong with the source, with file and line.
@@ -31,9 +43,9 @@ def prepare(data: dict[str, Any], task: str, out: Path) -> None:
     import pandas as pd
 
     with atomic_dir(out, sealed=True) as folder:
-        counts = {}
+        counts, loaded = {}, Loaded()
         for split in TASKS[task].splits:
-            frame = pd.DataFrame(list(load_rows(data, task, split)))
+            frame = pd.DataFrame(list(load_rows(data, task, split, loaded)))
             _check_frame(frame, TASKS[task], f"{task}, split {split}")
             frame.to_parquet(folder / f"{split}.parquet", index=False)
             counts[split] = len(frame)
@@ -44,9 +56,26 @@ def prepare(data: dict[str, Any], task: str, out: Path) -> None:
                 "task": task,
                 "data": sources.data_identity(data, task),
                 "examples": counts,
+                **_facts(data, TASKS[task], loaded),
                 "fingerprint": file_digest(*files),
             },
         )
+
+
+def _facts(data: dict[str, Any], task: Task, loaded: Loaded) -> dict[str, Any]:
+    """The manifest's keys that not every source and task has."""
+    facts: dict[str, Any] = {}
+    if data["source"] == "hub":
+        commits = sorted(set(loaded.commits.values()))
+        if len(commits) > 1:
+            raise UserError(
+                f"data.revision {data['revision']}: {sources.HUB_DATASET} changed while it was "
+                f"loaded (commits {listing(commits)}); start again, or give one of them"
+            )
+        facts["revision"] = commits[0] if commits else data["revision"]
+    if task.corrupted and data["source"] == "tsv":
+        facts["broken_rows"] = loaded.broken
+    return facts
 
 
 def prepare_task(grid: Grid, layout: Layout, task: str) -> None:
@@ -60,14 +89,26 @@ def prepare_task(grid: Grid, layout: Layout, task: str) -> None:
             prepare(grid.study.data, task, out)
 
 
-def load_rows(data: dict[str, Any], task: str, split: str) -> Iterator[Row]:
-    """Rows of one split from the source that `data` names."""
+def load_rows(
+    data: dict[str, Any], task: str, split: str, loaded: Loaded | None = None
+) -> Iterator[Row]:
+    """Rows of one split from the source that `data` names; `loaded` takes what is learnt of it."""
+    loaded = Loaded() if loaded is None else loaded
     if data["source"] == "synthetic":
         yield from _synthetic_rows(data, task, split)
     elif data["source"] == "tsv":
-        yield from tsv_rows(sources.tsv_files(data["path"], task)[split], TASKS[task])
+        broken: list[int] = []
+        file = sources.tsv_files(data["path"], task)[split]
+        yield from tsv_rows(file, TASKS[task], broken)
+        if TASKS[task].corrupted:
+            loaded.broken[split] = len(broken)
+        if broken:
+            print(
+                f"{file}: {len(broken)} broken rows left out, the first in line {broken[0]}",
+                flush=True,
+            )
     else:
-        yield from _hub_rows(data["revision"], task, split)
+        yield from _hub_rows(data["revision"], task, split, loaded)
 
 
 def check_tsv(path: str, task: str) -> None:
@@ -81,10 +122,11 @@ def check_tsv(path: str, task: str) -> None:
             pass
 
 
-def tsv_rows(file: Path, task: Task) -> Iterator[Row]:
+def tsv_rows(file: Path, task: Task, broken: list[int] | None = None) -> Iterator[Row]:
     """Rows of a TSV file in the official layout: UTF-8, tab-delimited, quotes are plain characters.
 
     CoLA has no header; MRPC starts with a byte-order mark, which utf-8-sig takes off.
+    `broken` takes the line numbers of the rows that are left out of a `corrupted` task.
 
     Raises:
         UserError: empty file, missing column, wrong number of columns, label out of range.
@@ -105,6 +147,8 @@ def tsv_rows(file: Path, task: Task) -> Iterator[Row]:
     for number, line in enumerate(lines[header:], start=1 + header):
         fields = line.rstrip("\r").split("\t")
         if len(fields) != width and task.corrupted:
+            if broken is not None:
+                broken.append(number)
             continue
         if len(fields) != width:
             raise UserError(
@@ -145,13 +189,15 @@ def _label(text: str, task: Task, where: str) -> int | float:
     return score
 
 
-def _hub_rows(revision: str, task: str, split: str) -> Iterator[Row]:
+def _hub_rows(revision: str, task: str, split: str, loaded: Loaded) -> Iterator[Row]:
     from datasets import load_dataset
+
+    from kd.provenance import dataset_commit
 
     row = TASKS[task]
     name = (HUB_SPLITS_MNLI if task == "mnli" else HUB_SPLITS)[split]
     try:
-        loaded = load_dataset(sources.HUB_DATASET, task, revision=revision, split=name)
+        dataset = load_dataset(sources.HUB_DATASET, task, revision=revision, split=name)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
@@ -159,12 +205,14 @@ def _hub_rows(revision: str, task: str, split: str) -> Iterator[Row]:
             f"not be loaded: {type(error).__name__}: {reason}"
         ) from error
     for column in (*row.columns, "label"):
-        if column not in loaded.column_names:
+        if column not in dataset.column_names:
             raise UserError(
                 f"{sources.HUB_DATASET} ({task}): column {column!r} is missing; "
-                f"found {listing(loaded.column_names)}"
+                f"found {listing(dataset.column_names)}"
             )
-    for index, example in enumerate(loaded):
+    if commit := dataset_commit(dataset, sources.HUB_DATASET):
+        loaded.commits[split] = commit
+    for index, example in enumerate(dataset):
         text = [example[column].strip() for column in row.columns]
         yield {
             "id": index,

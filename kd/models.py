@@ -186,8 +186,11 @@ def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrain
 
 
 def build_random(config: Any) -> PreTrainedModel:
-    """A model with the encoder's own random initialisation, from torch's global generator."""
-    return AutoModelForSequenceClassification.from_config(config, **_SAFE)
+    """A model with the encoder's own random initialisation, from torch's global generator.
+
+    It is fp32, whatever the config says: that is the dtype in which some file was saved.
+    """
+    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, **_SAFE)
 
 
 def align_labels(model: PreTrainedModel, task: Task, original: dict[int, str]) -> None:

@@ -21,7 +21,8 @@ from kd.tables import make_tables
 ENVIRONMENT = [
     *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
     *("evaluated_on", "evaluated_threads", "evaluated_with"),
-    *("precision_used", "data_source", "data_fingerprint", "split"),
+    *("precision_used", "data_source", "data_fingerprint", "data_revision"),
+    *("tokenizer_fingerprint", "student_dtype", "teacher_dtype", "split"),
 ]
 _RUNS = "../../runs"  # from the folder of the study, where the report lies
 

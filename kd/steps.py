@@ -36,6 +36,7 @@ from kd.initialisation import needs_teacher
 from kd.layout import Layout
 from kd.objective import Objective
 from kd.progress import Progress, step_state
+from kd.provenance import model_commit, weights_dtype
 from kd.recovery import CHECKPOINT
 from kd.resolve_teacher import Teacher
 from kd.resolve_terms import relation_heads
@@ -51,6 +52,8 @@ from kd.training import Fitted, fit
 
 METRICS_VERSION = 1
 _PROGRAMS = ("kd", "torch", "transformers", "python")
+# What a run's record has of the manifest of its tokens, where that has it.
+_LOADED = {"data_revision": "revision", "tokenizer_fingerprint": "tokenizer_fingerprint"}
 
 
 def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
@@ -143,6 +146,8 @@ def _teacher(
             **recipe,
             **metrics,
             **models.sizes(model),
+            "dtype": weights_dtype(model),
+            "model_revision": model_commit(teacher.encoder.location, teacher.encoder.revision),
             **record,
             **_environment(device, threads),
             "created": _now(),
@@ -223,6 +228,7 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
             "teacher_outputs_stored": len(read),
             "teacher_outputs_computed": len(taught - read),
             **{f"student_{k}": v for k, v in models.sizes(student).items()},
+            "student_dtype": weights_dtype(student),
             **_environment(device, threads),
             "model_fingerprint": model_fingerprint(folder / "model"),
         },
@@ -354,10 +360,13 @@ def _run_record(
         **training,
         "data_source": run.spec["data"]["source"],
         "data_fingerprint": manifest["text_fingerprint"],
+        **{column: manifest[key] for column, key in _LOADED.items() if key in manifest},
     }
+    if "broken_rows" in manifest:
+        record["data_broken_rows"] = sum(manifest["broken_rows"].values())
     if run.needs_teacher:
         teacher = read_record(layout.teacher(run.teacher) / "metrics.json", "score")
-        record |= {
+        facts = {
             "teacher_id": run.teacher.id,
             "teacher_score": teacher["score"],
             "teacher_parameters": teacher["parameters"],
@@ -365,7 +374,10 @@ def _run_record(
             "teacher_shape": teacher.get("shape"),
             "teacher_latency_seconds": teacher.get("latency_seconds"),
             "teacher_evaluated_on": teacher.get("device"),
+            "teacher_dtype": teacher.get("dtype"),
+            "teacher_revision": teacher.get("model_revision"),
         }
+        record |= {name: value for name, value in facts.items() if value is not None}
     return record
 
 

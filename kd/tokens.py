@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kd.errors import UserError
 from kd.files import atomic_dir, file_digest, read_json, write_json
+from kd.provenance import tokenizer_fingerprint
 from kd.tasks import TASKS, Task
 
 _BUCKET = 64  # batches that are sorted by length together
@@ -126,6 +127,7 @@ def tokenise(
                 "padding": tokenizer.pad_token_id,
                 "fingerprint": file_digest(*files),
                 "text_fingerprint": manifest["fingerprint"],
+                "tokenizer_fingerprint": tokenizer_fingerprint(folder),
             },
         )
 

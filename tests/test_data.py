@@ -286,6 +286,26 @@ def test_fingerprint_follows_the_text(tmp_path):
     assert all(a != b for a, b in zip(*prints, strict=True)), "another text, the same fingerprint"
 
 
+def test_broken_rows_of_qqp_are_counted_and_said(tmp_path, capsys):
+    root = glue_folder(tmp_path / "glue", "qqp", "train", "dev")
+    good, bad = OFFICIAL["qqp"][1], "1\t2\t3\tHow"
+    (root / "QQP/train.tsv").write_text(text_of("qqp", good, bad, good, bad, bad, good))
+    prepare({"source": "tsv", "path": str(root)}, "qqp", tmp_path / "out")
+    manifest = read_json(tmp_path / "out" / "manifest.json")
+    assert manifest["broken_rows"] == {"train": 3, "dev": 0}
+    assert manifest["examples"] == {"train": 3, "dev": 1}
+    assert pd.read_parquet(tmp_path / "out/train.parquet")["id"].tolist() == [0, 2, 5]
+    said = capsys.readouterr().out
+    assert f"{root / 'QQP/train.tsv'}: 3 broken rows left out, the first in line 3" in said
+    assert "dev.tsv" not in said
+
+
+def test_a_task_whose_files_are_whole_has_no_count(tmp_path):
+    root = glue_folder(tmp_path / "glue", "rte", "train", "dev")
+    prepare({"source": "tsv", "path": str(root)}, "rte", tmp_path / "out")
+    assert not {"broken_rows", "revision"} & set(read_json(tmp_path / "out" / "manifest.json"))
+
+
 def test_synthetic_rows():
     rows = list(load_rows({"source": "synthetic", "train": 20, "seed": 0}, "toy-pair", "train"))
     assert [r["id"] for r in rows] == list(range(20))
@@ -368,6 +388,43 @@ def test_hub_labels_out_of_range_are_a_sentence(monkeypatch, tmp_path, label):
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: hub_dataset("rte", "x", label))
     with pytest.raises(UserError, match=rf"rte, split train: labels from {label} to {label}"):
         prepare({"source": "hub", "revision": "main"}, "rte", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def from_commits(monkeypatch, *commits):
+    """`load_dataset` gives splits that came from these commits, one after the other."""
+    left = list(commits)
+
+    def load_dataset(*_: Any, split: str, **__: Any) -> datasets.Dataset:
+        found = hub_dataset("rte", split, 1)
+        address = f"hf://datasets/nyu-mll/glue@{left.pop(0)}/rte/{split}.parquet"
+        found.info.download_checksums = {address: {}}
+        return found
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+
+
+def test_the_commit_that_was_loaded_is_in_the_manifest(monkeypatch, tmp_path):
+    from_commits(monkeypatch, "a" * 40, "a" * 40)
+    prepare({"source": "hub", "revision": "main"}, "rte", tmp_path / "out")
+    manifest = read_json(tmp_path / "out" / "manifest.json")
+    assert manifest["revision"] == "a" * 40
+    assert manifest["data"] == {"source": "hub", "revision": "main"}, "the identity is as before"
+
+
+def test_where_the_commit_is_not_known_the_revision_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: hub_dataset("rte", "x", 1))
+    prepare({"source": "hub", "revision": "v1"}, "rte", tmp_path / "out")
+    assert read_json(tmp_path / "out" / "manifest.json")["revision"] == "v1"
+
+
+def test_splits_of_two_commits_are_a_sentence(monkeypatch, tmp_path):
+    from_commits(monkeypatch, "a" * 40, "b" * 40)
+    with pytest.raises(
+        UserError, match=r"data\.revision main: nyu-mll/glue changed while"
+    ) as caught:
+        prepare({"source": "hub", "revision": "main"}, "rte", tmp_path / "out")
+    assert "a" * 40 in str(caught.value) and "b" * 40 in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 

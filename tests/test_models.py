@@ -328,3 +328,14 @@ def test_a_finetuned_teacher_brings_its_own_head(tmp_path, lost):
     load_encoder(encoder, tiny_config(), "float32", seed=0)
     with pytest.raises(UserError, match=r"classifier\.weight.*labels"):
         load_encoder(encoder, tiny_config(), "float32", seed=0, finetuned=True)
+
+
+@pytest.mark.parametrize("arch", EVERY_ARCH)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_config_saved_in_half_precision_changes_no_bit_of_a_new_model(arch, dtype):
+    models = []
+    for config in (tiny_config(arch), tiny_config(arch, dtype=dtype)):
+        torch.manual_seed(1)
+        models.append(build_random(config).state_dict())
+    for name, tensor in models[0].items():
+        assert torch.equal(tensor, models[1][name]) and tensor.dtype == models[1][name].dtype, name

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import jsonschema
 import pytest
@@ -10,16 +11,18 @@ import torch
 from helpers import save_encoder
 from safetensors.torch import load_file
 from studies import SYNTHETIC, study_dict, write_study
+from transformers import AutoModelForSequenceClassification
 
 from kd import steps
 from kd.archs import SCRATCH_ARCHS, attention_obstacle
 from kd.columns import metrics_schema
 from kd.data import prepare_task
 from kd.errors import UserError
-from kd.files import read_record, write_record
+from kd.files import read_record, write_json, write_record
 from kd.grid import load_grid
 from kd.layout import Layout
 from kd.progress import STATE
+from kd.provenance import tokenizer_fingerprint
 from kd.results import collect, run_status
 from kd.store import need_of
 
@@ -30,6 +33,7 @@ EVERYTHING = "logits+embedding+hidden+cls+attention+attention-scores+query-relat
 
 def run_all(tmp_path, **changes):
     """Every step of a synthetic study; its grid and layout."""
+    tmp_path.mkdir(exist_ok=True)
     study = {
         "data": SYNTHETIC,
         "teachers": {"deep": {"model": "scratch", "shape": "3L-32-2h-64", **RECIPE}},
@@ -306,6 +310,87 @@ def test_a_teacher_in_bfloat16(tmp_path):
         scores[dtype] = read(layout.run(run) / "training.json")["final_loss"]
     assert scores["float32"] != scores["bfloat16"]
     assert scores["float32"] == pytest.approx(scores["bfloat16"], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("arch", "dtype"), [("bert", torch.float16), ("modernbert", torch.bfloat16)]
+)
+def test_a_teacher_folder_in_half_precision_gives_the_student_of_the_full_one(
+    tmp_path, arch, dtype
+):
+    """Its weights are rounded once; then they are saved in both dtypes, and nothing may differ."""
+    full = save_encoder(tmp_path / "full", arch)
+    half = tmp_path / "half"
+    loaded = AutoModelForSequenceClassification.from_pretrained(full, dtype=dtype)
+    shutil.copytree(full, half)
+    loaded.save_pretrained(half)
+    loaded.float().save_pretrained(full)
+    assert {read(folder / "config.json")["dtype"] for folder in (full, half)} != {"float32"}
+    found: dict[str, dict[str, object]] = {"full": {}, "half": {}}
+    for name, folder in (("full", full), ("half", half)):
+        grid, layout = run_all(
+            tmp_path / name,
+            teachers={
+                "tuned": {"model": str(folder), "finetuned": True},
+                "trained": {"model": str(folder), **RECIPE},
+            },
+            base={**BASE, "student": "3L-32-2h-64", "knowledge": "logits+hidden"},
+            axes={
+                "teacher": ["tuned", "trained"],
+                "init": ["random", "teacher-uniform", f"pretrained:{folder}"],
+            },
+            exclude=[{"teacher": "trained", "init": ["teacher-uniform", f"pretrained:{folder}"]}],
+        )
+        assert len(grid.runs) == 4
+        for run in grid.runs.values():
+            record = read(layout.run(run) / "metrics.json")
+            assert (record["student_dtype"], record["teacher_dtype"]) == ("float32", "float32")
+            assert read(layout.run(run) / "model/config.json")["dtype"] == "float32"
+            weights = load_file(layout.run(run) / "model/model.safetensors")
+            assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+            teacher = layout.teacher(run.teacher)
+            assert read(teacher / "metrics.json")["dtype"] == "float32"
+            cell = run.labels["teacher"], "pretrained" if run.donor else run.labels["init"]
+            found[name][str(cell)] = weights, record["score"], record["final_loss"]
+    for cell, (weights, *numbers) in found["full"].items():
+        other, *others = found["half"][cell]
+        assert numbers == others, f"{cell}: {numbers} and {others}"
+        assert all(torch.equal(weights[name], other[name]) for name in weights), cell
+
+
+def test_the_dtype_of_a_teacher_is_recorded_as_it_is(tmp_path):
+    folder = save_encoder(tmp_path / "encoder", "bert")
+    teacher = {"model": str(folder), "finetuned": True, "dtype": "bfloat16"}
+    grid, layout = run_all(tmp_path, teachers={"given": teacher}, axes={"seed": [1]})
+    (run,) = grid.runs.values()
+    record = read(layout.run(run) / "metrics.json")
+    assert (record["student_dtype"], record["teacher_dtype"]) == ("float32", "bfloat16")
+
+
+def test_the_record_has_the_tokenizer_that_was_used(tmp_path):
+    base = {**BASE, "knowledge": "none"}
+    grid, layout = run_all(tmp_path, base=base, axes={"max_length": [16, 32]})
+    records = [read(layout.run(run) / "metrics.json") for run in grid.runs.values()]
+    for run, record in zip(grid.runs.values(), records, strict=True):
+        folder = layout.tokens(run.data_id, run.task, run.tokens_id)
+        assert record["tokenizer_fingerprint"] == tokenizer_fingerprint(folder)
+        assert record["tokenizer_fingerprint"] == tokenizer_fingerprint(layout.run(run) / "model")
+    assert len({r["tokenizer_fingerprint"] for r in records}) == 1, "the length is part of it"
+
+
+def test_the_record_has_what_the_manifest_says_of_the_data(tmp_path):
+    grid, layout = run_all(tmp_path, axes={"seed": [1]})
+    (run,) = grid.runs.values()
+    before = read(layout.run(run) / "metrics.json")
+    assert "data_revision" not in before and "data_broken_rows" not in before
+    manifest = layout.tokens(run.data_id, run.task, run.tokens_id) / "manifest.json"
+    facts = {"revision": "a" * 40, "broken_rows": {"train": 3, "dev": 1}}
+    write_json(manifest, {**read(manifest), **facts})
+    for path in manifest.parent.glob("checksums*"):
+        path.unlink()
+    training = read_record(layout.run(run) / "training.json")
+    record = steps._run_record(run, layout, training, {"score": 0.5})
+    assert (record["data_revision"], record["data_broken_rows"]) == ("a" * 40, 4)
 
 
 def test_a_step_that_fails_before_a_run_is_named_by_its_runs(tmp_path):
