@@ -16,7 +16,8 @@ from kd.run import Run, resolve
 from kd.study import Study, load_study, with_preset
 
 _CROSSED = ("task", "seed")  # always crossed, also one at a time
-_NEEDED = ("student", "teacher")
+# What an included point is crossed with: a control is wanted for each of these.
+_CONTROLLED = (*_CROSSED, "student", "teacher")
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ def expand(study: Study) -> Grid:
     pruned: list[tuple[Cell, str]] = []
     runs: dict[str, Run] = {}
     excludes_used = set()
-    for cell, included in _cells(study):
+    for cell, named in _cells(study):
         cells += 1
         full = _complete(study, cell)
-        hits = [] if included else [i for i, e in enumerate(study.exclude) if _matches(full, e)]
+        hits = [i for i, e in enumerate(study.exclude) if _excludes(e, full, named)]
         excludes_used.update(hits)
         if hits:
             pruned.append((cell, f"excluded by exclude[{hits[0]}]"))
@@ -77,8 +78,9 @@ def expand(study: Study) -> Grid:
     return Grid(study, cells, pruned, runs)
 
 
-def _cells(study: Study) -> Iterator[tuple[Cell, bool]]:
-    """Distinct cells as the study writes them; True for those of `include`."""
+def _cells(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
+    """Distinct cells as the study writes them, with the keys that an entry of `include` names; None
+    for those of the axes alone."""
     axes = study.axes
     crossed = {key: axes[key] for key in _CROSSED if key in axes}
     if study.design == "factorial":
@@ -90,18 +92,18 @@ def _cells(study: Study) -> Iterator[tuple[Cell, bool]]:
             for point in [{}, *alone]
             for p in product(*crossed.values())
         ]
-    # An included point is crossed with what no run can be without, where the base leaves it open.
-    needed = {k: axes[k] for k in axes if k in crossed or (k in _NEEDED and k not in study.base)}
     extra = [
-        {**entry, **dict(zip(free, p, strict=True))}
+        ({**entry, **dict(zip(free, p, strict=True))}, set(entry))
         for entry in study.include
-        for free in [{key: values for key, values in needed.items() if key not in entry}]
+        for free in [{key: axes[key] for key in axes if key in _CONTROLLED and key not in entry}]
         for p in product(*free.values())
     ]
-    included = {_key(_over_base(study, point)) for point in extra}
-    cells = {_key(cell): cell for point in [*points, *extra] for cell in [_over_base(study, point)]}
-    for key, cell in cells.items():
-        yield {k: cell[k] for k in RUN_FIELDS if k in cell}, key in included
+    cells: dict[tuple[tuple[str, str], ...], tuple[Cell, set[str] | None]] = {}
+    for point, named in [*((point, None) for point in points), *extra]:
+        cell = _over_base(study, point)
+        cells[_key(cell)] = cell, named
+    for cell, named in cells.values():
+        yield {k: cell[k] for k in RUN_FIELDS if k in cell}, named
 
 
 def _over_base(study: Study, point: Cell) -> Cell:
@@ -121,7 +123,11 @@ def _complete(study: Study, cell: Cell) -> Cell:
     return {**RUN_DEFAULTS, "recipe": RECIPE, **only_teacher, **cell}
 
 
-def _matches(cell: Cell, entry: dict[str, list[Any]]) -> bool:
+def _excludes(entry: dict[str, list[Any]], cell: Cell, named: set[str] | None) -> bool:
+    """Whether an entry of `exclude` leaves a cell out. What an entry of `include` asks for stays,
+    but for what it is crossed with: a student that no task is to have gets no control there."""
+    if named is not None and not (entry.keys() <= {*_CONTROLLED} - named):
+        return False
     return all(cell.get(key) in values for key, values in entry.items())
 
 

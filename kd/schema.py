@@ -81,7 +81,7 @@ def study_schema() -> dict[str, Any]:
         "include": {
             "type": "array",
             "items": {**run, "minProperties": 1},
-            "description": "more cells, laid over base and crossed with task and seed",
+            "description": "more cells, over base, crossed with task, seed, student and teacher",
         },
         "store": {
             "anyOf": [

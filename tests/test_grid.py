@@ -249,6 +249,60 @@ def test_include_is_crossed_with_students_that_only_an_axis_names(grid):
     assert len(found.runs) == 4 + 4
 
 
+@pytest.mark.parametrize("design", ["factorial", "one-at-a-time"])
+def test_include_adds_a_control_for_every_student_also_where_the_base_names_one(grid, design):
+    found = grid(
+        base={"student": "6L-768", "task": "rte", "knowledge": "logits+hidden"},
+        axes={"student": ["6L-768", "3L-768"], "mapping": ["first", "last"], "seed": [1, 2]},
+        include=[{"knowledge": "none"}, {"knowledge": "logits", "student": "3L-768"}],
+        design=design,
+    )
+    controls = [
+        (run.labels["knowledge"], run.labels["student"][:2], run.labels["seed"])
+        for run in found.runs.values()
+        if run.labels["knowledge"] in ("none", "logits")
+    ]
+    expected = [("none", student, seed) for student in ("6L", "3L") for seed in ("1", "2")]
+    assert sorted(controls) == sorted([*expected, ("logits", "3L", "1"), ("logits", "3L", "2")])
+
+
+def test_include_adds_a_control_for_every_teacher(grid):
+    found = grid(
+        teachers={
+            name: {"model": f"google-bert/{name}"}
+            for name in ("bert-base-uncased", "bert-base-cased")
+        },
+        base={"student": "6L-768", "task": "rte", "teacher": "bert-base-uncased"},
+        axes={"teacher": ["bert-base-uncased", "bert-base-cased"], "knowledge": ["hidden"]},
+        include=[{"knowledge": "logits"}],
+    )
+    assert sorted((r.labels["knowledge"], r.labels["teacher"]) for r in found.runs.values()) == [
+        (knowledge, teacher)
+        for knowledge in ("hidden", "logits")
+        for teacher in ("bert-base-cased", "bert-base-uncased")
+    ]
+
+
+def test_a_control_is_not_added_where_its_student_is_excluded(grid):
+    axes = {"student": ["6L-768", "3L-768"], "task": ["rte", "cola"], "mapping": ["first", "last"]}
+    found = grid(
+        axes=axes,
+        exclude=[{"student": "3L-768", "task": "cola"}, {"mapping": "first", "task": "rte"}],
+        include=[{"knowledge": "none"}],
+    )
+    controls = [
+        (run.labels["student"][:2], run.labels["task"])
+        for run in found.runs.values()
+        if run.labels["knowledge"] == "none"
+    ]
+    assert sorted(controls) == [("3L", "rte"), ("6L", "cola"), ("6L", "rte")]
+    asked = [{"knowledge": "none", "student": "3L-768", "task": "cola"}]
+    found = grid(axes=axes, exclude=[{"student": "3L-768", "task": "cola"}], include=asked)
+    assert [r.labels["task"] for r in found.runs.values() if r.labels["knowledge"] == "none"] == [
+        "cola"
+    ]
+
+
 def test_one_at_a_time_needs_a_base_to_vary(grid):
     with pytest.raises(UserError, match=r"base\.student: missing"):
         grid(base={"task": "rte"}, axes={"student": ["6L-768"]}, design="one-at-a-time")
