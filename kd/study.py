@@ -13,6 +13,7 @@ from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Fi
 from kd.figures.kinds import axes_of, parse_figure
 from kd.presets import NONE, read_preset
 from kd.shapes import parse_iso
+from kd.synthetic import check_size
 from kd.tasks import TASKS
 
 DESIGNS = ("factorial", "one-at-a-time")
@@ -179,6 +180,9 @@ def _check_names(study: Study) -> None:
                 f"{where}: data.source {study.data['source']} has no task {shown(value)}, "
                 f"allowed: {listing(allowed)}"
             )
+        if key == "task" and synthetic:
+            for split in TASKS[value].splits:
+                check_size(value, split, study.data[split])
     for key in ("task", "student"):
         if key not in study.base and key not in study.axes:
             raise UserError(f"base.{key}: missing; give it under base or as an axis")

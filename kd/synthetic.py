@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from kd.errors import unknown
+from kd.errors import UserError, unknown
 
 Draw = tuple[str, str | None, float | None]  # both sentences and the label, None for no row
 _words = str.split
@@ -126,6 +126,8 @@ _MAKERS: dict[str, tuple[Callable[[Random], Draw], tuple[float, ...]]] = {
     "toy-similarity": (_similarity, (0.0, 1.25, 2.5, 3.75, 5.0)),
 }
 TASKS = tuple(_MAKERS)
+# First sentences that there are, by split; the other tasks have more than any study may ask for.
+MOST = {"toy-similarity": {"train": 64_245, "dev": 21_809, "test": 21_946}}
 
 
 def _split_of(sentence: str) -> str:
@@ -134,16 +136,29 @@ def _split_of(sentence: str) -> str:
     return "dev" if digit < 2 else "test" if digit < 4 else "train"
 
 
+def check_size(task: str, split: str, size: int) -> None:
+    """Raises a UserError where a split of a task has fewer than `size` first sentences."""
+    most = MOST.get(task, {}).get(split, size)
+    if size > most:
+        raise UserError(
+            f"data.{split}: found {size}, allowed: at most {most}, as {task} has no more"
+        )
+
+
 def generate(task: str, split: str, size: int, seed: int = 0) -> list[dict[str, Any]]:
     """`size` rows (sentence1, sentence2 or None, label) of `task`; the labels take turns.
 
     A larger size begins with the rows of a smaller one. No first sentence comes twice, nor in
     two splits, whatever the seeds.
+
+    Raises:
+        UserError: no such task or split, or the split has fewer first sentences.
     """
     if task not in _MAKERS:
         raise unknown("synthetic task", task, TASKS)
     if split not in SPLITS:
         raise unknown(f"split of {task}", split, SPLITS)
+    check_size(task, split, size)
     draw, labels = _MAKERS[task]
     rng = Random(f"{task} {split} {seed}")
     rows: dict[str, dict[str, Any]] = {}

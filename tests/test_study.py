@@ -262,3 +262,29 @@ def test_figures_are_checked_like_every_other_key(tmp_path):
 def test_wrong_figures(tmp_path, figures, message):
     with pytest.raises(UserError, match=message):
         load_study(write_study(tmp_path, study_dict(figures=figures)))
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+@pytest.mark.parametrize("where", ["base", "axes", "include"])
+def test_more_generated_sentences_than_there_are_are_a_sentence_at_once(tmp_path, split, where):
+    """The generator would never end."""
+    most = {"train": 64245, "dev": 21809}[split]
+    tasks = {
+        "base": {"base": {"student": "2L-16-2h-32", "task": "toy-similarity"}},
+        "axes": {"axes": {"task": ["toy-single", "toy-similarity"]}},
+        "include": {"include": [{"task": "toy-similarity"}]},
+    }[where]
+    for size, wrong in ((most, False), (most + 1, True)):
+        study = tiny_study(data={"source": "synthetic", split: size}, **tasks)
+        path = write_study(tmp_path, study)
+        if not wrong:
+            load_study(path)
+            continue
+        with pytest.raises(UserError) as caught:
+            load_study(path)
+        assert str(caught.value) == (
+            f"{path}: data.{split}: found {size}, allowed: at most {most}, as toy-similarity has "
+            f"no more"
+        )
+    other = tiny_study(data={"source": "synthetic", split: most + 1})
+    assert load_study(write_study(tmp_path, other)), "toy-single has enough"

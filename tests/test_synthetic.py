@@ -1,10 +1,13 @@
 import hashlib
 import re
+from collections import Counter
+from itertools import permutations, product
 
 import pytest
 
 from kd import synthetic
 from kd.errors import UserError
+from kd.fields import DATA_FIELDS
 from kd.files import canonical_json
 from kd.synthetic import SPLITS, TASKS, generate, vocabulary
 
@@ -110,6 +113,42 @@ def test_labels_are_balanced_and_lengths_vary(task):
     lengths = [len(text(row)) for row in rows]
     assert 10 <= sum(lengths) / len(lengths) <= 20
     assert max(lengths) - min(lengths) >= 8
+
+
+def first_sentences_of_similarity():
+    """All that there are, made from the words alone."""
+    things = [" ".join(words) for words in product(synthetic.SIZES, synthetic.COLOURS)]
+    for one, two in permutations(synthetic.OBJECTS, 2):
+        for a, b, lead, tail in product(things, things, synthetic.LEADS, synthetic.TAILS):
+            yield f"{lead}{a} {one} and {b} {two}{tail}"
+
+
+def test_the_table_has_as_many_first_sentences_as_there_are():
+    splits = Counter(map(synthetic._split_of, set(first_sentences_of_similarity())))
+    assert splits == synthetic.MOST["toy-similarity"]
+    made = {row["sentence1"] for row in generate("toy-similarity", "dev", 500)}
+    assert made <= set(first_sentences_of_similarity())
+
+
+def test_the_other_tasks_have_more_than_can_be_asked_for():
+    most = DATA_FIELDS["synthetic"]["train"].schema["anyOf"][0]["maximum"]
+    phrases = 2 * len(synthetic.DEGREE) * len(synthetic.STRENGTH)
+    clauses = len(synthetic.NOUNS) * phrases**2  # those of two phrases, said by nobody
+    event = 2 * len(synthetic.GAINS + synthetic.LOSSES) * len(synthetic.NUMBERS)
+    accounts = len(synthetic.NAMES) * event**2
+    # "... but ..." with either label: half of them each; "... then afresh ...": any label.
+    for sentences in (clauses**2 // 2, accounts * event**2):
+        assert sentences * 0.2 > 4 * most
+    assert set(TASKS) - set(synthetic.MOST) == {"toy-single", "toy-pair"}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_more_than_there_are_is_a_sentence_before_anything_is_drawn(split):
+    most = synthetic.MOST["toy-similarity"][split]
+    text = f"data.{split}: found {most + 1}, allowed: at most {most}, as toy-similarity has no more"
+    with pytest.raises(UserError, match=f"^{re.escape(text)}$"):
+        generate("toy-similarity", split, most + 1)
+    synthetic.check_size("toy-similarity", split, most)
 
 
 def test_vocabulary_is_exactly_the_words_that_come_up():
