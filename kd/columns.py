@@ -95,6 +95,9 @@ METRICS: dict[str, Column] = {
         "commit of the hub data that were loaded; the revision asked for, where it is not known"
     ),
     "data_broken_rows": _count("rows of QQP's official files that are broken and left out"),
+    "r2": _number("at most 1", "R² of the scores (STS-B): below 0, the scale is not the labels'"),
+    "teacher_majority_score": _number("fraction", "`majority_score` of the teacher"),
+    "teacher_warning": _text("why the teacher is no better than a constant answer, if so"),
 }
 
 _STATE = {

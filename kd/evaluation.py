@@ -53,6 +53,13 @@ def latency(model: nn.Module, split: Split, device: torch.device) -> float:
     return statistics.median(seconds[_WARM_UP:])
 
 
+def explained(predictions: Tensor, labels: Tensor) -> float:
+    """R^2: 1 - squared error / squared error of the labels' mean; 0 where they are all equal."""
+    error = (predictions.double() - labels.double()).square().sum()
+    spread = (labels.double() - labels.double().mean()).square().sum()
+    return float(1 - error / spread) if spread > 0 else 0.0
+
+
 def evaluate(
     model: nn.Module, tokens: Path, task: str, device: torch.device, progress: Progress
 ) -> dict[str, Any]:
@@ -73,6 +80,8 @@ def evaluate(
             record |= metrics
             record["majority_score"] = constant_score(row, split.labels.tolist())
             record["examples_eval"] = len(split)
+            if row.regression:
+                record["r2"] = explained(predictions, split.labels)
             record["latency_seconds"] = latency(model, split, device)
         else:
             record["accuracy_mm"] = metrics["accuracy"]

@@ -87,6 +87,29 @@ def _or_auto(field: dict[str, Any]) -> dict[str, Any]:
     return {"parse": parse, "schema": {"anyOf": [{"const": "auto"}, field["schema"]]}}
 
 
+def _labels(value: object) -> list[str] | dict[str, list[str]]:
+    """Names of labels in the order of a model's outputs, one list or one for each task."""
+    if isinstance(value, dict) and value:
+        for task in value:
+            if task not in TASKS:
+                raise unknown("task", task, TASKS)
+        return {task: _names(names) for task, names in value.items()}
+    return _names(value)
+
+
+def _names(value: object) -> list[str]:
+    if not isinstance(value, list) or not value or not all(_is_name(v) for v in value):
+        raise UserError(
+            f"found {shown(value)}, allowed: the labels in the order of the model's outputs, such "
+            f"as [positive, negative], or a list for each task, such as {{sst2: [1, 0]}}"
+        )
+    return [str(name) for name in value]
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise UserError(f"found {shown(value)}, allowed: true, false")
@@ -208,6 +231,7 @@ RUN_DEFAULTS: dict[str, Any] = {
 }
 
 
+_LABELS = {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1}
 TEACHER_FIELDS: dict[str, Field] = {
     "model": Field(
         **_text(str), meaning="hub id, local folder ({task} is filled in), or `scratch`"
@@ -222,6 +246,17 @@ TEACHER_FIELDS: dict[str, Field] = {
         meaning="kind of encoder, for `scratch` and for hub models that are not in the table",
     ),
     "finetuned": Field(_boolean, {"type": "boolean"}, "already fine-tuned on the task"),
+    "labels": Field(
+        _labels,
+        {
+            "anyOf": [
+                _LABELS,
+                {"type": "object", "additionalProperties": _LABELS, "minProperties": 1},
+            ]
+        },
+        "of a fine-tuned model whose config.json does not say it: the labels in the order of its "
+        "outputs, or {task: labels}",
+    ),
     "dtype": Field(**_choice("float32", "bfloat16"), meaning="of the loaded weights"),
     **_RECIPE,
     "seed": _SEED,

@@ -20,6 +20,7 @@ from transformers import (
 
 from kd.archs import ARCHS, arch_facts
 from kd.errors import UserError
+from kd.label_order import label_order, unknown_names
 from kd.shapes import Shape
 from kd.sources import SCRATCH, Encoder
 from kd.tasks import Task
@@ -193,15 +194,27 @@ def build_random(config: Any) -> PreTrainedModel:
     return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, **_SAFE)
 
 
-def align_labels(model: PreTrainedModel, task: Task, original: dict[int, str]) -> None:
+def align_labels(
+    model: PreTrainedModel,
+    task: Task,
+    original: dict[int, str],
+    stated: tuple[int, ...] | None = None,
+) -> None:
     """Reorder the rows of a fine-tuned model's last layer to the task's official label order.
 
-    `original` is the model's own id2label; generic names (LABEL_0) are taken as official order.
+    `original` is the model's own id2label; `stated`, where the study has it, is the model's output
+    for each official label.
+
+    Raises:
+        UserError: the names do not say which output is which label, and neither does the study.
     """
-    names = [str(original[i]).lower().replace("-", "_") for i in sorted(original)]
-    if task.regression or sorted(names) != sorted(task.labels) or names == list(task.labels):
+    if task.regression:
         return
-    order = torch.tensor([names.index(label) for label in task.labels])
+    names = [original[i] for i in sorted(original)]
+    found = stated or label_order(names, task)
+    if found is None:
+        raise unknown_names(f"{model.config.name_or_path}: config.json", names, task)
+    order = torch.tensor(found)
     encoder = set(model.base_model.modules())  # it stands behind the head in XLM-RoBERTa
     last = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in encoder][-1]
     with torch.no_grad():

@@ -13,6 +13,7 @@ from kd.results import run_status
 from kd.run import Run
 from kd.shapes import VOCABULARY, Shape, parse_shape
 from kd.store import keys_of, name_of, need_of, stored_keys, training_size
+from kd.teacher_quality import teacher_warning
 
 # Effective training throughput that the estimate assumes where no run has been measured: a data
 # centre GPU in bf16 reaches about this on short sequences.
@@ -160,12 +161,24 @@ def status(grid: Grid, layout: Layout) -> dict[str, Any]:
         "runs": len(found),
         **{state: total[state] for state in ("done", "running", "failed", "missing")},
         "axes": by_axis,
+        "warnings": _teacher_warnings(grid, layout),
         "failures": [
             {"run": run, "error": error}
             for run, (state, error) in found.items()
             if state == "failed"
         ],
     }
+
+
+def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
+    """Teachers that are done and know no more than a constant answer."""
+    found = []
+    for teacher in {run.teacher.id: run.teacher for run in grid.runs.values()}.values():
+        with suppress(UserError):  # not there yet, or damaged: its runs' states say so
+            record = read_record(layout.teacher(teacher) / "metrics.json", mark=False)
+            if warning := teacher_warning(teacher.task, record):
+                found.append({"teacher": teacher.id, "warning": f"{teacher.name}: {warning}"})
+    return found
 
 
 def status_text(found: dict[str, Any]) -> str:
@@ -179,6 +192,9 @@ def status_text(found: dict[str, Any]) -> str:
         for value, counts in values.items():
             shown = "".join(f"{counts.get(state, 0):>6} {state}" for state in states)
             lines.append(f"    {value:<{width}} {shown}")
+    if found["warnings"]:
+        lines.append("teachers that have learned nothing:")
+        lines += [f"  {entry['teacher']}: {entry['warning']}" for entry in found["warnings"]]
     if found["failures"]:
         lines.append("failed:")
         lines += [f"  {entry['run']}: {entry['error']}" for entry in found["failures"]]

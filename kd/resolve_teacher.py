@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from kd import sources
 from kd.errors import UserError
 from kd.fields import RECIPE, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.files import short_hash
+from kd.label_order import label_order, stated_order, unknown_names
+from kd.model_folder import label_names, model_config
 from kd.study import Study
 from kd.tasks import TASKS
 
@@ -21,6 +24,7 @@ class Teacher:
     task: str
     encoder: sources.Encoder
     finetuned: bool
+    order: tuple[int, ...] | None  # its output for each official label; None: as its names say
     dtype: str
     recipe: dict[str, Any] = field(hash=False)
     identity: dict[str, Any] = field(hash=False)  # what its weights depend on
@@ -48,6 +52,7 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
         encoder = sources.encoder(model, full["revision"], given.get("shape"), full["arch"])
         if full["finetuned"] and encoder.revision is None and model != sources.SCRATCH:
             sources.check_outputs(encoder.location, TASKS[task])
+        order, named = _label_order(encoder, full, task)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if encoder.positions is not None and full["max_length"] > encoder.positions:
@@ -56,6 +61,8 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
         )
     recipe = {k: full[k] for k in TEACHER_DEFAULTS if k in RUN_FIELDS}
     identity = _recipe_identity(encoder, full["finetuned"], full["dtype"], recipe)
+    if order is not None and order != named:
+        identity["labels"] = list(order)
     size = f"{encoder.shape.layers}l-{encoder.shape.hidden}"
     return Teacher(
         name=name,
@@ -63,6 +70,7 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
         task=task,
         encoder=encoder,
         finetuned=full["finetuned"],
+        order=order,
         dtype=full["dtype"],
         recipe=recipe,
         identity=identity,
@@ -81,12 +89,38 @@ def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
         (("shape", "arch"), local or known, "the model has its own"),
         (("revision",), local or scratch, "only a hub model has one"),
         (("dtype",), scratch, "scratch is float32"),
+        (("labels",), not given.get("finetuned"), "only a fine-tuned model has an order"),
         (("finetuned",), scratch and given.get("finetuned"), "scratch is not fine-tuned"),
         (recipe, given.get("finetuned"), "a fine-tuned model is not trained"),
     ):
         for key in keys:
             if key in given and idle:
                 raise UserError(f"{where}.{key}: it would change nothing: {why}")
+
+
+def _label_order(
+    encoder: sources.Encoder, keys: dict[str, Any], task: str
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """A fine-tuned teacher's order of labels as it will be used, and as its own files name it; None
+    where it is not known before a hub model is loaded."""
+    stated, row = keys.get("labels"), TASKS[task]
+    if isinstance(stated, dict):
+        stated = stated.get(task)
+    if not keys["finetuned"] or (row.regression and stated is None):
+        return None, None
+    named = None
+    if encoder.revision is None:
+        folder = Path(encoder.location)
+        names = label_names(model_config(folder))
+        named = label_order(names, row) if not row.regression else None
+        if named is None and stated is None:
+            raise unknown_names(str(folder / "config.json"), names, row)
+    if stated is None:
+        return named, named
+    try:
+        return stated_order(stated, row), named
+    except UserError as error:
+        raise UserError(f"labels: {error}") from None
 
 
 def _recipe_identity(

@@ -6,6 +6,7 @@ Each reads the study, does one thing, and leaves its output whole or not at all.
 import csv
 import io
 import platform
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +47,7 @@ from kd.sources import SCRATCH
 from kd.store import WRITER, Key, keys_of, name_of, need_of, stored_keys
 from kd.tasks import TASKS
 from kd.teacher_outputs import StoredOutputs, missing_outputs, open_outputs, write_outputs
+from kd.teacher_quality import is_unusable, teacher_warning
 from kd.teaching import Teaching
 from kd.terms import taught_keys
 from kd.training import Fitted, fit
@@ -121,7 +123,7 @@ def _teacher(
         },
     )
     if teacher.finetuned:
-        models.align_labels(model, task, own_labels)
+        models.align_labels(model, task, own_labels, teacher.order)
     else:
         shape = teacher.encoder.shape
         objective = Objective((), task.regression, shape, shape, {})
@@ -131,8 +133,12 @@ def _teacher(
         )
         record |= _training_record(fitted, split)
         _write_history(folder / "history.csv", fitted)
-    _export(model, source, folder / "model")
     metrics = evaluate(model, source, teacher.task, device, progress)
+    if warning := teacher_warning(teacher.task, {**metrics, "finetuned": teacher.finetuned}):
+        if teacher.finetuned and is_unusable(metrics):
+            raise UserError(f"teachers.{teacher.name}: {teacher.encoder.location}: {warning}")
+        print(f"warning: teacher {teacher.name}: {warning}", file=sys.stderr)
+    _export(model, source, folder / "model")
     write_record(
         folder / "metrics.json",
         {
@@ -369,6 +375,8 @@ def _run_record(
         facts = {
             "teacher_id": run.teacher.id,
             "teacher_score": teacher["score"],
+            "teacher_majority_score": teacher.get("majority_score"),
+            "teacher_warning": teacher_warning(run.task, teacher) or None,
             "teacher_parameters": teacher["parameters"],
             "teacher_fingerprint": teacher["fingerprint"],
             "teacher_shape": teacher.get("shape"),

@@ -26,6 +26,7 @@ class Task:
     text: tuple[str | int, ...] = ()  # text columns of the TSV: header names, or positions
     label: str | int = "label"  # label column of the TSV
     dev: tuple[tuple[str, str], ...] = (("dev", "dev"),)  # (split, TSV file without .tsv)
+    names: tuple[tuple[str, ...], ...] = ()  # of each label, as published models call them
     corrupted: bool = False  # official files with broken rows, which the hub's copy leaves out too
 
     @property
@@ -52,16 +53,54 @@ class Task:
 _PAIR = ("sentence1", "sentence2")
 _BINARY = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
+_ENTAILS = ("entails", "entailed", "yes")
+_NOT_ENTAILS = ("non_entailment", "no_entailment", "not_entailed", "no")
+_SAME = ("equivalent", "paraphrase", "is_paraphrase", "duplicate", "is_duplicate", "yes")
+_OTHER = (
+    *("not_equivalent", "non_equivalent", "not_paraphrase", "non_paraphrase", "no_paraphrase"),
+    *("not_duplicate", "non_duplicate", "different", "no"),
+)
 _ACCURACY, _BOTH, _CORRELATIONS = ("accuracy",), ("accuracy", "f1"), ("pearson", "spearman")
 
 # Label order is the order of the integers on the hub.
 TASKS: dict[str, Task] = {
     "cola": Task(
-        "CoLA", ("sentence",), _BINARY, ("matthews",), 8551, 11, "CoLA", text=(3,), label=1
+        "CoLA",
+        ("sentence",),
+        _BINARY,
+        ("matthews",),
+        8551,
+        11,
+        "CoLA",
+        text=(3,),
+        label=1,
+        names=(
+            ("unacceptable", "not_acceptable", "ungrammatical", "not_grammatical", "incorrect"),
+            ("acceptable", "grammatical", "correct"),
+        ),
     ),
-    "sst2": Task("SST-2", ("sentence",), _BINARY, _ACCURACY, 67349, 13, "SST-2", ("sentence",)),
+    "sst2": Task(
+        "SST-2",
+        ("sentence",),
+        _BINARY,
+        _ACCURACY,
+        67349,
+        13,
+        "SST-2",
+        ("sentence",),
+        names=(("negative", "neg"), ("positive", "pos")),
+    ),
     "mrpc": Task(
-        "MRPC", _PAIR, _BINARY, _BOTH, 3668, 53, "MRPC", ("#1 String", "#2 String"), "Quality"
+        "MRPC",
+        _PAIR,
+        _BINARY,
+        _BOTH,
+        3668,
+        53,
+        "MRPC",
+        ("#1 String", "#2 String"),
+        "Quality",
+        names=(_OTHER, _SAME),
     ),
     "stsb": Task("STS-B", _PAIR, (), _CORRELATIONS, 5749, 31, "STS-B", _PAIR, "score"),
     "qqp": Task(
@@ -74,6 +113,7 @@ TASKS: dict[str, Task] = {
         "QQP",
         ("question1", "question2"),
         "is_duplicate",
+        names=(_OTHER, _SAME),
         corrupted=True,
     ),
     "mnli": Task(
@@ -87,6 +127,7 @@ TASKS: dict[str, Task] = {
         _PAIR,
         "gold_label",
         dev=(("dev", "dev_matched"), ("dev_mismatched", "dev_mismatched")),
+        names=(("entail", "entails", "e"), ("n",), ("contradict", "contradicts", "c")),
     ),
     "qnli": Task(
         "QNLI",
@@ -97,9 +138,16 @@ TASKS: dict[str, Task] = {
         50,
         "QNLI",
         ("question", "sentence"),
+        names=(_ENTAILS, _NOT_ENTAILS),
     ),
-    "rte": Task("RTE", _PAIR, _ENTAILMENT, _ACCURACY, 2490, 65, "RTE", _PAIR),
-    "wnli": Task("WNLI", _PAIR, _BINARY, _ACCURACY, 635, 37, "WNLI", _PAIR),
+    "rte": Task(
+        *("RTE", _PAIR, _ENTAILMENT, _ACCURACY, 2490, 65, "RTE", _PAIR),
+        names=(_ENTAILS, _NOT_ENTAILS),
+    ),
+    "wnli": Task(
+        *("WNLI", _PAIR, _BINARY, _ACCURACY, 635, 37, "WNLI", _PAIR),
+        names=(("not_entailment", *_NOT_ENTAILS), ("entailment", *_ENTAILS)),
+    ),
     "toy-single": Task("toy single", ("sentence",), _BINARY, _ACCURACY, 0, 16),
     "toy-pair": Task("toy pair", _PAIR, _BINARY, _ACCURACY, 0, 20),
     "toy-similarity": Task("toy similarity", _PAIR, (), _CORRELATIONS, 0, 20),

@@ -247,6 +247,32 @@ def test_labels_in_order_or_without_names_are_left_alone(task, names):
     assert torch.equal(logits(model), before)
 
 
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("rte", ["NOT ENTAILMENT", "ENTAILMENT"]),
+        ("sst2", ["POSITIVE", "NEGATIVE"]),
+        ("mrpc", ["equivalent", "not_equivalent"]),
+        ("rte", ["LABEL_1", "LABEL_0"]),
+    ],
+)
+def test_published_names_are_understood(task, names):
+    model = tiny_model(labels=2)
+    before = logits(model)
+    align_labels(model, TASKS[task], dict(enumerate(names)))
+    assert torch.equal(logits(model), before.flip(-1))
+
+
+def test_names_that_are_not_understood_are_refused():
+    model = tiny_model(labels=3)
+    names = {0: "a", 1: "b", 2: "c"}
+    with pytest.raises(UserError, match="id2label: found a, b, c, which do not say"):
+        align_labels(model, TASKS["mnli"], names)
+    before = logits(model)
+    align_labels(model, TASKS["mnli"], names, (2, 0, 1))
+    assert torch.equal(logits(model), before[:, [2, 0, 1]]), "what the study states"
+
+
 def test_hyphens_in_label_names():
     model = tiny_model(labels=2)
     before = logits(model)

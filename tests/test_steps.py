@@ -10,10 +10,10 @@ import pytest
 import torch
 from helpers import save_encoder
 from safetensors.torch import load_file
-from studies import SYNTHETIC, study_dict, write_study
-from transformers import AutoModelForSequenceClassification
+from studies import SYNTHETIC, study_dict, tiny_study, write_study
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from kd import steps
+from kd import evaluation, plan, steps
 from kd.archs import SCRATCH_ARCHS, attention_obstacle
 from kd.columns import metrics_schema
 from kd.data import prepare_task
@@ -21,10 +21,13 @@ from kd.errors import UserError
 from kd.files import read_record, write_json, write_record
 from kd.grid import load_grid
 from kd.layout import Layout
+from kd.models import build_random
 from kd.progress import STATE
 from kd.provenance import tokenizer_fingerprint
 from kd.results import collect, run_status
 from kd.store import need_of
+from kd.tasks import TASKS
+from kd.tokens import load_split
 
 RECIPE = {"epochs": 1, "learning_rate": 1e-3}
 BASE = {"student": "2L-32-2h-64", "task": "toy-pair", **RECIPE}
@@ -420,3 +423,58 @@ def test_a_step_that_fails_before_a_run_is_named_by_its_runs(tmp_path):
             (folder / STATE).unlink(missing_ok=True)
     prepare_task(grid, layout, run.task)
     assert run_status(run, layout) == ("missing", "")
+
+
+def untrained_teacher(tmp_path, task="toy-single"):
+    """(grid, layout, teacher, step) of a local teacher that a study takes for fine-tuned."""
+    labels = TASKS[task].outputs
+    folder = save_encoder(tmp_path / f"given-{labels}", "bert")
+    build_random(AutoConfig.from_pretrained(folder, num_labels=labels)).save_pretrained(folder)
+    study = tiny_study(teachers={"given": {"model": str(folder), "finetuned": True}})
+    study |= {"base": {"student": "2L-16-2h-32", "task": task, "knowledge": "logits"}}
+    study |= {"axes": {"seed": [1]}}
+    grid, layout = load_grid(write_study(tmp_path, study)), Layout(tmp_path / "r")
+    (run,) = grid.runs.values()
+    prepare_task(grid, layout, task)
+    steps.run_tokenise(grid, layout, task, run.teacher.tokens_id)
+    return grid, layout, run, lambda: steps.run_teacher(grid, layout, run.teacher.id, 1)
+
+
+def test_a_finetuned_teacher_below_the_constant_answer_stops(tmp_path, monkeypatch, capsys):
+    grid, layout, run, step = untrained_teacher(tmp_path)
+    folder, measured = layout.teacher(run.teacher), steps.evaluate
+
+    def scores(score):
+        changed = {"score": score, "majority_score": 0.6}
+        monkeypatch.setattr(steps, "evaluate", lambda *args: {**measured(*args), **changed})
+
+    scores(0.0)
+    with pytest.raises(UserError, match=r"teachers\.given: .*given-2: it scores 0\.0 on toy"):
+        step()
+    assert not (folder / "model").exists() and not (folder / "metrics.json").exists()
+    status, error = run_status(run, layout)
+    assert status == "failed" and "order of its labels" in error
+    assert plan.status(grid, layout)["warnings"] == []
+
+    scores(0.6)
+    step()
+    assert read(folder / "metrics.json")["score"] == 0.6
+    assert "warning: teacher given: it scores 60.0" in capsys.readouterr().err
+    (warning,) = plan.status(grid, layout)["warnings"]
+    assert warning["teacher"] == run.teacher.id and "no more than the best" in warning["warning"]
+    assert warning["warning"] in plan.status_text(plan.status(grid, layout))
+
+
+def test_a_regression_teacher_of_another_scale_stops(tmp_path, monkeypatch):
+    """Its correlations are right, its errors are not: a student of it would learn both scales."""
+    _, layout, run, step = untrained_teacher(tmp_path, "toy-similarity")
+    labels = load_split(layout.tokens(run.data_id, run.task, run.tokens_id), "dev").labels
+    for scale, message in ((0.2, "R\\^2 -.*on the scale of the labels"), (1, "")):
+        monkeypatch.setattr(evaluation, "predict", lambda *_, s=scale: s * labels[:, None])
+        if message:
+            with pytest.raises(UserError, match=message):
+                step()
+        else:
+            step()
+    record = read(layout.teacher(run.teacher) / "metrics.json")
+    assert (record["r2"], round(record["pearson"], 6)) == (1, 1)

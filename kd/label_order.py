@@ -1,0 +1,70 @@
+"""Which output of a fine-tuned model is which label of its task, from the names that it gives.
+
+Names are understood without case, blanks, dashes and underscores, through the synonyms of the
+table of tasks. LABEL_2 and 2 stand for label 2 of the official order. Names that are not
+understood are never taken by their position: the study must then say the order.
+"""
+
+import re
+from collections.abc import Sequence
+
+from kd.errors import UserError, listing
+from kd.tasks import Task
+
+
+def label_order(names: Sequence[object], task: Task) -> tuple[int, ...] | None:
+    """(n,) for each official label, the model's output for it; None: the names do not say.
+
+    Args:
+        names: what the model calls its outputs, in their order.
+        task: a classification.
+    """
+    meaning = [_official(name, task) for name in names]
+    if sorted(m for m in meaning if m is not None) != list(range(task.outputs)):
+        return None
+    return tuple(meaning.index(label) for label in range(task.outputs))
+
+
+def _official(name: object, task: Task) -> int | None:
+    """The official label that a name stands for."""
+    key = _key(name)
+    for label, official in enumerate(task.labels):
+        others = task.names[label] if task.names else ()
+        if key in (f"label{label}", str(label), *map(_key, (official, *others))):
+            return label
+    return None
+
+
+def _key(name: object) -> str:
+    return re.sub(r"[\W_]+", "", str(name).casefold())
+
+
+def stated_order(names: Sequence[object], task: Task) -> tuple[int, ...]:
+    """`label_order` of what the study says.
+
+    Raises:
+        UserError: the task has no labels, or these are not all of them.
+    """
+    if task.regression:
+        raise UserError(f"it would change nothing: {task.title} has no labels, but a score")
+    if (order := label_order(names, task)) is None:
+        raise UserError(
+            f"found {listing(names)}, allowed: each label of {task.title} once, in the order of "
+            f"the model's outputs: {_allowed(task)}"
+        )
+    return order
+
+
+def unknown_names(where: str, names: Sequence[object], task: Task) -> UserError:
+    """The error for a model whose names do not say the order."""
+    return UserError(
+        f"{where}: id2label: found {listing(names)}, which do not say which output is which label "
+        f"of {task.title}; give the teacher the key labels: the labels in the order of the model's "
+        f"outputs, such as [{listing(reversed(task.labels))}], allowed: {_allowed(task)}"
+    )
+
+
+def _allowed(task: Task) -> str:
+    """The official labels, each with its first synonym."""
+    named = zip(task.labels, task.names or [()] * task.outputs, strict=True)
+    return listing(f"{label} (or {other[0]})" if other else label for label, other in named)
