@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 from shlex import quote
+from uuid import uuid4
 
 from snakemake.cli import get_argument_parser
 from snakemake.settings.types import DeploymentMethod
@@ -18,6 +19,7 @@ from kd.files import marked, set_aside
 from kd.grid import load_grid
 from kd.kept import keep, namesakes, same_name
 from kd.layout import Layout
+from kd.retries import START
 from kd.store import need_of
 
 # Snakemake holds millions of objects as long as it plans. To look for garbage among them as often
@@ -38,6 +40,11 @@ prefix = f"export KD_STUDY={quote(str(STUDY))}; "
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     prefix += f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH; "
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
+
+
+# Jobs inherit it: an automatic retry has that of the try before it, a person's new start another.
+if workflow.is_main_process:
+    os.environ[START] = uuid4().hex
 
 
 # Defines GRID (the study's runs), the paths of their results.

@@ -2,6 +2,10 @@
 
 import sys
 
-from kd.cli import main
+try:
+    from kd.cli import main
 
-sys.exit(main())
+    status = main()
+except KeyboardInterrupt:  # before, or after, a command looks after its signals
+    status = 130
+sys.exit(status)

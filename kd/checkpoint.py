@@ -9,6 +9,7 @@ same numbers.
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ class Checkpoint:
         """
         tensors, text = _separate(tensors), json.dumps(facts, allow_nan=False)
         metadata = {"identity": self.identity, "facts": text, "checksum": _checksum(tensors, text)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = aside(self.path)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             save_file(tensors, temporary, metadata)
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
@@ -70,7 +71,8 @@ class Checkpoint:
             print(f"{self.path}: not written ({error}); the one before stays", flush=True)
             return False
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             self._last = time.monotonic()
         return True
 

@@ -10,19 +10,17 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from kd import __version__
+from kd.console import own_console
 from kd.errors import UserError, storage_trouble, without_secrets
 from kd.grid import Grid, load_grid
 from kd.kept import namesakes, same_name
 from kd.layout import Layout
 from kd.shapes import MEASURES, NAMED, parse_iso, parse_shape, sizes_text
-from kd.signals import STATUS, Stopped, watched
-
-_STEPS = ("data", "tokenise", "teacher", "outputs", "distil", "evaluate")
+from kd.signals import Stopped, watched
 
 _DESCRIPTION = """\
 Knowledge distillation of transformer encoders, as a grid of runs.
@@ -70,22 +68,24 @@ reads what was removed computes and stores it anew.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a user's mistake is one sentence on stderr and exit status 2.
 
-    A step that a signal ended exits with 75: started again, it goes on.
+    What ctrl-C ended exits with 130, what another signal ended with 75: started again, it goes on.
     """
-    options = _parser().parse_args(arguments)
+    with own_console():
+        return _main(_parser().parse_args(arguments))
+
+
+def _main(options: argparse.Namespace) -> int:
     try:
-        with watched() if options.command in _STEPS else nullcontext():
+        with watched():
             options.act(options)
     except Stopped as stop:
         print(stop, file=sys.stderr)
-        return STATUS
+        return stop.status
     except UserError as error:
         print(f"error: {without_secrets(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        return 130
     except Exception as error:
         if sentence := storage_trouble(error):
             print(f"error: {sentence}", file=sys.stderr)

@@ -102,7 +102,7 @@ METRICS: dict[str, Column] = {
 
 _STATE = {
     "run": _text("id of the run; its folder is results/runs/RUN"),
-    "status": _text("done, running, failed or missing"),
+    "status": _text("done, running, stopped, failed or missing"),
     "error": _text("last error line of a run that failed"),
 }
 _OBJECTIVE = {"objective": _text("the terms as they were trained: knowledge:matching@pairs")}

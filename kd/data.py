@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kd import sources
-from kd.errors import UserError, listing, unknown
+from kd.errors import Transient, UserError, listing, unknown
 from kd.files import atomic_dir, file_digest, write_json
 from kd.grid import Grid
 from kd.layout import Layout
@@ -200,7 +200,7 @@ def _hub_rows(revision: str, task: str, split: str, loaded: Loaded) -> Iterator[
         dataset = load_dataset(sources.HUB_DATASET, task, revision=revision, split=name)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
-        raise UserError(
+        raise Transient(
             f"data.source hub: {sources.HUB_DATASET} ({task}, {name}, revision {revision}) could "
             f"not be loaded: {type(error).__name__}: {reason}"
         ) from error

@@ -12,6 +12,10 @@ class UserError(Exception):
     """Something that the user can mend; the message says where, what was found, what is allowed."""
 
 
+class Transient(UserError):
+    """It may end well when it is tried again: a hub that does not answer, a full disk or memory."""
+
+
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 

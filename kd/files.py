@@ -175,17 +175,18 @@ def only_one(path: Path, waiting: Callable[[str], None]) -> Iterator[bool]:
     """Hold the lock file `path`, after whoever has it; yields whether someone had it.
 
     `waiting` is called every second with who that is. The lock ends with its process, however it
-    ends. A file system without locks gives none.
+    ends. A file system without locks gives none. (The `filelock` package does not say who holds a
+    lock, and changes to files that a killed process leaves locked where a file system has none.)
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     waited = False
-    with path.open("a+") as handle:
+    with path.open("ab+") as handle:
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 handle.seek(0)
-                waiting(handle.read().strip())
+                waiting(handle.read().decode(errors="replace").strip())
                 waited = True
                 time.sleep(1)
                 continue
@@ -193,9 +194,9 @@ def only_one(path: Path, waiting: Callable[[str], None]) -> Iterator[bool]:
                 if error.errno not in _NO_LOCKS:
                     raise
             break
-        handle.truncate(0)
-        handle.write(f"{socket.gethostname()}, process {os.getpid()}\n")
-        handle.flush()
+        with suppress(OSError):  # on a full disk no one learns who holds it
+            handle.truncate(0)
+            os.write(handle.fileno(), f"{socket.gethostname()}, process {os.getpid()}\n".encode())
         yield waited
 
 

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from kd.archs import ARCHS, arch_facts
-from kd.errors import UserError
+from kd.errors import Transient, UserError
 from kd.label_order import label_order, unknown_names
 from kd.shapes import Shape
 from kd.sources import SCRATCH, Encoder
@@ -74,7 +74,8 @@ def _from_hub(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
         return auto.from_pretrained(encoder.location, **_SAFE, **kwargs)
     except Exception as error:  # safetensors, JSON, network: each has errors of its own
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{encoder.location}: could not be loaded: {reason}") from error
+        kind = UserError if encoder.revision is None else Transient  # a folder, or the hub
+        raise kind(f"{encoder.location}: could not be loaded: {reason}") from error
 
 
 def _word_tokenizer() -> Any:

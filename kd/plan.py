@@ -12,6 +12,7 @@ from kd.layout import Layout
 from kd.results import run_status
 from kd.run import Run
 from kd.shapes import VOCABULARY, Shape, parse_shape
+from kd.state import STATES
 from kd.store import keys_of, name_of, need_of, stored_keys, training_size
 from kd.teacher_quality import teacher_warning
 
@@ -146,7 +147,7 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
 
 
 def status(grid: Grid, layout: Layout) -> dict[str, Any]:
-    """Runs done, running, failed and missing, in all and by value of every axis that varies."""
+    """Runs in each of STATES, in all and by value of every axis that varies."""
     found = {run.id: run_status(run, layout) for run in grid.runs.values()}
     by_axis = {}
     for axis in grid.varied:
@@ -159,7 +160,7 @@ def status(grid: Grid, layout: Layout) -> dict[str, Any]:
     return {
         "study": grid.study.name,
         "runs": len(found),
-        **{state: total[state] for state in ("done", "running", "failed", "missing")},
+        **{state: total[state] for state in STATES},
         "axes": by_axis,
         "warnings": _teacher_warnings(grid, layout),
         "failures": [
@@ -183,14 +184,13 @@ def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
 
 def status_text(found: dict[str, Any]) -> str:
     """The status for people."""
-    states = ("done", "running", "failed", "missing")
-    total = ", ".join(f"{found[state]} {state}" for state in states)
+    total = ", ".join(f"{found[state]} {state}" for state in STATES)
     lines = [f"study {found['study']}: {found['runs']} runs: {total}"]
     width = max((len(v) for values in found["axes"].values() for v in values), default=0)
     for axis, values in found["axes"].items():
         lines.append(f"  {axis}")
         for value, counts in values.items():
-            shown = "".join(f"{counts.get(state, 0):>6} {state}" for state in states)
+            shown = "".join(f"{counts.get(state, 0):>6} {state}" for state in STATES)
             lines.append(f"    {value:<{width}} {shown}")
     if found["warnings"]:
         lines.append("teachers that have learned nothing:")

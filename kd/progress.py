@@ -3,9 +3,8 @@
 The state file also says how a step ended when it did not end well: `kd status` reads it.
 """
 
-import os
-import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -15,14 +14,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from kd import retries
 from kd.errors import UserError, without_secrets
-from kd.files import only_one, read_json, remove_leftovers, write_json
+from kd.files import only_one, remove_leftovers
 from kd.signals import Stopped
+from kd.state import STATE, this_process, write_state
 
-STATE = "state.json"
 LOCK = ".lock"
-_BEAT = 20.0  # seconds between two signs of life
-SILENCE = 300.0  # after this many seconds without one, a running step counts as dead
+_SHOWN = 20.0  # seconds, at least, between two lines, and between two counts in the state file
+_BEAT = 60.0  # seconds between the signs of life of a step that counts nothing
 
 
 class Progress:
@@ -32,9 +32,10 @@ class Progress:
         self.folder, self.step = folder, step
         self.phase, self.total, self.done, self.note = "starting", 0, 0, ""
         self.waited = False  # another process worked here before: it may have done it all
+        self.attempt = retries.Attempt(folder, step)
         self._bar: tqdm[Any] | None = None
-        self._written = self._printed = 0.0
-        self._write()
+        self._printed = self._written = 0.0
+        self.write()
 
     def start(self, phase: str, total: int, done: int = 0) -> None:
         """Begin a phase of `total` steps, of which an earlier job has `done` some."""
@@ -45,7 +46,7 @@ class Progress:
         else:
             going_on = f", going on after {done}" if done else ""
             print(f"{phase}: {total} steps{going_on}", flush=True)
-        self._write()
+        self.write()
 
     def advance(self, note: str = "") -> None:
         """One step is done."""
@@ -55,10 +56,11 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(self.note, refresh=False)
             self._bar.update()
-        elif now - self._printed > _BEAT or self.done == self.total:
+        elif now - self._printed > _SHOWN or self.done == self.total:
             self._printed = now
             print(f"{self.phase}: {self.done}/{self.total} {self.note}".rstrip(), flush=True)
-        self.beat()
+        if now - self._written > _SHOWN:
+            self.write()
         if self.done == self.total and self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -68,38 +70,50 @@ class Progress:
         if self.phase != reason:
             self.phase, self.total, self.done = reason, 0, 0
             print(reason, flush=True)
-        self.beat()
+            self.write()
 
-    def beat(self) -> None:
-        """A sign of life, now and then."""
-        if time.monotonic() - self._written > _BEAT:
-            self._write()
-
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the state file. A disk that is full ends no step for that: what it makes counts."""
         self._written = time.monotonic()
-        write_state(
-            self.folder,
-            state="running",
-            step=self.step,
-            phase=self.phase,
-            done=self.done,
-            total=self.total,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-        )
+        with suppress(OSError):
+            write_state(
+                self.folder,
+                state="running",
+                step=self.step,
+                phase=self.phase,
+                done=self.done,
+                total=self.total,
+                **this_process(),
+            )
 
 
-def write_state(folder: Path, **state: Any) -> None:
-    """Write the state file of a run or teacher."""
-    write_json(folder / STATE, {**state, "time": time.time()})
+@contextmanager
+def _signs_of_life(progress: Progress) -> Iterator[None]:
+    """Write the state now and then, whatever this process is busy with; `kd status` on another
+    machine knows nothing else of it."""
+
+    def beat() -> None:
+        while not over.wait(_BEAT):
+            progress.write()
+
+    over, thread = threading.Event(), threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager
 def step_state(folder: Path, step: str) -> Iterator[Progress]:
     """Mark `folder` as being worked on, by one process at a time; a failure stays there with its
-    last error line.
+    last error line, and what has been stopped with a line that says so.
 
     A second process (of another workflow on the same results, or one that a killed one left) waits.
+
+    Raises:
+        UserError: an automatic retry would fail as the try before it did.
     """
 
     def waiting(owner: str) -> None:
@@ -109,60 +123,24 @@ def step_state(folder: Path, step: str) -> Iterator[Progress]:
 
     said: list[str] = []
     with only_one(folder / LOCK, waiting) as waited:
+        remove_leftovers(folder)
+        progress = Progress(folder, step)
+        progress.waited = waited
         try:
-            remove_leftovers(folder)
-            progress = Progress(folder, step)
-            progress.waited = waited
-            yield progress
+            with _signs_of_life(progress):
+                progress.attempt.depends()
+                yield progress
         except BaseException as error:
-            line = str(error) if isinstance(error, UserError | Stopped) else _last_line(error)
             with suppress(OSError):  # a full disk must not hide what happened
-                write_state(folder, state="failed", step=step, error=without_secrets(line))
+                ending = {**_ending(error), **progress.attempt.failed(error)}
+                write_state(folder, step=step, **ending)
             raise
         (folder / STATE).unlink(missing_ok=True)
+        progress.attempt.succeeded()
 
 
-def _last_line(error: BaseException) -> str:
-    return " ".join(traceback.format_exception_only(error)[-1].split())
-
-
-def read_state(folder: Path) -> dict[str, Any] | None:
-    """The state of a run or teacher that is not done: running, failed; None where none is known.
-
-    A step was killed if its process is gone from this machine, or gave no sign of life for long.
-    """
-    path = folder / STATE
-    if not path.is_file():
-        return None
-    try:
-        state = read_json(path)
-    except UserError:
-        state = None
-    if not isinstance(state, dict) or not isinstance(state.get("time"), int | float):
-        return {"state": "failed", "error": f"{path}: damaged; the next start writes it again"}
-    state.setdefault("state", "failed")
-    quiet = abs(time.time() - state["time"])  # the other machine's clock may be ahead
-    gone = state.get("host") == socket.gethostname() and not is_alive(state.get("pid"))
-    if state["state"] == "running" and (gone or quiet > SILENCE):
-        where = f"{state.get('step')} on {state.get('host')}, {state.get('phase')}"
-        why = f"its process {state.get('pid')} is gone" if gone else "no sign of life"
-        state |= {"state": "failed", "error": f"killed: {why} for {quiet:.0f} s ({where})"}
-    return state
-
-
-def is_alive(pid: object) -> bool:
-    """Whether a process of this machine runs.
-
-    One that has ended but that no one has asked about does not: where the first process of a
-    container takes no care of orphans, it stays in the list for good.
-    """
-    try:
-        os.kill(int(str(pid)), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        pass
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:  # not on Linux
-        return True
+def _ending(error: BaseException) -> dict[str, str]:
+    known = isinstance(error, UserError | Stopped)
+    line = str(error) if known else " ".join(traceback.format_exception_only(error)[-1].split())
+    state = "stopped" if isinstance(error, Stopped) else "failed"
+    return {"state": state, "error": without_secrets(line)}

@@ -5,7 +5,7 @@ from pathlib import Path
 from kd.files import leftovers, marked
 from kd.grid import Grid
 from kd.layout import Layout
-from kd.progress import read_state
+from kd.state import read_state
 
 CHECKPOINT = "checkpoint.safetensors"  # beside what Snakemake removes when a job starts or fails
 
@@ -30,7 +30,7 @@ def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
                 f"takes what it has made; or end it (`kill`, on a cluster `scancel`), which saves "
                 f"its state"
             )
-        elif state.get("state") == "failed":
+        elif state.get("state") in ("failed", "stopped"):
             found.append(f"{name}: {state.get('error')}")
         if (folder / CHECKPOINT).is_file() and state.get("state") != "running":
             found.append(f"{name}: its state is saved: the next start goes on from there")

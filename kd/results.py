@@ -13,14 +13,14 @@ from kd.files import atomic_write, read_record
 from kd.grid import Grid
 from kd.kept import keep
 from kd.layout import Layout
-from kd.progress import read_state
 from kd.run import Run
+from kd.state import STATES, read_state
 
 _STRETCHES = 20  # points of a learning curve in runs.csv
 
 
 def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
-    """Write runs.csv for the study; returns how many runs are done, failed, missing.
+    """Write runs.csv for the study; returns how many runs are in each state.
 
     Raises:
         UserError: the runs.csv that is there has results that would be lost.
@@ -34,7 +34,7 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     writer.writerows(rows)
     atomic_write(out, text.getvalue())
     states = [row["status"] for row in rows]
-    return {state: states.count(state) for state in ("done", "running", "failed", "missing")}
+    return {state: states.count(state) for state in STATES}
 
 
 def run_row(run: Run, layout: Layout) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
 
 
 def run_status(run: Run, layout: Layout, mark: bool = False) -> tuple[str, str]:
-    """(done | running | failed | missing, last error line), from the files alone.
+    """(one of STATES, last error line), from the files alone.
 
     A run has failed too where a step failed that it waits for: data, tokens, teacher, outputs.
     """

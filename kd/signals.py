@@ -11,10 +11,16 @@ from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 STATUS = 75  # EX_TEMPFAIL of sysexits.h: try again
+BY_HAND = 130  # what shells give for ctrl-C
 
 
 class Stopped(BaseException):
     """The job was asked to end; the message says by what, and what was saved."""
+
+    def __init__(self, by: str, then: str = "") -> None:
+        by_hand = by == signal.SIGINT.name
+        super().__init__(f"stopped by {'ctrl-C' if by_hand else by}{then}")
+        self.status = BY_HAND if by_hand else STATUS
 
 
 _waiting = False  # a training is under way that ends after its step
@@ -36,7 +42,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
     global _asked
     again, _asked = bool(_asked), signal.Signals(number).name
     if not _waiting or again:
-        raise Stopped(f"stopped by {_asked}")
+        raise Stopped(_asked)
 
 
 @contextmanager

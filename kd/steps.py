@@ -104,8 +104,7 @@ def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> No
 def _teacher(
     teacher: Teacher, layout: Layout, folder: Path, threads: int, progress: Progress
 ) -> None:
-    device = choose_device(progress.wait)
-    make_deterministic(device, threads)
+    device = _device(threads, progress)
     task, recipe = TASKS[teacher.task], teacher.recipe
     source = check_seal(layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id))
     config = _config(source)
@@ -172,6 +171,14 @@ def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
             _distil(run, layout, folder, threads, progress)
 
 
+def _device(threads: int, progress: Progress) -> torch.device:
+    """The device of this job, set up."""
+    device = choose_device(progress.wait)
+    make_deterministic(device, threads)
+    progress.attempt.depends(device=device_name(device))
+    return device
+
+
 def _is_whole(folder: Path, record: str) -> bool:
     """Whether another process, for which this one waited, has made the model and its record.
 
@@ -185,8 +192,7 @@ def _is_whole(folder: Path, record: str) -> bool:
 
 
 def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Progress) -> None:
-    device = choose_device(progress.wait)
-    make_deterministic(device, threads)
+    device = _device(threads, progress)
     task, settings = TASKS[run.task], run.values
     source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
@@ -322,8 +328,7 @@ def run_outputs(
     keys = keys_of(run) & set(stored_keys(grid).get((teacher_id, tokens_id), ()))
     with step_state(layout.storing(run), "outputs") as progress:
         remove_leftovers(layout.need(run).parent, layout.need(run).name)
-        device = choose_device(progress.wait)
-        make_deterministic(device, threads)
+        device = _device(threads, progress)
         source = check_seal(layout.tokens(run.data_id, run.task, tokens_id))
         _store(run, layout, keys, tokens.load_split(source, "train"), device, progress)
         write_json(layout.need(run), {"stored": sorted(map(name_of, keys))})
@@ -334,8 +339,7 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     run = find_run(grid, run_id)
     folder = layout.run(run)
     with step_state(folder, "evaluate") as progress:
-        device = choose_device(progress.wait)
-        make_deterministic(device, threads)
+        device = _device(threads, progress)
         training = read_record(folder / "training.json", "model_fingerprint", "threads")
         if model_fingerprint(check_seal(folder / "model")) != training["model_fingerprint"]:
             raise UserError(f"{folder / 'model'}: not the model that was trained; delete {folder}")

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from kd.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, vector_of
 from kd.device import autocast, choose_precision, model_inputs, to_device
-from kd.errors import UserError
+from kd.errors import Transient, UserError
 from kd.files import aside, read_record, write_record
 from kd.progress import Progress
 from kd.store import PER_EXAMPLE, Key, name_of
@@ -95,7 +95,7 @@ def _reserve(file: Path, key: Key, split: Split, config: Any) -> np.memmap:
             with file.open("r+b") as handle:
                 os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
     except OSError as error:
-        raise UserError(f"{file.parent}: no room for {name_of(key)} ({error.strerror})") from None
+        raise Transient(f"{file.parent}: no room for {name_of(key)} ({error.strerror})") from None
     return array
 
 

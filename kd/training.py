@@ -17,7 +17,7 @@ from kd import checkpoint as saved
 from kd.capture import Capture
 from kd.checkpoint import Checkpoint
 from kd.device import autocast, choose_precision, model_inputs, to_device
-from kd.errors import UserError
+from kd.errors import Transient, UserError
 from kd.mapping import Moment
 from kd.objective import Objective, wanted_features
 from kd.optimiser import AdamW
@@ -164,9 +164,8 @@ def fit(
                 seconds = state.seconds + time.perf_counter() - started
                 kept = checkpoint.save(*state.content(device, seconds))
                 if signal := asked():
-                    where = f"after step {state.step} of {total}"
                     text = "the state is saved: start again to go on" if kept else "not saved"
-                    raise Stopped(f"stopped by {signal} {where}; {text}")
+                    raise Stopped(signal, f" after step {state.step} of {total}; {text}")
     return Fitted(
         state.recorder.rows,
         state.step,
@@ -249,7 +248,7 @@ def _with_less_memory(
         except torch.OutOfMemoryError:
             pass  # what the failed try holds is free only outside of this block
         if state.micro_batch == 1:
-            raise UserError(
+            raise Transient(
                 "out of memory on the device with one example at a time: a smaller max_length, "
                 "student or teacher, or a larger device is needed"
             )

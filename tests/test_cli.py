@@ -12,7 +12,7 @@ from kd.cli import main
 from kd.files import write_json
 from kd.grid import load_grid
 from kd.layout import Layout
-from kd.progress import SILENCE, write_state
+from kd.state import SILENCE, write_state
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from kd import cli
 from kd.errors import UserError, without_secrets
 from kd.grid import load_grid
 from kd.layout import Layout
-from kd.progress import read_state, step_state
+from kd.progress import step_state
+from kd.state import read_state
 from kd.study import load_study
 
 ROOT = Path(__file__).parents[1]

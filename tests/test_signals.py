@@ -6,13 +6,14 @@ import signal
 import pytest
 
 from kd import cli
-from kd.signals import SIGNALS, STATUS, Stopped, deferred, watched
+from kd.signals import BY_HAND, SIGNALS, STATUS, Stopped, deferred, watched
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_the_block_and_its_handlers_go_with_it(number):
     before = signal.getsignal(number)
-    with pytest.raises(Stopped, match=f"stopped by {signal.Signals(number).name}"), watched():
+    name = "ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    with pytest.raises(Stopped, match=f"stopped by {name}"), watched():
         os.kill(os.getpid(), number)
     assert signal.getsignal(number) == before
 
@@ -31,10 +32,25 @@ def test_within_a_training_the_first_is_noted_and_the_second_ends():
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_stopped_step_exits_with_a_status_of_its_own(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_distil", lambda options: os.kill(os.getpid(), signal.SIGTERM))
-    assert cli.main(["distil", "study.yaml", "--run", "a-1"]) == STATUS == 75
-    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+@pytest.mark.parametrize(
+    ("number", "status", "line"),
+    [
+        (signal.SIGTERM, STATUS, "stopped by SIGTERM\n"),
+        (signal.SIGUSR1, STATUS, "stopped by SIGUSR1\n"),
+        (signal.SIGINT, BY_HAND, "stopped by ctrl-C\n"),
+    ],
+)
+@pytest.mark.parametrize("command", [["distil", "study.yaml", "--run", "a-1"], ["figures", "s"]])
+def test_what_is_stopped_says_so_and_exits_with_a_status_of_its_own(
+    monkeypatch, capsys, number, status, line, command
+):
+    monkeypatch.setattr(cli, f"_{command[0]}", lambda options: os.kill(os.getpid(), number))
+    assert cli.main(command) == status
+    assert capsys.readouterr().err == line
+
+
+def test_schedulers_and_shells_know_the_statuses():
+    assert (STATUS, BY_HAND) == (75, 130)
 
 
 def test_a_full_disk_is_a_sentence(monkeypatch, capsys):
