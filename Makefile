@@ -53,12 +53,13 @@ bench: $(STAMP)  ## time this project against other libraries: results/bench/
 		textbrewer torchdistill tensorboardX protobuf accelerate
 	PYTHONPATH=.bench OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
 
-lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint, audit
+lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint, the lock, audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/python .ci/lock.py requirements.lock
 	@$(MAKE) --no-print-directory audit
 
 # Its own environment: the locked one must not change for it.

@@ -30,8 +30,9 @@ def test_every_column_has_kind_and_meaning():
     for name, column in COLUMNS.items():
         assert column.kind in ("text", "number", "integer"), name
         assert len(column.meaning) > 5, name
-    seconds = [name for name in METRICS if name.endswith("seconds")]
-    assert len(seconds) == 4 and all(METRICS[name].unit == "s" for name in seconds)
+    for end, unit in (("seconds", "s"), ("bytes", "B")):
+        units = {METRICS[name].unit for name in METRICS if name.endswith(f"_{end}")}
+        assert units == {unit}
     assert "score" in numbers() and "device" not in numbers()
 
 

@@ -174,19 +174,20 @@ def test_a_record_without_what_is_needed_is_damaged(tmp_path):
 # --- locks --------------------------------------------------------------------------------------
 
 HOLDER = """
-    import sys, time
+    import sys
     from pathlib import Path
     from kd.files import only_one
     with only_one(Path(sys.argv[1]), lambda owner: None):
         print("held", flush=True)
-        time.sleep(60)
+        sys.stdin.read()  # until the test kills it
 """
 
 
 def test_the_second_waits_until_the_first_is_dead(tmp_path):
     path = tmp_path / "lock"
     command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(path)]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    holder = subprocess.Popen(command, text=True, **pipes)
     assert holder.stdout.readline() == "held\n"
     owners = []
 

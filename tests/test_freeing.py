@@ -97,9 +97,10 @@ def test_nothing_is_removed_while_someone_may_count_on_it(tmp_path, layout):
         free(files, layout)
     # A workflow of this machine.
     script = tmp_path / "snakemake"
-    script.write_text("import time\nprint(flush=True)\ntime.sleep(60)\n")
+    script.write_text("print(flush=True)\ninput()\n")  # runs until the test kills it
     command = [sys.executable, script]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as head:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as head:
         assert head.stdout is not None and head.stdout.readline()
         with pytest.raises(UserError, match=rf"snakemake runs here \(process {head.pid}\)"):
             free(files, layout)

@@ -34,9 +34,15 @@ def test_the_study_in_the_readme(tmp_path):
     assert len(grid.runs) == (3 + 2) * 2 * 3
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("make ")])
-def test_make_targets(line):
-    subprocess.run([*line.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+MAKES = {"make demo": r"bin/snakemake --cores all$", "make test": r"bin/python -m pytest "}
+
+
+def test_make_targets_start_what_the_readme_says():
+    assert [line for line in LINES if line.startswith("make ")] == list(MAKES)
+    for line, wanted in MAKES.items():
+        command = [*line.split(), "--dry-run"]
+        run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        assert re.search(wanted, run.stdout, flags=re.MULTILINE), run.stdout
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith(("python", "snake"))])

@@ -1,7 +1,6 @@
 """Bad studies: one sentence that names the file, the key, what was found and what is allowed."""
 
 import json
-import time
 from pathlib import Path
 
 import jsonschema
@@ -111,9 +110,7 @@ def test_bad_study(name, tmp_path, capsys, monkeypatch):
     changes, message = BAD[name]
     path = write_study(tmp_path, study_dict(**changes))
     monkeypatch.chdir(tmp_path)
-    started = time.monotonic()
     status = main(["plan", str(path)])
-    seconds = time.monotonic() - started
     error = capsys.readouterr().err
     assert status == 2
     assert error.count("\n") == 1, "one sentence, no traceback"
@@ -121,7 +118,6 @@ def test_bad_study(name, tmp_path, capsys, monkeypatch):
     with pytest.raises(UserError, match=message):
         load_grid(path)
     assert [p.name for p in tmp_path.iterdir()] == ["study.yaml"], "nothing may be written"
-    assert seconds < 2
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_latex_is_booktabs_and_escaped():
 def nine_tasks():
     tasks = ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
     return grid(
-        lambda c: 0.6 + 0.01 * c["knowledge"].count("+") + 0.002 * (hash(c["task"]) % 7),
+        lambda c: 0.6 + 0.01 * c["knowledge"].count("+") + 0.002 * (tasks.index(c["task"]) % 7),
         task=tasks,
         knowledge=["none", "logits", "logits+hidden", "logits+query-relation+value-relation"],
         mapping=[f"explicit {i}" for i in range(30)],
