@@ -12,8 +12,8 @@ from pathlib import Path
 from kd.errors import UserError
 from kd.files import only_one
 from kd.grid import Grid
+from kd.heads import workflows
 from kd.layout import Layout
-from kd.recovery import workflows
 from kd.results import run_status
 from kd.store import WRITER, keys_of, name_of
 

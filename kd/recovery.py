@@ -4,6 +4,7 @@ from pathlib import Path
 
 from kd.files import leftovers, marked
 from kd.grid import Grid
+from kd.heads import workflows
 from kd.layout import Layout
 from kd.state import read_state
 
@@ -18,8 +19,9 @@ def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
         found.append(f"snakemake runs here (process {running}): wait for it, or end it with ctrl-C")
     elif any((here / ".snakemake/locks").glob("*")):
         found.append(
-            "the lock of a snakemake that is gone: `snakemake --unlock`, with the --configfile of "
-            "the study, takes it away; then start again"
+            "the lock of a snakemake that is gone from this machine: if none runs here on another "
+            "one, `snakemake --unlock`, with the --configfile of the study, takes it away; then "
+            "start again"
         )
     for folder, name in _folders(grid, layout).items():
         state = read_state(folder) or {}
@@ -38,7 +40,7 @@ def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
         found += [f"{p}: half written by a job that died: delete it" for p in _half(layout)]
     for mark in layout.marks():
         found.append(
-            f"{marked(mark)}: damaged ({mark.read_text().strip()}): "
+            f"{marked(mark)}: damaged ({mark.read_text(encoding='utf-8').strip()}): "
             "the next start sets it aside and makes it again, and what is made of it"
         )
     for path in sorted(layout.results.glob("**/*.damaged")):
@@ -57,17 +59,3 @@ def _half(layout: Layout) -> list[Path]:
     """What no later step cleans up: folders of data, and results of the study as a whole."""
     found = layout.results.glob("data/*/*")
     return [path for folder in found for path in leftovers(folder)]
-
-
-def workflows(here: Path) -> list[int]:
-    """Processes of this machine that are a snakemake started in the folder `here`."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            inside = (process / "cwd").resolve(strict=True) == here.resolve()
-        except OSError:  # gone by now, or another user's
-            continue
-        if inside and any(word.endswith(b"/snakemake") for word in words[:2]):
-            found.append(int(process.name))
-    return sorted(found)
