@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.device import model_inputs, to_device
+from kd.errors import UserError
 from kd.progress import Progress
 from kd.tasks import TASKS, constant_score, evaluate_metrics
 from kd.tokens import Split, load_split, ordered_batches
@@ -19,7 +20,11 @@ _SINGLES, _WARM_UP = 32, 4  # examples that are timed one by one, and before tha
 
 
 def predict(model: nn.Module, split: Split, device: torch.device, progress: Progress) -> Tensor:
-    """(n, C) fp32 logits in the order of the split; eval mode, no autocast."""
+    """(n, C) fp32 logits in the order of the split; eval mode, no autocast.
+
+    Raises:
+        UserError: a logit is NaN or infinite; argmax would score it as some class.
+    """
     progress.start("evaluating", math.ceil(len(split) / _BATCH))
     model.to(device).eval()
     logits: Tensor | None = None
@@ -32,6 +37,12 @@ def predict(model: nn.Module, split: Split, device: torch.device, progress: Prog
             logits[rows] = output
             progress.advance()
     assert logits is not None, "a split has at least one example"
+    if bad := split.ids[~logits.isfinite().all(-1)].tolist():
+        raise UserError(
+            f"{getattr(model, 'name_or_path', '') or 'the model'}: its logits are not finite for "
+            f"{len(bad)} of {len(split)} examples, the first has the id {bad[0]}; its weights are "
+            f"damaged, or too large for their dtype"
+        )
     return logits
 
 
@@ -66,6 +77,9 @@ def evaluate(
     """Score and official metrics on the dev split; MNLI's mismatched accuracy beside them.
 
     `majority_score` is the score of the best constant answer on the same examples.
+
+    Raises:
+        UserError: a logit is not finite.
     """
     row, record = TASKS[task], dict[str, Any]()
     seconds = 0.0

@@ -170,17 +170,20 @@ def evaluate_metrics(
         predictions: (n,) class indices, or scores for a regression.
         labels: (n,) gold labels of the same kind.
 
-    Correlations of a constant prediction are undefined; they count as 0.
+    Correlations are computed in float64: predictions may differ in their last digits alone. Those
+    of a constant prediction are undefined; they count as 0.
     """
     import warnings
 
+    import numpy as np
     from scipy.stats import pearsonr, spearmanr
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
     def correlation(function: "object") -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # constant input: handled as 0 below
-            value = float(function(predictions, labels).statistic)  # type: ignore[operator]
+            exact = (predictions.astype(np.float64), labels.astype(np.float64))
+            value = float(function(*exact).statistic)  # type: ignore[operator]
         return value if value == value else 0.0
 
     functions = {

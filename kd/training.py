@@ -3,18 +3,18 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kd import checkpoint as saved
-from kd.capture import Capture
+from kd.capture import Capture, Features
 from kd.checkpoint import Checkpoint
 from kd.device import autocast, choose_precision, model_inputs, to_device
 from kd.errors import Transient, UserError
@@ -27,6 +27,7 @@ from kd.signals import Stopped, deferred
 from kd.teaching import Teaching
 from kd.tokens import Split, epoch_batches
 
+T = TypeVar("T")
 _RECORDS = 50  # rows of history, at most, for one training
 _UNREAD = 32  # steps after which a GPU is asked whether their losses were finite
 
@@ -97,8 +98,8 @@ def fit(
     the device's memory is too small, the encoders get the batch in pieces (see `pieces`).
 
     Raises:
-        UserError: the loss is not finite, a part has no weight at any step, or one example alone
-            is too large for the device.
+        UserError: a loss or a logit is not finite, a part has no weight at any step, or one
+            example alone is too large for the device.
         Stopped: a signal came; the state is saved.
     """
     precision = choose_precision(recipe["precision"], device)
@@ -126,8 +127,8 @@ def fit(
         if teaching is not None:
             stack.enter_context(teaching)
 
-        def one_step(rows: Tensor, moment: Moment) -> dict[str, Tensor]:
-            """The gradients of a batch, and its losses by name."""
+        def one_step(rows: Tensor, moment: Moment) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            """The gradients of a batch; its losses and its largest logits by name."""
             batch = to_device(split.batch(rows), device)
             inputs = model_inputs(batch)
             with autocast(precision, device):
@@ -141,14 +142,15 @@ def fit(
                 objective.calibrate(parts, list(student.parameters()))
             loss = objective.total(parts, moment)
             loss.backward()
-            return {name: value.detach() for name, value in {"loss": loss, **parts}.items()}
+            values = {name: value.detach() for name, value in {"loss": loss, **parts}.items()}
+            return values, _largest_logits(student=features, teacher=taught)
 
         asked = stack.enter_context(deferred()) if checkpoint is not None else str
         progress.start(label, total, state.step)
         started = time.perf_counter()
         for rows in training_batches(split.lengths, size, recipe["seed"], state.step, total):
             moment = Moment(state.step, total, state.step // per_epoch, recipe["seed"])
-            values = _with_less_memory(partial(one_step, rows, moment), state, device)
+            values, tops = _with_less_memory(partial(one_step, rows, moment), state, device)
             norm = torch.nn.utils.clip_grad_norm_(trained, recipe["max_grad_norm"])
             rate = float(schedule.get_last_lr()[0])
             optimiser.step()
@@ -156,7 +158,8 @@ def fit(
             optimiser.zero_grad(set_to_none=True)
             state.step, state.examples = state.step + 1, state.examples + len(rows)
             ends = state.step == total
-            watch.add(state.step, {**values, "gradient": norm}, split.ids[rows], ends)
+            numbers = {**values, "gradient": norm, **tops}
+            watch.add(state.step, numbers, split.ids[rows], ends)
             note = state.recorder.add(state.step, ends, rate, values)
             progress.advance(note)
             if checkpoint is not None and not ends and (checkpoint.due() or asked()):
@@ -175,6 +178,18 @@ def fit(
         torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         state.micro_batch,
     )
+
+
+def _largest_logits(**sides: Features) -> dict[str, Tensor]:
+    """The size of the largest logit of each side that has logits.
+
+    A loss may be finite where a logit is not: a class that is infinitely far from being the label.
+    """
+    return {
+        f"largest logit of the {name}": found["logits", 0].detach().float().abs().max()
+        for name, found in sides.items()
+        if ("logits", 0) in found
+    }
 
 
 def _schedule(
@@ -232,9 +247,7 @@ class _State:
             setattr(self, name, facts[name])
 
 
-def _with_less_memory(
-    one_step: partial[dict[str, Tensor]], state: _State, device: torch.device
-) -> dict[str, Tensor]:
+def _with_less_memory(one_step: Callable[[], T], state: _State, device: torch.device) -> T:
     """Do a step; where the device's memory is too small, again with half as many examples at once.
 
     Raises:
@@ -297,7 +310,9 @@ class _Recorder:
 
 
 class _Watch:
-    """Ends a training at the first step whose loss or gradient is not finite, and names it.
+    """Ends a training at the first step with a number that is not finite, and names it.
+
+    The numbers are the losses, the norm of the gradient, and the largest logits.
 
     Reading a number waits for all that a GPU still has to do: there it is done for `patience` steps
     together, which are few enough to be lost.
@@ -328,7 +343,7 @@ class _Watch:
             found = {name: next(numbers) for name in values}
             if bad := [f"{n} is {value}" for n, value in found.items() if not math.isfinite(value)]:
                 raise UserError(
-                    f"the loss is not finite at step {step} ({', '.join(bad)}), of the examples "
-                    f"{', '.join(map(str, ids.tolist()))}; a smaller learning_rate or weight may "
-                    f"help"
+                    f"the training is not finite at step {step} ({', '.join(bad)}), of the "
+                    f"examples {', '.join(map(str, ids.tolist()))}; a smaller learning_rate or "
+                    f"weight may help"
                 )

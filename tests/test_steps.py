@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import torch
 from helpers import save_encoder
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from studies import SYNTHETIC, study_dict, tiny_study, write_study
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -359,6 +359,20 @@ def test_a_teacher_folder_in_half_precision_gives_the_student_of_the_full_one(
         other, *others = found["half"][cell]
         assert numbers == others, f"{cell}: {numbers} and {others}"
         assert all(torch.equal(weights[name], other[name]) for name in weights), cell
+
+
+def test_a_fine_tuned_teacher_whose_logits_are_not_finite_is_refused(tmp_path):
+    folder = save_encoder(tmp_path / "encoder", "bert")
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.bias"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=f"^{folder}: its logits are not finite for 64 of 64"):
+        run_all(
+            tmp_path,
+            teachers={"given": {"model": str(folder), "finetuned": True}},
+            axes={"seed": [1]},
+        )
+    assert not list((tmp_path / "results").glob("teachers/*/*/metrics.json"))
 
 
 def test_the_dtype_of_a_teacher_is_recorded_as_it_is(tmp_path):

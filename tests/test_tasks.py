@@ -45,6 +45,20 @@ def test_stsb_is_scored_by_the_mean_of_the_correlations():
     assert found == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("spread", [1.0, 1e-3, 3e-7])
+def test_correlations_are_computed_in_float64(spread):
+    """The predictions of a student that has hardly learnt differ in their last digits."""
+    random = np.random.default_rng(0)
+    labels = random.uniform(0, 5, 300).astype(np.float32)
+    noise = random.normal(size=300)
+    predictions = (0.5 + spread * (labels + noise)).astype(np.float32)
+    x, y = (values.astype(np.float64) for values in (predictions, labels))
+    x, y = x - x.mean(), y - y.mean()
+    wanted = (x @ y) / math.sqrt((x @ x) * (y @ y))
+    found = evaluate_metrics(TASKS["stsb"], predictions, labels)
+    assert found["pearson"] == pytest.approx(wanted, abs=1e-12)
+
+
 @pytest.mark.parametrize("task", ["sst2", "qnli", "rte", "wnli", "mnli"])
 def test_the_rest_is_scored_by_accuracy(task):
     assert TASKS[task].metrics == ("accuracy",)

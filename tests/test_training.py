@@ -448,6 +448,56 @@ def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, step, bad):
     assert "learning_rate" in str(caught.value), "what can be done about it?"
 
 
+def with_bias(model: PreTrainedModel, label: int, value: float) -> PreTrainedModel:
+    """A model with one broken number in its last layer."""
+    with torch.no_grad():
+        model.classifier.bias[label] = value
+    return model
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("side", ["student", "teacher"])
+def test_logits_that_are_not_finite_end_the_training(tmp_path, monkeypatch, side, value):
+    """Also -inf for the class that is never the label: the loss is finite then."""
+    split = make_split()
+    ones = Split(split.flat, split.offsets, torch.ones_like(split.labels), split.ids, 0)
+    shape, sound = NARROW if side == "student" else SHAPE, tiny_model
+
+    def broken(*args: Any, **more: Any) -> PreTrainedModel:
+        model = sound(*args, **more)
+        return with_bias(model, 0, value) if more["shape"] == shape else model
+
+    monkeypatch.setitem(globals(), "tiny_model", broken)
+    terms = () if side == "student" else (term("logits", matching="mse"),)
+    with pytest.raises(UserError) as caught:
+        Training(tmp_path, *terms, split=ones)
+    message = str(caught.value)
+    assert "not finite at step 1 (" in message and "\n" not in message
+    assert f"largest logit of the {side} is {abs(value)}" in message
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("regression", [False, True])
+def test_predictions_that_are_not_finite_are_refused(tmp_path, value, regression):
+    """argmax takes NaN for class 0, and a correlation with NaN counts as 0."""
+    model = with_bias(tiny_model(labels=1 if regression else 2), 0, value)
+    split = make_split(20, regression=regression)
+    with pytest.raises(UserError, match=r"^the model: its logits are not finite for 20 of 20 ex"):
+        predict(model, split, CPU, Progress(tmp_path, "test"))
+
+
+def test_one_example_whose_prediction_is_not_finite_is_named(tmp_path):
+    model, split = tiny_model(), make_split(20)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[VOCABULARY - 1] = math.nan
+    bad = [i for i in range(20) if VOCABULARY - 1 in split.batch(torch.tensor([i]))["input_ids"]]
+    assert 0 < len(bad) < 20
+    model.name_or_path = "a/folder"
+    wanted = rf"a/folder: .* for {len(bad)} of 20 examples, the first has the id {bad[0]};"
+    with pytest.raises(UserError, match=wanted):
+        predict(model, split, CPU, Progress(tmp_path, "test"))
+
+
 @pytest.mark.parametrize("patience", [1, 4, 32])
 @pytest.mark.parametrize("name", ["loss", "hidden:mse", "gradient"])
 def test_the_first_bad_step_is_named_however_late_it_is_read(patience, name):
