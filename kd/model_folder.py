@@ -231,7 +231,7 @@ def check_tokenizer(folder: Path, vocabulary: int, arch: str) -> None:
             f"{folder / 'tokenizer_config.json'}: pad_token: {found}; name a token of "
             f"tokenizer.json there, so that examples of different lengths make one batch"
         )
-    _check_normaliser(folder, tokenizer.get("normalizer"), given)
+    _compare_normaliser(folder, tokenizer.get("normalizer"), given)
 
 
 def _text(token: Any) -> str | None:
@@ -239,7 +239,12 @@ def _text(token: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _check_normaliser(folder: Path, normaliser: Any, given: dict[str, Any]) -> None:
+def check_normaliser(folder: Path) -> None:
+    """tokenizer.json and tokenizer_config.json must agree on case and Chinese characters."""
+    _compare_normaliser(folder, _tokenizer(folder).get("normalizer"), _tokenizer_config(folder))
+
+
+def _compare_normaliser(folder: Path, normaliser: Any, given: dict[str, Any]) -> None:
     """tokenizer.json is what is used; a tokenizer_config.json that says otherwise is a mistake in
     one of the two."""
     if not isinstance(normaliser, dict) or normaliser.get("type") != "BertNormalizer":

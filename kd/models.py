@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -19,8 +20,10 @@ from transformers import (
 )
 
 from kd.archs import ARCHS, arch_facts
-from kd.errors import Transient, UserError
+from kd.errors import Transient, UserError, shown
+from kd.exact_tokenizer import exact_tokenizer
 from kd.label_order import label_order, unknown_names
+from kd.model_folder import TOKENIZER, check_normaliser, words
 from kd.shapes import Shape
 from kd.sources import SCRATCH, Encoder
 from kd.tasks import Task
@@ -61,10 +64,45 @@ def _scratch_config(encoder: Encoder) -> Any:
 
 
 def encoder_tokenizer(encoder: Encoder) -> Any:
-    """The encoder's tokenizer; `scratch` has one word-level entry per word of the generator."""
+    """The encoder's tokenizer; `scratch` has one word-level entry per word of the generator.
+
+    Raises:
+        UserError: it cannot be loaded, has no padding, or its files disagree.
+    """
     if encoder.location == SCRATCH:
         return _word_tokenizer()
-    return _from_hub(AutoTokenizer, encoder)
+    tokenizer = _from_hub(AutoTokenizer, encoder)
+    if file := _tokenizer_file(encoder):
+        check_normaliser(file.parent)
+        tokenizer = exact_tokenizer(tokenizer, file)
+    if tokenizer.pad_token_id is None:
+        raise UserError(
+            f"{encoder.location}: its tokenizer has no pad_token; name one in its files"
+        )
+    return tokenizer
+
+
+def _tokenizer_file(encoder: Encoder) -> Path | None:
+    """The tokenizer.json of an encoder whose tokenizer has been loaded, where it has one."""
+    if encoder.revision is None:
+        return Path(encoder.location) / TOKENIZER
+    found = try_to_load_from_cache(encoder.location, TOKENIZER, revision=encoder.revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def check_same_words(donor: Encoder, tokens: Path) -> None:
+    """A pretrained student must know the words that its tokens are made of.
+
+    Raises:
+        UserError: with the first that differs. What two local folders say is known before.
+    """
+    its_words = {number: word for word, number in encoder_tokenizer(donor).get_vocab().items()}
+    for number, word in sorted(words(tokens).items()):
+        if its_words.get(number, word) != word:
+            raise UserError(
+                f"init pretrained:{donor.location} has another vocabulary than the teacher: token "
+                f"{number} is {shown(its_words[number])}, but the teacher's {shown(word)}"
+            )
 
 
 def _from_hub(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
@@ -129,6 +167,11 @@ def shape_of(config: Any) -> Shape:
     ffn = getattr(config, arch_facts(config.model_type).ffn)
     heads = config.num_attention_heads
     return Shape(config.num_hidden_layers, config.hidden_size, heads, ffn)
+
+
+def longest_input(config: Any) -> int:
+    """Tokens that an encoder of this config can read."""
+    return int(config.max_position_embeddings) - arch_facts(config.model_type).reserved
 
 
 def load_encoder(

@@ -85,6 +85,11 @@ def _tokenise(run: Run, length: int, layout: Layout, out: Path) -> None:
     if encoder.location == SCRATCH:
         config.vocab_size = len(tokenizer)  # the embeddings fit the words
         config.pad_token_id = tokenizer.pad_token_id
+    elif length > (longest := models.longest_input(config)):
+        raise UserError(
+            f"{encoder.location}: it reads at most {longest} tokens (its config.json), but "
+            f"max_length is {length}"
+        )
     source = check_seal(layout.text(run.data_id, run.task))
     tokens.tokenise(source, run.task, tokenizer, config, length, out)
 
@@ -204,6 +209,8 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
     if taught - read or needs_teacher(init):
         teacher = _load_teacher(run, layout)
 
+    if run.donor is not None and (run.donor.revision or run.teacher.encoder.revision):
+        models.check_same_words(run.donor, source)
     torch.manual_seed(settings["seed"])
     student = models.build_random(models.shaped_config(_config(source), shape))
     origins = initialise(student, init, teacher, run.donor)

@@ -27,6 +27,7 @@ from kd.models import (
     encoder_tokenizer,
     load_encoder,
     load_finetuned,
+    longest_input,
     shape_of,
     shaped_config,
 )
@@ -150,6 +151,19 @@ def test_the_tokenizer_of_scratch():
     words = tokenizer.convert_ids_to_tokens(pair["input_ids"])
     assert words == ["[CLS]", one, two, "[SEP]", two, one, one, "[UNK]", "[SEP]"]
     assert pair["token_type_ids"] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+@every_kind
+def test_the_longest_input_is_what_the_table_of_positions_holds(arch):
+    config = tiny_config(arch)
+    longest = longest_input(config)
+    model = build_random(config).eval()
+    ids = torch.full((1, longest), 7)
+    with torch.no_grad():
+        assert model(input_ids=ids).logits.shape == (1, 2)
+        if model.base_model.embeddings.__dict__.get("_modules", {}).get("position_embeddings"):
+            with pytest.raises((IndexError, RuntimeError)):
+                model(input_ids=torch.full((1, longest + 1), 7))
 
 
 # --- loading ----------------------------------------------------------------------------------

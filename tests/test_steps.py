@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from studies import SYNTHETIC, study_dict, tiny_study, write_study
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from kd import evaluation, plan, steps
+from kd import evaluation, models, plan, steps
 from kd.archs import SCRATCH_ARCHS, attention_obstacle
 from kd.columns import metrics_schema
 from kd.data import prepare_task
@@ -452,6 +452,14 @@ def untrained_teacher(tmp_path, task="toy-single"):
     prepare_task(grid, layout, task)
     steps.run_tokenise(grid, layout, task, run.teacher.tokens_id)
     return grid, layout, run, lambda: steps.run_teacher(grid, layout, run.teacher.id, 1)
+
+
+def test_an_encoder_that_reads_too_little_is_refused_before_any_training(tmp_path, monkeypatch):
+    """Of a hub model outside the table it is not known before its config is loaded."""
+    grid, layout, run, _ = untrained_teacher(tmp_path)
+    monkeypatch.setattr(models, "longest_input", lambda config: 64)
+    with pytest.raises(UserError, match=r"reads at most 64 tokens.* but max_length is 128"):
+        steps.run_tokenise(grid, layout, run.task, run.teacher.tokens_id)
 
 
 def test_a_finetuned_teacher_below_the_constant_answer_stops(tmp_path, monkeypatch, capsys):

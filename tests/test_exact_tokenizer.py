@@ -1,0 +1,149 @@
+"""tokenizer.json is the file that is demanded, so it is the file that is used."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers import SHAPE, tiny_config
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import trainers as train
+from transformers import AutoTokenizer
+
+from kd import exact_tokenizer
+from kd.errors import UserError
+from kd.exact_tokenizer import PROBES
+from kd.models import check_same_words, encoder_tokenizer
+from kd.sources import Encoder
+
+MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
+TEXTS = ["Berlin Paris berlin paris", "Caf\u00e9 cafe \u5317\u4eac 2020 don't", *PROBES] * 4
+BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+
+
+def saved(folder: Path, arch: str, tokenizer: Tokenizer) -> Encoder:
+    """A folder with config.json and tokenizer.json alone."""
+    folder.mkdir()
+    config = tiny_config(arch)
+    config.vocab_size = tokenizer.get_vocab_size()
+    config.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return Encoder(str(folder), None, arch, SHAPE, config.vocab_size, None, ())
+
+
+def wordpiece(**normaliser: bool) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(**normaliser)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(TEXTS, train.WordPieceTrainer(special_tokens=BERT))
+    return with_ends(tokenizer, "[CLS]", "[SEP]")
+
+
+def byte_level(prefix: bool) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(TEXTS, train.BpeTrainer(special_tokens=ROBERTA))
+    return with_ends(tokenizer, "<s>", "</s>")
+
+
+def unigram(*special: str) -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = train.UnigramTrainer(special_tokens=list(special), unk_token="<unk>", vocab_size=90)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return with_ends(tokenizer, *special[:2])
+
+
+def with_ends(tokenizer: Tokenizer, first: str, last: str) -> Tokenizer:
+    ids = [(token, tokenizer.token_to_id(token)) for token in (first, last)]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}", pair=f"{first} $A {last} $B:1 {last}:1", special_tokens=ids
+    )
+    return tokenizer
+
+
+CASES = {
+    "cased BERT": ("bert", lambda: wordpiece(lowercase=False)),
+    "accents": ("bert", lambda: wordpiece(lowercase=True, strip_accents=False)),
+    "uncased BERT": ("distilbert", lambda: wordpiece(lowercase=True)),
+    "Chinese": ("electra", lambda: wordpiece(lowercase=True, handle_chinese_chars=False)),
+    "RoBERTa": ("roberta", lambda: byte_level(False)),
+    "RoBERTa with a blank": ("roberta", lambda: byte_level(True)),
+    "ALBERT": ("albert", lambda: unigram("[CLS]", "[SEP]", "<pad>", "<unk>", "[MASK]")),
+    "XLM-RoBERTa": ("xlm-roberta", lambda: unigram("<s>", "</s>", "<pad>", "<unk>", "<mask>")),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ids_are_those_of_tokenizer_json(tmp_path, case):
+    """With no other file beside it; and so they stay in the folder that is saved."""
+    arch, make = CASES[case]
+    encoder = saved(tmp_path / "given", arch, make())
+    wanted = Tokenizer.from_file(str(tmp_path / "given/tokenizer.json"))
+    tokenizer = encoder_tokenizer(encoder)
+    assert tokenizer.pad_token_id is not None
+    tokenizer.save_pretrained(tmp_path / "saved")
+    shutil.copy(tmp_path / "given/config.json", tmp_path / "saved")
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved", trust_remote_code=False)
+    for one in ("Berlin", "Caf\u00e9 berlin", *PROBES):
+        for texts in ((one,), (one, "Paris")):
+            ids = wanted.encode(*texts).ids
+            assert tokenizer(*texts)["input_ids"] == ids, f"{case}: {texts}"
+            assert again(*texts)["input_ids"] == ids, f"{case}: {texts}, saved and loaded"
+
+
+def test_capitals_of_a_cased_folder_are_kept(tmp_path):
+    encoder = saved(tmp_path / "given", "bert", wordpiece(lowercase=False))
+    tokenizer = encoder_tokenizer(encoder)
+    assert tokenizer.tokenize("Berlin") == ["Berlin"]
+    assert "token_type_ids" in tokenizer("a", "b"), "BERT's inputs are lost"
+
+
+def test_padding_and_length_in_tokenizer_json_change_no_ids(tmp_path):
+    """As sentence-transformers saves them."""
+    made = wordpiece(lowercase=False)
+    made.enable_padding(length=64)
+    made.enable_truncation(5)
+    tokenizer = encoder_tokenizer(saved(tmp_path / "given", "bert", made))
+    made.no_padding()
+    made.no_truncation()
+    assert tokenizer(PROBES[0])["input_ids"] == made.encode(PROBES[0]).ids
+
+
+def test_a_tokenizer_without_padding_is_refused(tmp_path):
+    encoder = saved(tmp_path / "given", "bert", wordpiece(lowercase=True))
+    (tmp_path / "given/tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"})
+    )
+    with pytest.raises(UserError, match="no pad_token"):
+        encoder_tokenizer(encoder)
+
+
+def test_ids_that_are_not_those_of_tokenizer_json_are_refused(tmp_path, monkeypatch):
+    encoder = saved(tmp_path / "given", "bert", wordpiece(lowercase=False))
+    monkeypatch.setattr(exact_tokenizer, "_content", lambda tokenizer: {})
+    with pytest.raises(UserError, match=r"tokenizer\.json: transformers reads other tokens") as e:
+        encoder_tokenizer(encoder)
+    assert "\n" not in str(e.value)
+
+
+def test_a_donor_of_other_words_is_refused(tmp_path):
+    """Where the plan could not know it: one of the two is on the hub."""
+    source = tmp_path / "tokens"
+    encoder = saved(source, "bert", wordpiece(lowercase=False))
+    check_same_words(encoder, source)
+    other = saved(tmp_path / "other", "bert", wordpiece(lowercase=True))
+    with pytest.raises(UserError, match=r"other has another vocabulary.*token \d+ is '"):
+        check_same_words(other, source)
+
+
+@pytest.mark.skipif(not MODELS.is_dir(), reason="no pretrained encoder beside the checkout")
+def test_a_published_tokenizer_is_left_as_it_is():
+    folder = MODELS / "minilm-l6-h384-uncased"
+    tokenizer = encoder_tokenizer(Encoder(str(folder), None, "bert", SHAPE, 30522, None, ()))
+    assert type(tokenizer) is type(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    assert tokenizer("Berlin")["input_ids"] == [101, 4068, 102]
