@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -27,14 +27,32 @@ def keep_memory() -> None:
     pages in again, one by one: up to a tenth of a step on a CPU (docs/performance.md).
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it at its first tensor
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:  # other C libraries have none
+    with suppress(Exception):  # other systems and C libraries have no mallopt
+        mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, -1)
 
 
 def _import_transformers() -> None:
-    """Import transformers' encoders without what they can do without and nothing here uses.
+    """Import transformers' encoders, quickly where that works with the versions that are there."""
+    before = set(sys.modules)
+    try:
+        _import_quickly()
+    except Exception as error:
+        print(f"transformers is imported in full: {type(error).__name__}: {error}", flush=True)
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] == "transformers":  # half of it, or without its parts
+                del sys.modules[name]
+        _import_encoders()
+
+
+def _import_encoders() -> None:
+    import transformers.modeling_utils
+    import transformers.models.bert.modeling_bert  # noqa: F401
+
+
+def _import_quickly() -> None:
+    """Import them without what they can do without and nothing here uses.
 
     SciPy (losses of object detection), torch.distributed (models over several machines), and the
     compiler, which decorators load only to leave their functions alone: half of the imports. To
@@ -48,8 +66,7 @@ def _import_transformers() -> None:
     try:
         torch.distributed.is_available = lambda: False
         with replaced({"scipy": None, "torch._dynamo": compiler}):
-            import transformers.modeling_utils
-            import transformers.models.bert.modeling_bert  # noqa: F401
+            _import_encoders()
     finally:
         torch.distributed.is_available = available
 
@@ -63,7 +80,7 @@ def replaced(modules: dict[str, ModuleType | None]) -> Iterator[None]:
         yield
     finally:
         for name in modules:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
         sys.modules |= before
 
 

@@ -20,7 +20,7 @@ from kd.device import autocast, choose_precision, model_inputs, to_device
 from kd.errors import Transient, UserError
 from kd.mapping import Moment
 from kd.objective import Objective, wanted_features
-from kd.optimiser import AdamW
+from kd.optimiser import adamw
 from kd.pieces import in_pieces
 from kd.progress import Progress
 from kd.signals import Stopped, deferred
@@ -108,7 +108,7 @@ def fit(
     terms, size = objective.terms, recipe["batch_size"]
     per_epoch = math.ceil(len(split) / size)
     total = max(1, round(per_epoch * recipe["epochs"]))
-    optimiser = AdamW(
+    optimiser = adamw(
         _parameter_groups([student, objective], recipe["weight_decay"]), recipe["learning_rate"]
     )
     _check_weights(objective, total)

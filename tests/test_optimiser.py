@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
-from kd.optimiser import AdamW
+from kd import optimiser
+from kd.optimiser import adamw
 
 
 def _trained(make: Any) -> tuple[list[torch.Tensor], dict[str, Any]]:
@@ -26,7 +28,7 @@ def _trained(make: Any) -> tuple[list[torch.Tensor], dict[str, Any]]:
 
 
 def test_numbers_are_those_of_torchs_fused_adamw() -> None:
-    own, state = _trained(lambda groups: AdamW(groups, 0.01))
+    own, state = _trained(lambda groups: adamw(groups, 0.01))
     torchs, other = _trained(lambda groups: torch.optim.AdamW(groups, lr=0.01, fused=True))
     for mine, theirs in zip(own, torchs, strict=True):
         assert torch.equal(mine, theirs)
@@ -35,8 +37,25 @@ def test_numbers_are_those_of_torchs_fused_adamw() -> None:
 
 
 def test_state_goes_into_torchs_and_back() -> None:
-    parameters, state = _trained(lambda groups: AdamW(groups, 0.01))
+    parameters, state = _trained(lambda groups: adamw(groups, 0.01))
     groups = [{"params": [p]} for p in parameters]
-    for optimiser in (torch.optim.AdamW(groups, lr=0.01, fused=True), AdamW(groups, 0.01)):
-        optimiser.load_state_dict(state)
-        assert torch.equal(optimiser.state[parameters[0]]["exp_avg"], state["state"][0]["exp_avg"])
+    for made in (torch.optim.AdamW(groups, lr=0.01, fused=True), adamw(groups, 0.01)):
+        made.load_state_dict(state)
+        assert torch.equal(made.state[parameters[0]]["exp_avg"], state["state"][0]["exp_avg"])
+
+
+def _refuse(function: Any) -> Any:
+    raise TypeError("it has another shape")
+
+
+@pytest.mark.parametrize("unwrap", [_refuse, lambda function: None, lambda function: print])
+def test_where_torch_is_not_as_it_was_its_own_is_taken(monkeypatch, unwrap) -> None:
+    expected, _ = _trained(lambda groups: adamw(groups, 0.01))
+    monkeypatch.setattr(optimiser, "unwrap", unwrap)
+    optimiser._unwrapped.cache_clear()
+    try:
+        assert optimiser._unwrapped() is None
+        found, _ = _trained(lambda groups: adamw(groups, 0.01))
+    finally:
+        optimiser._unwrapped.cache_clear()
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
