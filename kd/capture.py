@@ -7,8 +7,8 @@ returns nothing, and in training it returns maps after dropout. Which layer runs
 read off its module: ALBERT runs one module as all its layers.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -152,9 +152,17 @@ class Capture:
                 raise _DeepEnough
 
 
+@contextmanager
+def frozen(model: PreTrainedModel) -> Iterator[None]:
+    """How a teacher computes, whatever surrounds it: in the precision of its weights, without the
+    autocast of a run, and without autograd state. Stored and computed outputs so are the same."""
+    with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
+        yield
+
+
 def capture_teacher(capture: Capture, **inputs: Tensor) -> Features:
-    """Features of a frozen teacher: under inference_mode, no autograd state."""
-    with torch.inference_mode():
+    """Features of a `frozen` teacher."""
+    with frozen(capture.model):
         features = capture(**inputs)
     # A tensor made under inference_mode cannot be saved for the student's backward; a copy can.
     return {key: tensor.clone() for key, tensor in features.items()}

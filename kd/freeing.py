@@ -14,6 +14,7 @@ from kd.files import only_one
 from kd.grid import Grid
 from kd.heads import workflows
 from kd.layout import Layout
+from kd.manifests import remove
 from kd.results import run_status
 from kd.store import WRITER, keys_of, name_of
 
@@ -62,5 +63,4 @@ def free(arrays: Iterable[Path], layout: Layout) -> None:
 
         with only_one(folder / WRITER, busy):
             for array in there:
-                array.with_suffix(".json").unlink(missing_ok=True)  # without it there is no array
-                array.unlink(missing_ok=True)
+                remove(array)

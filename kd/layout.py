@@ -30,6 +30,10 @@ class Layout:
         """Folder of a teacher's stored outputs for one tokenizer and length."""
         return self.teacher(teacher) / "outputs" / tokens_id
 
+    def arrays(self) -> list[Path]:
+        """Every stored array of teacher outputs, of all studies."""
+        return sorted(self.results.glob("teachers/*/*/outputs/*/[!.]*.npy"))
+
     def need(self, run: Run) -> Path:
         """What says that the teacher outputs which a run can read are stored."""
         return self.outputs(run.teacher, run.tokens_id) / f"{need_of(run)}.json"

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+from kd.budget import choose_outputs, label, unfinished
 from kd.errors import UserError
 from kd.files import read_record
 from kd.grid import Grid
@@ -13,7 +13,7 @@ from kd.results import run_status
 from kd.run import Run
 from kd.shapes import VOCABULARY, Shape, parse_shape
 from kd.state import STATES
-from kd.store import keys_of, name_of, need_of, stored_keys, training_size
+from kd.store import need_of, training_size
 from kd.teacher_quality import teacher_warning
 
 # Effective training throughput that the estimate assumes where no run has been measured: a data
@@ -29,10 +29,14 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     `device_hours` and `disk_bytes` are for what is still to do. Hours come from the runs of this
     study that are done, scaled by floating-point operations; where there is none, from
     FLOPS_PER_SECOND: an order of magnitude.
+
+    Bytes of the teacher outputs that unfinished runs read, by name: `store` of those that will be
+    stored, `store_there` of those that are, `store_computed` of those that are not, so that every
+    run computes its own. `store_others`: bytes that outputs of other runs take of the budget.
     """
     runs = list(grid.runs.values())
     left = [run for run in runs if not (layout.run(run) / "metrics.json").is_file()]
-    untrained = [run for run in left if not (layout.run(run) / "training.json").is_file()]
+    untrained = unfinished(grid, layout)
     to_teach = list(
         {
             run.teacher.id: run
@@ -45,14 +49,12 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     missing = {key for key in tokens if not layout.tokens(*key).is_dir()}
     text = {key[:2] for key in missing if not layout.text(*key[:2]).is_dir()}
     study = layout.study(grid.study.name)
-    stored = stored_keys(grid)
-    needs: dict[Path, Run] = {layout.need(run): run for run in untrained if need_of(run)}
-    store = {
-        f"{run.teacher.id}/{run.tokens_id}/{name_of(key)}": size
-        for need, run in needs.items()
-        for key, size in stored.get((run.teacher.id, run.tokens_id), {}).items()
-        if key in keys_of(run) and not (need.parent / f"{name_of(key)}.npy").is_file()
-    }
+    needs = {layout.need(run) for run in untrained if need_of(run)}
+    outputs = choose_outputs(grid, layout, untrained)
+    store, there, computed = (
+        {label(place): size for place, size in part.items()}
+        for part in (outputs.new, outputs.there, outputs.computed)
+    )
     jobs = {
         "data": len(text),
         "tokenise": len(missing),
@@ -78,6 +80,9 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         + sum(map(_teacher_bytes, to_teach))
         + sum(store.values()),
         "store": store,
+        "store_there": there,
+        "store_computed": computed,
+        "store_others": outputs.others,
     }
 
 
@@ -137,6 +142,7 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         f"  device   {found['device_hours']:>7.2f}   hours (an estimate)",
         f"  disk     {found['disk_bytes'] / 1e9:>7.2f}   GB, of which teacher outputs "
         f"{sum(found['store'].values()) / 1e9:.2f}",
+        *_store_lines(found),
     ]
     if reasons:
         lines.append("pruned cells:")
@@ -144,6 +150,26 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         if len(reasons) > shown:
             lines.append(f"  and {len(reasons) - shown} more reasons: --json lists every cell")
     return "\n".join(lines)
+
+
+def _store_lines(found: dict[str, Any]) -> list[str]:
+    """What there is to say of stored teacher outputs, beside those that will be stored."""
+    there, computed = (sum(found[f"store_{n}"].values()) / 1e9 for n in ("there", "computed"))
+    lines = []
+    if found["store_there"]:
+        lines.append(f"  stored   {there:>7.2f}   GB of teacher outputs are there, and are read")
+    if found["store_computed"]:
+        count = len(found["store_computed"])
+        lines.append(
+            f"  computed {computed:>7.2f}   GB of teacher outputs ({count} arrays) are not stored "
+            f"(the study's `store`): every run that reads them computes them"
+        )
+        if others := found["store_others"]:
+            lines.append(
+                f"  others   {others / 1e9:>7.2f}   GB of the room in `store` are taken by outputs "
+                f"that no unfinished run of this study reads: `kd free STUDY...` lists them"
+            )
+    return lines
 
 
 def status(grid: Grid, layout: Layout) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import csv
 import io
 import platform
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from kd.files import (
     atomic_write,
     check_seal,
     file_digest,
-    only_one,
     read_record,
     remove_leftovers,
     write_json,
@@ -44,9 +43,15 @@ from kd.resolve_terms import relation_heads
 from kd.run import INERT, Run
 from kd.shapes import parse_shape
 from kd.sources import SCRATCH
-from kd.store import WRITER, Key, keys_of, name_of, need_of, stored_keys
+from kd.store import name_of, need_of
+from kd.storing import (
+    load_teacher,
+    open_store,
+    store_outputs,
+    teacher_fingerprint,
+    tokens_fingerprint,
+)
 from kd.tasks import TASKS
-from kd.teacher_outputs import StoredOutputs, missing_outputs, open_outputs, write_outputs
 from kd.teacher_quality import is_unusable, teacher_warning
 from kd.teaching import Teaching
 from kd.terms import taught_keys
@@ -122,7 +127,7 @@ def _teacher(
         folder / CHECKPOINT,
         {
             "teacher": teacher.id,
-            "tokens": _tokens_fingerprint(source),
+            "tokens": tokens_fingerprint(source),
             **_circumstances(device, threads),
         },
     )
@@ -173,7 +178,7 @@ def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     folder = layout.run(run)
     with step_state(folder, "distil") as progress:
         if not (progress.waited and _is_whole(folder, "training.json")):
-            _distil(run, layout, folder, threads, progress)
+            _distil(grid, run, layout, folder, threads, progress)
 
 
 def _device(threads: int, progress: Progress) -> torch.device:
@@ -196,18 +201,21 @@ def _is_whole(folder: Path, record: str) -> bool:
     return True
 
 
-def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Progress) -> None:
-    device = _device(threads, progress)
+def _distil(
+    grid: Grid, run: Run, layout: Layout, folder: Path, threads: int, progress: Progress
+) -> None:
+    ready = cache(partial(_device, threads, progress))
     task, settings = TASKS[run.task], run.values
     source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
     split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
     taught = taught_keys(run.terms)
-    stored = _open_store(run, layout, split, device, progress)
+    stored = open_store(grid, layout, run, split, ready, progress)
+    device = ready()
     read = taught & set(stored.arrays)
     teacher = None
-    if taught - read or needs_teacher(init):
-        teacher = _load_teacher(run, layout)
+    if taught - read or (run.donor is None and needs_teacher(init)):
+        teacher = load_teacher(run, layout)
 
     if run.donor is not None and (run.donor.revision or run.teacher.encoder.revision):
         models.check_same_words(run.donor, source)
@@ -225,8 +233,8 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
         folder / CHECKPOINT,
         {
             "spec": run.spec,
-            "tokens": _tokens_fingerprint(source),
-            "teacher": _teacher_fingerprint(run, layout) if run.needs_teacher else None,
+            "tokens": tokens_fingerprint(source),
+            "teacher": teacher_fingerprint(run, layout) if run.needs_teacher else None,
             "stored": sorted(map(name_of, read)),
             **_circumstances(device, threads),
         },
@@ -255,11 +263,6 @@ def _distil(run: Run, layout: Layout, folder: Path, threads: int, progress: Prog
     checkpoint.remove()
 
 
-def _load_teacher(run: Run, layout: Layout) -> Any:
-    folder = check_seal(layout.teacher(run.teacher) / "model")
-    return models.load_finetuned(folder, getattr(torch, run.teacher.dtype))
-
-
 def _circumstances(device: torch.device, threads: int) -> dict[str, Any]:
     """What the numbers of a training depend on beside its recipe and its data."""
     return {
@@ -271,59 +274,14 @@ def _circumstances(device: torch.device, threads: int) -> dict[str, Any]:
     }
 
 
-def _open_store(
-    run: Run, layout: Layout, split: tokens.Split, device: torch.device, progress: Progress
-) -> StoredOutputs:
-    """What is stored of a run's teacher; what was, and is lost, is stored again."""
-    keys, need = keys_of(run), layout.need(run)
-    if not keys or not need.is_file():
-        return StoredOutputs({}, split)
-    names = read_record(need, "stored")["stored"]
-    stored = {key for key in keys if name_of(key) in names}
-    _store(run, layout, stored, split, device, progress)
-    return open_outputs(need.parent, stored, split, _store_identity(run, layout))
-
-
-def _store(
-    run: Run,
-    layout: Layout,
-    keys: Iterable[Key],
-    split: tokens.Split,
-    device: torch.device,
-    progress: Progress,
-) -> None:
-    """Compute and store what is not there of a teacher's outputs; one job at a time."""
-    folder, identity = layout.outputs(run.teacher, run.tokens_id), _store_identity(run, layout)
-    folder.mkdir(parents=True, exist_ok=True)
-    with only_one(folder / WRITER, progress.wait):
-        remove_leftovers(folder, "*.npy")
-        if lacking := missing_outputs(folder, keys, identity):
-            teacher = _load_teacher(run, layout)
-            write_outputs(folder, lacking, teacher, split, identity, device, progress)
-
-
-def _store_identity(run: Run, layout: Layout) -> dict[str, str]:
-    """What stored outputs are made of: this teacher's weights and these tokens."""
-    tokens_folder = layout.tokens(run.data_id, run.task, run.tokens_id)
-    return {
-        "teacher": _teacher_fingerprint(run, layout),
-        "tokens": _tokens_fingerprint(tokens_folder),
-    }
-
-
-def _teacher_fingerprint(run: Run, layout: Layout) -> str:
-    record = read_record(layout.teacher(run.teacher) / "metrics.json", "fingerprint")
-    return str(record["fingerprint"])
-
-
-def _tokens_fingerprint(source: Path) -> str:
-    return str(read_record(source / "manifest.json", "fingerprint")["fingerprint"])
-
-
 def run_outputs(
     grid: Grid, layout: Layout, teacher_id: str, tokens_id: str, need: str, threads: int
 ) -> None:
-    """Store the outputs of a teacher that some runs need, and that the budget has room for."""
+    """Store the outputs of a teacher that some runs need, and that the budget has room for.
+
+    The first such job of a teacher and its tokens stores those that all runs of the grid need; the
+    others find them there. `need`.json records what was there then; today's study decides anew.
+    """
     runs = [
         run
         for run in grid.runs.values()
@@ -331,14 +289,14 @@ def run_outputs(
     ]
     if not runs:
         raise UserError(f"{grid.study.path}: no run needs {need!r} of {teacher_id!r}")
-    run = runs[0]
-    keys = keys_of(run) & set(stored_keys(grid).get((teacher_id, tokens_id), ()))
+    run = min(runs, key=lambda run: (layout.run(run) / "training.json").is_file())  # to be trained
     with step_state(layout.storing(run), "outputs") as progress:
         remove_leftovers(layout.need(run).parent, layout.need(run).name)
-        device = _device(threads, progress)
         source = check_seal(layout.tokens(run.data_id, run.task, tokens_id))
-        _store(run, layout, keys, tokens.load_split(source, "train"), device, progress)
-        write_json(layout.need(run), {"stored": sorted(map(name_of, keys))})
+        split = tokens.load_split(source, "train")
+        ready = partial(_device, threads, progress)
+        stored = store_outputs(grid, layout, run, split, ready, progress)
+        write_record(layout.need(run), {"stored": sorted(map(name_of, stored))})
 
 
 def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:

@@ -1,12 +1,10 @@
-"""Which teacher outputs are stored: those that runs read, as far as the disk budget allows.
+"""What a run reads of its teacher, and the size of that when it is stored.
 
-Facts only, no torch: `kd plan` and the workflow ask here; `teacher_outputs` writes and reads.
+Facts of one run, no torch: `budget` decides what is stored, `storing` stores it, `teacher_outputs`
+writes and reads the arrays.
 """
 
-from collections import Counter
-
 from kd.files import short_hash
-from kd.grid import Grid
 from kd.run import Run
 from kd.tasks import TASKS
 from kd.terms import taught_keys
@@ -21,6 +19,11 @@ _LIVE = {"teacher-in-training", "padding"}  # errata that need the teacher itsel
 def name_of(key: Key) -> str:
     """`hidden-12`; `logits`, which has no layer."""
     return key[0] if key[0] == "logits" else f"{key[0]}-{key[1]}"
+
+
+def is_large(name: str) -> bool:
+    """Whether the array of that name has a row a token, and so counts against the budget."""
+    return name.split("-")[0] not in PER_EXAMPLE
 
 
 def training_size(run: Run) -> tuple[int, int]:
@@ -44,38 +47,12 @@ def need_of(run: Run) -> str:
     return f"need-{short_hash(sorted(keys))}" if keys else ""
 
 
-def key_bytes(run: Run, key: Key) -> int:
-    """Bytes of one stored array, by the official size of the task."""
-    examples, tokens = training_size(run)
+def key_bytes(run: Run, key: Key, rows: tuple[int, int] | None = None) -> int:
+    """Bytes of one stored array, of `rows` (examples, tokens); by default of the task's official
+    size."""
+    if rows is None:
+        examples, mean = training_size(run)
+        rows = examples, examples * mean
     if key[0] == "logits":
-        return 4 * examples * TASKS[run.task].outputs
-    rows = examples if key[0] in PER_EXAMPLE else examples * tokens
-    return 2 * rows * run.teacher.encoder.shape.hidden
-
-
-def stored_keys(grid: Grid) -> dict[tuple[str, str], dict[Key, int]]:
-    """{(teacher id, tokens id): {key: bytes}} of what is stored for a study.
-
-    One row an example always; larger features while they fit in the study's budget, those that
-    most runs read for the fewest bytes first.
-    """
-    budget = grid.study.store_bytes
-    chosen: dict[tuple[str, str], dict[Key, int]] = {}
-    if budget is None:
-        return chosen
-    readers: Counter[tuple[str, str, Key]] = Counter()
-    sizes: dict[tuple[str, str, Key], int] = {}
-    for run in grid.runs.values():
-        for key in keys_of(run):
-            place = (run.teacher.id, run.tokens_id, key)
-            readers[place] += 1
-            sizes[place] = key_bytes(run, key)
-    left = budget
-    for place in sorted(sizes, key=lambda place: (-readers[place] / sizes[place], place)):
-        teacher, tokens, key = place
-        if key[0] not in PER_EXAMPLE:
-            if sizes[place] > left:
-                continue
-            left -= sizes[place]
-        chosen.setdefault((teacher, tokens), {})[key] = sizes[place]
-    return chosen
+        return 4 * rows[0] * TASKS[run.task].outputs
+    return 2 * rows[key[0] not in PER_EXAMPLE] * run.teacher.encoder.shape.hidden

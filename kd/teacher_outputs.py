@@ -2,7 +2,8 @@
 
 One array and one manifest for each (teacher, task, tokens, feature, layer), rows in the order of
 the packed tokens. logits (n, C) are float32; cls and pooled (n, H), hidden (tokens, H) and query,
-key, value (tokens, h, d) are float16, whose rounding (2^-11) is far below what a loss notices.
+key, value (tokens, h, d) are float16: rounded by at most 2^-11 of the value, and by no more than
+that, because the teacher computes without autocast, whatever the precision of the runs.
 """
 
 import math
@@ -14,21 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import xxhash
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kd.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, vector_of
-from kd.device import autocast, choose_precision, model_inputs, to_device
+from kd.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, frozen, vector_of
+from kd.device import model_inputs, to_device
 from kd.errors import Transient, UserError
-from kd.files import aside, read_record, write_record
+from kd.files import aside
+from kd.manifests import array_of, check_array, missing_outputs, publish, remove
 from kd.progress import Progress
 from kd.store import PER_EXAMPLE, Key, name_of
 from kd.tokens import Split, ordered_batches
 
-_VERSION = 1
-_BATCH = 64
-_CHUNK = 1 << 24  # bytes hashed at a time
+_BATCH = 64  # examples in the teacher at once, or fewer where their features are large
+_AT_ONCE = 2 << 30  # bytes of the features of a batch
 
 
 def captured(keys: Iterable[Key]) -> set[Key]:
@@ -66,19 +66,24 @@ def write_outputs(
     """Compute the keys in one pass over the split, up to the deepest layer.
 
     Each array appears whole, with a manifest that holds `identity` (of teacher and tokens) and the
-    checksum of its bytes.
+    checksum of its bytes. What lies in its place is removed first: an array that is made again
+    takes no more room than one.
 
     Raises:
+        Transient: the disk has no room.
         UserError: a value does not fit in half precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {key: aside(folder / f"{name_of(key)}.npy") for key in sorted(keys)}
+    files = {key: aside(array_of(folder, key)) for key in sorted(keys)}
     try:
+        for key in files:
+            remove(array_of(folder, key))
         arrays = {key: _reserve(f, key, split, teacher.config) for key, f in files.items()}
-        _fill(arrays, teacher, split, device, progress)
+        if arrays:
+            _fill(arrays, teacher, split, device, progress)
         for key, array in arrays.items():
             array.flush()
-            _publish(folder / name_of(key), files[key], identity)
+            publish(files[key], array_of(folder, key), identity)
     finally:
         for file in files.values():
             file.unlink(missing_ok=True)
@@ -107,14 +112,14 @@ def _fill(
     progress: Progress,
 ) -> None:
     teacher.to(device).eval()  # type: ignore[arg-type]
-    progress.start("teacher outputs", math.ceil(len(split) / _BATCH))
-    precision = choose_precision("auto", device)
-    with Capture(teacher, captured(arrays)) as capture, torch.inference_mode():
-        for rows in ordered_batches(split, _BATCH):
+    wanted = captured(arrays)
+    size = _batch_size(len(wanted), split, teacher.config.hidden_size)
+    progress.start("teacher outputs", math.ceil(len(split) / size))
+    with Capture(teacher, wanted) as capture, frozen(teacher):
+        for rows in ordered_batches(split, size):
             batch = to_device(split.batch(rows), device)
             mask = batch["attention_mask"].bool()
-            with autocast(precision, device):
-                found = capture(**model_inputs(batch))
+            found = capture(**model_inputs(batch))
             tokens = split.places(rows).numpy()
             for (name, layer), array in arrays.items():
                 if name in VECTORS:
@@ -132,42 +137,10 @@ def _fill(
             progress.advance()
 
 
-def _publish(stem: Path, file: Path, identity: dict[str, str]) -> None:
-    """Array first, manifest last: what has a manifest is whole."""
-    manifest = stem.with_suffix(".json")
-    manifest.unlink(missing_ok=True)
-    checksum = _checksum(file)
-    file.replace(stem.with_suffix(".npy"))
-    write_record(manifest, {"version": _VERSION, **identity, "checksum": checksum})
-
-
-def _checksum(path: Path) -> str:
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def missing_outputs(folder: Path, keys: Iterable[Key], identity: dict[str, str]) -> set[Key]:
-    """Those of the keys that are not stored."""
-    return {key for key in keys if not _is_there(folder, key, identity)}
-
-
-def _is_there(folder: Path, key: Key, identity: dict[str, str]) -> bool:
-    """Whether the key was stored from this teacher and these tokens; its bytes are not read."""
-    stem = folder / name_of(key)
-    path = stem.with_suffix(".json")
-    if not (path.is_file() and stem.with_suffix(".npy").is_file()):
-        return False
-    try:
-        manifest = read_record(path, "version", "checksum")
-    except UserError:
-        path.unlink(missing_ok=True)  # Snakemake does not know of it: the next try stores it again
-        raise
-    return {"version": _VERSION, **identity} == {
-        name: value for name, value in manifest.items() if name != "checksum"
-    }
+def _batch_size(features: int, split: Split, hidden: int) -> int:
+    """Examples at once, so that so many features of the longest ones fit."""
+    example = 4 * features * int(split.lengths.max()) * hidden
+    return max(1, min(_BATCH, _AT_ONCE // example))
 
 
 @dataclass(frozen=True)
@@ -197,22 +170,15 @@ class StoredOutputs:
 def open_outputs(
     folder: Path, keys: Iterable[Key], split: Split, identity: dict[str, str]
 ) -> StoredOutputs:
-    """Open those of the keys that are stored, after checking every byte of them.
+    """Open those of the keys that are stored, after checking their bytes (once for each file).
 
     Raises:
-        UserError: an array is damaged; it has been removed, so that it is made again.
+        Transient: an array is damaged; it has been removed, so that it is made again.
     """
     arrays = {}
-    for key in sorted(keys):
-        if not _is_there(folder, key, identity):
-            continue
-        stem = folder / name_of(key)
-        file, manifest = stem.with_suffix(".npy"), stem.with_suffix(".json")
-        if _checksum(file) != read_record(manifest, "checksum")["checksum"]:
-            manifest.unlink()
-            file.unlink()
-            raise UserError(
-                f"{file}: damaged (wrong checksum); removed; start again to have it made anew"
-            )
+    wanted = set(keys)
+    for key in sorted(wanted - missing_outputs(folder, wanted, identity)):
+        file = array_of(folder, key)
+        check_array(file)
         arrays[key] = np.load(file, mmap_mode="r", allow_pickle=False)
     return StoredOutputs(arrays, split)

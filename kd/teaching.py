@@ -19,8 +19,9 @@ from kd.teacher_outputs import StoredOutputs, captured
 class Teaching:
     """Features of a frozen teacher: stored ones where they are there, the rest computed.
 
-    The teacher runs under inference_mode, in eval mode (unless `trains`, an erratum), no further
-    than the deepest layer that is needed; where all is stored there need be none. Vectors of an
+    The teacher runs under inference_mode, in eval mode (unless `trains`, an erratum), in the
+    precision of its weights whatever the run's (see `capture.frozen`), no further than the deepest
+    layer that is needed; where all is stored there need be none. Vectors of an
     example (cls, pooled) that are not stored come as the hidden states of their layer.
     """
 

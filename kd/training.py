@@ -41,7 +41,7 @@ class Fitted:
     seconds: float
     examples: int  # seen, with repetition
     precision: str
-    peak_memory_bytes: int | None  # of the device; None on the CPU
+    peak_memory_bytes: int | None  # of the device, during this training; None on the CPU
     micro_batch: int  # examples in the encoder at once: batch_size, or less where memory ran out
 
 
@@ -103,6 +103,7 @@ def fit(
         Stopped: a signal came; the state is saved.
     """
     precision = choose_precision(recipe["precision"], device)
+    _reset_peak_memory(device)
     student.to(device).train()  # type: ignore[arg-type]
     objective.to(device)
     terms, size = objective.terms, recipe["batch_size"]
@@ -190,6 +191,12 @@ def _largest_logits(**sides: Features) -> dict[str, Tensor]:
         for name, found in sides.items()
         if ("logits", 0) in found
     }
+
+
+def _reset_peak_memory(device: torch.device) -> None:
+    """What the process did before (store teacher outputs that were lost) is no part of it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _schedule(

@@ -31,6 +31,7 @@ from kd.tokens import load_split
 
 RECIPE = {"epochs": 1, "learning_rate": 1e-3}
 BASE = {"student": "2L-32-2h-64", "task": "toy-pair", **RECIPE}
+DEEP = {"model": "scratch", "shape": "3L-32-2h-64", **RECIPE}
 EVERYTHING = "logits+embedding+hidden+cls+attention+attention-scores+query-relation+value-relation"
 
 
@@ -80,12 +81,16 @@ def test_every_encoder_learns_every_knowledge(tmp_path, arch):
 
 def test_a_run_reads_the_store_and_ends_where_it_would_without(tmp_path):
     """Every knowledge type, stored and computed; then one byte of the store is flipped."""
-    grid, layout = run_all(tmp_path, base={**BASE, "knowledge": EVERYTHING}, axes={"seed": [1]})
+    study = {"base": {**BASE, "knowledge": EVERYTHING}, "axes": {"seed": [1]}}
+    grid, layout = run_all(tmp_path, **study, store=False)
     (run,) = grid.runs.values()
     record, model = layout.run(run) / "training.json", layout.run(run) / "model/model.safetensors"
     computed = read(record), load_file(model)
-    assert computed[0]["teacher_outputs_stored"] == 0, "there is no store yet"
+    assert computed[0]["teacher_outputs_stored"] == 0, "nothing is to be stored"
 
+    made = {"data": SYNTHETIC, "teachers": {"deep": DEEP}}
+    grid = load_grid(write_study(tmp_path, study_dict(**made, **study)))
+    assert list(grid.runs) == [run.id]
     steps.run_outputs(grid, layout, run.teacher.id, run.tokens_id, need_of(run), threads=1)
     steps.run_distil(grid, layout, run.id, threads=1)
     stored = read(record), load_file(model)
@@ -209,12 +214,15 @@ def test_schedules_calibration_and_errata_reach_the_records(tmp_path):
 def test_a_pretrained_start(tmp_path):
     grid, layout = run_all(tmp_path, axes={"seed": [1]})
     donor = layout.run(next(iter(grid.runs.values()))) / "model"
-    again, layout = run_all(tmp_path, axes={"init": [f"pretrained:{donor}"]})
-    (run,) = again.runs.values()
-    origins = read(layout.run(run) / "init.json")
-    assert {o for n, o in origins.items() if n.startswith("bert.")} == {f"pretrained: {donor}"}
-    assert origins["classifier.weight"] == "random"
-    assert "fingerprint" in run.spec["init"]["pretrained"]
+    axes = {"init": [f"pretrained:{donor}"], "knowledge": ["none", "logits+hidden"]}
+    again, layout = run_all(tmp_path, axes=axes)
+    assert len(again.runs) == 2
+    for run in again.runs.values():  # neither needs its teacher: what it says is stored
+        assert read(layout.run(run) / "training.json")["teacher_outputs_computed"] == 0
+        origins = read(layout.run(run) / "init.json")
+        assert {o for n, o in origins.items() if n.startswith("bert.")} == {f"pretrained: {donor}"}
+        assert origins["classifier.weight"] == "random"
+        assert "fingerprint" in run.spec["init"]["pretrained"]
 
 
 def test_a_model_that_is_not_the_one_that_was_trained_is_refused(tmp_path):

@@ -2,11 +2,12 @@
 
 from studies import study_dict, tiny_study, write_study
 
+from kd.budget import choose_outputs
 from kd.cli import main
 from kd.grid import load_grid
 from kd.layout import Layout
 from kd.plan import plan
-from kd.store import key_bytes, keys_of, name_of, need_of, stored_keys
+from kd.store import key_bytes, keys_of, name_of, need_of
 
 
 def grid_of(tmp_path, **changes):
@@ -14,7 +15,10 @@ def grid_of(tmp_path, **changes):
 
 
 def names(grid):
-    return {name_of(key) for keys in stored_keys(grid).values() for key in keys}
+    """What is stored where nothing lies yet."""
+    choice = choose_outputs(grid, Layout("no-results"), grid.runs.values())
+    assert not choice.there and not choice.others
+    return {name_of(key) for *_, key in choice.new}
 
 
 def test_keys_are_what_the_terms_read_of_the_teacher(tmp_path):

@@ -1,6 +1,8 @@
 """Stored teacher outputs: what is read is what the teacher says, or it is refused."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +10,15 @@ import pytest
 import torch
 from helpers import SHAPE, VOCABULARY, tiny_model
 
+from kd import manifests, teacher_outputs
 from kd.capture import Capture, capture_teacher, vector_of
 from kd.device import model_inputs
 from kd.errors import UserError
+from kd.manifests import missing_outputs
 from kd.mapping import Moment
 from kd.progress import Progress
 from kd.store import name_of
-from kd.teacher_outputs import captured, missing_outputs, open_outputs, write_outputs
+from kd.teacher_outputs import captured, open_outputs, write_outputs
 from kd.teaching import Teaching
 from kd.tokens import Split
 
@@ -81,7 +85,7 @@ def test_a_new_key_is_computed_alone(tmp_path):
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     write(folder, split, {("hidden", 3), ("hidden", 1)})
     after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert set(after) - set(before) == {"hidden-1.npy", "hidden-1.json"}
+    assert set(after) - set(before) == {"hidden-1.npy", "hidden-1.json", "hidden-1.verified.json"}
     assert {name: after[name] for name in before} == before, "what was there was made again"
 
 
@@ -115,6 +119,144 @@ def test_a_damaged_array_is_refused_and_removed(tmp_path, damage):
     assert not file.exists() and not file.with_suffix(".json").exists(), "it could be read again"
     write(folder, split, {("hidden", 3)})
     assert set(open_outputs(folder, KEYS, split, IDENTITY).arrays) == {("hidden", 3), ("logits", 0)}
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """The files whose bytes are read to check them."""
+    files, checksum = [], manifests._checksum
+    monkeypatch.setattr(
+        manifests, "_checksum", lambda file: files.append(file.name) or checksum(file)
+    )
+    return files
+
+
+def test_bytes_are_checked_once_for_each_file(tmp_path, hashed):
+    """When they are written; and where they have been copied to."""
+    split, folder, copy = make_split(), tmp_path / "outputs", tmp_path / "copy"
+    write(folder, split)
+    assert len(hashed) == len(KEYS)
+    hashed.clear()
+    for _ in range(2):
+        assert open_outputs(folder, KEYS, split, IDENTITY).arrays.keys() == KEYS
+    assert not hashed
+    shutil.copytree(folder, copy)  # with the times of the files: they are others all the same
+    for _ in range(2):
+        assert open_outputs(copy, KEYS, split, IDENTITY).arrays.keys() == KEYS
+    assert len(hashed) == len(KEYS)
+    hashed.clear()
+    os.utime(folder / "hidden-3.npy")
+    open_outputs(folder, KEYS, split, IDENTITY)
+    assert hashed == ["hidden-3.npy"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"file": ["abc", 1, 2, 3]}'])
+def test_a_damaged_record_of_the_check_costs_one_more(tmp_path, hashed, content):
+    split, folder = make_split(), tmp_path / "outputs"
+    write(folder, split, {("hidden", 3)})
+    (folder / "hidden-3.verified.json").write_text(content)
+    hashed.clear()
+    for _ in range(2):
+        assert open_outputs(folder, {("hidden", 3)}, split, IDENTITY).arrays
+    assert hashed == ["hidden-3.npy"]
+
+
+def test_results_that_cannot_be_written_to_are_checked_each_time(tmp_path, hashed, monkeypatch):
+    split, folder = make_split(), tmp_path / "outputs"
+    write(folder, split, {("hidden", 3)})
+    (folder / "hidden-3.verified.json").unlink()
+    hashed.clear()
+
+    def read_only(path, record):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(manifests, "write_record", read_only)
+    for _ in range(2):
+        assert open_outputs(folder, {("hidden", 3)}, split, IDENTITY).arrays
+    assert hashed == ["hidden-3.npy"] * 2
+
+
+@pytest.mark.parametrize("other", ["removed", "made again"])
+def test_two_runs_that_find_damage_at_once_end_in_a_sentence(tmp_path, monkeypatch, other):
+    """What the other one has made again stays."""
+    split, folder = make_split(), tmp_path / "outputs"
+    write(folder, split, {("hidden", 3)})
+    file, checksum = folder / "hidden-3.npy", manifests._checksum
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+
+    def meanwhile(path):
+        found = checksum(path)
+        monkeypatch.setattr(manifests, "_checksum", checksum)
+        manifests.remove(path)
+        if other == "made again":
+            write(folder, split, {("hidden", 3)})
+        return found
+
+    monkeypatch.setattr(manifests, "_checksum", meanwhile)
+    with pytest.raises(UserError, match=r"hidden-3.npy: damaged"):
+        open_outputs(folder, {("hidden", 3)}, split, IDENTITY)
+    stored = open_outputs(folder, {("hidden", 3)}, split, IDENTITY).arrays
+    assert len(stored) == (other == "made again")
+
+
+@pytest.mark.parametrize("name", ["hidden-3.npy", "hidden-3.json", "hidden-3.verified.json"])
+def test_a_writer_that_dies_leaves_no_array_of_another_teacher(tmp_path, monkeypatch, name):
+    """New bytes are never behind the manifest of the old ones, nor the reverse."""
+    split, folder, keys = make_split(), tmp_path / "outputs", {("hidden", 3), ("logits", 0)}
+    write(folder, split, keys)
+    new = {**IDENTITY, "teacher": "xyz"}
+    record, replace = manifests.write_record, Path.replace
+
+    def written(path, value):
+        if path.name == name:
+            raise KeyboardInterrupt
+        record(path, value)
+
+    def renamed(path, target):
+        if Path(target).name == name:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(manifests, "write_record", written)
+    monkeypatch.setattr(Path, "replace", renamed)
+    with pytest.raises(KeyboardInterrupt):
+        write(folder, split, keys, new, seed=2)
+    monkeypatch.undo()
+    for identity in (IDENTITY, new):
+        assert ("hidden", 3) in missing_outputs(folder, keys, identity)
+        assert ("hidden", 3) not in open_outputs(folder, keys, split, identity).arrays
+
+
+def test_a_teacher_computes_in_the_precision_of_its_weights(tmp_path):
+    """Stored or not, whatever the precision of what surrounds it."""
+    split = make_split()
+    rows = torch.tensor([5, 6, 64])
+    inputs = model_inputs(split.batch(rows))
+    teacher = write(tmp_path / "plain", split)
+    with Teaching(KEYS, None, teacher, CPU) as teaching:
+        plain = teaching(rows, inputs, START)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert (teacher(**inputs).logits - plain["logits", 0]).abs().max() > 1e-3, "it matters"
+            within = teaching(rows, inputs, START)
+    for key, value in plain.items():
+        assert value.dtype == torch.float32 and torch.equal(value, within[key]), key
+    with torch.autocast("cpu", torch.bfloat16):
+        write(tmp_path / "within", split)
+    for array in sorted((tmp_path / "plain").glob("*.npy")):
+        assert array.read_bytes() == (tmp_path / "within" / array.name).read_bytes(), array.name
+
+
+def test_features_that_are_large_are_computed_a_few_examples_at_once(tmp_path, monkeypatch):
+    split = make_split()
+    example = 4 * len(captured(KEYS)) * int(split.lengths.max()) * SHAPE.hidden
+    monkeypatch.setattr(teacher_outputs, "_AT_ONCE", 5 * example - 1)
+    sizes, batch = [], Split.batch
+    monkeypatch.setattr(
+        Split, "batch", lambda self, rows: sizes.append(len(rows)) or batch(self, rows)
+    )
+    write(tmp_path / "outputs", split)
+    assert max(sizes) == 4 and sum(sizes) == len(split)
 
 
 def test_an_array_without_manifest_is_not_there(tmp_path):

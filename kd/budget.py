@@ -1,0 +1,118 @@
+"""Which teacher outputs a study stores: what its unfinished runs read, as far as the disk allows.
+
+Decided from the study of today and from what lies on the disk, whenever a step or `kd plan` asks;
+no torch.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kd.grid import Grid
+from kd.layout import Layout
+from kd.manifests import array_of, is_stored, peek
+from kd.run import Run
+from kd.store import Key, is_large, key_bytes, keys_of, name_of
+
+Place = tuple[str, str, Key]  # teacher id, tokens id, (feature, layer)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Bytes of the teacher outputs that runs read, by what is done with them."""
+
+    there: dict[Place, int]  # stored already: runs read them
+    new: dict[Place, int]  # stored by the first job that needs them
+    computed: dict[Place, int]  # there is no room for them: every run computes its own
+    others: int  # of large arrays on these results that these runs do not read
+
+    def keys(self, run: Run) -> frozenset[Key]:
+        """What is stored, or will be, of the outputs of a run's teacher on its tokens."""
+        owner, stored = (run.teacher.id, run.tokens_id), (*self.there, *self.new)
+        return frozenset(key for teacher, tokens, key in stored if (teacher, tokens) == owner)
+
+
+def unfinished(grid: Grid, layout: Layout) -> list[Run]:
+    """Runs that are still to be trained: only they read teacher outputs."""
+    folders = ((run, layout.run(run)) for run in grid.runs.values())
+    ends = ("metrics.json", "training.json")
+    return [run for run, folder in folders if not any((folder / e).is_file() for e in ends)]
+
+
+def choose_outputs(grid: Grid, layout: Layout, runs: Iterable[Run]) -> Choice:
+    """What is stored of the outputs that `runs`, the unfinished ones of a study, read.
+
+    One row an example always. Of larger features, all that is there already; then, while all large
+    arrays on these results together fit in the study's budget, those that most of the runs read for
+    the fewest bytes. Arrays that these runs do not read count too: they lie on the same disk.
+    """
+    budget = grid.study.store_bytes
+    readers: Counter[Place] = Counter()
+    sizes: dict[Place, int] = {}
+    there: dict[Place, int] = {}
+    read: set[Path] = set()
+    owners: dict[tuple[str, str], tuple[dict[str, str] | None, tuple[int, int] | None]] = {}
+    for run in runs:
+        owner = (run.teacher.id, run.tokens_id)
+        for key in keys_of(run):
+            place = (*owner, key)
+            readers[place] += 1
+            if place in sizes:
+                continue
+            if owner not in owners:
+                owners[owner] = made_of(run, layout), _training_rows(run, layout)
+            identity, rows = owners[owner]
+            sizes[place] = key_bytes(run, key, rows)
+            array = array_of(layout.outputs(run.teacher, run.tokens_id), key)
+            read.add(array)
+            if is_stored(array, identity):
+                there[place] = sizes[place]
+    if budget is None:
+        return Choice({}, {}, sizes, 0)
+    others = sum(
+        array.stat().st_size
+        for array in layout.arrays()
+        if array not in read and is_large(array.stem)
+    )
+    left = budget - others - sum(size for place, size in there.items() if is_large(place[2][0]))
+    new: dict[Place, int] = {}
+    for place in sorted(sizes, key=lambda place: (-readers[place] / sizes[place], place)):
+        if place in there:
+            continue
+        if is_large(place[2][0]):
+            if sizes[place] > left:
+                continue
+            left -= sizes[place]
+        new[place] = sizes[place]
+    stored = there.keys() | new
+    return Choice(there, new, {p: n for p, n in sizes.items() if p not in stored}, others)
+
+
+def made_of(run: Run, layout: Layout) -> dict[str, str] | None:
+    """What the outputs of a run's teacher are made of today: the weights and the tokens; None
+    before both are there."""
+    teacher = layout.teacher(run.teacher) / "metrics.json"
+    tokens = layout.tokens(run.data_id, run.task, run.tokens_id) / "manifest.json"
+    found = {"teacher": peek(teacher), "tokens": peek(tokens)}
+    if not all("fingerprint" in record for record in found.values()):
+        return None
+    return {name: str(record["fingerprint"]) for name, record in found.items()}
+
+
+def _training_rows(run: Run, layout: Layout) -> tuple[int, int] | None:
+    """Examples and tokens of a run's training set, from the header of the file of its tokens; None
+    before that is there."""
+    tokens = layout.tokens(run.data_id, run.task, run.tokens_id) / "train.safetensors"
+    try:
+        with tokens.open("rb") as handle:
+            header = json.loads(handle.read(min(int.from_bytes(handle.read(8), "little"), 1 << 20)))
+        return header["labels"]["shape"][0], header["input_ids"]["shape"][0]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def label(place: Place) -> str:
+    """`TEACHER/TOKENS/hidden-3`."""
+    return f"{place[0]}/{place[1]}/{name_of(place[2])}"

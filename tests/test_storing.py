@@ -1,0 +1,284 @@
+"""Storing teacher outputs, by the steps of the workflow: the study of today decides what is stored,
+one pass over the data makes it, and it is the same whatever the precision of the runs."""
+
+import json
+import shutil
+from contextlib import contextmanager
+
+import pytest
+from studies import tiny_study, write_study
+
+from kd import steps, storing, teacher_outputs
+from kd.data import prepare_task
+from kd.files import only_one, read_record
+from kd.freeing import free, idle_outputs
+from kd.grid import load_grid
+from kd.layout import Layout
+from kd.plan import plan, plan_text
+from kd.store import WRITER, need_of
+
+ONE = 2 * 96 * 16 * 32 / 1e9  # about the gigabytes of one layer's hidden states
+
+
+def grid_of(folder, name="study", **changes):
+    study = tiny_study(study=name, **{"axes": {"seed": [1]}, **changes})
+    return load_grid(write_study(folder, study, f"{name}.yaml"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A fine-tuned teacher and tokens."""
+    folder = tmp_path_factory.mktemp("made")
+    grid, layout = grid_of(folder), Layout(folder / "results")
+    (run,) = grid.runs.values()
+    prepare_task(grid, layout, run.task)
+    steps.run_tokenise(grid, layout, run.task, run.tokens_id)
+    steps.run_teacher(grid, layout, run.teacher.id, threads=1)
+    return layout.results
+
+
+@pytest.fixture
+def layout(made, tmp_path):
+    shutil.copytree(made, tmp_path / "results")
+    return Layout(tmp_path / "results")
+
+
+def store(grid, layout):
+    """The `outputs` jobs that Snakemake would start: those whose file is not there."""
+    for run in grid.runs.values():
+        if not layout.need(run).is_file():
+            names = (run.teacher.id, run.tokens_id, need_of(run))
+            steps.run_outputs(grid, layout, *names, threads=1)
+
+
+def distil(grid, layout):
+    """Train all runs; how many features each read from the store, and computed."""
+    store(grid, layout)
+    found = []
+    for run in grid.runs.values():
+        steps.run_distil(grid, layout, run.id, threads=1)
+        record = read_record(layout.run(run) / "training.json")
+        found.append((record["teacher_outputs_stored"], record["teacher_outputs_computed"]))
+    return found
+
+
+def arrays(layout):
+    return {path.stem for path in layout.arrays()}
+
+
+def names(part):
+    return {name.rsplit("/", 1)[1] for name in part}
+
+
+EVERYTHING = {"logits", "hidden-2", "hidden-3"}
+
+
+def test_a_study_with_room_stores_what_one_without_did_not(tmp_path, layout):
+    without = grid_of(tmp_path, "without", store=False)
+    room = grid_of(tmp_path, "room", store={"gigabytes": 50}, axes={"seed": [1, 2]})
+    assert distil(without, layout) == [(0, 3)] and arrays(layout) == set()
+    before = {path: path.stat().st_mtime_ns for path in layout.results.glob("runs/**/*.json")}
+    need = layout.need(next(iter(room.runs.values())))
+    said, stamp = need.read_bytes(), need.stat().st_mtime_ns
+
+    found = plan(room, layout)  # the run of seed 1 is done; that of seed 2 is to store
+    assert (found["jobs"]["outputs"], found["jobs"]["distil"]) == (0, 1)
+    assert names(found["store"]) == EVERYTHING and not found["store_there"]
+    (second,) = [run for run in room.runs.values() if run.id not in without.runs]
+    steps.run_distil(room, layout, second.id, threads=1)
+    record = read_record(layout.run(second) / "training.json")
+    assert (record["teacher_outputs_stored"], record["teacher_outputs_computed"]) == (3, 0)
+    assert arrays(layout) == EVERYTHING
+    # What finished runs are made of is not touched: Snakemake would train them again.
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (need.read_bytes(), need.stat().st_mtime_ns) == (said, stamp)
+
+
+def test_a_study_without_room_stores_nothing_and_one_with_little_reads_what_is_there(
+    tmp_path, layout
+):
+    room = grid_of(tmp_path, "room", store={"gigabytes": 50})
+    without = grid_of(tmp_path, "without", store=False, axes={"seed": [2]})
+    little = grid_of(tmp_path, "little", store={"gigabytes": 0}, axes={"seed": [3]})
+    assert distil(room, layout) == [(3, 0)]
+    assert distil(without, layout) == [(0, 3)]
+    assert names(plan(without, layout)["store_computed"]) == set(), "its run is done"
+    found = plan(little, layout)
+    assert names(found["store_there"]) == EVERYTHING
+    assert not found["store"] and not found["store_computed"]
+    assert distil(little, layout) == [(3, 0)]
+    assert arrays(layout) == EVERYTHING, "no study removes what another one may read"
+
+
+def test_the_budget_bounds_what_all_studies_have_stored(tmp_path, layout):
+    """And what lies there of others is named by the plan and given back by `kd free`."""
+    room = {"store": {"gigabytes": 1.5 * ONE}}
+    first = grid_of(tmp_path, "first", **room, axes={"knowledge": ["logits+hidden@3-1"]})
+    second = grid_of(tmp_path, "second", **room, axes={"knowledge": ["logits+hidden@1-1"]})
+    third = grid_of(tmp_path, "third", **room, axes={"knowledge": ["hidden@1-1"]})
+    assert distil(first, layout) == [(2, 0)]
+    found = plan(second, layout)
+    assert names(found["store_computed"]) == {"hidden-1"} and names(found["store_there"]) == {
+        "logits"
+    }
+    assert found["store_others"] == layout.arrays()[0].stat().st_size
+    assert "are taken by outputs that no unfinished run" in plan_text(found)
+    assert distil(second, layout) == [(1, 1)] and arrays(layout) == {"logits", "hidden-3"}
+    for grid in (first, second):
+        for run in grid.runs:
+            steps.run_evaluate(grid, layout, run, threads=1)
+    free(idle_outputs([first, second], layout), layout)
+    assert names(plan(third, layout)["store"]) == {"hidden-1"}
+    assert distil(third, layout) == [(1, 0)] and arrays(layout) == {"hidden-1"}
+
+
+def test_sizes_are_exact_once_the_tokens_are_there(tmp_path, layout):
+    grid = grid_of(tmp_path, base={**tiny_study()["base"], "knowledge": "logits+hidden+cls@2-2"})
+    planned = plan(grid, layout)["store"]
+    store(grid, layout)
+    for path in layout.arrays():
+        (size,) = (size for name, size in planned.items() if name.endswith(f"/{path.stem}"))
+        assert 0 < path.stat().st_size - size <= 256, "but for the header of the file"
+    assert not plan(grid, layout)["store"]
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The features of each pass of a teacher that stores, and the examples that it read."""
+    passes = []
+
+    class Counted(teacher_outputs.Capture):
+        def __init__(self, model, wanted):
+            super().__init__(model, wanted)
+            passes.append([set(wanted), 0])
+
+        def __call__(self, **inputs):
+            passes[-1][1] += len(inputs["input_ids"])
+            return super().__call__(**inputs)
+
+    monkeypatch.setattr(teacher_outputs, "Capture", Counted)
+    return passes
+
+
+SETS = ["logits", "hidden@3-1", "logits+hidden@1-1", "logits+attention@2-2", "hidden@emd+cls@2-2"]
+
+
+def test_one_pass_of_the_teacher_serves_the_whole_grid(tmp_path, layout, seen, monkeypatch):
+    grid = grid_of(tmp_path, axes={"knowledge": SETS, "seed": [1, 2]})
+    needs = {layout.need(run) for run in grid.runs.values()}
+    assert len(needs) == plan(grid, layout)["jobs"]["outputs"] == 5
+    taken = []
+    device = steps.choose_device
+    monkeypatch.setattr(steps, "choose_device", lambda wait: taken.append(1) or device(wait))
+    store(grid, layout)
+    assert all(need.is_file() for need in needs)
+    assert [examples for _, examples in seen] == [96], "each example once"
+    assert len(taken) == 1, "a job that finds all there takes a device"
+    assert plan(grid, layout)["jobs"]["outputs"] == 0 and not plan(grid, layout)["store"]
+    assert all(computed == 0 for _, computed in distil(grid, layout))
+    assert len(seen) == 1
+    # A new value needs one more pass, for what is new.
+    more = grid_of(tmp_path, axes={"knowledge": [*SETS, "value-relation@1-1"]})
+    assert all(computed == 0 for _, computed in distil(more, layout))
+    assert [wanted for wanted, _ in seen[1:]] == [{("value", 1)}]
+
+
+def test_what_was_freed_comes_back_for_unfinished_runs_alone(tmp_path, layout, seen):
+    grid = grid_of(tmp_path, axes={"knowledge": ["logits+hidden@3-1"]})
+    distil(grid, layout)
+    for run in grid.runs:
+        steps.run_evaluate(grid, layout, run, threads=1)
+    free(idle_outputs([grid], layout), layout)
+    assert arrays(layout) == set()
+    more = grid_of(tmp_path, axes={"knowledge": ["logits+hidden@3-1", "logits"]})
+    assert names(plan(more, layout)["store"]) == {"logits"}
+    store(more, layout)
+    assert arrays(layout) == {"logits"} and [wanted for wanted, _ in seen[1:]] == [{("logits", 0)}]
+
+
+@pytest.mark.parametrize("step", ["outputs", "distil"])
+def test_a_job_that_waits_for_another_holds_no_device(tmp_path, layout, monkeypatch, step):
+    """The other stores what both need; the one that waited then finds it."""
+    grid = grid_of(tmp_path)
+    (run,) = grid.runs.values()
+    taken, waits = [], []
+    device = steps.choose_device
+    monkeypatch.setattr(steps, "choose_device", lambda wait: taken.append(1) or device(wait))
+
+    @contextmanager
+    def after_another(path, waiting):
+        monkeypatch.setattr(storing, "only_one", only_one)
+        assert path.name == WRITER and not taken, "it holds a device and waits"
+        other = grid_of(tmp_path, "other", axes={"knowledge": ["logits+hidden+cls@1-1"]})
+        store(other, layout)
+        taken.clear()
+        waits.append(path)
+        yield True
+
+    monkeypatch.setattr(storing, "only_one", after_another)
+    if step == "outputs":
+        store(grid, layout)
+        assert waits and not taken
+    else:
+        steps.run_distil(grid, layout, run.id, threads=1)
+        assert waits and len(taken) == 1
+    assert arrays(layout) == {*EVERYTHING, "cls-1"}
+
+
+def test_what_says_that_outputs_are_stored_is_a_sealed_record(tmp_path, layout):
+    grid = grid_of(tmp_path)
+    store(grid, layout)
+    (need,) = (layout.need(run) for run in grid.runs.values())
+    assert set(read_record(need, "stored")["stored"]) == EVERYTHING
+    assert "seal" in json.loads(need.read_text())
+
+
+def test_what_no_run_can_read_any_more_makes_room(tmp_path, layout):
+    """Arrays of weights that the teacher no longer has."""
+    grid = grid_of(tmp_path, axes={"knowledge": ["logits+hidden"]})
+    store(grid, layout)
+    (folder,) = {path.parent for path in layout.arrays()}
+    for name in ("hidden-2", "logits", "hidden-3"):
+        manifest = json.loads((folder / f"{name}.json").read_text())
+        del manifest["seal"]
+        (folder / f"{name}.json").write_text(json.dumps({**manifest, "teacher": "another"}))
+    other = grid_of(tmp_path, "other", axes={"knowledge": ["logits+cls@1-1"]})
+    store(other, layout)
+    assert arrays(layout) == {"logits", "cls-1"}
+
+
+def test_peak_memory_is_that_of_the_training_alone(tmp_path, layout, monkeypatch):
+    """Lost outputs are stored again in the same process, before."""
+    from kd import training
+
+    happened = []
+    write, reset = storing.write_outputs, training._reset_peak_memory
+    monkeypatch.setattr(
+        storing, "write_outputs", lambda *given: (happened.append("store"), write(*given))
+    )
+    monkeypatch.setattr(
+        training,
+        "_reset_peak_memory",
+        lambda device: (happened.append("reset"), reset(device)),
+    )
+    grid = grid_of(tmp_path)
+    (run,) = grid.runs.values()
+    steps.run_distil(grid, layout, run.id, threads=1)
+    assert happened == ["store", "reset"]
+    assert read_record(layout.run(run) / "training.json")["peak_memory_bytes"] is None, "on a CPU"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_stored_and_computed_outputs_teach_the_same(tmp_path, layout, precision):
+    """Up to the rounding of what is stored, whatever the precision of the run."""
+    base = {**tiny_study()["base"], "precision": precision, "learning_rate": 1e-6}
+    losses = {}
+    for room in ({"gigabytes": 1}, False):
+        grid = grid_of(tmp_path, base={**base, "knowledge": "logits+hidden"}, store=room)
+        read = distil(grid, layout)
+        (run,) = grid.runs.values()
+        record = read_record(layout.run(run) / "training.json")
+        assert record["precision_used"] == precision
+        losses[read[0]] = record["final_loss"]
+    assert losses.keys() == {(3, 0), (0, 3)}
+    assert losses[3, 0] == pytest.approx(losses[0, 3], rel=1e-5)
