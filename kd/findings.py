@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from kd.statistics.cells import corrected, describe
-from kd.statistics.effects import REST, SEEDS, variance
+from kd.statistics.effects import SEEDS, variance
 from kd.statistics.pairing import prepare
 from kd.statistics.runs import IDLE, control_of, each, metric, studied
 from kd.table import NOTHING, interval, p_text, plain, points
@@ -66,8 +66,7 @@ def effects(frame: pd.DataFrame) -> list[str]:
     table = variance(frame)
     if table.empty:
         return []
-    own = table[~table["term"].isin([SEEDS, REST])]
-    mains = own[~own["term"].str.contains(" × ")].sort_values("share", ascending=False)
+    mains = table[table["kind"] == "axis"].sort_values("share", ascending=False)
     told = [
         f"{row.term.replace('_', ' ')} {100 * row.share:.1f} %"
         + (f" (p {p_text(row.p_holm)})" if p_text(row.p_holm) != NOTHING else "")
@@ -77,10 +76,11 @@ def effects(frame: pd.DataFrame) -> list[str]:
     text = f"Of the variance of the score within tasks, {', '.join(told)} is explained"
     text += f"; {100 * noise.iloc[0]:.1f} % is the seed" if len(noise) else "; one seed: no test"
     sentences = [text + "."]
-    pairs = own[own["term"].str.contains(" × ") & (own["p_holm"] < 0.05)]
-    if len(pairs):
-        told = [f"{row.term} {100 * row.share:.1f} %" for row in each(pairs)]
+    pairs = table[table["kind"] == "pair"]
+    sure = pairs[pairs["p_holm"] < 0.05]
+    if len(sure):
+        told = [f"{row.term} {100 * row.share:.1f} %" for row in each(sure)]
         sentences.append(f"Choices that depend on each other: {', '.join(told)}.")
-    elif own["term"].str.contains(" × ").any() and own["p"].notna().any():
+    elif pairs["p"].notna().any():
         sentences.append("No two choices are shown to depend on each other.")
     return sentences

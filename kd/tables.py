@@ -12,7 +12,7 @@ from kd.files import atomic_dir, atomic_write
 from kd.record import read_runs
 from kd.statistics.cells import corrected, describe, summarise
 from kd.statistics.cost import TOKENS, iso_cost, with_costs
-from kd.statistics.effects import REST, SEEDS, contrasts, variance
+from kd.statistics.effects import SEEDS, contrasts, variance
 from kd.statistics.intervals import pooled_sd
 from kd.statistics.pairing import prepare
 from kd.statistics.ranks import rank
@@ -211,11 +211,12 @@ def effects_table(frame: pd.DataFrame) -> Table | None:
     notes = [
         "shares are of the variance within tasks; an axis is adjusted for the other axes, a pair "
         "for all axes; in a grid with gaps they need not add up to 100 %",
-        f"{SEEDS}: spread of runs that differ in the seed alone; {REST}: what is left",
+        f"{SEEDS}: spread of runs that differ in the seed alone",
+        "F: against the term's own change from seed to seed on a task",
         "ω²: the share without what chance alone gives; negative: less than chance",
     ]
     if not tested:
-        notes.append("one seed: noise cannot be told from effect, so nothing is tested")
+        notes.append("nothing is tested: no two seeds, or seeds that do not differ")
     if base_of(prepare(frame)) is not None:
         notes.append("one axis at a time was varied: pairs of axes cannot be judged")
     return Table(

@@ -18,27 +18,32 @@ from kd.figures.style import (
     wrapped,
 )
 from kd.statistics.cells import describe
-from kd.statistics.effects import REST, SEEDS, variance
+from kd.statistics.effects import variance
 from kd.statistics.intervals import pooled_sd
 from kd.statistics.runs import ALIAS, each, levels, studied
 
 _MOST = 24  # terms that are still bars of their own
-_KINDS = {"one axis": COLOURS[0], "two axes": COLOURS[5], "axis and task": COLOURS[4]}
 _NOISE = "#bbbbbb"
+_KINDS = {  # of `variance`: name in the legend, colour
+    "axis": ("one axis", COLOURS[0]),
+    "pair": ("two axes", COLOURS[5]),
+    "task": ("axis and task", COLOURS[4]),
+    "higher": ("three axes and more", COLOURS[2]),
+    "seeds": ("noise and rest", _NOISE),
+    "rest": ("noise and rest", _NOISE),
+}
 
 
 def variance_figure(frame: pd.DataFrame) -> Figure:
     """Bars of the share of the variance by term, the largest first, then seeds and the rest."""
     table = variance(frame)
-    own = table[~table["term"].isin([SEEDS, REST])]
-    own = own.sort_values("share", ascending=False, kind="stable")
-    shown = pd.concat([own[:_MOST], table[table["term"].isin([SEEDS, REST])]])
+    noise = table["kind"].isin(["seeds", "rest"])
+    own = table[~noise].sort_values("share", ascending=False, kind="stable")
+    shown = pd.concat([own[:_MOST], table[noise]])
     figure = Figure(figsize=(COLUMN, 1.0 + 0.17 * len(shown)), layout="constrained")
     ax = figure.subplots()
     for place, row in enumerate(each(shown)):
-        kind = "two axes" if " × " in row.term else "one axis"
-        kind = "axis and task" if row.term.endswith(" × task") else kind
-        colour = _NOISE if row.term in (SEEDS, REST) else _KINDS[kind]
+        _, colour = _KINDS[row.kind]
         ax.barh(place, 100 * row.share, color=colour, gid="share")
         star = "*" if row.p_holm < 0.05 else ""
         ax.text(100 * row.share, place, f" {100 * row.share:.1f}{star}", va="center", fontsize=6)
@@ -51,11 +56,10 @@ def variance_figure(frame: pd.DataFrame) -> Figure:
     text += f"; {len(own) - _MOST} smaller terms are in the table" * (len(own) > _MOST)
     if own["p"].isna().all():
         text += "; one seed: nothing is tested"
-    used = {name: colour for name, colour in _KINDS.items()}
+    used = [_KINDS[kind] for kind in _KINDS if kind in set(shown["kind"])]
     bars: dict[str, Look] = {
-        name: {"color": colour, "marker": "s"} for name, colour in used.items()
+        name: {"color": colour, "marker": "s"} for name, colour in dict(used).items()
     }
-    bars["noise and rest"] = {"color": _NOISE, "marker": "s"}
     return finish(figure, text + ".", bars)
 
 

@@ -8,72 +8,139 @@ from scipy import stats
 
 from kd.statistics.intervals import holm, seed_means
 from kd.statistics.runs import ALIAS, AVERAGE, IDLE, disagreements, levels, studied
+from kd.statistics.views import base_of
 
-SEEDS, REST = "seeds", "higher interactions"
+# Rows of `variance` that are no axis and no pair of axes.
+HIGHER, SEEDS, REST = "three axes and more", "seeds", "not attributable (unbalanced design)"
+_COLUMNS = ["term", "kind", "df", "share", "unbiased", "F", "df_error", "p", "p_holm"]
 _SMALL = 1e-9
 
 
 def variance(frame: pd.DataFrame) -> pd.DataFrame:
     """Where the variance of the score comes from: axes, their pairs, axes by task, seeds.
 
-    `frame` has runs as read. Tasks differ in level, which is taken out first: shares are of the
-    sum of squares within tasks. Each axis is adjusted for all others, each pair for all axes. A run
-    that stands for several values counts as their mean; one that an axis cannot affect as its mean
-    over all. The noise is the spread of seeds within a cell.
+    `frame` has runs as read. The level of each unit (a seed on a task) is taken out first: shares
+    are of the sum of squares within tasks. Each axis is adjusted for all others, each pair for all
+    axes. A run that stands for several values counts as their mean; one that an axis cannot affect
+    as its mean over all. Each term is tested against its own change from seed to seed on a task.
 
     Returns:
-        Columns term, df, share (eta squared), unbiased (omega squared, 0 in the mean where there
-        is no effect), F, p, p_holm (over all terms); rows of `SEEDS` and `REST` without a test.
+        A row per term: `kind` is axis, pair (of axes), task (an axis by the task), higher (what all
+        cells hold beyond these), seeds (runs of one cell; no test), or rest (what an unbalanced
+        design gives to no term; none where one axis at a time was varied). Columns df, share (eta
+        squared), unbiased (omega squared, 0 in the mean where there is no effect), F, df_error, p,
+        p_holm (over all terms).
     """
     done = frame[frame["score"].notna() & (frame["task"] != AVERAGE)]
     names = studied(done)
-    columns = ["term", "df", "share", "unbiased", "F", "p", "p_holm"]
-    if len(done) < 3 or not names:
-        return pd.DataFrame(columns=columns)
-    score = 100 * done["score"].to_numpy(float)
-    score = score - done.groupby("task")["score"].transform("mean").to_numpy() * 100
+    score = 100 * (done["score"] - done.groupby("task")["score"].transform("mean")).to_numpy(float)
     total = float(score @ score)
-    if total < _SMALL:
-        return pd.DataFrame(columns=columns)
+    if len(done) < 3 or not names or total < _SMALL:
+        return pd.DataFrame(columns=_COLUMNS)
+    units = np.asarray(pd.get_dummies(done[["task", "seed"]].agg(" ".join, axis=1)), dtype=float)
     codes = {name: _codes(done[name]) for name in names}
-    # Tasks may differ in what they have of an axis (no temperature in a regression).
-    tasks = np.asarray(pd.get_dummies(done["task"]), dtype=float)
-    mains = [tasks, *codes.values()]
-    terms = {
-        name: ([tasks, *(codes[o] for o in names if o != name)], code)
-        for name, code in codes.items()
-    }
-    terms |= {
-        f"{a} × {b}": (mains, _product(codes[a], codes[b])) for a, b in combinations(names, 2)
-    }
-    if tasks.shape[1] > 1:
-        by_task = tasks - tasks.mean(axis=1, keepdims=True)
-        terms |= {f"{name} × task": (mains, _product(codes[name], by_task)) for name in names}
-    cells = done.groupby([*names, "task"], sort=False)["score"]
-    noise = float(((100 * (done["score"] - cells.transform("mean"))) ** 2).sum())
-    freedom = len(done) - cells.ngroups
-    mean_square = noise / freedom if freedom and noise > _SMALL else np.nan
+    terms = _terms(codes, np.asarray(pd.get_dummies(done["task"]), dtype=float))
+    noise = _Noise(score, done.groupby([*names, "task"], sort=False).ngroup().to_numpy(), units)
+    mains = np.hstack(list(codes.values()))
     rows = []
-    for term, (others, own) in terms.items():
-        less, rank = _fit(score, others)
-        more, full = _fit(score, [*others, own])
-        df = full - rank
-        if df < 1:  # no two values of it were run on one setting
+    for (term, kind), own in terms.items():
+        others = [codes[name] for name in names if name != term] if kind == "axis" else [mains]
+        basis = _basis(own, np.hstack([units, *others]))
+        df = basis.shape[1]
+        if not df:  # no two values of it were run on one setting
             continue
-        squares = max(0.0, less - more)
-        ratio = squares / df / mean_square
-        p = stats.f.sf(ratio, df, freedom) if freedom else np.nan
-        unbiased = (squares - df * mean_square) / (total + mean_square)
-        rows.append((term, df, squares / total, unbiased, ratio, p))
-    table = pd.DataFrame(rows, columns=columns[:-1])
-    table["p_holm"] = holm(table["p"])
-    rest = 1 - table["share"].sum() - noise / total
-    ends = [(SEEDS, float(freedom), noise / total)] * bool(freedom)
-    if rest > 1e-6:
-        ends.append((REST, np.nan, rest))
-    if not ends:
-        return table
-    return pd.concat([table, pd.DataFrame(ends, columns=columns[:3])], ignore_index=True)
+        squares = float(((score @ basis) ** 2).sum())
+        rows.append((term, kind, df, squares, *noise.of(basis)))
+    everything = np.hstack([units, mains, *terms.values()])
+    fitted, rank = _fit(score, everything)
+    higher, df = fitted - noise.left, noise.rank - rank
+    factors = len(names) + (done["task"].nunique() > 1)
+    if df > 0 and factors > 2 and higher > _SMALL * total:
+        rows.append((HIGHER, "higher", df, higher, noise.left, noise.free))
+    table = _tested(
+        pd.DataFrame(rows, columns=["term", "kind", "df", "squares", "error", "free"]), total
+    )
+    ends = [(SEEDS, "seeds", float(noise.within_free), noise.within / total)]
+    rest = 1 - table["share"].sum() - noise.within / total
+    ends = ends * bool(noise.within_free)
+    if rest > 1e-6 and base_of(done) is None:
+        ends.append((REST, "rest", np.nan, rest))
+    if ends:
+        table = pd.concat([table, pd.DataFrame(ends, columns=_COLUMNS[:4])], ignore_index=True)
+    return table
+
+
+def _tested(table: pd.DataFrame, total: float) -> pd.DataFrame:
+    """Shares and F tests of sums of squares, each against its own error."""
+    tested = table["free"] > 0.5
+    square = (table["error"] / table["free"]).where(tested & (table["error"] > _SMALL))
+    ratio = table["squares"] / table["df"] / square
+    table = table.assign(
+        share=table["squares"] / total,
+        unbiased=(table["squares"] - table["df"] * square) / (total + square),
+        F=ratio,
+        df_error=table["free"].where(tested),
+        p=stats.f.sf(ratio, table["df"], table["free"].where(tested)),
+    )
+    return table.assign(p_holm=holm(table["p"]))[_COLUMNS]
+
+
+def _terms(codes: dict[str, np.ndarray], tasks: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """The columns of each term by its name and kind."""
+    terms = {(name, "axis"): code for name, code in codes.items()}
+    for a, b in combinations(codes, 2):
+        terms[f"{a} × {b}", "pair"] = _product(codes[a], codes[b])
+    if tasks.shape[1] > 1:
+        # Tasks may differ in what they have of an axis (no temperature in a regression).
+        by_task = tasks - tasks.mean(axis=1, keepdims=True)
+        for name, code in codes.items():
+            terms[f"{name} × task", "task"] = _product(code, by_task)
+    return terms
+
+
+class _Noise:
+    """What is left of the scores when every cell and every unit (task and seed) has its level.
+
+    `within` are the squares of runs about their cell, `left` those that the units do not explain;
+    `rank` is the number of parameters of cells and units.
+    """
+
+    def __init__(self, score: np.ndarray, cells: np.ndarray, units: np.ndarray) -> None:
+        self._count = np.bincount(cells)[cells]
+        self._units = units.argmax(axis=1)
+        means = np.zeros((cells.max() + 1, units.shape[1] + 1))
+        both = np.column_stack([score, units])
+        np.add.at(means, cells, both / self._count[:, None])
+        centred = both - means[cells]
+        self._design, own = centred[:, 1:], centred[:, 0]
+        self._inverse = np.linalg.pinv(self._design.T @ self._design, rcond=_SMALL, hermitian=True)
+        self._rest = own - self._design @ (self._inverse @ (self._design.T @ own))
+        self.within, self.left = float(own @ own), float(self._rest @ self._rest)
+        explained = round(float((self._inverse * (self._design.T @ self._design)).sum()))
+        self.within_free = len(score) - (cells.max() + 1)
+        self.rank = cells.max() + 1 + explained
+        self.free = len(score) - self.rank
+
+    def of(self, basis: np.ndarray) -> tuple[float, float]:
+        """Squares and degrees of freedom of how a term changes from seed to seed on a task.
+
+        In each unit the rest is projected on the term's columns: in a complete grid these are the
+        squares of term × seed within tasks. Those of the runs about their cell, where the term does
+        not change at all, as coarse scores may have it. `basis` is (n, df).
+        """
+        squares = free = 0.0
+        shared = np.zeros_like(self._inverse)
+        for unit in range(self._design.shape[1]):
+            rows = self._units == unit
+            left, size, _ = np.linalg.svd(basis[rows], full_matrices=False)
+            left = left[:, size > 1e-6]
+            squares += float(((self._rest[rows] @ left) ** 2).sum())
+            free += float(((left**2).sum(axis=1) * (1 - 1 / self._count[rows])).sum())
+            by_unit = left.T @ self._design[rows]
+            shared += by_unit.T @ by_unit
+        if squares < _SMALL * self.within:
+            return self.within, self.within_free
+        return squares, free - float((shared * self._inverse).sum())
 
 
 def _codes(values: "pd.Series[str]") -> np.ndarray:
@@ -91,11 +158,21 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
 
 
-def _fit(score: np.ndarray, parts: list[np.ndarray]) -> tuple[float, int]:
+def _basis(own: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n, df) orthonormal columns of what `own` spans beyond `others`."""
+    beyond = own - others @ (
+        np.linalg.pinv(others.T @ others, rcond=1e-10, hermitian=True) @ (others.T @ own)
+    )
+    columns, size, _ = np.linalg.svd(beyond, full_matrices=False)
+    return columns[:, size > 1e-6 * np.sqrt(len(own))]
+
+
+def _fit(score: np.ndarray, design: np.ndarray) -> tuple[float, int]:
     """Residual sum of squares of the least-squares fit, and the rank of its design."""
-    design = np.hstack(parts)
-    found, _, rank, _ = np.linalg.lstsq(design, score, rcond=None)
-    return float(((score - design @ found) ** 2).sum()), int(rank)
+    gram = design.T @ design
+    inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
+    rest = score - design @ (inverse @ (design.T @ score))
+    return float(rest @ rest), round(float((inverse * gram).sum()))
 
 
 def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -136,12 +213,69 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     """
     found = pairs(runs, axis)
     keys = ["a", "b"]
-    if found.empty:
-        return pd.DataFrame(
-            columns=[*keys, "pairs", "planned", "blocks", "mean", "low", "high", "p"]
-        )
     groups = found.groupby(keys, sort=False)
     table = groups.agg(pairs=("difference", "count"), planned=("difference", "size"))
     table["blocks"] = found.dropna(subset="difference").groupby(keys)["block"].nunique()
     table = table.join(seed_means(found, keys, "difference").drop(columns="spread"))
     return table.assign(p_holm=holm(table["p"])).reset_index()
+
+
+def interaction(runs: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
+    """Where two axes depend on each other: what each pair of their values adds to their sum.
+
+    `runs` are prepared. For values i of `a` and j of `b`: how much better i is than the other
+    values of `a` at j, less how much better it is at the other values of `b`, as the mean of
+    (i j − i' j) − (i j' − i' j') over all i' and j' that are done on the same task, seed and
+    settings of the other axes. 0 everywhere where the axes do not depend on each other.
+
+    Returns:
+        Columns a, b (the values), pairs (blocks of a seed), planned, mean, low, high, p, seeds, and
+        p_holm over all pairs of values; no row where the two axes were not crossed.
+    """
+    keys = ["a", "b"]
+    runs = runs[(runs["task"] != AVERAGE) & (runs[a] != IDLE) & (runs[b] != IDLE)]
+    others = [other for other in studied(runs) if other not in (a, b)]
+    first, second = levels(runs[a]), levels(runs[b])
+    found = []
+    for key, group in runs.groupby(["task", "seed", *others], sort=False):
+        task, seed, *rest = map(str, key)
+        score = np.full((len(first), len(second)), np.nan)
+        there = np.zeros(score.shape, dtype=bool)
+        for x, y, value in zip(group[a], group[b], group["score"], strict=True):
+            spot = np.ix_([first.index(v) for v in x.split(ALIAS)],
+                          [second.index(v) for v in y.split(ALIAS)])  # fmt: skip
+            score[spot], there[spot] = value, True
+        for (i, j), gain in _crossed(score, there).items():
+            found.append((first[i], second[j], task, seed, " · ".join(rest), gain))
+    table = pd.DataFrame(found, columns=[*keys, "stratum", "seed", "setting", "gain"])
+    if table.empty:
+        return pd.DataFrame(
+            columns=[*keys, "pairs", "planned", "mean", "low", "high", "p", "p_holm"]
+        )
+    table = table.assign(block=table.groupby(["stratum", "setting"], sort=False).ngroup())
+    groups = table.groupby(keys, sort=False)["gain"].agg(pairs="count", planned="size")
+    means = seed_means(table, keys, "gain").drop(columns="spread")
+    return groups.join(means).assign(p_holm=lambda t: holm(t["p"])).reset_index()
+
+
+def _crossed(score: np.ndarray, there: np.ndarray) -> dict[tuple[int, int], float]:
+    """`interaction`'s mean for every cell of one table (rows: a, columns: b) that was planned."""
+    done = ~np.isnan(score)
+    filled = np.where(done, score, 0.0)
+    found = {}
+    for i, j in np.argwhere(there):
+        weight = np.outer(done[:, j], done[i]) & done & done[i, j]
+        weight[i], weight[:, j] = False, False
+        if not _planned(there, i, j):
+            continue
+        count = weight.sum()
+        gain = filled[i, j] * count + (weight * filled).sum()
+        gain -= weight.sum(axis=1) @ filled[:, j] + weight.sum(axis=0) @ filled[i]
+        found[int(i), int(j)] = float(gain / count) if count else np.nan
+    return found
+
+
+def _planned(there: np.ndarray, i: int, j: int) -> bool:
+    rest = np.outer(there[:, j], there[i]) & there
+    rest[i], rest[:, j] = False, False
+    return bool(rest.any())

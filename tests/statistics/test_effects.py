@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from fake_runs import frame_of, grid, one_run
 from statsmodels.formula.api import ols
-from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.anova import AnovaRM, anova_lm
 
-from kd.statistics.effects import REST, SEEDS, contrasts, pairs, variance
+from kd.statistics.effects import HIGHER, REST, SEEDS, contrasts, interaction, pairs, variance
 from kd.statistics.pairing import prepare
 
 SMALL, LARGE = "3L-384-12h-1536", "6L-768-12h-3072"
@@ -30,10 +30,46 @@ def test_shares_of_a_balanced_grid_by_hand():
     assert table["share"].to_dict() == pytest.approx(
         {"student": 4 / total, "mapping": 1 / total, "student × mapping": 0, SEEDS: 0.25 / total}
     )
-    # 8 runs, 4 cells: F = (8 · 4 / 1) / (8 · 0.25 / 4)
-    assert table.loc["student", "F"] == pytest.approx(64)
     assert table.loc[SEEDS, "df"] == 4
     assert table["df"].drop(SEEDS).tolist() == [1, 1, 1]
+    # Seeds move all cells alike, so that no axis changes with them: the cells' own noise is left.
+    # 8 runs, 4 cells: F = (8 · 4 / 1) / (8 · 0.25 / 4)
+    assert table.loc["student", "F"] == pytest.approx(64)
+
+
+def test_terms_are_tested_against_their_own_change_from_seed_to_seed():
+    """Repeated measures: the unit is the seed (on a task), as statsmodels has it."""
+    rng = np.random.default_rng(2)
+    frame = grid(lambda c: 0.6 + rng.normal(0, 0.01), student=[SMALL, LARGE], seed=SEED,
+                 mapping=["first", "last", "uniform"])  # fmt: skip
+    table = shares(frame)
+    known = AnovaRM(frame, "score", "seed", within=["student", "mapping"]).fit().anova_table
+    for ours, theirs in (("student", "student"), ("mapping", "mapping"),
+                         ("student × mapping", "student:mapping")):  # fmt: skip
+        row, other = table.loc[ours], known.loc[theirs]
+        assert (row.df, row.df_error) == pytest.approx((other["Num DF"], other["Den DF"]))
+        assert (row.F, row.p) == pytest.approx((other["F Value"], other["Pr > F"]))
+    row, mean_square = table.loc["mapping"], None
+    total = float(((100 * (frame["score"] - frame["score"].mean())) ** 2).sum())
+    mean_square = row.share * total / row.df / row.F
+    assert row.unbiased == pytest.approx(
+        (row.share * total - row.df * mean_square) / (total + mean_square)
+    )
+
+
+def test_tasks_are_strata_of_the_seeds():
+    """On two tasks the error is each task's own: degrees of freedom 2 (values) × 2 tasks × 2."""
+    rng = np.random.default_rng(4)
+    frame = grid(lambda c: 0.6 + rng.normal(0, 0.01), task=["rte", "cola"], seed=SEED,
+                 mapping=["first", "last", "uniform"])  # fmt: skip
+    table = shares(frame)
+    assert table.loc[["mapping", "mapping × task"], "df_error"].tolist() == pytest.approx([8, 8])
+    means = frame.groupby(["task", "mapping"])["score"].transform("mean")
+    units = frame["score"] - means
+    units -= units.groupby([frame["task"], frame["seed"]]).transform("mean")
+    spread = frame.groupby("mapping")["score"].mean()
+    squares = 6 * ((spread - spread.mean()) ** 2).sum()
+    assert table.loc["mapping", "F"] == pytest.approx((squares / 2) / ((units**2).sum() / 8))
 
 
 def test_an_interaction_is_told_from_its_axes():
@@ -61,18 +97,16 @@ def unbalanced():
 def test_unbalanced_shares_are_those_of_statsmodels():
     frame = unbalanced()
     table = shares(frame)
-    model = ols("score ~ C(knowledge) + C(student)", frame).fit()
+    model = ols("score ~ C(knowledge) + C(student) + C(seed)", frame).fit()
     squares = anova_lm(model, typ=2)["sum_sq"]
     total = ((frame["score"] - frame["score"].mean()) ** 2).sum()
     assert table.loc["knowledge", "share"] == pytest.approx(squares["C(knowledge)"] / total)
     assert table.loc["student", "share"] == pytest.approx(squares["C(student)"] / total)
-    full = anova_lm(ols("score ~ C(knowledge) * C(student)", frame).fit(), typ=2)
-    assert table.loc["student × knowledge", "F"] == pytest.approx(
-        full["F"]["C(knowledge):C(student)"]
+    full = anova_lm(ols("score ~ C(knowledge) * C(student) + C(seed)", frame).fit(), typ=2)
+    assert table.loc["student × knowledge", "share"] == pytest.approx(
+        full["sum_sq"]["C(knowledge):C(student)"] / total
     )
-    assert table.loc["student × knowledge", "p"] == pytest.approx(
-        full["PR(>F)"]["C(knowledge):C(student)"]
-    )
+    assert table["kind"].tolist() == ["axis", "axis", "pair", "seeds"]
 
 
 def test_levels_of_tasks_are_no_effect_and_dependence_on_the_task_is_its_own_term():
@@ -100,20 +134,96 @@ def test_idle_and_equal_values_neither_help_nor_harm_an_axis():
     assert table.loc["knowledge", "share"] == pytest.approx((50 + 200 / 3) / total)
 
 
-def test_no_effect_explains_nothing_without_bias_and_is_seldom_significant():
+@pytest.fixture(scope="module")
+def crossed():
+    """Four mappings and two students on two tasks with three seeds; scores are replaced."""
+    return grid(lambda c: 0.5, student=[SMALL, LARGE], mapping=["first", "last", "uniform", "emd"],
+                task=["rte", "cola"], seed=SEED)  # fmt: skip
+
+
+def noise(frame, rng, *shared, run=1.0):
+    """Points of noise: of the run, and of what runs with the same values of `shared` share."""
+    found = rng.normal(0, run, len(frame))
+    for columns in shared:
+        codes = frame.groupby(list(columns)).ngroup().to_numpy()
+        found += rng.normal(size=codes.max() + 1)[codes]
+    return found / 100
+
+
+UNIT, VALUE = ("task", "seed"), ("task", "seed", "mapping")
+
+
+@pytest.mark.parametrize("shared", [[UNIT], [UNIT, VALUE]])
+@pytest.mark.parametrize("lost", [0, 4])
+def test_no_effect_explains_nothing_without_bias_and_is_seldom_significant(crossed, shared, lost):
+    """Seeds move all runs of a task, and all runs of a mapping: neither is an effect of an axis."""
     rng = np.random.default_rng(5)
-    frame = grid(lambda c: 0.5, knowledge=["hidden", "attention", "cls"], mapping=["first", "last"],
-                 task=["rte", "cola"], seed=SEED)  # fmt: skip
     unbiased, hits, family = [], [], []
-    for _ in range(80):
-        table = variance(frame.assign(score=rng.normal(0.5, 0.02, len(frame))))
+    for _ in range(40):
+        frame = crossed.assign(score=0.5 + noise(crossed, rng, *shared))
+        table = variance(frame.drop(index=rng.choice(len(frame), lost, replace=False)))
         tested = table.dropna(subset="p")
         unbiased.append(tested["unbiased"].mean())
         hits.append((tested["p"] < 0.05).mean())
         family.append((tested["p_holm"] < 0.05).any())
-    assert np.mean(unbiased) == pytest.approx(0, abs=0.005)
-    assert np.mean(hits) == pytest.approx(0.05, abs=0.03)
-    assert np.mean(family) < 0.12
+    assert np.mean(unbiased) == pytest.approx(0, abs=0.01)
+    assert np.mean(hits) == pytest.approx(0.05, abs=0.04)
+    assert np.mean(family) <= 0.1
+
+
+def test_an_interaction_is_found_though_seeds_move_all_runs_of_a_task(crossed):
+    """+2.0 for one mapping on one student, noise of 0.5 in a run and 1.0 in a seed on a task."""
+    rng = np.random.default_rng(6)
+    planted = 0.02 * ((crossed["mapping"] == "last") & (crossed["student"] == LARGE))
+    found, gains, covered = [], [], []
+    runs = prepare(crossed.drop(index=[3, 17])).query("task != 'average'")
+    for _ in range(12):
+        crossed_now = crossed.assign(score=0.6 + planted + noise(crossed, rng, UNIT, run=0.5))
+        table = variance(crossed_now.drop(index=[3, 17])).set_index("term")
+        found.append(table.loc["student × mapping", "p_holm"] < 0.05)
+        scores = runs["run"].map(crossed_now.set_index("run")["score"])
+        cells = interaction(runs.assign(score=scores), "student", "mapping").set_index(["a", "b"])
+        gains.append(cells.loc[(LARGE, "last"), "mean"])
+        low, high = cells.loc[(LARGE, "last"), ["low", "high"]]
+        covered.append(low <= 0.02 <= high)
+    assert np.mean(found) >= 0.8 and np.mean(covered) >= 0.8
+    assert np.mean(gains) == pytest.approx(0.02, abs=0.003)
+
+
+def test_an_interaction_by_hand():
+    """Of 3 × 2 values: 'last' gains 6 on the large student, and 0 on the small one."""
+    scores = {(SMALL, "first"): 50, (SMALL, "last"): 50, (SMALL, "emd"): 53,
+              (LARGE, "first"): 60, (LARGE, "last"): 66, (LARGE, "emd"): 63}  # fmt: skip
+    frame = grid(lambda c: scores[c["student"], c["mapping"]] / 100, student=[SMALL, LARGE],
+                 mapping=["first", "last", "emd"])  # fmt: skip
+    table = interaction(prepare(frame), "student", "mapping").set_index(["a", "b"])["mean"]
+    assert table[LARGE, "last"] == pytest.approx(0.06)
+    assert table[LARGE, "emd"] == pytest.approx(-0.03) == -table[SMALL, "emd"]
+    lost = prepare(frame.assign(score=frame["score"].where(frame["mapping"] != "first")))
+    table = interaction(lost, "student", "mapping").set_index(["a", "b"])
+    assert table.loc[(LARGE, "last"), "mean"] == pytest.approx(0.06)  # against 'emd' alone
+    assert table.loc[(LARGE, "first"), ["pairs", "planned"]].tolist() == [0, 1]
+
+
+def test_axes_that_were_varied_one_at_a_time_say_nothing_of_pairs_or_of_a_rest():
+    rng = np.random.default_rng(8)
+    cells = [{}, *({"mapping": m} for m in ("first", "last")), *({"temperature": t} for t in "48")]
+    rows = [one_run(c | {"seed": s}, 0.6 + rng.normal(0, 0.01)) for c in cells for s in SEED]
+    frame = frame_of(*rows)
+    assert variance(frame)["kind"].tolist() == ["axis", "axis", "seeds"]
+    assert interaction(prepare(frame), "mapping", "temperature").empty
+
+
+def test_three_axes_that_depend_on_each_other_are_a_term_with_a_test(crossed):
+    rng = np.random.default_rng(9)
+    sign = np.where(crossed["task"] == "rte", 1, -1) * np.where(crossed["student"] == LARGE, 1, -1)
+    sign = sign * np.where(crossed["mapping"].isin(["first", "last"]), 1, -1)
+    table = shares(crossed.assign(score=0.6 + 0.02 * sign + noise(crossed, rng)))
+    assert table["share"].idxmax() == HIGHER and table.loc[HIGHER, "p_holm"] < 0.001
+    assert table.loc[HIGHER, "df"] == 3
+    assert table["share"].sum() == pytest.approx(1)  # a complete grid leaves no rest
+    null = shares(crossed.assign(score=0.6 + noise(crossed, rng)))
+    assert null.loc[HIGHER, "p"] > 0.05 and REST not in null.index
 
 
 def test_one_seed_tests_nothing_and_nothing_done_gives_no_table():
