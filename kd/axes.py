@@ -125,9 +125,10 @@ def _mapping() -> Section:
     return Section(
         "mapping",
         "Which teacher layer teaches which student layer (s <- t); for terms that name none. All "
-        "are defined for every T and S: a layer that is not there becomes the nearest one, but a "
-        "number K above T is pruned. Explicit pairs are written TEACHER-STUDENT: `4-1,8-2,12-3`; "
-        "layer 0 is the embeddings.",
+        "are defined for every T and S: a layer that is not there becomes the nearest one. The K "
+        "of `all-to-K` and `last-to-K` is a teacher layer, and above T it is pruned; the K of the "
+        "others counts layers, and above S it means all of them. Explicit pairs are written "
+        "TEACHER-STUDENT: `4-1,8-2,12-3`; layer 0 is the embeddings.",
         ("mapping", "pairs", "kind", "source"),
         [
             (

@@ -149,7 +149,11 @@ _RECIPE: dict[str, Field] = {
         meaning="auto: bf16 autocast on a GPU that has it, else fp32",
     ),
 }
-_SEED = Field(**_number(0, 2**32 - 1, whole=True), meaning="of weights, data order and dropout")
+_SEED = Field(
+    **_number(0, 2**32 - 1, whole=True),
+    meaning="of weights, projections, data order and dropout: each starts anew from this number, "
+    "so that none depends on how much another drew",
+)
 
 RECIPE = 1  # what the code computes; an old number cannot be run any more
 _VERSION = Field(

@@ -55,8 +55,8 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         ),
         "logit-std": Matching(
             "logits_std",
-            "kl of the logits standardised to mean 0 and sd 1 per example",
-            "Sun et al. 2024 (arXiv:2403.01427)",
+            "kl of the logits standardised to mean 0 and sd 1 per example; the sd divides by C",
+            "Sun et al. 2024 (arXiv:2403.01427), whose code divides by C - 1",
             softened=True,
             fewest_classes=3,
         ),

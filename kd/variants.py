@@ -42,8 +42,8 @@ ERRATA: dict[str, Erratum] = {
 
 TEMPERATURE_SCHEDULES: dict[str, str] = {
     "constant": "tau for every example",
-    "flsw": "tau + mean(w) - w, w = 1 - cos(S, T) of the logits (arXiv:1911.07471)",
-    "cwsm": "tau + mean(w) - w, w = 1 / max softmax(S) (arXiv:1911.07471)",
+    "flsw": "max(0.1 tau, tau + mean(w) - w), w = 1 - cos(S, T) of the logits (arXiv:1911.07471)",
+    "cwsm": "max(0.1 tau, tau + mean(w) - w), w = 1 / max softmax(S) (arXiv:1911.07471)",
 }
 
 

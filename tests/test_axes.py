@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import pytest
+import torch
+from studies import tiny_study, write_study
 
+from kd import losses
 from kd.axes import chosen, markdown, plain, sections
 from kd.cli import main
 from kd.fields import RUN_FIELDS
+from kd.grid import load_grid
 from kd.initialisation import INITIALISATIONS
 from kd.knowledge import KNOWLEDGE
-from kd.mapping import MAPPINGS
+from kd.mapping import MAPPINGS, resolve_mapping
 from kd.matching import MATCHINGS
 from kd.presets import preset_names
 from kd.shapes import NAMED
@@ -65,3 +69,36 @@ def test_kd_axes_prints_one_section_and_names_the_nearest(capsys):
     assert "random-in-block" in out and "logit-std" not in out
     assert main(["axes", "maping"]) == 2
     assert "did you mean mapping?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [name for name in MAPPINGS if name.endswith("-K")])
+def test_what_a_number_of_a_mapping_means_is_as_the_page_says(tmp_path, name):
+    """K = 9 of 3 teacher and 2 student layers."""
+    study = tiny_study(axes={"mapping": ["uniform", name.replace("-K", "-9")]})
+    grid = load_grid(write_study(tmp_path, study))
+    text = " ".join(markdown(sections()).split())
+    if name in ("all-to-K", "last-to-K"):
+        assert len(grid.pruned) == 1, f"{name} with K above T"
+        assert "The K of `all-to-K` and `last-to-K` is a teacher layer, and above T it is" in text
+    else:
+        assert not grid.pruned
+        pairs = [resolve_mapping(name.replace("-K", f"-{k}"), 3, 2, 1) for k in (2, 9)]
+        assert pairs[0] == pairs[1]
+        assert "the K of the others counts layers, and above S it means all of them" in text
+
+
+def test_the_floor_of_the_temperature_schedules_is_on_the_page():
+    """0.1 of the page is the code's: two examples, one far from the other."""
+    student = torch.tensor([[30.0, -30.0], [0.0, 0.0]])
+    for name in ("flsw", "cwsm"):
+        assert f"| `{name}` | max(0.1 tau, tau + mean(w) - w), " in markdown(sections())
+        found = getattr(losses, f"{name}_temperature")(student, -student, 0.05)
+        assert found.min().item() == pytest.approx(0.1 * 0.05)
+
+
+def test_the_divisor_of_logit_std_is_on_the_page():
+    assert "sd 1 per example; the sd divides by C |" in markdown(sections())
+    s, t = torch.tensor([[1.0, 2.0, 6.0]]), torch.tensor([[3.0, -1.0, 0.0]])
+    by_c = [(x - x.mean()) / x.std(correction=0) for x in (s, t)]
+    wanted = losses.logits_kl(*by_c, 2.0)
+    assert losses.logits_std(s, t, 2.0).item() == pytest.approx(wanted.item(), rel=1e-5)
