@@ -238,7 +238,8 @@ RUN_DEFAULTS: dict[str, Any] = {
 _LABELS = {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1}
 TEACHER_FIELDS: dict[str, Field] = {
     "model": Field(
-        **_text(str), meaning="hub id, local folder ({task} is filled in), or `scratch`"
+        **_text(str),
+        meaning="hub id, folder (from the study file's own; {task} is filled in), or `scratch`",
     ),
     "revision": Field(**_text(str), meaning="hub commit, tag or branch"),
     "shape": Field(
@@ -288,7 +289,12 @@ DATA_FIELDS: dict[str, dict[str, Field]] = {
     "hub": {
         "revision": Field(**_text(str), meaning="commit, tag or branch of nyu-mll/glue"),
     },
-    "tsv": {"path": Field(**_text(str), meaning="folder in the official glue_data/ layout")},
+    "tsv": {
+        "path": Field(
+            **_text(str),
+            meaning="folder in the official glue_data/ layout, from the study file's own",
+        )
+    },
     "synthetic": {
         "train": Field(**_SIZE, meaning="training examples"),
         "dev": Field(**_SIZE, meaning="dev examples"),

@@ -15,6 +15,7 @@ from kd.initialisation import (
     copied_layers,
     pairs_text,
 )
+from kd.located import located_model
 from kd.mapping import Pairs
 from kd.model_folder import first_difference, model_config
 from kd.shapes import Shape
@@ -99,12 +100,30 @@ def _embedding_width(encoder: sources.Encoder) -> int:
     return 128 if small else encoder.shape.hidden
 
 
-def pretrained(init: str, shape: Shape) -> sources.Encoder:
-    """The encoder that `pretrained:MODEL[@REVISION]` names for a student's shape."""
+def located_init(init: str, shape: Shape, study: Path) -> str:
+    """An initialisation with the absolute path of a pretrained folder, filled in for a shape."""
+    if not init.startswith(PRETRAINED):
+        return init
+    name = _filled(init, shape)
+    try:
+        found = located_model(name, study)
+    except UserError as error:
+        raise UserError(f"init {init}: {error}") from None
+    return PRETRAINED + found if found != name else init
+
+
+def _filled(init: str, shape: Shape) -> str:
+    """The model that `pretrained:MODEL` names for a student's shape."""
     name = init.removeprefix(PRETRAINED)
     for part in ("layers", "hidden", "heads"):
         name = name.replace(f"{{{part}}}", str(getattr(shape, part)))
-    model, _, revision = name.partition("@")
+    return name
+
+
+def pretrained(init: str, shape: Shape) -> sources.Encoder:
+    """The encoder that `pretrained:MODEL[@REVISION]` names for a student's shape."""
+    name = _filled(init, shape)
+    model, _, revision = (name, "", "") if sources.is_local(name) else name.partition("@")
     made_up = name != init.removeprefix(PRETRAINED)
     if made_up and not sources.is_local(model) and model not in sources.HUB_ENCODERS:
         raise Pruned(f"init {init} would be {model} for {shape}, which is not known here")

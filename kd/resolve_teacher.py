@@ -10,6 +10,7 @@ from kd.errors import UserError
 from kd.fields import RECIPE, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.files import short_hash
 from kd.label_order import label_order, stated_order, unknown_names
+from kd.located import located_model
 from kd.model_folder import label_names, model_config
 from kd.study import Study
 from kd.tasks import TASKS
@@ -43,8 +44,13 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
     data = sources.data_identity(study.data, task)
     given = study.teachers[name]
     full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given}
-    model = full["model"].replace("{task}", task)
     where = f"teachers.{name}"
+    model = full["model"].replace("{task}", task)
+    if model != sources.SCRATCH:
+        try:
+            model = located_model(model, study.path)
+        except UserError as error:
+            raise UserError(f"{where}.model: {error}") from None
     _check_teacher_keys(where, given, model)
     if model == sources.SCRATCH and study.data["source"] != "synthetic":
         raise UserError(f"{where}.model: scratch has a vocabulary only for data source synthetic")

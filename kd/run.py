@@ -19,7 +19,7 @@ from kd.initialisation import (
     needs_teacher,
 )
 from kd.knowledge import KNOWLEDGE
-from kd.resolve_init import check_init, init_identity, pretrained
+from kd.resolve_init import check_init, init_identity, located_init, pretrained
 from kd.resolve_teacher import Teacher, resolve_teacher, tokens_id_of
 from kd.resolve_terms import (
     IN_TERMS,
@@ -84,14 +84,15 @@ def resolve(study: Study, cell: Cell) -> Run:
         )
     if reason := shape_obstacle(teacher.encoder.arch, shape):
         raise Pruned(reason)
-    check_init(cell["init"], shape, teacher.encoder)
+    start = located_init(cell["init"], shape, study.path)
+    check_init(start, shape, teacher.encoder)
     written = parse_knowledge(cell["knowledge"])
     decided = [resolve_term(raw, cell, task.regression, shape, teacher.encoder) for raw in written]
     as_written = cell
     if cell["weights"] == "calibrated" and decided:
         decided, cell = _as_shares(decided, cell)
     terms = tuple(sorted(decided, key=str))
-    init = init_identity(cell["init"], shape, teacher.encoder)
+    init = init_identity(start, shape, teacher.encoder)
     check_weights(cell, terms, init, shape, teacher.encoder)
     inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
     mappings = [raw.mapping or cell["mapping"] for raw in written]
@@ -127,7 +128,7 @@ def resolve(study: Study, cell: Cell) -> Run:
         terms=terms,
         teacher=teacher,
         needs_teacher=reads_teacher,
-        donor=pretrained(cell["init"], shape) if cell["init"].startswith(PRETRAINED) else None,
+        donor=pretrained(start, shape) if start.startswith(PRETRAINED) else None,
         data_id=teacher.data_id,
         tokens_id=tokens_id_of(teacher.encoder, cell["max_length"]),
     )

@@ -11,6 +11,7 @@ import yaml
 from kd.errors import UserError, listing, shown, unknown
 from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
 from kd.figures.kinds import axes_of, parse_figure
+from kd.located import located_path
 from kd.presets import NONE, read_preset
 from kd.shapes import parse_iso
 from kd.synthetic import check_size
@@ -137,7 +138,7 @@ def _study(path: Path, content: Any) -> Study:
         path=path,
         name=name,
         question=" ".join(question.split()),
-        data=_data(raw.get("data", {"source": "hub"})),
+        data=_data(raw.get("data", {"source": "hub"}), path),
         teachers=teachers,
         base=_values(raw.get("base", {}), "base", RUN_FIELDS),
         axes=_axes(raw["axes"]),
@@ -259,7 +260,7 @@ def _values(value: Any, where: str, fields: dict[str, Field]) -> dict[str, Any]:
     return {k: _value(v, where, k, fields) for k, v in _mapping(value, where).items()}
 
 
-def _data(value: Any) -> dict[str, Any]:
+def _data(value: Any, study: Path) -> dict[str, Any]:
     data = dict(_mapping(value, "data"))
     source = data.pop("source", "hub")
     if not isinstance(source, str) or source not in DATA_FIELDS:
@@ -269,6 +270,11 @@ def _data(value: Any) -> dict[str, Any]:
         if key not in given and key not in DATA_DEFAULTS:
             raise UserError(f"data.{key}: missing; source {source} needs it")
         given.setdefault(key, DATA_DEFAULTS.get(key))
+    if "path" in given:
+        try:
+            given["path"] = located_path(given["path"], study)
+        except UserError as error:
+            raise UserError(f"data.path: {error}") from None
     return {"source": source, **given}
 
 
