@@ -20,6 +20,7 @@ from kd.provenance import tokenizer_fingerprint
 from kd.tasks import TASKS, Task
 
 _BUCKET = 64  # batches that are sorted by length together
+_AT_ONCE = 10_000  # rows that the tokenizer gets: between two calls, ctrl-C is heard
 
 
 @dataclass(frozen=True)
@@ -150,18 +151,21 @@ def _pack(
     import pandas as pd
 
     frame = pd.read_parquet(file)
-    pair = [frame["sentence2"].tolist()] if len(task.columns) > 1 else []
-    encoded = tokenizer(
-        frame["sentence1"].tolist(),
-        *pair,
-        truncation="longest_first",
-        max_length=max_length,
-        return_attention_mask=False,
-        return_token_type_ids=typed,
-    )
+    names = ["input_ids", "token_type_ids"] if typed else ["input_ids"]
+    encoded: dict[str, list[list[int]]] = {name: [] for name in names}
+    for first in range(0, len(frame), _AT_ONCE):
+        rows = frame[first : first + _AT_ONCE]
+        found = tokenizer(
+            *(rows[column].tolist() for column in ("sentence1", "sentence2")[: len(task.columns)]),
+            truncation="longest_first",
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=typed,
+        )
+        for name in names:
+            encoded[name] += found[name]
     lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
     full = int((lengths == max_length).sum())
-    names = ["input_ids", "token_type_ids"] if typed else ["input_ids"]
     packed = {
         name: torch.tensor([i for row in encoded[name] for i in row], dtype=torch.int32)
         for name in names

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from kd import cli
+from kd.__main__ import _STOPPED, run
 from kd.signals import BY_HAND, SIGNALS, STATUS, Stopped, deferred, watched
 
 
@@ -49,8 +50,26 @@ def test_what_is_stopped_says_so_and_exits_with_a_status_of_its_own(
     assert capsys.readouterr().err == line
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_stopped_process_ends_at_once(monkeypatch, capsys, early):
+    """Without the end of the interpreter, which takes torch apart."""
+
+    def main():
+        if early:
+            raise KeyboardInterrupt
+        return STATUS
+
+    ended = []
+    monkeypatch.setattr(cli, "main", main)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with pytest.raises(SystemExit):
+        run()
+    assert ended == [BY_HAND if early else STATUS]
+    assert capsys.readouterr().err == ("stopped by ctrl-C\n" if early else "")
+
+
 def test_schedulers_and_shells_know_the_statuses():
-    assert (STATUS, BY_HAND) == (75, 130)
+    assert (STATUS, BY_HAND) == _STOPPED == (75, 130)
 
 
 def test_a_full_disk_is_a_sentence(monkeypatch, capsys):

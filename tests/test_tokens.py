@@ -162,6 +162,16 @@ def test_tokenising_twice_gives_the_same_files(tmp_path):
     assert manifests[0] == manifests[1]
 
 
+def test_tokenising_in_parts_gives_the_same_files(tmp_path, monkeypatch):
+    manifests = []
+    for rows in (10_000, 2):
+        monkeypatch.setattr("kd.tokens._AT_ONCE", rows)
+        (tmp_path / str(rows)).mkdir()
+        make(tmp_path / str(rows), "rte")
+        manifests.append(read_json(tmp_path / str(rows) / "tokens" / "manifest.json"))
+    assert manifests[0] == manifests[1]
+
+
 def test_ids_beyond_the_embeddings_are_a_sentence(tmp_path):
     write_text(tmp_path / "text", "sst2")
     config = tiny_config(vocab_size=6)
