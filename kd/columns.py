@@ -98,6 +98,11 @@ METRICS: dict[str, Column] = {
     "r2": _number("at most 1", "R² of the scores (STS-B): below 0, the scale is not the labels'"),
     "teacher_majority_score": _number("fraction", "`majority_score` of the teacher"),
     "teacher_warning": _text("why the teacher is no better than a constant answer, if so"),
+    "score_se": _number(
+        "fraction",
+        "standard error of `score` over dev examples, by bootstrap; blank where all answers are "
+        "right",
+    ),
 }
 
 _STATE = {

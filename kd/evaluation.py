@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kd.device import model_inputs, to_device
 from kd.errors import UserError
 from kd.progress import Progress
+from kd.sampling_error import score_error
 from kd.tasks import TASKS, constant_score, evaluate_metrics
 from kd.tokens import Split, load_split, ordered_batches
 
@@ -76,13 +77,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score and official metrics on the dev split; MNLI's mismatched accuracy beside them.
 
-    `majority_score` is the score of the best constant answer on the same examples.
+    `majority_score` is the score of the best constant answer on the same examples, `score_se` the
+    standard error of the score over examples; it is left out where all answers are right.
 
     Raises:
         UserError: a logit is not finite.
     """
     row, record = TASKS[task], dict[str, Any]()
-    seconds = 0.0
+    seconds, errors = 0.0, list[float]()
     for name, _ in row.dev:
         split = load_split(tokens, name)
         started = time.perf_counter()
@@ -90,6 +92,7 @@ def evaluate(
         seconds += time.perf_counter() - started
         predictions = logits.squeeze(-1) if row.regression else logits.argmax(-1)
         metrics = evaluate_metrics(row, predictions.numpy(), split.labels.numpy())
+        errors.append(score_error(row, predictions.numpy(), split.labels.numpy()))
         if name == "dev":
             record |= metrics
             record["majority_score"] = constant_score(row, split.labels.tolist())
@@ -103,4 +106,6 @@ def evaluate(
             floor = constant_score(row, split.labels.tolist())
             record["majority_score"] = (record["majority_score"] + floor) / 2
             record["examples_eval"] += len(split)
+    if not math.isnan(error := math.hypot(*errors) / len(errors)):
+        record["score_se"] = error
     return {**record, "split": "dev", "evaluate_seconds": seconds}

@@ -1,0 +1,89 @@
+"""How far a score may be off because the dev split is a sample: by bootstrap over its examples."""
+
+import numpy as np
+from scipy import stats
+
+from kd.tasks import Task
+
+_RESAMPLES = 1000
+_BATCH = 50  # resamples of a regression in memory at once
+
+
+def score_error(task: Task, predictions: np.ndarray, labels: np.ndarray) -> float:
+    """Standard error of the task's score, in its unit, over resamples of the examples.
+
+    Examples are drawn with replacement from those that were scored, by a fixed generator. Of a
+    classification all that counts is how many examples have each label and prediction, so that the
+    counts are drawn.
+
+    Args:
+        task: a row of TASKS; its metrics make up the score.
+        predictions: (n,) class indices, or scores for a regression.
+        labels: (n,) gold labels of the same kind.
+
+    Returns:
+        The standard deviation over resamples; NaN where they have none (all answers are right), and
+        say nothing of the error.
+    """
+    rng = np.random.default_rng(0)
+    scores = _correlations if task.regression else _scores_of_counts
+    error = float(np.std(scores(task, np.asarray(predictions), np.asarray(labels), rng), ddof=1))
+    return error if error > 1e-12 else float("nan")
+
+
+def _scores_of_counts(
+    task: Task, predictions: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Scores of resamples, from the table of labels by predictions."""
+    pairs, places = np.unique(np.stack([labels, predictions]), axis=1, return_inverse=True)
+    share = np.bincount(places.ravel()) / len(labels)
+    drawn = rng.multinomial(len(labels), share, size=_RESAMPLES)
+    classes = max(2, int(pairs.max()) + 1)
+    table = np.zeros((_RESAMPLES, classes, classes))
+    table[:, pairs[0].astype(int), pairs[1].astype(int)] = drawn
+    parts = [_OF_COUNTS[name](table) for name in task.metrics]
+    return np.asarray(np.mean(parts, axis=0))
+
+
+def _accuracy(table: np.ndarray) -> np.ndarray:
+    return np.asarray(np.trace(table, axis1=1, axis2=2) / table.sum(axis=(1, 2)))
+
+
+def _f1(table: np.ndarray) -> np.ndarray:
+    """Of class 1; 0 where nothing is of it and nothing said to be."""
+    sides = table[:, 1].sum(axis=1) + table[:, :, 1].sum(axis=1)
+    return np.asarray(2 * table[:, 1, 1] / np.maximum(sides, 1))
+
+
+def _matthews(table: np.ndarray) -> np.ndarray:
+    """Gorodkin's R_K, which is Matthews' correlation for two classes; 0 for a constant answer."""
+    gold, said, total = table.sum(axis=2), table.sum(axis=1), table.sum(axis=(1, 2))
+    together = np.trace(table, axis1=1, axis2=2) * total - (gold * said).sum(axis=1)
+    square = (total**2 - (said**2).sum(axis=1)) * (total**2 - (gold**2).sum(axis=1))
+    return np.where(square > 0, together / np.sqrt(np.maximum(square, 1)), 0.0)
+
+
+_OF_COUNTS = {"accuracy": _accuracy, "f1": _f1, "matthews": _matthews}
+
+
+def _correlations(
+    task: Task, predictions: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    found = []
+    for _ in range(_RESAMPLES // _BATCH):
+        rows = rng.integers(0, len(labels), size=(_BATCH, len(labels)))
+        sides = predictions[rows].astype(np.float64), labels[rows].astype(np.float64)
+        by_metric = {"pearson": _pearson, "spearman": _spearman}
+        found.append(np.mean([by_metric[name](*sides) for name in task.metrics], axis=0))
+    return np.concatenate(found)
+
+
+def _pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Correlation of each row of `x` with that of `y`; 0 where one is constant."""
+    x, y = (side - side.mean(axis=1, keepdims=True) for side in (x, y))
+    size = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return np.where(size > 0, (x * y).sum(axis=1) / np.where(size > 0, size, 1), 0.0)
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return _pearson(stats.rankdata(x, axis=1), stats.rankdata(y, axis=1))

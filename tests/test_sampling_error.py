@@ -1,0 +1,100 @@
+"""The standard error of a score, each metric's own, against samples drawn anew."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from kd import evaluation
+from kd.sampling_error import score_error
+from kd.tasks import TASKS, evaluate_metrics
+
+
+def classified(rng, n, right, positive=0.7):
+    """(predictions, labels) of which about `right` agree."""
+    labels = (rng.random(n) < positive).astype(int)
+    return np.where(rng.random(n) < right, labels, 1 - labels), labels
+
+
+def rated(rng, n, noise):
+    labels = rng.uniform(0, 5, n)
+    return (labels + rng.normal(0, noise, n)).astype(np.float32), labels.astype(np.float32)
+
+
+def test_an_accuracy_has_the_binomial_error():
+    predictions, labels = classified(np.random.default_rng(0), 277, 0.66)
+    share = float((predictions == labels).mean())
+    error = score_error(TASKS["rte"], predictions, labels)
+    assert error == pytest.approx(math.sqrt(share * (1 - share) / 277), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("task", "draw", "n"),
+    [
+        ("cola", lambda rng, n: classified(rng, n, 0.78), 1043),
+        ("mrpc", lambda rng, n: classified(rng, n, 0.85), 408),
+        ("stsb", lambda rng, n: rated(rng, n, 0.9), 1500),
+    ],
+)
+def test_every_metric_has_the_error_that_new_samples_show(task, draw, n):
+    """The mean error that is stated for 12 samples, and the spread of the scores of 300."""
+    rng = np.random.default_rng(1)
+    spread = np.std([
+        evaluate_metrics(TASKS[task], *draw(rng, n))["score"] for _ in range(300)
+    ])  # fmt: skip
+    stated = np.mean([score_error(TASKS[task], *draw(rng, n)) for _ in range(12)])
+    assert stated == pytest.approx(spread, rel=0.12)
+
+
+@pytest.mark.parametrize("task", ["cola", "mrpc", "mnli"])
+def test_scores_of_counts_are_the_official_ones(task, monkeypatch):
+    """With one resample that is the sample itself, the score is that of `evaluate_metrics`."""
+    from kd import sampling_error
+
+    class Same:
+        def multinomial(self, n, share, size):
+            return np.tile(np.round(share * n), (size, 1))
+
+    predictions, labels = classified(np.random.default_rng(2), 60, 0.8)
+    if task == "mnli":
+        labels[:9] = 2
+    found = sampling_error._scores_of_counts(TASKS[task], predictions, labels, Same())
+    assert found[0] == pytest.approx(evaluate_metrics(TASKS[task], predictions, labels)["score"])
+
+
+def test_it_repeats_and_a_perfect_score_says_nothing():
+    predictions, labels = classified(np.random.default_rng(3), 50, 0.8)
+    once = score_error(TASKS["cola"], predictions, labels)
+    assert once == score_error(TASKS["cola"], predictions, labels)
+    assert math.isnan(score_error(TASKS["cola"], labels, labels))
+    constant = np.zeros(9, dtype=np.float32)
+    assert math.isnan(score_error(TASKS["stsb"], constant, np.arange(9, dtype=np.float32)))
+
+
+class Scored(list):
+    """A split that has labels only."""
+
+    @property
+    def labels(self):
+        return torch.tensor(self)
+
+
+def test_two_dev_splits_have_the_error_of_their_mean(monkeypatch):
+    """MNLI: the mean of two independent splits, each with its own error."""
+    rng = np.random.default_rng(4)
+    drawn = {name: classified(rng, n, 0.8) for name, n in (("dev", 400), ("dev_mismatched", 100))}
+    splits = {name: Scored(labels.tolist()) for name, (_, labels) in drawn.items()}
+    answers = {len(labels): said for said, labels in drawn.values()}
+    monkeypatch.setattr(evaluation, "load_split", lambda tokens, name: splits[name])
+    monkeypatch.setattr(evaluation, "latency", lambda *_: 0.0)
+    monkeypatch.setattr(
+        evaluation,
+        "predict",
+        lambda model, split, *_: torch.eye(3)[torch.tensor(answers[len(split)])],
+    )
+    record = evaluation.evaluate(None, None, "mnli", None, None)
+    first, second = (score_error(TASKS["mnli"], *drawn[name]) for name in splits)
+    assert record["score_se"] == pytest.approx(math.sqrt(first**2 + second**2) / 2)
+    answers |= {len(labels): labels for _, labels in drawn.values()}
+    assert "score_se" not in evaluation.evaluate(None, None, "mnli", None, None)
