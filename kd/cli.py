@@ -38,6 +38,7 @@ Knowledge distillation of transformer encoders, as a grid of runs.
   guideline
 
   kd compare A B     two records: shared runs, differences in score and environment
+  kd convert M OUT   a model with .bin weights or a slow tokenizer, as a folder that a study reads
 """
 
 
@@ -62,6 +63,16 @@ Without --yes only list them.
 Name every study that still needs them: only the unfinished runs of the studies that are named keep
 what they read. Nothing is lost but time: finished runs stay finished, and the first later run that
 reads what was removed computes and stores it anew.
+"""
+
+
+_CONVERT = """\
+Make a folder that a study can read: model.safetensors of .bin weights (pickles), tokenizer.json of
+a slow tokenizer (vocab.txt, vocab.json with merges.txt, a SentencePiece model). What is there
+already is copied. Paths start at the working directory.
+
+Pickles are opened by a process without network that builds tensors alone: code in them is refused,
+never run. SentencePiece models need pip install 'kd-grid[sentencepiece]'.
 """
 
 
@@ -170,6 +181,17 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--results", default="results", help="folder of all outputs (results)")
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(act=_compare)
+
+    convert = commands.add_parser(
+        "convert",
+        help="make safetensors and tokenizer.json of a model with .bin weights or a slow tokenizer",
+        description=_CONVERT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    convert.add_argument("model", metavar="MODEL", help="a folder, or a hub id")
+    convert.add_argument("out", metavar="OUT", help="the folder to make")
+    convert.add_argument("--revision", help="hub commit, tag or branch (main)")
+    convert.set_defaults(act=_convert)
 
     schema = commands.add_parser(
         "schema", help="print the schema of a file that kd reads or writes"
@@ -399,6 +421,13 @@ def _compare(options: argparse.Namespace) -> None:
     a, b = (find_record(text, Path(options.results)) for text in (options.a, options.b))
     found = compare(a, b)
     print(json.dumps(found, indent=2) if options.json else compare_text(found))
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from kd.convert import convert
+
+    made = convert(options.model, Path(options.out), options.revision)
+    print(f"{options.out}: {'; '.join(made)}")
 
 
 def _schema(options: argparse.Namespace) -> None:

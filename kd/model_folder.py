@@ -6,6 +6,7 @@ Every function raises a UserError that names the file and what to do. No torch, 
 import json
 import re
 import stat
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ _TEXTS = (
 )
 SLOW_VOCABULARIES = (
     *("vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model"),
-    *("tokenizer.model", "bpe_encoder.bin"),
+    "tokenizer.model",
 )
 _GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
 _POINTERS = {
@@ -61,6 +62,19 @@ def readable(path: Path, need: str = "download or copy it again") -> Path:
                 f"{path}: a {kind} pointer, not the file itself; {cure} in its folder fetches it"
             )
     return path
+
+
+def missing_packages() -> list[str]:
+    """What SentencePiece models need and is not installed: the extra `sentencepiece`."""
+    needed = {"sentencepiece": "sentencepiece", "google.protobuf": "protobuf"}
+    return [package for module, package in needed.items() if not _is_installed(module)]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False
 
 
 def is_folder(path: Path) -> bool:

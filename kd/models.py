@@ -112,8 +112,26 @@ def _from_hub(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
         return auto.from_pretrained(encoder.location, **_SAFE, **kwargs)
     except Exception as error:  # safetensors, JSON, network: each has errors of its own
         reason = " ".join(str(error).split())[:300]
+        if cure := _cure(encoder, reason):
+            raise UserError(f"{encoder.location}: {cure}") from error
         kind = UserError if encoder.revision is None else Transient  # a folder, or the hub
         raise kind(f"{encoder.location}: could not be loaded: {reason}") from error
+
+
+def _cure(encoder: Encoder, reason: str) -> str:
+    """What to do about a hub model that has only pickles, or a tokenizer that needs a package."""
+    if encoder.revision is None:
+        return ""
+    if "does not appear to have a file named model.safetensors" in reason:
+        at = "" if encoder.revision == "main" else f" --revision {encoder.revision}"
+        return (
+            f"found no safetensors weights at revision {encoder.revision} (.bin weights are "
+            f"pickles, which are not loaded); `kd convert {encoder.location} FOLDER{at}` converts "
+            f"them safely, then give that folder as the model"
+        )
+    if "sentencepiece" in reason.lower() or "tiktoken" in reason.lower():
+        return f"its tokenizer needs pip install 'kd-grid[sentencepiece]' ({reason[:100]})"
+    return ""
 
 
 def _word_tokenizer() -> Any:

@@ -4,14 +4,14 @@ Nothing here loads a model or reaches the network: a local folder answers by its
 model by the table HUB_ENCODERS or by the `shape` and `arch` that the study gives.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kd.archs import SCRATCH_ARCHS, arch_facts, shape_obstacle
 from kd.digests import cached_file_digest
-from kd.errors import UserError, shown, unknown
+from kd.errors import UserError, listing, shown, unknown
 from kd.model_folder import (
     check_head,
     check_tokenizer,
@@ -19,6 +19,7 @@ from kd.model_folder import (
     identity_files,
     is_folder,
     label_names,
+    missing_packages,
     model_config,
     readable,
     weight_files,
@@ -37,6 +38,11 @@ class HubEncoder(NamedTuple):
     shape: Shape
     vocabulary: int
     positions: int = 512
+    sentencepiece: bool = False  # its vocabulary is a SentencePiece model, without tokenizer.json
+
+
+def _deberta_v3(shape: Shape) -> HubEncoder:
+    return HubEncoder("deberta-v2", shape, 128100, sentencepiece=True)
 
 
 _BERT = 30522
@@ -61,9 +67,9 @@ HUB_ENCODERS: dict[str, HubEncoder] = {
     "answerdotai/ModernBERT-large": HubEncoder(
         "modernbert", Shape(28, 1024, 16, 2624), 50368, positions=8192
     ),
-    "microsoft/deberta-v3-xsmall": HubEncoder("deberta-v2", Shape(12, 384, 6, 1536), 128100),
-    "microsoft/deberta-v3-small": HubEncoder("deberta-v2", Shape(6, 768, 12, 3072), 128100),
-    "microsoft/deberta-v3-base": HubEncoder("deberta-v2", Shape(12, 768, 12, 3072), 128100),
+    "microsoft/deberta-v3-xsmall": _deberta_v3(Shape(12, 384, 6, 1536)),
+    "microsoft/deberta-v3-small": _deberta_v3(Shape(6, 768, 12, 3072)),
+    "microsoft/deberta-v3-base": _deberta_v3(Shape(12, 768, 12, 3072)),
     "microsoft/mpnet-base": HubEncoder("mpnet", Shape(12, 768, 12, 3072), 30527),
     "microsoft/MiniLM-L12-H384-uncased": HubEncoder("bert", Shape(12, 384, 12, 1536), _BERT),
     "nreimers/MiniLM-L6-H384-uncased": HubEncoder("bert", Shape(6, 384, 12, 1536), _BERT),
@@ -126,7 +132,13 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
     if is_local(model):
         return _local_encoder(_expanded(model))
     if model in HUB_ENCODERS:
-        arch, known, vocabulary, positions = HUB_ENCODERS[model]
+        arch, known, vocabulary, positions, sentencepiece = HUB_ENCODERS[model]
+        if sentencepiece and (missing := missing_packages()):
+            raise UserError(
+                f"{model} has a SentencePiece vocabulary, and {listing(missing)} is not "
+                f"installed: pip install 'kd-grid[sentencepiece]', or run `kd convert {model} "
+                f"FOLDER` where it is, and give that folder"
+            )
     elif shape is not None:
         known, vocabulary, positions = parse_shape(shape), None, None
     else:
@@ -140,6 +152,17 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
 
 
 def _local_encoder(folder: Path) -> Encoder:
+    checked = checked_folder(folder)
+    identity = (("fingerprint", cached_file_digest(*identity_files(folder))),)
+    return replace(checked, identity=identity)
+
+
+def checked_folder(folder: Path) -> Encoder:
+    """What is known of a local encoder but its identity.
+
+    Raises:
+        UserError: a file is missing or not whole, or files do not belong together.
+    """
     config = model_config(folder)
     weight_files(folder)
     arch = str(_config_value(config, folder, "model_type"))
@@ -162,10 +185,9 @@ def _local_encoder(folder: Path) -> Encoder:
         raise UserError(f"{folder / 'config.json'}: inner_group_num: only 1 is supported")
     positions = _whole(config, folder, "max_position_embeddings") - arch_facts(arch).reserved
     check_weights(folder, config, layers, arch)
-    identity = (("fingerprint", cached_file_digest(*identity_files(folder))),)
     rates = [value for name, value in config.items() if "dropout" in name]
     dropout = any(isinstance(rate, int | float) and rate > 0 for rate in rates) or not rates
-    return Encoder(str(folder), None, arch, shape, vocabulary, positions, identity, dropout)
+    return Encoder(str(folder), None, arch, shape, vocabulary, positions, (), dropout)
 
 
 def _config_value(config: dict[str, Any], folder: Path, *names: str) -> Any:
