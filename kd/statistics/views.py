@@ -1,11 +1,12 @@
 """Which runs may be compared along an axis: like with like."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from kd.statistics.runs import ALIAS, IDLE, TERMS, disagreements, levels, studied
+from kd.statistics.runs import ALIAS, CELL, IDLE, TERMS, disagreements, studied
 
 
 def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
@@ -16,21 +17,7 @@ def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
     does not (unless the axis is what is distilled). Controls that the axis cannot affect are its
     reference: they stand beside it under the idle value.
     """
-    others = [other for other in studied(runs) if other != axis]
-    base = base_of(runs)
-    frames, kept, total, like = [], 0, 0, True
-    for _, group in runs.groupby("task", sort=False):
-        cells = group.drop_duplicates([axis, *others])
-        on = (cells[axis] != IDLE).to_numpy()
-        keep = on & _like_with_like(cells, axis, others, base)
-        like &= bool(keep.any())
-        keep = keep if keep.any() else on
-        kept, total = kept + int(keep.sum()), total + int(on.sum())
-        settings = [other for other in others if other not in TERMS]
-        beside = (disagreements(cells, settings) == 0)[:, keep].any(axis=1)
-        keep = keep | (~on & (cells["role"] == "control").to_numpy() & beside)
-        frames.append(group.merge(cells.loc[keep, [axis, *others]]))
-    view = pd.concat(frames, ignore_index=True)
+    view, note = _alike(runs, [axis])
     if axis != "knowledge":
         main = next(
             (role for role in ("distilled", "control") if role in set(view["role"])), "none"
@@ -40,13 +27,96 @@ def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
     else:
         view = view.assign(series=np.where(view["role"] == "control", "control", "main"))
     view = view.assign(value=view[axis].str.split(ALIAS)).explode("value", ignore_index=True)
+    return view, note
+
+
+def grid_view(runs: pd.DataFrame, free: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """The prepared runs that compare all combinations of the axes `free`, like with like, and in
+    words which these are; a run that stands for several values has a row for each.
+
+    Runs that one of the axes cannot affect are there where they are controls, or where their
+    knowledge is told by an axis of `free`.
+    """
+    varying = studied(runs)
+    view, note = _alike(runs, [axis for axis in free if axis in varying])
+    for axis in free:
+        if axis in CELL:
+            parts = view.assign(**{axis: view[axis].str.split(ALIAS)})
+            view = parts.explode(axis, ignore_index=True)
+    return view, note
+
+
+def _alike(runs: pd.DataFrame, free: list[str]) -> tuple[pd.DataFrame, str]:
+    """The runs whose setting of the other axes is done with every combination of `free`.
+
+    A setting that some combination lacks, planned or lost, is left out of all of them: none must
+    look better for its settings. What was lost stays, to be shown as missing.
+    """
+    others = [other for other in studied(runs) if other not in free]
+    base = base_of(runs)
+    frames, count = [], dict.fromkeys(("all", "planned", "kept"), 0)
+    like = True
+    for _, group in runs.groupby("task", sort=False):
+        cells = group.groupby([*free, *others], sort=False, as_index=False).agg(
+            role=("role", "first"), done=("score", "count")
+        )
+        on = np.ones(len(cells), dtype=bool)
+        if "knowledge" not in free:
+            on = (cells[free] != IDLE).all(axis=1).to_numpy()
+        done = (cells["done"] > 0).to_numpy()
+        planned, keep = _comparable(cells, free, others, base, on, done)
+        like &= bool(keep.any()) or not (on & done).any()
+        if not keep.any():
+            keep = planned if planned.any() else on
+        count["all"] += int(on.sum())
+        count["planned"] += int(planned.sum())
+        count["kept"] += int((keep | planned & ~done).sum())
+        settings = [other for other in others if other not in TERMS]
+        beside = (disagreements(cells, settings) == 0)[:, keep].any(axis=1)
+        chosen = keep | planned & ~done
+        chosen |= ~on & (cells["role"] == "control").to_numpy() & beside
+        frames.append(group.merge(cells.loc[chosen, [*free, *others]]))
+    view = pd.concat(frames, ignore_index=True)
     if not like:
-        return view, "NOT like with like: no setting of the other axes was planned with every value"
+        return view, "NOT like with like: no setting of the other axes is there with every value"
     if base is not None:
         return view, "all other axes at the study's base"
-    if kept < total:
-        return view, f"{kept} of {total} cells: only settings planned with every value"
-    return view, "over all settings of the other axes" if others else ""
+    if count["planned"] < count["all"]:
+        note = f"{count['planned']} of {count['all']} cells: only settings planned with every value"
+    else:
+        note = "over all settings of the other axes" if others else ""
+    if left := count["planned"] - count["kept"]:
+        note += f", without {left} cells whose settings are not done with every value"
+    return view, note
+
+
+def _comparable(
+    cells: pd.DataFrame,
+    free: list[str],
+    others: list[str],
+    base: pd.DataFrame | None,
+    on: np.ndarray,
+    done: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which cells were planned to be compared along `free`, and which of them are.
+
+    One at a time: those at the base in all else. Otherwise those whose setting of the other axes
+    was planned, and is done, with every combination of `free` (of which anything is done at all).
+    """
+    if base is not None:
+        at = on & (disagreements(pd.concat([base, cells]), others)[0, 1:] == 0)
+        return at, at & done
+    same = disagreements(cells, others) == 0
+    planned, keep = on.copy(), on & done
+    sides = [cells[axis].str.split(ALIAS) for axis in free]
+    combinations = [set(product(*row)) for row in zip(*sides, strict=True)]
+    for combination in dict.fromkeys(c for row in combinations for c in sorted(row)):
+        has = on & np.array([combination in row for row in combinations])
+        if has.any():
+            planned &= same[:, has].any(axis=1)
+        if (has & done).any():
+            keep &= same[:, has & done].any(axis=1)
+    return planned, keep & planned
 
 
 def at_base(runs: pd.DataFrame, free: Sequence[str]) -> pd.DataFrame:
@@ -56,25 +126,6 @@ def at_base(runs: pd.DataFrame, free: Sequence[str]) -> pd.DataFrame:
         return runs
     fixed = [axis for axis in studied(runs) if axis not in free]
     return runs[disagreements(pd.concat([base, runs]), fixed)[0, 1:] == 0]
-
-
-def _like_with_like(
-    cells: pd.DataFrame, axis: str, others: list[str], base: pd.DataFrame | None
-) -> np.ndarray:
-    """Which cells may be compared along `axis`: a value must not look better for its setting.
-
-    One at a time: those at the base in all else. Otherwise those whose setting of the other axes
-    was planned with every value of this one.
-    """
-    if base is not None:
-        return disagreements(pd.concat([base, cells]), others)[0, 1:] == 0
-    alike = disagreements(cells, others) == 0
-    keep = np.ones(len(cells), dtype=bool)
-    for value in levels(cells[axis]):
-        if value != IDLE:
-            has = cells[axis].map(lambda text, value=value: value in text.split(ALIAS))
-            keep &= alike[:, has.to_numpy(bool)].any(axis=1)
-    return keep
 
 
 def base_of(runs: pd.DataFrame) -> pd.DataFrame | None:

@@ -82,3 +82,14 @@ def test_students_of_equal_size_are_compared_with_each_other_alone():
     assert set(found["cost"]) == {"parameters", "flops", "latency"}
     assert found["mean"].tolist() == pytest.approx([0.1] * 3)
     assert iso_cost(prepare(grid(lambda c: 0.5, mapping=["first", "last"]))).empty
+
+
+def test_one_slow_measurement_does_not_make_a_student_another_cost():
+    """Latencies are compared by their median: a busy machine once in three runs changes nothing."""
+    students = ["3L-384-12h-1536", "6L-768-12h-3072"]
+    frame = grid(lambda c: 0.5, student=students, seed=["1", "2", "3"])
+    slow = (frame["student"] == students[0]) & (frame["seed"] == "2")
+    latency = [0.5 if one else 0.01 for one in slow]
+    found = iso_cost(prepare(frame.assign(latency_seconds=latency)))
+    assert set(found["cost"]) == {"latency"}
+    assert (found["a"].iloc[0], found["b"].iloc[0]) == tuple(students)

@@ -287,3 +287,55 @@ def test_missing_runs_are_counted_not_compared():
     lost = contrasts(prepare(grid(lambda c: None, mapping=["first", "last"])), "mapping")
     assert lost["mean"].isna().all() and lost["pairs"].sum() == 0
     assert REST not in set(variance(frame)["term"])
+
+
+def test_a_run_that_is_both_values_is_no_pair_of_them():
+    """With one layer first and last are one run: it says nothing of their difference."""
+    rows = [one_run({"student": SMALL, "mapping": "first = last", "seed": s}, 0.5) for s in SEED]
+    rows += [one_run({"student": LARGE, "mapping": m, "seed": s}, 0.5 + 0.1 * (m == "last"))
+             for m in ("first", "last") for s in SEED]  # fmt: skip
+    (row,) = contrasts(prepare(frame_of(*rows)), "mapping").itertuples()
+    assert (row.pairs, row.planned, row.mean) == (3, 3, pytest.approx(0.1))
+
+
+def test_every_setting_of_a_contrast_counts_the_same():
+    """+4 with the large student (three pairs) and +1 with the small one (one pair): 2.5."""
+    gain = {SMALL: 0.01, LARGE: 0.04}
+
+    def score(c):
+        if c["student"] == SMALL and c["seed"] != "1":
+            return None
+        return 0.5 + gain[c["student"]] * (c["mapping"] == "last")
+
+    frame = grid(score, student=[SMALL, LARGE], mapping=["first", "last"], seed=SEED)
+    (row,) = contrasts(prepare(frame), "mapping").itertuples()
+    assert (row.mean, row.pairs, row.blocks) == (pytest.approx(0.025), 4, 2)
+
+
+def test_an_axis_by_task_is_adjusted_for_the_other_axes():
+    """Students differ by task; the mappings, of which each student has other runs, do not."""
+    rows = [
+        one_run({"student": s, "task": t, "mapping": m, "epochs": e}, 0.5 + 0.1 * (s == LARGE))
+        for s in (SMALL, LARGE)
+        for t in ("rte", "cola")
+        for m, e in ([("first", "1"), ("first", "2"), ("last", "1")] if (s, t) == (SMALL, "rte")
+                     else [("first", "1"), ("last", "1"), ("last", "2")])
+    ]  # fmt: skip
+    table = shares(frame_of(*rows))
+    assert table.loc["student", "share"] > 0.9
+    assert table.loc["mapping × task", "share"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_idle_value_is_none_of_an_axis():
+    """Two mappings and a run that has none: one degree of freedom, one contrast, no label."""
+    cells = [(m, s) for s in SEED for m in ("first", "last")]
+    rows = [one_run({"mapping": m, "seed": s}, 0.5 + 0.1 * (m == "last") + 0.001 * i)
+            for i, (m, s) in enumerate(cells)]  # fmt: skip
+    rows += [one_run({"seed": s}, 0.5) | {"mapping": "-"} for s in SEED]
+    table = shares(frame_of(*rows))
+    assert table.loc["mapping", "df"] == 1
+    runs = prepare(frame_of(*rows))
+    assert contrasts(runs, "mapping")[["a", "b"]].to_numpy().tolist() == [["first", "last"]]
+    idle = prepare(frame_of(*(one_run({"knowledge": k, "student": s}, 0.5)
+                              for k in ("none", "logits") for s in (SMALL, LARGE))))  # fmt: skip
+    assert set(pairs(idle, "student")["setting"]) == {"knowledge none", "knowledge logits"}

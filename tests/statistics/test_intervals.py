@@ -73,6 +73,13 @@ def test_bootstrap_of_two_seeds_is_their_range_and_repeats():
     assert np.isnan(bootstrap(alone["mean"], alone["spread"])).all()
 
 
+def test_the_bootstrap_of_the_same_runs_is_the_same_to_the_bit():
+    values = np.random.default_rng(3).normal(size=(4, 7))
+    table = seed_means(frame(values), ["key"], "value")
+    first, again = (bootstrap(table["mean"], table["spread"]) for _ in range(2))
+    assert (first == again).all() and (first[:, 0] < first[:, 1]).all()
+
+
 def test_t_intervals_cover_as_they_say_and_the_bootstrap_of_three_seeds_does_not():
     """What docs/statistics.md says of the two, in 2,000 simulations each."""
     rng = np.random.default_rng(0)

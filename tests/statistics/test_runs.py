@@ -89,6 +89,21 @@ def test_a_column_that_follows_another_axis_is_named_with_it():
     assert studied(frame) == ["student", "mapping"]
 
 
+def test_what_is_set_for_each_student_on_each_task_follows_the_student():
+    """On one task it is one value a student, though the tasks differ."""
+    students = ["3L-384-12h-1536", "6L-768-12h-3072"]
+    frame = grid(lambda c: 0.5, student=students, task=["rte", "cola"])
+    rate = {
+        ("rte", "3"): "1e-4",
+        ("rte", "6"): "5e-5",
+        ("cola", "3"): "2e-5",
+        ("cola", "6"): "1e-5",
+    }
+    frame["learning_rate"] = [rate[t, s[0]] for t, s in zip(frame.task, frame.student, strict=True)]
+    assert followers(frame) == {"learning_rate": "student"}
+    assert axes(frame) == ["task", "student"]
+
+
 def test_what_a_preset_sets_is_no_axis_of_its_own():
     """A preset stands for knowledge, mapping, initialisation, ...: it leads, wherever it stands."""
     rows = [

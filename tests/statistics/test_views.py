@@ -6,7 +6,7 @@ from fake_runs import frame_of, grid, one_run
 
 from kd.statistics.cells import describe
 from kd.statistics.pairing import prepare
-from kd.statistics.views import at_base, axis_view
+from kd.statistics.views import at_base, axis_view, base_of, grid_view
 
 
 def test_axis_view_compares_like_with_like():
@@ -67,3 +67,89 @@ def test_axis_view_marks_controls_and_leaves_out_what_is_not_distilled():
         ("logits", "control"),
         ("logits+hidden", "main"),
     }
+
+
+STUDENTS = ["3L-384-12h-1536", "6L-768-12h-3072"]
+
+
+def larger_teacher(lost=False):
+    """Distillation gains 5 points, the teacher's size nothing; `none` is bert-base's alone."""
+    frame = grid(
+        lambda c: {"none": 0.6}.get(c["knowledge"], 0.65) + 0.1 * (c["student"][0] == "6"),
+        teacher=["bert-base", "bert-large"],
+        student=STUDENTS,
+        knowledge=["none", "logits", "logits+hidden"],
+    )
+    gone = (frame["teacher"] == "bert-large") & (frame["knowledge"] == "none")
+    if lost:
+        return frame.assign(score=frame["score"].mask(gone), status="done")
+    return frame[~gone]
+
+
+def test_a_larger_teacher_without_the_weak_control_does_not_look_better():
+    view, note = grid_view(prepare(larger_teacher()), ["student", "teacher"])
+    means = describe(view, ["teacher", "student"])["mean"]
+    assert means.tolist() == pytest.approx([0.65, 0.75] * 2)
+    assert note == "8 of 10 cells: only settings planned with every value"
+
+
+def test_runs_that_were_lost_do_not_make_a_value_look_better_and_are_counted():
+    view, note = grid_view(prepare(larger_teacher(lost=True)), ["student", "teacher"])
+    table = describe(view, ["teacher", "student"])
+    assert table["mean"].tolist() == pytest.approx([0.65, 0.75] * 2)
+    assert table["n"].tolist() == [2, 2, 2, 2] and table["n_expected"].tolist() == [2, 2, 3, 3]
+    assert note.endswith("without 2 cells whose settings are not done with every value")
+
+
+def test_a_lost_setting_is_left_out_of_every_value():
+    """'emd' failed on the small student: on it no mapping is compared."""
+    frame = grid(lambda c: 0.5 if c["student"] == STUDENTS[0] else 0.7, student=STUDENTS,
+                 mapping=["first", "last", "emd"], seed=["1", "2"])  # fmt: skip
+    frame.loc[(frame["mapping"] == "emd") & (frame["student"] == STUDENTS[0]), "score"] = None
+    view, note = axis_view(prepare(frame), "mapping")
+    table = describe(view, ["value"]).set_index("value")
+    assert table["mean"].tolist() == pytest.approx([0.7] * 3)
+    assert table.loc[["first", "last", "emd"], "n_expected"].tolist() == [2, 2, 4]
+    assert table["n"].tolist() == [2, 2, 2]
+    assert "without 2 cells whose settings are not done with every value" in note
+    everything = frame.assign(score=frame["score"].where(frame["mapping"] != "emd"))
+    view, _ = axis_view(prepare(everything), "mapping")  # a value of which nothing is done
+    means = describe(view, ["value"]).set_index("value")["mean"]
+    assert means[["first", "last"]].tolist() == pytest.approx([0.6, 0.6])
+
+
+def test_one_lost_seed_is_no_lost_setting():
+    frame = grid(lambda c: 0.5, student=STUDENTS, mapping=["first", "last"], seed=["1", "2"])
+    frame.loc[0, "score"] = None
+    view, note = axis_view(prepare(frame), "mapping")
+    assert describe(view, ["value"])["n"].tolist() == [3, 4]
+    assert note == "over all settings of the other axes"
+
+
+def test_an_idle_row_of_a_map_is_the_control_alone():
+    """Mapping cannot matter to `none` and `logits`: only the control stands beside."""
+    frame = grid(lambda c: {"none": 0.4, "logits": 0.5}.get(c["knowledge"], 0.6),
+                 knowledge=["none", "logits", "logits+hidden"], mapping=["first", "last"],
+                 student=STUDENTS)  # fmt: skip
+    view, _ = grid_view(prepare(frame), ["mapping", "student"])
+    assert describe(view, ["mapping"]).set_index("mapping")["mean"].to_dict() == pytest.approx(
+        {"-": 0.5, "first": 0.6, "last": 0.6}
+    )
+    whole, _ = grid_view(prepare(frame), ["knowledge", "mapping"])
+    assert len(whole) == len(frame)
+
+
+def test_what_an_axis_cannot_affect_is_no_value_that_every_setting_needs():
+    """The idle run is one of one student; the other student's mappings are compared too."""
+    rows = [one_run({"student": s, "mapping": m}, 0.5) for s in STUDENTS for m in ("first", "last")]
+    rows.append(one_run({"student": STUDENTS[0]}, 0.5) | {"mapping": "-"})
+    view, note = axis_view(prepare(frame_of(*rows)), "mapping")
+    assert set(view.loc[view["value"] != "-", "student"]) == set(STUDENTS)
+    assert note == "over all settings of the other axes"
+
+
+def test_two_cells_that_could_be_the_base_are_none():
+    """Each of the two differs in one axis from all others: the design is not one at a time."""
+    rows = [one_run({"mapping": m}, 0.5) for m in ("first", "last")]
+    rows.append(one_run({"knowledge": "logits"}, 0.5))
+    assert base_of(prepare(frame_of(*rows))) is None
