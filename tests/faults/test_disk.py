@@ -121,10 +121,10 @@ def test_a_disk_full_to_the_last_byte_ends_no_training(whole, disk, monkeypatch)
     fill(folder, 0)
     assert shutil.disk_usage(folder).free == 0
     job = place.fork("distil", 0)
+    os.close(saved)  # the job's is open as long as it lives
     assert [os.read(seen, 1), os.read(seen, 1)] == [b"0", b"0"]
     (folder / "filling").unlink()
     finish(job)
-    os.close(saved)
     os.close(seen)
     place.make()
     assert place.numbers() == whole.numbers()
