@@ -5,6 +5,7 @@ ahead of them where `--signal` asks for it; SIGINT is ctrl-C.
 """
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -29,7 +30,13 @@ _asked = ""
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Let the signals end this block through `Stopped`, so that files and states are tidied."""
+    """Let the signals end this block through `Stopped`, so that files and states are tidied.
+
+    Only a process's main thread hears of signals: in another one this changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.signal(number, _handle) for number in SIGNALS}
     try:
         yield

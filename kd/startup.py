@@ -10,11 +10,22 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
+from kd.errors import UserError
+
 _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # glibc's malloc.h
 
 
 def prepare() -> None:
-    """All of it; called first by every step that runs a model."""
+    """All of it; called first by every step that runs a model.
+
+    Raises:
+        UserError: Python was told to leave out docstrings, which transformers reads.
+    """
+    if sys.flags.optimize > 1:
+        raise UserError(
+            "PYTHONOPTIMIZE (python -O): found 2, allowed: 0, 1; without docstrings transformers "
+            "does not load"
+        )
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     keep_memory()
     _import_transformers()

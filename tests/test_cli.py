@@ -1,6 +1,7 @@
 """The command line: help that teaches, plan, runs, status."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from kd.cli import main
 from kd.files import write_json
 from kd.grid import load_grid
 from kd.layout import Layout
-from kd.state import SILENCE, write_state
+from kd.state import SILENCE, this_process, write_state
 
 
 @pytest.fixture
@@ -87,6 +88,24 @@ def test_status_is_read_from_files(study, capsys):
     assert errors[dead.id].startswith("killed: no sign of life")
     assert main(["status", str(study)]) == 0
     assert "out of milk" in capsys.readouterr().out
+
+
+def test_all_who_say_whether_a_job_lives_agree(study, capsys):
+    """This process works on one run, silently; another one's was stopped."""
+    silent, stopped, *_ = load_grid(study).runs.values()
+    layout = Layout("results")
+    write_state(layout.run(silent), state="running", step="distil", **this_process())
+    write_state(layout.run(stopped), state="stopped", step="distil", error="stopped by ctrl-C")
+    old = json.loads((layout.run(silent) / "state.json").read_text())
+    write_json(layout.run(silent) / "state.json", old | {"time": old["time"] - 9 * SILENCE})
+    found = json_of(capsys, "status", study)
+    assert [found[key] for key in ("running", "stopped", "failed", "missing")] == [1, 1, 0, 2]
+    assert not found["failures"]
+    recovered = json_of(capsys, "recover", study)
+    assert f"{silent.id}: process {os.getpid()}" in recovered[0]
+    assert recovered[1] == f"{stopped.id}: stopped by ctrl-C"
+    assert main(["collect", str(study)]) == 0
+    assert "1 running, 1 stopped, 2 missing" in capsys.readouterr().out
 
 
 def test_a_failed_teacher_fails_its_runs(study, capsys):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -79,3 +80,10 @@ def test_a_full_disk_is_a_sentence(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_distil", full)
     assert cli.main(["distil", "study.yaml", "--run", "a-1"]) == 2
     assert "error: results/a: No space left on device" in capsys.readouterr().err
+
+
+def test_a_command_runs_in_any_thread(capsys):
+    """Where no signal can be heard."""
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(cli.main, ["shapes", "tinybert4"]).result() == 0
+    assert "tinybert4" in capsys.readouterr().out

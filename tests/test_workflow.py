@@ -258,6 +258,9 @@ def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
     assert (found["done"], found["failed"], found["missing"]) == (2, 2, 0)
     assert found["axes"]["teacher"] == {"deep": {"done": 2}, "broken": {"failed": 2}}
     assert all("its weights lack" in failure["error"] for failure in found["failures"])
+    # The profile tries it again, which would end the same.
+    logs = [p.read_text() for p in tmp_path.glob("results/teachers/*/*/log/teacher.log")]
+    assert sum("an automatic retry would end the same" in log for log in logs) == 1
     with (tmp_path / "results/studies/test/runs.csv").open() as handle:
         assert (
             sorted(row["status"] for row in csv.DictReader(handle)) == ["done"] * 2 + ["failed"] * 2
