@@ -16,12 +16,14 @@ class Arch:
     remark: str = ""  # to its attention knowledge
     dropout: bool = True  # its published models have some
     rotary: bool = False  # positions are rotations of pairs of dimensions of a head
+    position_table: bool = True  # learned, one row a position
     pad: str | None = "[PAD]"  # its tokenizer's padding, where tokenizer_config.json names none
 
 
 _DISENTANGLED = Arch(
     "adds terms of position to Q K^T in attention code of its own, "
-    "which does not go through transformers' AttentionInterface"
+    "which does not go through transformers' AttentionInterface",
+    position_table=False,
 )
 ARCHS: dict[str, Arch] = {
     "bert": Arch(),
@@ -33,6 +35,7 @@ ARCHS: dict[str, Arch] = {
     "albert": Arch(shared_layers=True, pad="<pad>"),
     "modernbert": Arch(
         rotary=True,
+        position_table=False,
         dropout=False,
         remark=", without the window of local layers (above 65 tokens)",
         pad=None,

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kd.archs import arch_facts
+from kd.archs import ARCHS, arch_facts
 from kd.errors import UserError, listing, shown
 from kd.safetensors_header import Entry, read_header
 
@@ -97,7 +97,12 @@ def _json(path: Path, need: str) -> dict[str, Any]:
 
 def _optional(path: Path) -> dict[str, Any]:
     """A JSON file that a folder may lack."""
-    return _json(path, "remove it") if path.is_symlink() or path.exists() else {}
+    return _json(path, "remove it") if _is_there(path) else {}
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a folder has an entry of that name, be it a link to nothing."""
+    return path.is_symlink() or path.exists()
 
 
 def model_config(folder: Path) -> dict[str, Any]:
@@ -109,9 +114,9 @@ def model_config(folder: Path) -> dict[str, Any]:
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that transformers loads: one, or the shards that its index names."""
-    if (folder / WEIGHTS).is_symlink() or (folder / WEIGHTS).exists():
+    if _is_there(folder / WEIGHTS):
         return [readable(folder / WEIGHTS)]
-    if (folder / SHARDS).is_symlink() or (folder / SHARDS).exists():
+    if _is_there(folder / SHARDS):
         index = _json(folder / SHARDS, "").get("weight_map")
         if not isinstance(index, dict) or not all(_is_name(name) for name in index.values()):
             raise UserError(f"{folder / SHARDS}: weight_map: found no names of files beside it")
@@ -237,8 +242,12 @@ def check_tokenizer(folder: Path, vocabulary: int, arch: str) -> None:
     pad = _text(given.get("pad_token")) or _text(
         _optional(folder / "special_tokens_map.json").get("pad_token")
     )
+    padding = tokenizer.get("padding")
+    if pad is None and isinstance(padding, dict):
+        pad = _text(padding.get("pad_token"))
     if pad is None and given.get("tokenizer_class") not in _GENERIC_TOKENIZERS:
-        pad = arch_facts(arch).pad
+        usual = [arch_facts(arch).pad] if arch in ARCHS else ["[PAD]", "<pad>"]
+        pad = next((name for name in usual if name in known.values()), usual[0])
     if pad is None or pad not in known.values():
         found = f"{shown(pad)} is not in tokenizer.json" if pad else "none is named"
         raise UserError(
@@ -301,4 +310,4 @@ def identity_files(folder: Path) -> list[Path]:
     record of a training or an evaluation."""
     weights = weight_files(folder)
     texts = [*_TEXTS, *([SHARDS] if [p.name for p in weights] != [WEIGHTS] else [])]
-    return [readable(folder / name) for name in sorted(texts) if (folder / name).exists()] + weights
+    return [readable(folder / n) for n in sorted(texts) if _is_there(folder / n)] + weights

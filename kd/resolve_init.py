@@ -148,6 +148,11 @@ def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None
             f"init {init} has a vocabulary of {found.vocabulary}, but the teacher one of "
             f"{encoder.vocabulary}: student and teacher must read the same tokens"
         )
+    if _other_positions(found, encoder):
+        raise Pruned(
+            f"init {init} has {found.positions} positions, but the student, as its teacher, "
+            f"{encoder.positions}"
+        )
     local = all(e.revision is None and e.location != sources.SCRATCH for e in (found, encoder))
     if local and (differs := _first_difference(found, encoder)):
         number, its_word, word = differs
@@ -156,6 +161,13 @@ def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None
             f"{shown(its_word)}, but the teacher's {shown(word)}: student and teacher must read "
             f"the same tokens"
         )
+
+
+def _other_positions(found: sources.Encoder, encoder: sources.Encoder) -> bool:
+    """Whether the tables of positions differ in size, where there are some."""
+    absolute = arch_facts(encoder.arch).position_table and encoder.location != sources.SCRATCH
+    known = None not in (found.positions, encoder.positions)
+    return absolute and known and found.positions != encoder.positions
 
 
 @cache

@@ -1,13 +1,16 @@
 """What a safetensors file says of itself: its tensors, and whether it is whole. No torch."""
 
 import json
+from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kd.errors import UserError
 
 _LENGTH = 8  # bytes: the size of the header, little-endian
 _LONGEST = 100_000_000  # bytes of a header, as the safetensors library allows
+# Of the dtypes that encoders are saved in; others are taken at their word.
+_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1}
 
 
 class Entry(NamedTuple):
@@ -37,14 +40,29 @@ def read_header(path: Path) -> dict[str, Entry]:
     try:
         header = json.loads(text)
         header.pop("__metadata__", None)
-        ends = [entry["data_offsets"][1] for entry in header.values()]
         entries = {k: Entry(e["dtype"], tuple(e["shape"])) for k, e in header.items()}
-        expected = _LENGTH + length + max(ends, default=0)
+        expected = _LENGTH + length + _end(header)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise _no_safetensors(path) from None
     if size != expected:
         raise _wrong_size(path, f"{expected:,} bytes in all", size)
     return entries
+
+
+def _end(header: dict[str, Any]) -> int:
+    """Where the last tensor ends. They lie side by side, each as large as its shape and dtype say.
+
+    Raises:
+        ValueError: they do not.
+    """
+    end = 0
+    for entry in sorted(header.values(), key=lambda e: e["data_offsets"]):
+        start, stop = entry["data_offsets"]
+        width = _BYTES.get(entry["dtype"])
+        if start != end or (width is not None and stop - start != width * prod(entry["shape"])):
+            raise ValueError
+        end = int(stop)
+    return end
 
 
 def _no_safetensors(path: Path) -> UserError:

@@ -161,6 +161,7 @@ def _teacher(
             **recipe,
             **metrics,
             **models.sizes(model),
+            **({"teacher_warning": warning} if warning else {}),
             "dtype": weights_dtype(model),
             "model_revision": model_commit(teacher.encoder.location, teacher.encoder.revision),
             **record,

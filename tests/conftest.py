@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 
 # One thread a process: the workers of one session, and the jobs that they start, share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No digest of a test's files is kept among those of the user.
+os.environ.setdefault("KD_CACHE_DIR", os.devnull)
 # How long an example takes says how busy the machine is, no more.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")

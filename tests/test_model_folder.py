@@ -151,6 +151,12 @@ def test_a_folder_that_is_not_whole_is_a_sentence(tmp_path, capsys, folder, faul
         assert message in error
 
 
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "added_tokens.json", "vocab.json"])
+def test_a_file_that_a_folder_may_lack_is_no_link_to_nothing(tmp_path, capsys, folder, name):
+    (folder / name).symlink_to("../blobs/none")
+    assert f"{name}: a link to ../blobs/none" in refusal(tmp_path, capsys, folder)
+
+
 @pytest.mark.parametrize("command", ["runs", "status", "recover", "collect", "tensorboard"])
 def test_every_command_says_it(tmp_path, capsys, folder, command):
     link_to_nothing(folder / "model.safetensors")
@@ -187,6 +193,18 @@ def test_the_header_names_the_tensors(tmp_path):
         "a": ("F32", (2, 3)),
         "b": ("F32", ()),
     }
+
+
+@pytest.mark.parametrize(
+    "damage", [{"shape": [2, 4]}, {"dtype": "F16"}, {"data_offsets": [4, 28]}, {"shape": None}]
+)
+def test_tensors_that_are_not_as_large_as_they_say(tmp_path, damage):
+    path = tmp_path / "model.safetensors"
+    entry = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24], **damage}
+    text = json.dumps({"a": entry}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(entry["data_offsets"][1]))
+    with pytest.raises(UserError, match="not a safetensors file"):
+        read_header(path)
 
 
 @pytest.mark.parametrize("header", [b"[]", b'{"a": 1}', b'{"a": {"dtype": "F32"}}', b"{", b"\xff"])
@@ -236,6 +254,18 @@ def test_a_generic_tokenizer_has_no_pad_token_of_its_own(tmp_path, capsys, folde
     assert refusal(tmp_path, capsys, folder) == "", "BERT's is [PAD]"
 
 
+def test_the_pad_token_of_tokenizer_json_and_of_encoders_without_a_row(tmp_path, capsys, folder):
+    path = folder / "tokenizer_config.json"
+    path.write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    edit(folder / "tokenizer.json", padding={"pad_token": "[PAD]"})
+    assert refusal(tmp_path, capsys, folder) == ""
+    path.unlink()
+    edit(folder / "tokenizer.json", padding=None, model={"vocab": {"<pad>": 0, "a": 1}})
+    assert "'[PAD]' is not in tokenizer.json" in refusal(tmp_path, capsys, folder)
+    edit(folder / "config.json", model_type="longformer")
+    assert refusal(tmp_path, capsys, folder) == ""
+
+
 def test_two_files_that_disagree_on_case(tmp_path, capsys, folder):
     edit(folder / "tokenizer.json", normalizer={"type": "BertNormalizer", "lowercase": False})
     assert refusal(tmp_path, capsys, folder) == ""
@@ -261,6 +291,14 @@ def test_a_pretrained_student_of_as_many_other_words(tmp_path, capsys, folder):
     assert "token 2 is 'B', but the teacher's 'b'" in error
     same = write_encoder(tmp_path / "same", ["a", "b", "c"])
     assert refusal(tmp_path, capsys, folder, base={"init": f"pretrained:{same}"}) == ""
+
+
+def test_a_pretrained_student_of_other_positions(tmp_path, capsys, folder):
+    shapes = {**encoder_shapes(4), "bert.embeddings.position_embeddings.weight": (64, 16)}
+    other = write_encoder(tmp_path / "other", max_position_embeddings=64)
+    write_tensors(other / "model.safetensors", shapes)
+    error = refusal(tmp_path, capsys, folder, base={"init": f"pretrained:{other}"})
+    assert "has 64 positions, but the student, as its teacher, 128" in error
 
 
 # --- identity ---------------------------------------------------------------------------------

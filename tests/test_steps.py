@@ -488,7 +488,8 @@ def test_a_finetuned_teacher_below_the_constant_answer_stops(tmp_path, monkeypat
 
     scores(0.6)
     step()
-    assert read(folder / "metrics.json")["score"] == 0.6
+    record = read(folder / "metrics.json")
+    assert record["score"] == 0.6 and "no more than the best" in record["teacher_warning"]
     assert "warning: teacher given: it scores 60.0" in capsys.readouterr().err
     (warning,) = plan.status(grid, layout)["warnings"]
     assert warning["teacher"] == run.teacher.id and "no more than the best" in warning["warning"]
