@@ -14,6 +14,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 from kd.cli import check_inputs
+from kd.copies import settle
 from kd.errors import UserError
 from kd.files import marked, set_aside
 from kd.grid import load_grid

@@ -329,11 +329,13 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _collect(options: argparse.Namespace) -> None:
+    from kd.copies import note_collected
     from kd.results import collect
 
     grid, layout = _grid(options)
     path = layout.study(grid.study.name) / "runs.csv"
     counts = collect(grid, layout, path)
+    note_collected(grid, layout)
     print(f"{path}: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
 
 
@@ -347,25 +349,30 @@ def _study_folder(options: argparse.Namespace) -> Path:
 
 
 def _tables(options: argparse.Namespace) -> None:
+    from kd.copies import note_drawn
     from kd.tables import write_summary, write_tables
 
     folder = _study_folder(options)
     write_summary(folder / "runs.csv", folder / "summary.csv", Path(options.study))
     write_tables(folder / "runs.csv", folder / "tables", Path(options.study))
+    note_drawn(folder, "tables")
 
 
 def _figures(options: argparse.Namespace) -> None:
+    from kd.copies import note_drawn
     from kd.figures.draw import write_figures
     from kd.study import load_study
 
     folder = _study_folder(options)
     asked = load_study(options.study).figures
     drawn = write_figures(folder / "runs.csv", folder / "figures", asked, Path(options.study))
+    note_drawn(folder, "figures")
     for name, why in drawn.items():
         print(f"{name} is not drawn: {why}")
 
 
 def _report(options: argparse.Namespace) -> None:
+    from kd.copies import note_drawn
     from kd.report import write_report
 
     folder = _study_folder(options)
@@ -376,6 +383,7 @@ def _report(options: argparse.Namespace) -> None:
         folder / "report.html",
         Path(options.study),
     )
+    note_drawn(folder, "report")
 
 
 def _shapes(options: argparse.Namespace) -> None:
@@ -400,11 +408,13 @@ def _axes(options: argparse.Namespace) -> None:
 
 
 def _guideline(options: argparse.Namespace) -> None:
+    from kd.copies import note_drawn
     from kd.guideline import write_guideline
     from kd.study import load_study
 
     folder, study = _study_folder(options), load_study(options.study)
     write_guideline(folder / "runs.csv", folder / "guideline.md", study.name, study.question)
+    note_drawn(folder, "guideline")
 
 
 def _tensorboard(options: argparse.Namespace) -> None:

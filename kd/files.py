@@ -81,7 +81,7 @@ def atomic_dir(path: Path, sealed: bool = False) -> Iterator[Path]:
             # Libraries write files that only their owner may read.
             file.chmod(temporary.stat().st_mode & 0o666)
         if sealed:
-            write_json(temporary / SEAL, _digests(temporary))
+            write_json(temporary / SEAL, folder_digests(temporary))
         _take_the_place(temporary, path)
         _mark_of(path).unlink(missing_ok=True)
     finally:
@@ -108,7 +108,7 @@ def _mark_of(path: Path) -> Path:
     return path.with_name(path.name + MARK)
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def folder_digests(folder: Path) -> dict[str, str]:
     """The checksum of every file below a folder, but of the seal and of hidden ones, which others
     put there (Snakemake its .snakemake_timestamp, NFS its .nfs...)."""
     names = folder.rglob("[!.]*")
@@ -133,7 +133,7 @@ def broken_seal(folder: Path) -> str:
     """Why a sealed folder is not what was written; '' where it is. Nothing is marked."""
     try:
         expected = json.loads((folder / SEAL).read_bytes())
-        found = _digests(folder)
+        found = folder_digests(folder)
         differing = [n for n in sorted(found.keys() | expected) if found.get(n) != expected.get(n)]
     except (OSError, ValueError, TypeError, AttributeError):
         return f"{SEAL} is missing or broken"
@@ -254,6 +254,11 @@ def read_record(path: Path, *keys: str, mark: bool = True) -> dict[str, Any]:
 def short_hash(value: Any, length: int = 10) -> str:
     """The first `length` hex digits of the SHA-256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def model_fingerprint(folder: Path) -> str:
+    """16 hex digits of the weights in a model's folder."""
+    return file_digest(*sorted(folder.glob("*.safetensors")))
 
 
 def file_digest(*paths: Path) -> str:

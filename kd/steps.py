@@ -26,6 +26,7 @@ from kd.files import (
     atomic_write,
     check_seal,
     file_digest,
+    model_fingerprint,
     read_record,
     remove_leftovers,
     write_json,
@@ -167,6 +168,7 @@ def _teacher(
             **record,
             **_environment(device, threads),
             "created": _now(),
+            "data_fingerprint": _text_fingerprint(source),
             "fingerprint": model_fingerprint(folder / "model"),
         },
     )
@@ -379,6 +381,10 @@ def _manifest(layout: Layout, run: Run) -> dict[str, Any]:
     return read_record(source / "manifest.json", "fingerprint", "text_fingerprint")
 
 
+def _text_fingerprint(source: Path) -> str:
+    return str(read_record(source / "manifest.json", "text_fingerprint")["text_fingerprint"])
+
+
 def _config(source: Path) -> Any:
     if not (source / "config.json").is_file():
         raise UserError(f"{source}: missing; `kd data` and `kd tokenise` make it")
@@ -391,11 +397,6 @@ def _export(model: Any, source: Path, out: Path) -> None:
     with atomic_dir(out, sealed=True) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-
-
-def model_fingerprint(folder: Path) -> str:
-    """16 hex digits of the exported weights."""
-    return file_digest(*sorted(folder.glob("*.safetensors")))
 
 
 def device_name(device: torch.device) -> str:

@@ -125,6 +125,23 @@ def test_asked_again_nothing_runs(finished):
     assert "Nothing to be done" in snakemake(folder, path).stdout
 
 
+@pytest.mark.parametrize("records", [True, False], ids=["with", "without .snakemake"])
+def test_a_copy_without_times_is_finished_and_a_change_in_it_is_seen(finished, tmp_path, records):
+    folder = tmp_path / "copy"
+    leave = shutil.ignore_patterns(*([] if records else [".snakemake"]), "locks")
+    # As `cp -r` does; what is made is copied before what it is made of.
+    shutil.copytree(finished[0], folder, copy_function=shutil.copyfile, ignore=leave)
+    for i, part in enumerate(["studies", "runs", "teachers", "data"]):
+        for path in (folder / "results" / part).rglob("*"):
+            os.utime(path, (2_000_000_000 + i, 2_000_000_000 + i))
+    path = folder / finished[1].name
+    assert "Nothing to be done" in snakemake(folder, path, "--dry-run").stdout
+    record = next((folder / "results/runs").glob("*logits*/metrics.json"))
+    record.write_text(record.read_text().replace('"score"', '"scores"'))
+    again = snakemake(folder, path, "--dry-run").stdout
+    assert "Nothing to be done" not in again and "collect" in again
+
+
 def test_what_is_freed_is_asked_for_by_no_finished_run(finished, tmp_path):
     """Finished runs stay finished without the store; a new one gets what it reads, no more."""
     folder = shutil.copytree(finished[0], tmp_path / "copy")  # with Snakemake's own records

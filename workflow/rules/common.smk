@@ -38,10 +38,23 @@ def asked_for():
     return set(command_line().targets) if workflow.is_main_process else set()
 
 
+def is_locked():
+    """Whether a Snakemake runs here, which must not miss what it has seen."""
+    return any(Path(".snakemake/locks").glob("*"))
+
+
+def settle_copies():
+    """A copy without times would be computed again, though its contents are known."""
+    if found := settle(GRID, LAYOUT):
+        print(
+            f"{LAYOUT.results}: {len(found)} results had the times of a copy, older than what they "
+            f"were made of; their contents are as recorded, so they count as finished",
+            file=sys.stderr,
+        )
+
+
 def set_damaged_aside():
     """Let what jobs have found damaged be missing: now, before Snakemake looks at what is there."""
-    if any(Path(".snakemake/locks").glob("*")):
-        return  # a Snakemake that runs here must not miss what it has seen
     for mark in LAYOUT.marks():
         kept = set_aside(mark)
         print(
@@ -63,7 +76,10 @@ GRID = load_study_grid()
 LAYOUT = Layout("results")
 if workflow.is_main_process and not command_line().dryrun:
     check_writable()
-    set_damaged_aside()
+    if not is_locked():
+        set_damaged_aside()
+if workflow.is_main_process and not is_locked():
+    settle_copies()
 RUNS = GRID.runs
 METRICS = [LAYOUT.run(run) / "metrics.json" for run in RUNS.values()]
 TEACHERS = {run.teacher.id: run.teacher for run in RUNS.values()}

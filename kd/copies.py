@@ -1,0 +1,226 @@
+"""Copied results stay finished: what was made of what is known from contents, not from times.
+
+Snakemake makes again what is older than what it was made from. A copy without times (`cp -r`, some
+archives and object stores) gives results the order in which they were copied. Where seals and
+fingerprints prove that a result was made of the very files beside it, `settle` gives it their time.
+What they do not prove (a file that was edited or damaged, another teacher) keeps its time, and
+Snakemake decides.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from kd.errors import UserError
+from kd.files import (
+    broken_seal,
+    file_digest,
+    folder_digests,
+    model_fingerprint,
+    read_record,
+    short_hash,
+    write_record,
+)
+from kd.grid import Grid
+from kd.layout import Layout
+from kd.resolve_teacher import Teacher
+from kd.run import Run
+from kd.store import need_of
+
+# Of the steps that draw: what they read and write in the study's folder.
+_DRAWN = {
+    "tables": (["runs.csv"], ["summary.csv", "tables"]),
+    "figures": (["runs.csv"], ["figures"]),
+    "report": (["summary.csv", "tables", "figures"], ["report.html"]),
+    "guideline": (["runs.csv"], ["guideline.md"]),
+}
+_STAMP = ".snakemake_timestamp"  # in a folder: the time that Snakemake takes for the folder's
+
+Job = tuple[Sequence[Path], Sequence[Path], Callable[[], bool]]  # inputs, outputs, are they proven
+
+
+def settle(grid: Grid, layout: Layout) -> list[Path]:
+    """Give every result that is older than what it was made of the time of that; returns which.
+
+    Nothing else is written. Contents are read only where times are wrong.
+    """
+    found: list[Path] = []
+    for inputs, outputs, is_proven in _jobs(grid, layout):
+        times = [_time(path) for path in inputs]
+        newest = max((time for time in times if time is not None), default=0)
+        older = [path for path in outputs if (time := _time(path)) is not None and time < newest]
+        if older and None not in times and is_proven():
+            for path in older:
+                with suppress(OSError):  # a file of someone else's: Snakemake decides
+                    os.utime(_stamp(path), ns=(newest, newest))
+                    found.append(path)
+    return found
+
+
+def note_collected(grid: Grid, layout: Layout) -> None:
+    """Record of which metrics the study's runs.csv was made."""
+    folder = layout.study(grid.study.name)
+    _write_note(folder, "collect", _collected(grid, layout))
+
+
+def note_drawn(folder: Path, step: str) -> None:
+    """Record of what a step that draws has made its files, in the study's folder."""
+    _write_note(folder, step, _drawn(folder, step))
+
+
+def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
+    """The jobs of a study in the order of the work: what a job reads has its time by then."""
+    known = _Contents(layout)
+    runs = list(grid.runs.values())
+    owners: list[Run | Teacher] = [*runs, *(run.teacher for run in runs if run.needs_teacher)]
+    for data_id, task, tokens_id in sorted({(o.data_id, o.task, o.tokens_id) for o in owners}):
+        text, tokens = layout.text(data_id, task), layout.tokens(data_id, task, tokens_id)
+        yield [text], [tokens], partial(known.is_tokenised, text, tokens)
+
+    for teacher in {run.teacher.id: run.teacher for run in runs if run.needs_teacher}.values():
+        folder = layout.teacher(teacher)
+        tokens = layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id)
+        made = [folder / "model", folder / "metrics.json", folder / "log/teacher.benchmark.tsv"]
+        yield [tokens], made, partial(known.is_taught, folder, tokens)
+
+    for need, run in {layout.need(run): run for run in runs if need_of(run)}.items():
+        folder = layout.teacher(run.teacher)
+        tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
+        reads = [tokens, folder / "model", folder / "metrics.json"]
+        yield reads, [need], partial(known.can_be_stored, folder, tokens)
+
+    for run in runs:
+        folder, teacher_folder = layout.run(run), layout.teacher(run.teacher)
+        tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
+        proof = partial(known.is_done, run, tokens)
+        files = ["model", "training.json", "history.csv", "spec.json", "log/distil.benchmark.tsv"]
+        made = [folder / name for name in files]
+        teacher_files = [teacher_folder / "model", teacher_folder / "metrics.json"]
+        reads = teacher_files if run.needs_teacher else []
+        yield [tokens, *reads[:1]], made, proof
+        yield [tokens, *reads[1:], *made[:2]], [folder / "metrics.json"], proof
+
+    study = layout.study(grid.study.name)
+    *metrics, record = _collected(grid, layout)
+    yield metrics, [record], partial(_is_noted, study, "collect", [*metrics, record])
+    for step, (inputs, outputs) in _DRAWN.items():
+        paths = [study / name for name in inputs], [study / name for name in outputs]
+        yield *paths, partial(_is_noted, study, step, _drawn(study, step))
+
+
+class _Contents:
+    """What seals and records say; each file is read once."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._is_whole = cache(lambda folder: not broken_seal(folder))
+        self._weights = cache(model_fingerprint)
+        self._record = cache(_record_of)
+
+    def is_tokenised(self, text: Path, tokens: Path) -> bool:
+        """Whole tokens, made of this whole text."""
+        fingerprint = self._record(text / "manifest.json").get("fingerprint")
+        return (
+            self._is_whole(text) and fingerprint is not None and self._text(tokens) == fingerprint
+        )
+
+    def is_taught(self, folder: Path, tokens: Path) -> bool:
+        """A whole teacher, fine-tuned on these whole tokens."""
+        metrics, text = self._record(folder / "metrics.json"), self._text(tokens)
+        return (
+            text is not None
+            and metrics.get("data_fingerprint") == text
+            and self._has_model(folder, metrics)
+        )
+
+    def can_be_stored(self, folder: Path, tokens: Path) -> bool:
+        """A whole teacher and whole tokens. Who reads what is stored of them checks that it is."""
+        return self._text(tokens) is not None and self._has_model(
+            folder, self._record(folder / "metrics.json")
+        )
+
+    def is_done(self, run: Run, tokens: Path) -> bool:
+        """Trained and evaluated with these tokens and this teacher; nothing was changed since."""
+        folder, text = self.layout.run(run), self._text(tokens)
+        metrics = self._record(folder / "metrics.json")
+        trained = self._record(folder / "training.json")
+        weights = metrics.get("model_fingerprint")
+        if run.needs_teacher:
+            teacher = self.layout.teacher(run.teacher)
+            facts = self._record(teacher / "metrics.json")
+            pairs = [("teacher_fingerprint", "fingerprint"), ("teacher_score", "score")]
+            if not self._has_model(teacher, facts) or any(
+                metrics.get(name) != facts.get(its) for name, its in pairs
+            ):
+                return False
+        return (
+            text is not None
+            and metrics.get("run") == run.id
+            and metrics.get("data_fingerprint") == text
+            and trained.get("model_fingerprint") == weights
+            and self._has_model(folder, {"fingerprint": weights})
+        )
+
+    def _text(self, tokens: Path) -> Any:
+        """The fingerprint of the text of which whole tokens were made; None: they are not whole."""
+        found = self._record(tokens / "manifest.json").get("text_fingerprint")
+        return found if self._is_whole(tokens) else None
+
+    def _has_model(self, folder: Path, metrics: dict[str, Any]) -> bool:
+        model = folder / "model"
+        return self._is_whole(model) and self._weights(model) == metrics.get("fingerprint")
+
+
+def _record_of(path: Path) -> dict[str, Any]:
+    try:
+        return read_record(path, mark=False)
+    except (UserError, OSError):
+        return {}
+
+
+def _collected(grid: Grid, layout: Layout) -> list[Path]:
+    """All metrics of a study, and its runs.csv."""
+    metrics = [layout.run(run) / "metrics.json" for run in grid.runs.values()]
+    return [*metrics, layout.study(grid.study.name) / "runs.csv"]
+
+
+def _drawn(folder: Path, step: str) -> list[Path]:
+    return [folder / name for names in _DRAWN[step] for name in names]
+
+
+def _note(folder: Path, step: str) -> Path:
+    return folder / "log" / f"{step}.made.json"
+
+
+def _write_note(folder: Path, step: str, paths: Iterable[Path]) -> None:
+    write_record(_note(folder, step), {"digest": _digest(folder, paths)})
+
+
+def _is_noted(folder: Path, step: str, paths: Iterable[Path]) -> bool:
+    return _record_of(_note(folder, step)).get("digest") == _digest(folder, paths)
+
+
+def _digest(folder: Path, paths: Iterable[Path]) -> str:
+    """Of the contents of files and folders; one that is missing has none."""
+    found = []
+    for path in paths:
+        content = folder_digests(path) if path.is_dir() else path.is_file() and file_digest(path)
+        found.append([os.path.relpath(path, folder), content])
+    return short_hash(found)
+
+
+def _stamp(path: Path) -> Path:
+    """The file whose time Snakemake takes for that of a file or folder."""
+    stamp = path / _STAMP
+    return stamp if stamp.is_file() else path
+
+
+def _time(path: Path) -> int | None:
+    """Time of modification in ns; None: there is no such file or folder."""
+    try:
+        return _stamp(path).stat().st_mtime_ns
+    except OSError:
+        return None
