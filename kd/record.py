@@ -185,6 +185,8 @@ def _bounds(name: str, task: str) -> tuple[float, float, str]:
         return -1.0, 1.0, "a number from -1 to 1 (points are made from it)"
     if any("0 to 1" in unit for unit in units):
         return 0.0, 1.0, "a fraction from 0 to 1 (points are made from it)"
+    if "at most 1" in units:
+        return -math.inf, 1.0, "a number up to 1"
     if column.kind == "integer" or column.unit:
         return 0.0, math.inf, "a number from 0"
     return -math.inf, math.inf, "a number"

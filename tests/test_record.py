@@ -103,6 +103,17 @@ def test_a_measurement_that_is_not_finite_is_unknown(record):
     assert "latency_seconds is 'inf'" in found.remarks[0]
 
 
+def test_an_r2_is_below_0_where_the_scale_is_not_the_labels(record):
+    lines = record.read_text().splitlines()
+    cells = ["r2", "-2.05", *[""] * (len(lines) - 2)]
+    record.write_text("".join(f"{a},{b}\n" for a, b in zip(lines, cells, strict=True)))
+    found = load_record(record)
+    assert found.runs["r2"].iloc[0] == -2.05 and found.remarks == []
+    edited(record, 1, r2="1.5")
+    with pytest.raises(UserError, match=r"r2: found '1\.5', allowed: a number up to 1"):
+        load_record(record)
+
+
 WRONG = [
     ({"score": "92.2"}, "line 4 .*: score: found '92.2', allowed: a fraction from 0 to 1"),
     ({"score": "-0.1"}, "score: found '-0.1', allowed: a fraction"),
