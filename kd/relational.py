@@ -44,11 +44,11 @@ def vector_rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _relative_distances(x: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, B) distances over their mean over different pairs, and whether that is above 0."""
+    """(B, B) distances over their mean over different pairs, and whether that is not 0."""
     squares = _squared_distances(x[None], torch.ones_like(x[None, :, 0]).bool())
     distances = _root(squares)[0].float()
     average = distances.sum() / max(len(x) * (len(x) - 1), 1)
-    defined = average > 0
+    defined = ~(average <= 0)  # NaN stays NaN
     return distances[0] / average.masked_fill(~defined, 1), defined
 
 
@@ -203,6 +203,6 @@ def _squared_distances(x: Tensor, valid: Tensor) -> Tensor:
 
 
 def _root(squares: Tensor) -> tuple[Tensor, Tensor]:
-    """The square root, and where it is above 0; its gradient at 0 is 0."""
-    defined = squares > 0
+    """The square root, and where it is not 0; its gradient at 0 is 0. NaN stays NaN."""
+    defined = ~(squares <= 0)
     return squares.masked_fill(~defined, 1).sqrt() * defined, defined

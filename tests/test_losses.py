@@ -189,6 +189,20 @@ def test_soft_labels_of_far_apart_logits_are_finite(name):
 
 
 @every_loss
+@pytest.mark.parametrize("side", ["student", "teacher"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_side_that_is_not_finite_is_no_small_loss(name, side, value):
+    """Neither is one with a single NaN: a training must end there."""
+    case = draw(name, [5, 3, 4, 4], seed=1)
+    broken = tuple(torch.full_like(x, value) for x in getattr(case, side))
+    assert not replace(case, **{side: broken}).value().isfinite()
+    broken = tuple(x.clone() for x in getattr(case, side))
+    for tensor in broken:
+        tensor.view(-1)[0] = torch.nan
+    assert not replace(case, **{side: broken}).value().isfinite()
+
+
+@every_loss
 def test_no_value_is_looked_at(name):
     """A tensor of the meta device has none: `.item()`, or a shape that depends on values, fails.
 
