@@ -1,7 +1,10 @@
 """What `capture` reads, against what the same encoder says of itself with eager attention."""
 
 import copy
+import gc
 import math
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +83,14 @@ def assert_equals_eager(model: PreTrainedModel, inputs: dict[str, Tensor]) -> No
 @pytest.mark.parametrize("arch", ARCHS)
 def test_features_are_those_of_the_eager_encoder(arch):
     model = tiny_model(arch).eval()
+    assert_equals_eager(model, tiny_inputs(model))
+
+
+@every_arch
+def test_features_of_an_encoder_as_deep_as_real_ones(arch):
+    deep = replace(SHAPE, layers=13)
+    model = tiny_model(arch, deep, spread=0.1).eval()
+    assert model.config.num_hidden_layers == 13
     assert_equals_eager(model, tiny_inputs(model))
 
 
@@ -275,6 +286,18 @@ def test_close_takes_everything_off(model):
         logits = model(**tiny_inputs(model)).logits
     assert logits.shape == (3, 2), "the closed capture still stops the model"
     assert not capture._features and capture._layer == 0, "the closed capture still listens"
+
+
+@every_arch
+def test_a_closed_capture_keeps_no_model_in_memory(arch):
+    """A teacher that has stored its outputs makes room for the training."""
+    model = tiny_model(arch).eval()
+    with Capture(model, EVERYTHING) as capture:
+        capture_teacher(capture, **tiny_inputs(model))
+    alive = weakref.ref(model)
+    del model, capture
+    gc.collect()
+    assert alive() is None
 
 
 def test_close_gives_a_model_its_own_attention_back(model):

@@ -150,6 +150,19 @@ def test_bytes_are_checked_once_for_each_file(tmp_path, hashed):
     assert hashed == ["hidden-3.npy"]
 
 
+def test_a_change_right_after_the_array_was_written_is_seen(tmp_path, monkeypatch):
+    """Faster than the clock of the file system ticks, and as large as what was there."""
+    monkeypatch.setattr(manifests, "write_record", lambda path, record: None)
+    file, array = tmp_path / "written", tmp_path / "hidden-3.npy"
+    for _ in range(20):
+        file.write_bytes(b"0")
+        manifests.publish(file, array, IDENTITY)
+        before = manifests._stamp(array)
+        with array.open("r+b") as handle:
+            handle.write(b"1")
+        assert manifests._stamp(array) != before
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"file": ["abc", 1, 2, 3]}'])
 def test_a_damaged_record_of_the_check_costs_one_more(tmp_path, hashed, content):
     split, folder = make_split(), tmp_path / "outputs"
