@@ -1,6 +1,7 @@
 """How Snakemake ends: by ctrl-C, with a failure, with what was asked for."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,7 +30,8 @@ rule blocks:
     shell: "{sys.executable} job.py"
 rule fails:
     output: "failed.txt"
-    shell: "exit 3"
+    log: "fails.log"
+    shell: "(echo step 1; echo 'error: what is wrong'; echo) > {{log}}; exit 3"
 rule drawing_a_failure:
     input: "failed.txt", "report.html"
     output: "all.txt"
@@ -108,6 +110,7 @@ def test_after_a_failure_what_is_done_is_drawn_where_the_report_was_asked_for(st
         run = start(target, "--keep-going")
         _, err = run.communicate()
         assert run.returncode == 1
-        steps[target] = [line for line in err.splitlines() if line.startswith("step ")]
+        assert "message: error: what is wrong\n" in err and "message: None" not in err
+        steps[target] = [line for line in err.splitlines() if re.match(r"step \D", line)]
     drawn = [f"step {name}" for name in ("collect", "tables", "figures", "report", "guideline")]
     assert steps == {"drawing_a_failure": drawn, "fails": []}

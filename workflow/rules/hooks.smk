@@ -1,4 +1,5 @@
 # What Snakemake says and does when it ends: well, with a failure, or by ctrl-C.
+import os
 import re
 import signal
 import subprocess
@@ -27,10 +28,26 @@ def stop(number, frame):
 
 
 def wanted(record):
-    """Whether to log this: a job may have heard of ctrl-C, and have ended, before Snakemake did."""
+    """Whether to log this: a job may have heard of ctrl-C, and have ended, before Snakemake did.
+
+    The error of a job gets the last line of its log, in place of Snakemake's `message: None`.
+    """
     if ASKED_TO_STOP.search(record.getMessage()):
         time.sleep(0.3)
+    if getattr(record, "rule_msg", "") is None:
+        record.rule_msg = last_line(record.log)
     return not STOPPED
+
+
+def last_line(logs):
+    """The last line of a job's log that says something."""
+    lines = [
+        line
+        for log in filter(os.path.isfile, map(str, logs or ()))
+        for line in Path(log).read_text(errors="replace").splitlines()
+        if line.strip()
+    ]
+    return lines[-1].strip() if lines else "no line in its log"
 
 
 if (
