@@ -15,17 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import UserError, listing, shown
-from kd.model_folder import (
-    CONFIG,
-    SHARDS,
-    SLOW_VOCABULARIES,
-    TOKENIZER,
-    WEIGHTS,
-    missing_packages,
-    model_config,
-    readable,
-    weight_files,
-)
+from kd.model_folder import CONFIG, SHARDS, WEIGHTS, model_config, readable, weight_files
+from kd.tokenizer_files import SLOW_VOCABULARIES, TOKENIZER, missing_packages
 
 _PICKLE = "pytorch_model.bin"
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")

@@ -23,10 +23,10 @@ from kd.archs import ARCHS, arch_facts
 from kd.errors import Transient, UserError, shown
 from kd.exact_tokenizer import exact_tokenizer
 from kd.label_order import label_order, unknown_names
-from kd.model_folder import TOKENIZER, check_normaliser, words
 from kd.shapes import Shape
 from kd.sources import SCRATCH, Encoder
 from kd.tasks import Task
+from kd.tokenizer_files import TOKENIZER, check_normaliser, words
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()

@@ -17,8 +17,9 @@ from kd.initialisation import (
 )
 from kd.located import located_model
 from kd.mapping import Pairs
-from kd.model_folder import first_difference, model_config
+from kd.model_folder import model_config
 from kd.shapes import Shape
+from kd.tokenizer_files import first_difference
 
 
 def check_init(init: str, shape: Shape, encoder: sources.Encoder) -> None:

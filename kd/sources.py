@@ -14,18 +14,17 @@ from kd.digests import cached_file_digest
 from kd.errors import UserError, listing, shown, unknown
 from kd.model_folder import (
     check_head,
-    check_tokenizer,
     check_weights,
     identity_files,
     is_folder,
     label_names,
-    missing_packages,
     model_config,
     readable,
     weight_files,
 )
 from kd.shapes import Shape, parse_shape
 from kd.tasks import TASKS, Task
+from kd.tokenizer_files import check_tokenizer, missing_packages
 
 SCRATCH = "scratch"
 HUB_DATASET = "nyu-mll/glue"

@@ -1,9 +1,11 @@
 """Tiny encoders and batches that the tests of the library share."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel
 
@@ -70,3 +72,16 @@ def save_encoder(folder: Path, arch: str) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def in_the_hubs_cache(folder: Path, place: Path, monkeypatch: Any) -> str:
+    """Make a model folder the hub's `org/name`, downloaded before, with the network away; its
+    commit."""
+    commit = "0123456789" * 4
+    cache = place / "hub/models--org--name"
+    shutil.copytree(folder, cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs/main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(place / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return commit

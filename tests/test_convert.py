@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import SHAPE, tiny_config, tiny_model
+from helpers import SHAPE, in_the_hubs_cache, tiny_config, tiny_model
 from safetensors.torch import load_file
 from test_exact_tokenizer import PROBES, saved, wordpiece
 from tokenizers import Tokenizer
@@ -297,15 +297,7 @@ def test_deberta_from_its_sentencepiece_model(tmp_path):
 
 def test_a_hub_model_with_pickles_alone_names_the_command(given, tmp_path, monkeypatch):
     """As transformers finds it in the hub's cache."""
-    commit = "0123456789" * 4
-    cache = tmp_path / "hub/models--org--name"
-    shutil.copytree(given, cache / "snapshots" / commit)
-    (cache / "refs").mkdir()
-    (cache / "refs/main").write_text(commit)
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    commit = in_the_hubs_cache(given, tmp_path, monkeypatch)
     config = tiny_config(vocab_size=sources.model_config(given)["vocab_size"])
     for revision, words in (("main", "FOLDER`"), (commit, f"FOLDER --revision {commit}`")):
         hub = Encoder("org/name", revision, "bert", SHAPE, None, None, ())

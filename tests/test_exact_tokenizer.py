@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import SHAPE, tiny_config
+from helpers import SHAPE, in_the_hubs_cache, tiny_config
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import trainers as train
 from transformers import AutoTokenizer
@@ -101,6 +101,18 @@ def test_capitals_of_a_cased_folder_are_kept(tmp_path):
     tokenizer = encoder_tokenizer(encoder)
     assert tokenizer.tokenize("Berlin") == ["Berlin"]
     assert "token_type_ids" in tokenizer("a", "b"), "BERT's inputs are lost"
+
+
+def test_a_hub_models_tokenizer_json_counts_too(tmp_path, monkeypatch):
+    saved(tmp_path / "given", "bert", wordpiece(lowercase=False))
+    commit = in_the_hubs_cache(tmp_path / "given", tmp_path, monkeypatch)
+    for revision in ("main", commit):
+        hub = Encoder("org/name", revision, "bert", SHAPE, None, None, ())
+        assert encoder_tokenizer(hub).tokenize("Berlin") == ["Berlin"]
+    config = tmp_path / f"hub/models--org--name/snapshots/{commit}/tokenizer_config.json"
+    config.write_text('{"do_lower_case": true}')
+    with pytest.raises(UserError, match="do_lower_case: found True, but the normalizer"):
+        encoder_tokenizer(hub)
 
 
 def test_padding_and_length_in_tokenizer_json_change_no_ids(tmp_path):

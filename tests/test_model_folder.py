@@ -10,8 +10,8 @@ from kd import sources
 from kd.archs import ARCHS, arch_facts
 from kd.cli import main
 from kd.errors import UserError
-from kd.model_folder import words
 from kd.safetensors_header import read_header
+from kd.tokenizer_files import words
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 440449768\n"
 SHARDS = "model.safetensors.index.json"
