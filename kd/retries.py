@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import kd
 from kd.errors import Transient, UserError
 from kd.files import file_digest
 from kd.state import read_state
@@ -69,7 +70,7 @@ class Attempt:
 
 @cache
 def _code() -> str:
-    return file_digest(*sorted(Path(__file__).parent.rglob("*.py")))
+    return file_digest(*sorted(Path(kd.__file__).parent.rglob("*.py")))
 
 
 def _keep_log(copy: Path) -> None:
