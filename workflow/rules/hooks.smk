@@ -1,4 +1,5 @@
 # What Snakemake says and does when it ends: well, with a failure, or by ctrl-C.
+import logging
 import os
 import re
 import signal
@@ -34,7 +35,7 @@ def wanted(record):
     """
     if ASKED_TO_STOP.search(record.getMessage()):
         time.sleep(0.3)
-    if getattr(record, "rule_msg", "") is None:
+    if record.levelno >= logging.ERROR and getattr(record, "rule_msg", "") is None:
         record.rule_msg = last_line(record.log)
     return not STOPPED
 
