@@ -336,6 +336,14 @@ def test_the_idle_value_is_none_of_an_axis():
     assert table.loc["mapping", "df"] == 1
     runs = prepare(frame_of(*rows))
     assert contrasts(runs, "mapping")[["a", "b"]].to_numpy().tolist() == [["first", "last"]]
-    idle = prepare(frame_of(*(one_run({"knowledge": k, "student": s}, 0.5)
-                              for k in ("none", "logits") for s in (SMALL, LARGE))))  # fmt: skip
-    assert set(pairs(idle, "student")["setting"]) == {"knowledge none", "knowledge logits"}
+    # Nor where the run's other settings are idle too, so that it agrees with every run.
+    cells = [{"mapping": m, "temperature": t} for m in ("first", "last") for t in ("2", "8")]
+    cells.append({"mapping": "-", "temperature": "-"})
+    runs = prepare(frame_of(*(one_run(cell, 0.5) for cell in cells)))
+    assert contrasts(runs, "mapping")[["a", "b"]].to_numpy().tolist() == [["first", "last"]]
+    frame = grid(lambda c: 0.5, knowledge=["none", "logits+hidden"], mapping=["first", "last"],
+                 student=[SMALL, LARGE])  # fmt: skip
+    assert set(pairs(prepare(frame), "student")["setting"]) == {
+        "knowledge none", "knowledge logits+hidden · mapping first",
+        "knowledge logits+hidden · mapping last",
+    }  # fmt: skip

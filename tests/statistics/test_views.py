@@ -153,3 +153,10 @@ def test_two_cells_that_could_be_the_base_are_none():
     rows = [one_run({"mapping": m}, 0.5) for m in ("first", "last")]
     rows.append(one_run({"knowledge": "logits"}, 0.5))
     assert base_of(prepare(frame_of(*rows))) is None
+
+
+def test_a_control_that_an_axis_cannot_affect_is_no_base():
+    """It differs in one axis from each of the others, because it agrees with every mapping."""
+    frame = grid(lambda c: 0.5, knowledge=["logits", "logits+hidden", "logits+cls"],
+                 mapping=["first", "last"])  # fmt: skip
+    assert base_of(prepare(frame)) is None
