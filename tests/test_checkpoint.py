@@ -155,6 +155,24 @@ def test_it_is_due_after_the_interval_whatever_the_clock_says(tmp_path, monkeypa
     assert checkpoint.due()
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_after_saving_the_interval_begins_anew(tmp_path, monkeypatch, full):
+    """Also where the disk is full: the training must not stop at every step to try again."""
+    monkeypatch.setenv(saved.SECONDS, "100")
+    now = [saved.time.monotonic()]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    checkpoint = Checkpoint(tmp_path / "c", {})
+    if full:
+        (tmp_path / "c").mkdir()
+    for _ in range(3):
+        now[0] += 101
+        assert checkpoint.due()
+        assert checkpoint.save({"a": torch.zeros(1)}, {}) is not full
+        assert not checkpoint.due(), "every step would save"
+        now[0] += 98
+        assert not checkpoint.due()
+
+
 @pytest.mark.parametrize("text", ["soon", "-1", "nan"])
 def test_an_interval_that_is_none_is_a_sentence(monkeypatch, text):
     monkeypatch.setenv(saved.SECONDS, text)

@@ -11,6 +11,8 @@ from kd.archs import attention_obstacle
 from kd.capture import Capture
 from kd.errors import UserError
 from kd.knowledge import KNOWLEDGE
+from kd.mapping import MAPPINGS, resolve_mapping
+from kd.objective import Objective
 from kd.pieces import in_pieces
 from kd.terms import matchings_of
 
@@ -88,3 +90,30 @@ def test_an_example_too_large_for_the_device_is_a_sentence(tmp_path, monkeypatch
     out_of_memory_above(monkeypatch, 0)
     with pytest.raises(UserError, match="out of memory on the device with one example at a time"):
         Training(tmp_path, split=make_split())
+
+
+@pytest.mark.parametrize("mapping", [name for name, row in MAPPINGS.items() if row.moving])
+def test_memory_that_runs_out_after_the_losses_leaves_moving_pairs_as_they_were(
+    tmp_path, monkeypatch, mapping
+):
+    """The layer weights of `emd` move with every loss; a step that is tried again counts once."""
+    taught = term("hidden", resolve_mapping(mapping, 3, 2, 1), moving=mapping)
+    settings = {"student_dropout": 0.0, "epochs": 0.75}
+    whole = Training(tmp_path, taught, **settings)
+    total, calls = Objective.total, []
+
+    def failing(self, *args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return total(self, *args)
+
+    monkeypatch.setattr(Objective, "total", failing)
+    small = Training(tmp_path, taught, **settings)
+    assert (len(calls), small.fitted.micro_batch) == (4, 4)
+    moved = dict(whole.objective.named_buffers())
+    assert bool(moved) == (mapping == "emd")
+    for name, buffer in small.objective.named_buffers():
+        torch.testing.assert_close(buffer, moved[name], rtol=1e-4, atol=1e-6)
+    for one, two in zip(whole.history, small.history, strict=True):
+        assert two == pytest.approx(one, rel=1e-3)

@@ -172,12 +172,35 @@ def test_tokenising_in_parts_gives_the_same_files(tmp_path, monkeypatch):
     assert manifests[0] == manifests[1]
 
 
-def test_ids_beyond_the_embeddings_are_a_sentence(tmp_path):
+@pytest.mark.parametrize("entries", [6, 7])
+def test_ids_beyond_the_embeddings_are_a_sentence(tmp_path, entries):
     write_text(tmp_path / "text", "sst2")
-    config = tiny_config(vocab_size=6)
-    with pytest.raises(UserError, match="id 7, but the teacher's vocabulary has 6 entries"):
+    config = tiny_config(vocab_size=entries)
+    with pytest.raises(
+        UserError, match=f"id 7, but the teacher's vocabulary has {entries} entries"
+    ):
         tokenise(tmp_path / "text", "sst2", make_tokenizer("bert"), config, 12, tmp_path / "out")
     assert not (tmp_path / "out").exists(), "half a folder is left"
+
+
+def test_the_last_row_of_the_embeddings_may_be_used(tmp_path):
+    write_text(tmp_path / "text", "sst2")
+    config = tiny_config(vocab_size=8)
+    tokenise(tmp_path / "text", "sst2", make_tokenizer("bert"), config, 12, tmp_path / "out")
+    assert int(load_split(tmp_path / "out", "train").flat["input_ids"].max()) == 7
+
+
+def test_examples_as_long_as_the_limit_are_counted_and_shorter_ones_are_not(tmp_path):
+    """Two special tokens: 9 words are one token below the limit, 10 fill it, 15 are cut."""
+    write_text(tmp_path / "text", "sst2")
+    for split, words in (("train", [9, 9, 9, 10, 15]), ("dev", [9, 10, 3])):
+        frame = pd.DataFrame({"id": range(len(words)), "sentence2": None, "label": 0})
+        frame["sentence1"] = ["alpha " * n for n in words]
+        frame.to_parquet(tmp_path / "text" / f"{split}.parquet", index=False)
+    out = tmp_path / "out"
+    tokenise(tmp_path / "text", "sst2", make_tokenizer("bert"), tiny_config(), MAX_LENGTH, out)
+    assert load_split(out, "train").lengths.tolist() == [11, 11, 11, 12, 12]
+    assert read_json(out / "manifest.json")["of_max_length"] == 3
 
 
 @pytest.mark.parametrize(

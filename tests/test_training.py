@@ -3,6 +3,7 @@
 import itertools
 import math
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from kd.knowledge import KNOWLEDGE
 from kd.mapping import MAPPINGS, Moment, Pairs, resolve_mapping
 from kd.models import build_random
 from kd.objective import Objective
+from kd.optimiser import adamw
 from kd.progress import Progress
 from kd.schedules import as_weight
 from kd.shapes import Shape
@@ -193,7 +195,10 @@ def test_the_seed_decides_the_order_of_the_data(tmp_path):
     assert orders[0] != orders[2], "another seed, the same order"
 
 
-@pytest.mark.parametrize(("epochs", "steps"), [(0.5, 2), (1.25, 5), (0.01, 1), (3, 12)])
+@pytest.mark.parametrize(
+    ("epochs", "steps"),
+    [(0.5, 2), (1.25, 5), (0.01, 1), (3, 12), (0.4, 2), (0.35, 1), (1.7, 7), (0.65, 3)],
+)
 def test_epochs_may_be_fractions(tmp_path, epochs, steps):
     assert Training(tmp_path, epochs=epochs).fitted.steps == steps
 
@@ -231,6 +236,58 @@ def test_learning_rate_rises_once_then_falls(total, warmup):
     assert factors[top:] == sorted(factors[top:], reverse=True)
 
 
+def test_biases_and_layer_norms_do_not_decay(tmp_path):
+    """One step from the same gradients: only what decays differs."""
+    one, two = (
+        Training(tmp_path, term("hidden"), weight_decay=decay, epochs=0.25, warmup=0)
+        for decay in (0, 0.5)
+    )
+    assert one.fitted.steps == 1
+    parameters = {**dict(one.student.named_parameters()), **dict(one.objective.named_parameters())}
+    matrices = {name for name, parameter in parameters.items() if parameter.ndim > 1}
+    moved = {name for name in parameters if not torch.equal(one.state()[name], two.state()[name])}
+    assert moved == matrices - {n for n in matrices if not parameters[n].any()}
+    assert {"LayerNorm.bias", "LayerNorm.weight"} <= {".".join(n.split(".")[-2:]) for n in
+                                                     parameters.keys() - moved}  # fmt: skip
+
+
+def test_the_gradients_of_student_and_projections_are_clipped_together(tmp_path, monkeypatch):
+    norms: list[tuple[float, float]] = []
+
+    def watching(groups: list[dict[str, Any]], rate: float) -> torch.optim.AdamW:
+        optimiser = adamw(groups, rate)
+        step = optimiser.step
+
+        def watched(self: torch.optim.AdamW) -> Any:
+            grads = [p.grad for group in self.param_groups for p in group["params"]]
+            whole = torch.stack([g.norm() for g in grads if g is not None]).norm()
+            norms.append((whole.item(), len(grads)))
+            return step()
+
+        optimiser.step = MethodType(watched, optimiser)
+        return optimiser
+
+    monkeypatch.setattr("kd.training.adamw", watching)
+    training = Training(tmp_path, term("hidden"), max_grad_norm=0.01)
+    count = len([*training.student.parameters(), *training.objective.parameters()])
+    assert norms == [(pytest.approx(0.01, rel=1e-3), count)] * 8
+
+
+def test_weights_are_calibrated_on_the_student_alone(tmp_path, monkeypatch):
+    """A projection learns its own term only: its gradient says nothing of the student's."""
+    asked: list[list[Tensor]] = []
+    calibrate = Objective.calibrate
+
+    def watched(self: Objective, parts: dict[str, Tensor], parameters: Any) -> None:
+        asked.append(list(parameters))
+        calibrate(self, parts, asked[-1])
+
+    monkeypatch.setattr(Objective, "calibrate", watched)
+    training = Training(tmp_path, term("hidden"), weights="calibrated")
+    assert [id(p) for p in asked[0]] == [id(p) for p in training.student.parameters()]
+    assert len(asked) == 1 and list(training.objective.parameters())
+
+
 def test_history_has_the_rates_that_were_used(tmp_path):
     history = Training(tmp_path, warmup=0.25).history
     assert [row["step"] for row in history] == list(range(1, 9))
@@ -247,6 +304,16 @@ def test_history_is_short_and_its_rows_are_means(tmp_path):
         recorder.add(step, step == 5, 0.1, {"loss": torch.tensor(float(step))})
     rows = [(row["step"], row["loss"]) for row in recorder.rows]
     assert rows == [(2, 1.5), (4, 3.5), (5, 5.0)], "a row is not the mean since the row before"
+
+
+def test_a_part_that_some_steps_lack_is_the_mean_of_the_others():
+    recorder = _Recorder(every=3)
+    for step, parts in enumerate(({"early": 4.0}, {"early": 6.0, "late": 3.0}, {}), start=1):
+        values = {"loss": 1.0, **parts}
+        recorder.add(step, False, 0.1, {name: torch.tensor(v) for name, v in values.items()})
+    assert recorder.rows == [
+        {"step": 3, "learning_rate": 0.1, "loss": 1.0, "early": 5.0, "late": 3.0}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -554,3 +621,13 @@ def test_predictions_are_in_the_order_of_the_split(tmp_path):
 
 def test_the_student_trains_with_dropout(tmp_path):
     assert Training(tmp_path).student.training, "trained in eval mode: no dropout"
+
+
+def test_a_model_that_was_loaded_trains_with_dropout_too(tmp_path, monkeypatch):
+    """`from_pretrained` gives a model in eval mode: a teacher that is fine-tuned starts so."""
+    fresh = Training(tmp_path)
+    sound = tiny_model
+    monkeypatch.setitem(globals(), "tiny_model", lambda *a, **k: sound(*a, **k).eval())
+    loaded = Training(tmp_path)
+    assert loaded.student.training
+    assert loaded.history == fresh.history, "no dropout, or another"

@@ -1,0 +1,66 @@
+"""Scores of a task with two dev splits, and the time of one example."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from helpers import tiny_config, tiny_model
+from test_tokens import MAX_LENGTH, make_tokenizer, write_text
+from test_training import make_split
+
+from kd import evaluation
+from kd.evaluation import evaluate, latency, predict
+from kd.progress import Progress
+from kd.tokens import load_split, tokenise
+
+CPU = torch.device("cpu")
+MATCHED = [0, 1, 2, 0, 1, 2, 0, 1, 2]  # the best constant answer is right for 3 of 9
+MISMATCHED = [1, 1, 1, 1, 1, 1, 1, 2, 0, 0]  # 7 of 10
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    """MNLI with splits of other sizes and labels."""
+    text = tmp_path / "text"
+    write_text(text, "mnli")
+    for seed, (split, labels) in enumerate({"dev": MATCHED, "dev_mismatched": MISMATCHED}.items()):
+        words = ("alpha", "beta", "gamma", "delta")
+        sentences = [f"{words[(i + seed) % 4]} {words[i * 3 % 4]}" for i in range(len(labels))]
+        rows = {"id": range(len(labels)), "sentence1": sentences, "sentence2": sentences[::-1]}
+        pd.DataFrame({**rows, "label": labels}).to_parquet(text / f"{split}.parquet", index=False)
+    out = tmp_path / "tokens"
+    tokenise(text, "mnli", make_tokenizer("bert"), tiny_config(), MAX_LENGTH, out)
+    return out
+
+
+def test_both_dev_splits_of_mnli_count(tokens, tmp_path):
+    model, progress = tiny_model(labels=3, seed=5), Progress(tmp_path, "test")
+    right = []
+    for name, labels in (("dev", MATCHED), ("dev_mismatched", MISMATCHED)):
+        answers = predict(model, load_split(tokens, name), CPU, progress).argmax(-1).tolist()
+        right.append(sum(a == b for a, b in zip(answers, labels, strict=True)) / len(labels))
+    assert right[0] != right[1], "the test cannot tell the splits apart"
+    record = evaluate(model, tokens, "mnli", CPU, progress)
+    assert (record["accuracy"], record["accuracy_mm"]) == pytest.approx(right)
+    assert record["score"] == pytest.approx(sum(right) / 2)
+    assert record["majority_score"] == pytest.approx((3 / 9 + 7 / 10) / 2)
+    assert record["examples_eval"] == 19
+    assert record["split"] == "dev"
+
+
+def test_the_warm_up_is_no_part_of_the_latency(monkeypatch):
+    """A clock that a forward pass moves: by 100 s in the warm-up, by 1, 2 and 3 s after it."""
+    times = iter([100.0] * evaluation._WARM_UP + [1.0, 3.0, 2.0])
+    now = [0.0]
+    model = tiny_model()
+    forward = model.forward
+
+    def slow(**inputs):
+        now[0] += next(times)
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", slow)
+    monkeypatch.setattr(evaluation.time, "perf_counter", lambda: now[0])
+    assert latency(model, make_split(3), CPU) == 2
+    assert next(times, None) is None, "an example was left out"
