@@ -101,7 +101,7 @@ def test_done_is_said_of_what_is_there(start, arguments, said):
     run = start(*arguments)
     out, err = run.communicate()
     assert run.returncode == 0, err
-    assert "rule part:" in err and "no line in its log" not in err
+    assert "rule part:" in out + err and "no line in its log" not in out + err
     assert [line for line in out.splitlines() if "Done" in line] == said
 
 
