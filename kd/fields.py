@@ -146,7 +146,8 @@ _RECIPE: dict[str, Field] = {
     "max_length": Field(**_number(8, 8192, whole=True), meaning="tokens; longer inputs are cut"),
     "precision": Field(
         **_choice("auto", "fp32", "bf16"),
-        meaning="auto: bf16 autocast on a GPU that has it, else fp32",
+        meaning="of the model that is trained; auto: bf16 autocast on a GPU that has it, else "
+        "fp32; what a teacher says of the examples is computed in its dtype",
     ),
 }
 _SEED = Field(

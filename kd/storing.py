@@ -42,7 +42,13 @@ def store_outputs(
     if not missing_outputs(folder, keys, identity):
         return keys
     folder.mkdir(parents=True, exist_ok=True)
-    with only_one(folder / WRITER, progress.wait):
+
+    def waiting(owner: str) -> None:
+        progress.wait(
+            f"waiting for {owner or 'another process'}, which stores outputs of the teacher"
+        )
+
+    with only_one(folder / WRITER, waiting):
         remove_leftovers(folder, "*.npy")
         lacking = missing_outputs(folder, chosen, identity)
         if lacking & keys:
