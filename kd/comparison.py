@@ -110,8 +110,7 @@ class Comparison(nn.Module):
             return tensors[0], tensors[-1]
         if form in ("maps", "scores"):
             scores = _scores(*tensors)
-            doubled = form == "maps" and "double-softmax" in self.errata
-            return losses.double_softmax(scores, mask) if doubled else scores
+            return losses.double_softmax(scores, mask) if self._doubled else scores
         if form == "vector":
             return vector_of(vector, tensors[0], mask)
         return tensors[0]
@@ -123,7 +122,14 @@ class Comparison(nn.Module):
             return self.loss(student, teacher)
         if form == "relation":
             return self.loss(student, teacher, mask, self.settings["relation_heads"])
+        if self._doubled:  # all keys take part, but a mean over valid queries it stays
+            share = mask.sum() / mask.numel()
+            return self.loss(student, teacher, torch.ones_like(mask)) / share
         return self.loss(student, teacher, mask)
+
+    @property
+    def _doubled(self) -> bool:
+        return self.knowledge.form == "maps" and "double-softmax" in self.errata
 
     def _soft_labels(self, student: Tensor, teacher: Tensor) -> Tensor:
         if not self.matching.softened:

@@ -229,9 +229,11 @@ def vector_contrastive(student: Tensor, teacher: Tensor, temperature: float = 0.
 def double_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """The attention probabilities over valid keys, handed on as if they were scores.
 
-    An erratum of several published codes: the softmax is then applied a second time.
+    An erratum of several published codes: the softmax is then applied a second time, over all keys
+    (TextBrewer's `attention_ce`). A padded key has the probability 0, which is no low score: the
+    second softmax gives it a share. Rows of padded queries are 0 on both sides: they do not differ.
     """
-    return _maps(scores, mask)
+    return _maps(scores, mask) * mask[:, None, :, None]
 
 
 def _pairs(mask: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ class Erratum:
 
 ERRATA: dict[str, Erratum] = {
     "double-softmax": Erratum(
-        "attention maps go through a second softmax, as if they were scores",
+        "attention maps go through a second softmax, as if they were scores; padded keys, of "
+        "probability 0, get a share of it",
         "TextBrewer's attention losses on the maps that transformers returns; OFA-Compress",
     ),
     "no-tau-squared": Erratum(
