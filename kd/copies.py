@@ -95,13 +95,13 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
     for run in runs:
         folder, teacher_folder = layout.run(run), layout.teacher(run.teacher)
         tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
-        proof = partial(known.is_done, run, tokens)
         files = ["model", "training.json", "history.csv", "spec.json", "log/distil.benchmark.tsv"]
         made = [folder / name for name in files]
         teacher_files = [teacher_folder / "model", teacher_folder / "metrics.json"]
         reads = teacher_files if run.needs_teacher else []
-        yield [tokens, *reads[:1]], made, proof
-        yield [tokens, *reads[1:], *made[:2]], [folder / "metrics.json"], proof
+        yield [tokens, *reads[:1]], made, partial(known.is_trained, run, tokens)
+        metrics = [folder / "metrics.json"]
+        yield [tokens, *reads[1:], *made[:2]], metrics, partial(known.is_evaluated, run, tokens)
 
     study = layout.study(grid.study.name)
     *metrics, record = _collected(grid, layout)
@@ -142,27 +142,38 @@ class _Contents:
             folder, self._record(folder / "metrics.json")
         )
 
-    def is_done(self, run: Run, tokens: Path) -> bool:
-        """Trained and evaluated with these tokens and this teacher; nothing was changed since."""
+    def is_trained(self, run: Run, tokens: Path) -> bool:
+        """A whole student of this run, trained on these whole tokens with this whole teacher."""
         folder, text = self.layout.run(run), self._text(tokens)
-        metrics = self._record(folder / "metrics.json")
-        trained = self._record(folder / "training.json")
-        weights = metrics.get("model_fingerprint")
+        facts = self._training(folder)
         if run.needs_teacher:
             teacher = self.layout.teacher(run.teacher)
-            facts = self._record(teacher / "metrics.json")
-            pairs = [("teacher_fingerprint", "fingerprint"), ("teacher_score", "score")]
-            if not self._has_model(teacher, facts) or any(
-                metrics.get(name) != facts.get(its) for name, its in pairs
-            ):
+            weights = {"fingerprint": facts.get("teacher_fingerprint")}
+            if not self._has_model(teacher, weights):
                 return False
         return (
             text is not None
-            and metrics.get("run") == run.id
-            and metrics.get("data_fingerprint") == text
-            and trained.get("model_fingerprint") == weights
-            and self._has_model(folder, {"fingerprint": weights})
+            and facts.get("data_fingerprint") == text
+            and short_hash(self._record(folder / "spec.json")) == short_hash(run.spec)
+            and self._has_model(folder, {"fingerprint": facts.get("model_fingerprint")})
         )
+
+    def is_evaluated(self, run: Run, tokens: Path) -> bool:
+        """Trained, and evaluated afterwards; nothing was changed since."""
+        metrics = self._record(self.layout.run(run) / "metrics.json")
+        facts, text = self._training(self.layout.run(run)), self._text(tokens)
+        expected = {"run": run.id, "data_fingerprint": text}
+        expected["model_fingerprint"] = facts.get("model_fingerprint")
+        if run.needs_teacher:
+            teacher = self._record(self.layout.teacher(run.teacher) / "metrics.json")
+            expected["teacher_fingerprint"] = teacher.get("fingerprint")
+            expected["teacher_score"] = teacher.get("score")
+        return self.is_trained(run, tokens) and expected.items() <= metrics.items()
+
+    def _training(self, folder: Path) -> dict[str, Any]:
+        """What is known of a training. Older records of it lack what the evaluation's have."""
+        trained = self._record(folder / "training.json")
+        return {**self._record(folder / "metrics.json"), **trained} if trained else {}
 
     def _text(self, tokens: Path) -> Any:
         """The fingerprint of the text of which whole tokens were made; None: they are not whole."""

@@ -260,6 +260,12 @@ def _distil(
             **{f"student_{k}": v for k, v in models.sizes(student).items()},
             "student_dtype": weights_dtype(student),
             **_environment(device, threads),
+            "data_fingerprint": _text_fingerprint(source),
+            **(
+                {"teacher_fingerprint": teacher_fingerprint(run, layout)}
+                if run.needs_teacher
+                else {}
+            ),
             "model_fingerprint": model_fingerprint(folder / "model"),
         },
     )

@@ -43,12 +43,14 @@ def finished(tmp_path):
     for each in (control, run):
         folder = layout.run(each)
         sealed(folder / "model", model_safetensors=each.id.encode())
-        own = {"model_fingerprint": model_fingerprint(folder / "model")}
+        made_of = {"teacher_fingerprint": weights} if each is run else {}
+        made_of["data_fingerprint"] = "text"
+        own = {"model_fingerprint": model_fingerprint(folder / "model"), **made_of}
         write_record(folder / "training.json", own)
         write_json(folder / "spec.json", each.spec)
         (folder / "history.csv").write_text("step,loss\n1,2\n")
-        said = {"teacher_fingerprint": weights, "teacher_score": 0.9} if each is run else {}
-        metrics = {"run": each.id, "score": 0.5, "data_fingerprint": "text", **own, **said}
+        said = {"teacher_score": 0.9} if each is run else {}
+        metrics = {"run": each.id, "score": 0.5, **own, **said}
         write_record(folder / "metrics.json", metrics)
     for log in (teacher / "log/teacher", layout.run(run) / "log/distil"):
         log.parent.mkdir(parents=True)
@@ -131,7 +133,7 @@ CHANGES = {
     ),
     "a teacher's score edited": (
         lambda at: record(at["teacher"].parent / "metrics.json", score=0.1),
-        {"model", "metrics"},
+        {"metrics"},
     ),
     "a student damaged": (lambda at: flip(at["model"] / "model.safetensors"), {"model", "metrics"}),
     "a training's record edited": (
@@ -140,12 +142,16 @@ CHANGES = {
     ),
     "a run's score edited by hand": (
         lambda at: at["metrics"].write_text(at["metrics"].read_text().replace("0.5", "0.6")),
-        {"model", "metrics", "runs"},
+        {"metrics", "runs"},
     ),
     "a run's score edited well": (lambda at: record(at["metrics"], score=0.6), {"runs"}),
     "another run's metrics": (
         lambda at: at["metrics"].write_bytes(at["control metrics"].read_bytes()),
-        {"model", "metrics", "runs"},
+        {"metrics", "runs"},
+    ),
+    "another run's spec": (
+        lambda at: (at["model"].parent / "spec.json").write_text("{}"),
+        {"model", "metrics"},
     ),
     "runs.csv edited": (
         lambda at: flip(at["runs"]),
@@ -193,5 +199,10 @@ def test_what_is_missing_or_unfinished_is_left_to_snakemake(finished):
     (layout.run(run) / "metrics.json").unlink()
     copy_without_times(grid, layout)
     settle(grid, layout)
-    left = {path for path in outdated(grid, layout) if layout.run(control) in path.parents}
-    assert left == set(), "the other run is finished"
+    runs = {p for p in outdated(grid, layout) if layout.results / "runs" in p.parents}
+    assert runs == set(), "one run is finished, the other is trained"
+    (layout.run(control) / "training.json").unlink()
+    copy_without_times(grid, layout)
+    settle(grid, layout)
+    left = {p for p in outdated(grid, layout) if layout.results / "runs" in p.parents}
+    assert left == {layout.run(control) / "model", layout.run(control) / "metrics.json"}
