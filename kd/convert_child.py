@@ -131,6 +131,11 @@ def _tokenizer(folder: Path, out: Path) -> str:
             f"them; is config.json that of another model?"
         )
     tokenizer.save_pretrained(out)
+    if not (out / TOKENIZER).is_file():
+        raise UserError(
+            f"{file}: transformers has no fast tokenizer of its kind ({type(tokenizer).__name__}), "
+            f"so it cannot be written as {TOKENIZER}"
+        )
     case = {True: ", lower case", False: ", case kept", None: ""}[more.get("do_lower_case")]
     return f"{TOKENIZER} of {file.name}{case}"
 
@@ -155,7 +160,7 @@ def _vocabulary(folder: Path) -> tuple[Path, int]:
     if file.suffix == ".json":
         readable(folder / "merges.txt", "vocab.json needs it beside it")
         return file, len(json.loads(file.read_text(encoding="utf-8")))
-    return file, len(_lines(file))
+    return file, len(set(_lines(file)))
 
 
 def _lines(file: Path) -> list[str]:

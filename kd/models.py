@@ -22,6 +22,7 @@ from transformers import (
 from kd.archs import ARCHS, arch_facts
 from kd.errors import Transient, UserError, shown
 from kd.exact_tokenizer import exact_tokenizer
+from kd.hub_cache import pickles_sentence
 from kd.label_order import label_order, unknown_names
 from kd.shapes import Shape
 from kd.sources import SCRATCH, Encoder
@@ -113,7 +114,7 @@ def _from_hub(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
     except Exception as error:  # safetensors, JSON, network: each has errors of its own
         reason = " ".join(str(error).split())[:300]
         if cure := _cure(encoder, reason):
-            raise UserError(f"{encoder.location}: {cure}") from error
+            raise UserError(cure) from error
         kind = UserError if encoder.revision is None else Transient  # a folder, or the hub
         raise kind(f"{encoder.location}: could not be loaded: {reason}") from error
 
@@ -123,14 +124,12 @@ def _cure(encoder: Encoder, reason: str) -> str:
     if encoder.revision is None:
         return ""
     if "does not appear to have a file named model.safetensors" in reason:
-        at = "" if encoder.revision == "main" else f" --revision {encoder.revision}"
-        return (
-            f"found no safetensors weights at revision {encoder.revision} (.bin weights are "
-            f"pickles, which are not loaded); `kd convert {encoder.location} FOLDER{at}` converts "
-            f"them safely, then give that folder as the model"
-        )
+        return pickles_sentence(encoder.location, encoder.revision)
     if "sentencepiece" in reason.lower() or "tiktoken" in reason.lower():
-        return f"its tokenizer needs pip install 'kd-grid[sentencepiece]' ({reason[:100]})"
+        return (
+            f"{encoder.location}: its tokenizer needs pip install 'kd-grid[sentencepiece]' "
+            f"({reason[:100]})"
+        )
     return ""
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from kd.archs import SCRATCH_ARCHS, arch_facts, shape_obstacle
 from kd.digests import cached_file_digest
 from kd.errors import UserError, listing, shown, unknown
+from kd.hub_cache import only_pickles, pickles_sentence
 from kd.model_folder import (
     check_head,
     check_weights,
@@ -145,6 +146,8 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
             f"the shape of {model} is not known here and it is not a folder; say what its "
             f"config.json says, as shape: LAYERSL-HIDDEN-HEADSh-FFN and arch: MODEL_TYPE"
         )
+    if only_pickles(model, revision):
+        raise UserError(pickles_sentence(model, revision))
     identity = {"model": model, "revision": revision}
     items, dropout = tuple(identity.items()), arch_facts(arch).dropout
     return Encoder(model, revision, arch, known, vocabulary, positions, items, dropout)

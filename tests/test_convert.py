@@ -109,7 +109,7 @@ class Harm:
 def test_code_in_a_pickle_is_not_run(given, tmp_path, kind):
     harm, file = Harm(tmp_path / "harm"), given / "pytorch_model.bin"
     if kind == "pickle":
-        file.write_bytes(pickle.dumps(harm))
+        file.write_bytes(pickle.dumps(harm, protocol=2))
     else:
         content = torch.load(file, weights_only=True)
         torch.save(harm if kind == "torch" else {**content, "bert.x": harm}, file)
@@ -303,6 +303,39 @@ def test_a_hub_model_with_pickles_alone_names_the_command(given, tmp_path, monke
         hub = Encoder("org/name", revision, "bert", SHAPE, None, None, ())
         with pytest.raises(UserError, match=f"org/name: found no safetensors.*org/name {words}"):
             load_weights(hub, config, "float32")
+
+
+def test_a_plan_without_network_knows_that_the_cache_has_pickles_alone(
+    given, tmp_path, monkeypatch
+):
+    """`kd plan` says it before any job; with a network the hub may have more."""
+    commit = in_the_hubs_cache(given, tmp_path, monkeypatch)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    shape = "3L-24-3h-40"
+    for revision in ("main", commit):
+        encoder.cache_clear()
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(UserError, match=r"org/name: found no safetensors.*kd convert org/name"):
+            encoder("org/name", revision, shape, "bert")
+        monkeypatch.delenv("HF_HUB_OFFLINE")
+        assert encoder("org/name", revision, shape, "bert").revision == revision
+    monkeypatch.setenv("TRANSFORMERS_OFFLINE", "true")
+    encoder.cache_clear()
+    (tmp_path / f"hub/models--org--name/snapshots/{commit}/model.safetensors").touch()
+    assert encoder("org/name", "main", shape, "bert").revision == "main"
+
+
+def test_a_tokenizer_that_has_no_fast_form(given, tmp_path, monkeypatch):
+    class Slow:
+        def __len__(self):
+            return 10_000
+
+        def save_pretrained(self, folder):
+            (folder / "vocab.txt").write_text("a")
+
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *_, **__: Slow())
+    with pytest.raises(UserError, match=r"no fast tokenizer of its kind \(Slow\)"):
+        converted(given, tmp_path / "out")
 
 
 @pytest.mark.skipif(not MODELS.is_dir(), reason="no pretrained encoder beside the checkout")

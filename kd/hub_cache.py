@@ -1,0 +1,44 @@
+"""What the Hugging Face hub's cache says of a model, without a library and without a network."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+_TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads its variables
+
+
+def only_pickles(model: str, revision: str) -> bool:
+    """Whether the network is switched off and the cache has a model's weights as pickles alone.
+
+    With a network nobody knows before: the cache has only what was asked for until now.
+    """
+    if not any(os.environ.get(name, "").upper() in _TRUE for name in _SWITCHES):
+        return False
+    folder = _cache() / f"models--{model.replace('/', '--')}"
+    commit = revision
+    with suppress(OSError, ValueError):
+        commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
+    with suppress(OSError, ValueError):
+        names = [path.name for path in (folder / "snapshots" / commit).iterdir()]
+        return "pytorch_model.bin" in names and not any(n.endswith(".safetensors") for n in names)
+    return False
+
+
+def _cache() -> Path:
+    """The folder of the cache, as huggingface_hub chooses it."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if given := os.environ.get(name):
+            return Path(given).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("HF_HOME", f"{base}/huggingface")).expanduser() / "hub"
+
+
+def pickles_sentence(model: str, revision: str) -> str:
+    """What to do about a hub model that has no safetensors."""
+    at = "" if revision == "main" else f" --revision {revision}"
+    return (
+        f"{model}: found no safetensors weights at revision {revision} (.bin weights are pickles, "
+        f"which are not loaded); `kd convert {model} FOLDER{at}` converts them safely, then give "
+        f"that folder as the model"
+    )
