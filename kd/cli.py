@@ -142,7 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     command("tables", _tables, "make summary.csv and the tables from runs.csv")
     command("figures", _figures, "draw the figures from runs.csv")
     command("report", _report, "write report.html from runs.csv, tables and figures")
-    command("guideline", _guideline, "write the advice that follows from runs.csv: guideline.md")
+    text = "write the advice that follows from runs.csv: guideline.md; --json prints it as data"
+    command("guideline", _guideline, text, "--json")
     command("tensorboard", _tensorboard, "write the histories of all runs as TensorBoard events")
 
     free = commands.add_parser(
@@ -409,11 +410,14 @@ def _axes(options: argparse.Namespace) -> None:
 
 def _guideline(options: argparse.Namespace) -> None:
     from kd.copies import note_drawn
-    from kd.guideline import write_guideline
-    from kd.study import load_study
+    from kd.guideline import advice_data, write_guideline
+    from kd.record import load_record
 
-    folder, study = _study_folder(options), load_study(options.study)
-    write_guideline(folder / "runs.csv", folder / "guideline.md", study.name, study.question)
+    folder, study = _study_folder(options), Path(options.study)
+    if options.json:
+        print(json.dumps(advice_data(load_record(folder / "runs.csv", study)), indent=2))
+        return
+    write_guideline(folder / "runs.csv", folder / "guideline.md", study)
     note_drawn(folder, "guideline")
 
 

@@ -7,8 +7,9 @@ import pandas as pd
 from kd.statistics.cells import corrected, describe
 from kd.statistics.effects import SEEDS, variance
 from kd.statistics.pairing import prepare
-from kd.statistics.runs import IDLE, control_of, each, metric, studied
-from kd.table import NOTHING, interval, p_text, plain, points
+from kd.statistics.runs import AVERAGE, IDLE, control_of, each, metric, studied
+from kd.table import plain, points
+from kd.words import axis_words, count, listed, p_words, significance, span
 
 
 def headlines(frame: pd.DataFrame) -> list[str]:
@@ -19,68 +20,134 @@ def headlines(frame: pd.DataFrame) -> list[str]:
     table["p_holm"] = corrected(table)
     control = control_of(runs)
     groups = table.groupby("task", sort=False)
-    return [_headline(str(task), rows, names, control) for task, rows in groups]
+    tested = {family: int(table.loc[own, "p"].notna().sum())
+              for family in (True, False)
+              for own in [(table["task"] == AVERAGE) == family]}  # fmt: skip
+    return [
+        _headline(str(task), rows, names, control, tested[task == AVERAGE]) for task, rows in groups
+    ]
 
 
-def _headline(task: str, rows: pd.DataFrame, names: list[str], control: str) -> str:
-    if not rows["n"].any():
-        return f"{task}: none of {rows['n_expected'].sum()} runs has finished."
-    # A mean over fewer runs than planned wins only where no cell is complete.
-    whole = rows[rows["missing"] == ""]
-    pool = whole if len(whole) else rows
-    best = pool.dropna(subset="mean").sort_values("mean", kind="stable").iloc[-1]
-    cell = ", ".join(f"{name} {best[name]}" for name in names if best[name] != IDLE)
-    score = points(best["mean"], best["sd"], best["n"], best["n_expected"])
-    teacher, majority = (
-        plain(100 * best[f"{name}_score"], 1)
-        if pd.notna(best[f"{name}_score"])
-        else plain(100 * rows[f"{name}_score"].mean(), 1)
-        for name in ("teacher", "majority")
-    )
+def _headline(
+    task: str, rows: pd.DataFrame, names: list[str], control: str, comparisons: int
+) -> str:
+    done = rows.dropna(subset="mean")
+    if done.empty:
+        what = "seed has finished every task" if task == AVERAGE else "run has finished"
+        return f"{task}: no {what}."
+    best = _highest(done)
+    title = f"{task} ({metric(task)})"
+    which = f"the best of {len(done)} cells" if len(done) > 1 else "the only cell that ran"
+    if 1 < len(done) < len(rows):
+        which = f"the best of the {len(done)} cells that ran ({len(rows)} planned)"
+    text = f"{title}: {which} is {_named(best, names)} with {_score(best)}"
+    rivals = done[(done["mean"] == best["mean"]) & (done.index != best.name)]
+    if len(rivals):
+        text += f", tied with {listed(_named(row, names) for _, row in rivals.iterrows())}"
+    whole = done[done["missing"] == ""]
+    if best["missing"] and len(whole):
+        other = _highest(whole)
+        text += f"; the best complete cell is {_named(other, names)} with {_score(other)}"
+    teacher = _reference(best, rows, "teacher_score")
+    constant = _reference(best, rows, "majority_score")
     return (
-        f"{task} ({metric(task)}): the best of {len(rows)} cells is {cell}, with {score}; "
-        f"{_against(best, control)}. Teacher {teacher}, majority class {majority}."
+        f"{text}. {_against(best, control, comparisons)} "
+        f"The teacher scores {teacher}, the constant answer {constant}."
     )
 
 
-def _against(best: Any, control: str) -> str:
+def _highest(cells: pd.DataFrame) -> Any:
+    return cells.sort_values("mean", kind="stable", ascending=False).iloc[0]
+
+
+def _named(cell: Any, names: list[str]) -> str:
+    parts = [f"{axis_words(name)} `{cell[name]}`" for name in names if cell[name] != IDLE]
+    return ", ".join(parts)
+
+
+def _score(cell: Any) -> str:
+    return points(cell["mean"], cell["sd"], cell["n"], cell["n_expected"])
+
+
+def _reference(best: Any, rows: pd.DataFrame, column: str) -> str:
+    return plain(100 * (best[column] if pd.notna(best[column]) else rows[column].mean()), 1)
+
+
+def _against(best: Any, control: str, comparisons: int) -> str:
+    if not control:
+        return "The study has no control."
     if best["role"] == "control":
-        return f"it is a control ({control}) itself"
+        return f"It is the control (`{control}`) itself."
     if best["pairs"] == 0:
-        return "it has no control to be compared with"
-    text = (
-        f"paired difference to its control ({control}) {plain(100 * best['difference'], 1, True)}"
-    )
-    text += f" ({best['pairs']} pair{'s' * bool(best['pairs'] > 1)}"
-    if pd.notna(best["difference_low"]):
-        low, high = best["difference_low"], best["difference_high"]
-        text += f", 95 % interval {interval(low, high)}" + ", which includes 0" * bool(
-            low <= 0 <= high
-        )
-        text += f", p {p_text(best['p_holm'])} after Holm's correction"
-    return text + ")"
+        return "Its control has not finished."
+    text = f"It differs from its control (`{control}`) by {_points(best['difference'])}"
+    pairs = count(int(best["pairs"]), "pair")
+    if pd.isna(best["difference_low"]):
+        return f"{text} ({pairs}; no interval)."
+    low, high = 100 * best["difference_low"], 100 * best["difference_high"]
+    sure = significance(best["p_holm"], comparisons)
+    return f"{text} (95 % interval, not corrected: {span(low, high)}; {sure}; {pairs})."
+
+
+def _points(fraction: float) -> str:
+    return f"{plain(100 * fraction, 1, True)} points"
 
 
 def effects(frame: pd.DataFrame) -> list[str]:
-    """What explains the variance of the score: axes, interactions that are told apart, seeds."""
+    """What explains the variance of the score: axes, their interactions, seeds."""
     table = variance(frame)
     if table.empty:
         return []
-    mains = table[table["kind"] == "axis"].sort_values("share", ascending=False)
+    mains = table[table["kind"] == "axis"].sort_values("share", ascending=False, kind="stable")
     told = [
-        f"{row.term.replace('_', ' ')} {100 * row.share:.1f} %"
-        + (f" (p {p_text(row.p_holm)})" if p_text(row.p_holm) != NOTHING else "")
+        f"{axis_words(row.term)} explains {100 * row.share:.1f} %"
+        + (f" ({p_words(row.p_holm)})" if pd.notna(row.p_holm) else "")
         for row in each(mains)
     ]
+    if not told:
+        return []
     noise = table.loc[table["term"] == SEEDS, "share"]
-    text = f"Of the variance of the score within tasks, {', '.join(told)} is explained"
-    text += f"; {100 * noise.iloc[0]:.1f} % is the seed" if len(noise) else "; one seed: no test"
+    text = f"Of the variance in scores within tasks, {listed(told, shown=12)}"
+    if len(noise):
+        text += f"; seeds account for {100 * noise.iloc[0]:.1f} %"
+    else:
+        text += "; with one seed nothing can be tested"
     sentences = [text + "."]
-    pairs = table[table["kind"] == "pair"]
-    sure = pairs[pairs["p_holm"] < 0.05]
-    if len(sure):
-        told = [f"{row.term} {100 * row.share:.1f} %" for row in each(sure)]
-        sentences.append(f"Choices that depend on each other: {', '.join(told)}.")
-    elif pairs["p"].notna().any():
-        sentences.append("No two choices are shown to depend on each other.")
+    tested = table[table["kind"].isin(["pair", "task"]) & table["p_holm"].notna()]
+    found = tested[tested["p_holm"] < 0.05]
+    if len(found):
+        told = [
+            f"{row.term} ({100 * row.share:.1f} %, {p_words(row.p_holm)})" for row in each(found)
+        ]
+        sentences.append(f"Significant interactions: {listed(told, shown=12)}.")
+    elif len(tested):
+        names = listed(tested["term"], shown=12)
+        sentences.append(f"No significant interaction was found (tested: {names}).")
     return sentences
+
+
+def winners(frame: pd.DataFrame) -> list[str]:
+    """How many cells are better or worse than the control after correction, of how many planned."""
+    runs = prepare(frame)
+    names = studied(runs) or ["knowledge"]
+    table = describe(runs, [*names, "role", "task"])
+    table = table.assign(p_holm=corrected(table))
+    task = AVERAGE if AVERAGE in set(table["task"]) else table["task"].iloc[0]
+    control = control_of(frame)
+    others = table[(table["task"] == task) & (table["role"] != "control")]
+    tested = others[others["p_holm"].notna()]
+    if tested.empty or not control:
+        return []
+    sure = tested[tested["p_holm"] < 0.05]
+    better, worse = int((sure["difference"] > 0).sum()), int((sure["difference"] < 0).sum())
+    which = f"Of the {count(len(others), 'cell')} beside the control (`{control}`)"
+    which += f", {len(tested)} could be tested:" if len(tested) < len(others) else ","
+    text = (
+        f"{which} {better or 'none'} {'is' if better < 2 else 'are'} significantly better than it "
+        f"and {worse or 'none'} {'is' if worse < 2 else 'are'} worse, after correction."
+    )
+    rest = others[others["p_holm"].isna()]
+    if len(rest):
+        told = listed(_named(row, names) for _, row in rest.iterrows())
+        text += f" Not tested, because runs are missing on some task: {told}."
+    return [text]

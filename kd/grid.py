@@ -55,7 +55,7 @@ def expand(study: Study) -> Grid:
     pruned: list[tuple[Cell, str]] = []
     runs: dict[str, Run] = {}
     excludes_used = set()
-    for cell, named in _cells(study):
+    for cell, named in cells_of(study):
         cells += 1
         full = _complete(study, cell)
         hits = [i for i, e in enumerate(study.exclude) if _excludes(e, full, named)]
@@ -78,7 +78,7 @@ def expand(study: Study) -> Grid:
     return Grid(study, cells, pruned, runs)
 
 
-def _cells(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
+def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
     """Distinct cells as the study writes them, with the keys that an entry of `include` names; None
     for those of the axes alone."""
     axes = study.axes

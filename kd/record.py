@@ -17,12 +17,12 @@ from kd.columns import COLUMNS, METRICS, numbers
 from kd.errors import UserError, listing, nearest, shown
 from kd.fields import RUN_DEFAULTS
 from kd.grid import Grid, expand
+from kd.state import STATES
 from kd.statistics.runs import AXES, BUNDLE, IDLE, NEEDED
 from kd.study import Study, load_study
 from kd.tasks import TASKS
 
-STATUSES = ("done", "running", "failed", "missing")
-_FRACTIONS = ("score", "teacher_score", "majority_score")
+_SCORES = ("score", "teacher_score", "majority_score", "teacher_majority_score")
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,11 @@ def _check_rows(path: Path, frame: pd.DataFrame, lines: list[int]) -> None:
         if run in seen:
             raise UserError(f"{path}: line {line}: the run {run} is there twice")
         seen.add(run)
-        if status not in STATUSES:
-            near = nearest(status.strip().lower(), STATUSES)
+        if status not in STATES:
+            near = nearest(status.strip().lower(), STATES)
             raise UserError(
                 f"{path}: line {line} (run {run}): status: found {shown(status)}, "
-                f"allowed: {listing(STATUSES)}{near}"
+                f"allowed: {listing(STATES)}{near}"
             )
 
 
@@ -179,15 +179,15 @@ def _bounds(name: str, task: str) -> tuple[float, float, str]:
     """What a measurement can be, and in words: the table of columns says it by its unit."""
     column = METRICS[name]
     units = [column.unit]
-    if name in _FRACTIONS:
+    if name in _SCORES:
         units = [METRICS[m].unit for m in TASKS[task].metrics] if task in TASKS else ["−1 to 1"]
     if any("−1 to 1" in unit for unit in units):
         return -1.0, 1.0, "a number from -1 to 1 (points are made from it)"
-    if any("0 to 1" in unit for unit in units):
+    if any("0 to 1" in unit or unit == "fraction" for unit in units):
         return 0.0, 1.0, "a fraction from 0 to 1 (points are made from it)"
     if "at most 1" in units:
         return -math.inf, 1.0, "a number up to 1"
-    if column.kind == "integer" or column.unit:
+    if column.kind == "integer" or column.unit in ("s", "1/s", "B"):
         return 0.0, math.inf, "a number from 0"
     return -math.inf, math.inf, "a number"
 

@@ -1,22 +1,26 @@
 """The study's report: one HTML file that needs nothing else, from runs.csv and what was drawn."""
 
+import re
 from base64 import b64encode
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
+from kd.cautions import cautions, dev_noise
 from kd.figures.draw import ABSENT, read_captions
 from kd.files import atomic_write
-from kd.findings import effects, headlines
-from kd.guideline import advise, dev_noise
-from kd.record import read_runs
+from kd.findings import effects, headlines, winners
+from kd.guideline import EVIDENCE, STRENGTH, answers
+from kd.record import Record, load_record
 from kd.statistics.runs import AXES, IDLE, axes, followers, levels
 from kd.table import plain
 from kd.tables import make_tables
+from kd.words import axis_words, count
 
 ENVIRONMENT = [
     *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
@@ -35,13 +39,14 @@ def write_report(
     study_yaml: Path | None = None,
 ) -> None:
     """Write the report; figures are those in `figures_dir`, tables name their files."""
-    frame = read_runs(runs_csv)
-    study = yaml.safe_load(study_yaml.read_text(encoding="utf-8")) if study_yaml else {}
+    record = load_record(runs_csv, study_yaml)
+    frame, study = record.runs, record.study
     captions = read_captions(figures_dir)
     absent = captions.pop(ABSENT, "")
     tables = [
         {
             "name": name,
+            "title": table_title(name),
             "table": table,
             "files": sorted(p.name for p in tables_dir.glob(f"{name}.*")),
         }
@@ -51,17 +56,23 @@ def write_report(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["code"] = with_code
     html = environment.from_string(template).render(
-        name=study.get("study") or out_html.resolve().parent.name,
-        question=study.get("question", ""),
+        name=study.name if study else out_html.resolve().parent.name,
+        question=study.question if study else "",
+        cautions=cautions(record),
+        answers=answers(record),
+        strengths=STRENGTH,
+        evidence=EVIDENCE,
         design=design(frame),
         follows=followers(frame),
+        pruned=pruned_text(record),
         counts=frame["status"].value_counts().to_dict(),
         lost=missing(frame),
-        facts=[*effects(frame), *headlines(frame)],
+        facts=[*effects(frame), *headlines(frame), *winners(frame)],
         noise=dev_noise(frame),
-        advice=advise(frame),
         figures=[_figure(figures_dir / f"{name}.png", text) for name, text in captions.items()],
+        drawn=figures_dir.is_dir(),
         absent=absent,
         tables=tables,
         runs=run_table(frame),
@@ -73,11 +84,55 @@ def write_report(
     atomic_write(out_html, html)
 
 
+def with_code(text: str) -> Markup:
+    """Text for HTML: `values` as code, all else escaped."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+_TITLES = {
+    "scores": "Scores of all cells",
+    "effects": "Where the variance comes from",
+    "contrasts": "Every two values of an axis",
+    "ranks": "Ranks over tasks",
+    "iso-cost": "Students of equal cost",
+    "cost": "Size and cost",
+}
+
+
+def table_title(name: str) -> str:
+    """A table's heading: that of `axis-init` is 'Scores by initialisation'."""
+    if name.startswith("axis-"):
+        return f"Scores by {axis_words(name.removeprefix('axis-'))}"
+    return _TITLES.get(name, name)
+
+
+def pruned_text(record: Record) -> str:
+    """How many cells were pruned, and the most frequent reason; '' where none was."""
+    if record.grid is None or not record.grid.pruned:
+        return ""
+    reasons = Counter(reason for _, reason in record.grid.pruned)
+    (most, n), more = reasons.most_common(1)[0], len(reasons) - 1
+    return (
+        f"{count(len(record.grid.pruned), 'cell')} of {record.grid.cells:,} cannot run or were "
+        f"excluded: {n} because {most}"
+        + f"; {count(more, 'other reason')}, see `kd plan`" * bool(more)
+        + "."
+    )
+
+
 def _figure(path: Path, text: str) -> dict[str, Any]:
     png = path.read_bytes()
     width = int.from_bytes(png[16:20])  # of the image, as PNG's header says
     coded = b64encode(png).decode()
-    return {"name": path.stem, "caption": text, "png": coded, "wide": width > 800}
+    title = re.split(r"[:.] ", text)[0].rstrip(".")
+    return {
+        "name": path.stem,
+        "title": title,
+        "caption": text,
+        "png": coded,
+        "wide": width > 800,
+        "files": [f"{path.stem}.{kind}" for kind in ("png", "pdf")],
+    }
 
 
 def design(frame: pd.DataFrame) -> list[tuple[str, str, bool]]:
@@ -94,21 +149,37 @@ def missing(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Why runs are not done: status, last error line, how many, and the first ones' ids."""
     lost = frame[frame["status"] != "done"]
     return [
-        {"status": status, "error": error, "count": len(group), "runs": list(group["run"][:5])}
+        {
+            "status": status,
+            "error": error,
+            "count": len(group),
+            "runs": list(group["run"][:5]),
+            "logged": has_log(str(status), str(error)),
+        }
         for (status, error), group in lost.groupby(["status", "error"], sort=False)
     ]
 
 
-def run_table(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Header and cells of the table of runs: where it stands in the grid, what came of it."""
+def has_log(status: str, error: str) -> bool:
+    """Whether a run has a log of its own: it was started, and no step before it failed."""
+    return status in ("done", "running", "stopped") or (
+        status == "failed" and not re.match(r"(data|teacher|outputs of|tokens-\w+ of) \S+: ", error)
+    )
+
+
+def run_table(frame: pd.DataFrame) -> tuple[list[str], list[dict[str, Any]]]:
+    """Header and rows of the table of runs: where each stands in the grid, what came of it."""
     names = axes(frame)
     rows = [
-        [
-            *(row["run"], row["status"], *(row[name] for name in names)),
-            "" if pd.isna(row["score"]) else plain(100 * row["score"], 2),
-            "" if pd.isna(row["train_seconds"]) else plain(row["train_seconds"]),
-            row["objective"],
-        ]
+        {
+            "cells": [
+                *(row["run"], row["status"], *(row[name] for name in names)),
+                "" if pd.isna(row["score"]) else plain(100 * row["score"], 2),
+                "" if pd.isna(row["train_seconds"]) else plain(row["train_seconds"]),
+                row["objective"],
+            ],
+            "logged": has_log(row["status"], row["error"]),
+        }
         for row in frame.to_dict("records")
     ]
     return ["run", "status", *names, "score", "seconds", "objective"], rows

@@ -5,7 +5,7 @@ from typing import Any
 from kd.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
 from kd.figures.kinds import PATTERN, PLAIN
 from kd.shapes import ISO, MEASURES
-from kd.study import DESIGNS, KEYS, NAME, STORE_GIGABYTES
+from kd.study import DESIGNS, KEYS, MARGIN, NAME, STORE_GIGABYTES
 
 
 def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
@@ -99,6 +99,12 @@ def study_schema() -> dict[str, Any]:
             "items": {"anyOf": [{"enum": list(PLAIN)}, {"type": "string", "pattern": PATTERN}]},
             "uniqueItems": True,
             "description": "which figures to draw; without it, those that the axes are made for",
+        },
+        "margin": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 100,
+            "description": f"points within which two values are equal in the guideline ({MARGIN})",
         },
     }
     assert set(properties) == set(KEYS)

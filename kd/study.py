@@ -1,7 +1,7 @@
 """Reads a study file and checks every key and value of it; nothing else is touched."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ KEYS = (
     "include",
     "store",
     "figures",
+    "margin",
 )
 STORE_GIGABYTES = 20
+MARGIN = 0.5  # points; values that differ by less are equal
 _NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
@@ -55,6 +57,8 @@ class Study:
     include: list[dict[str, Any]]
     store_bytes: int | None  # disk for large teacher outputs; None: store none at all
     figures: list[str] | None = None  # None: what the axes are made for
+    margin: float = MARGIN  # points within which values are equal
+    written: dict[str, list[Any]] = field(default_factory=dict)  # values as the file has them
 
 
 def load_study(path: str | Path) -> Study:
@@ -150,6 +154,8 @@ def _study(path: Path, content: Any) -> Study:
         include=_entries(raw.get("include", []), "include"),
         store_bytes=_store(raw.get("store", {})),
         figures=_figures(raw["figures"]) if "figures" in raw else None,
+        margin=_margin(raw.get("margin", MARGIN)),
+        written=_written(raw),
     )
     _check_names(study)
     _check_figures(study)
@@ -237,6 +243,24 @@ def _check_figures(study: Study) -> None:
                     f"figures[{i}]: {name}: the study does not vary {axis}; "
                     f"it varies {listing(dict.fromkeys(varied))}"
                 )
+
+
+def _margin(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
+        raise UserError(
+            f"margin: found {shown(value)}, allowed: a number of points above 0, up to 100"
+        )
+    return float(value)
+
+
+def _written(raw: dict[str, Any]) -> dict[str, list[Any]]:
+    """Every value of a run's keys that a checked study file has, as it is written there."""
+    entries = [raw.get("base") or {}, *raw.get("include", [])]
+    found = {key: list(v) for key, v in raw["axes"].items() if isinstance(v, list)}
+    for entry in entries:
+        for key, value in entry.items():
+            found.setdefault(key, []).append(value)
+    return found
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

@@ -1,20 +1,20 @@
-"""Advice follows from the numbers, and where they give none, it says so."""
+"""The sentences say what the numbers say: nothing false, every number that of the runs."""
+
+import json
+import re
 
 import numpy as np
 import pytest
-from fake_runs import grid, write
+from fake_runs import grid, of_study, write
+from studies import study_dict, write_study
+from test_advice import KNOWLEDGE, TASKS, by, lose, noisy, open_leader
 
-from kd.guideline import STRENGTH, advise, guideline_text, write_guideline
-
-TASKS = ["rte", "cola", "mrpc"]
-SEEDS = ["1", "2", "3"]
-KNOWLEDGE = ["none", "logits", "logits+hidden", "logits+attention"]
-
-
-def noisy(effect, noise=0.002, start=0, **axes):
-    """A grid whose score is 0.6 and the cell's effect, with seeds that spread by `noise`."""
-    rng = np.random.default_rng(start)
-    return grid(lambda c: 0.6 + effect(c) + rng.normal(0, noise), **axes)
+from kd.advice import advise
+from kd.answers import answer, evidence, limits
+from kd.cautions import cautions, dev_noise
+from kd.cli import main
+from kd.guideline import STRENGTH, advice_data, answers, guideline_text, write_guideline
+from kd.record import Record, load_record
 
 
 def of(frame, axis):
@@ -22,113 +22,213 @@ def of(frame, axis):
     return found
 
 
-def test_a_clear_winner_is_strong_and_comes_with_its_numbers():
-    gain = {"none": -0.04, "logits": 0, "logits+hidden": 0.03, "logits+attention": 0.01}
-    frame = noisy(lambda c: gain[c["knowledge"]], task=TASKS, knowledge=KNOWLEDGE, seed=SEEDS,
-                  mapping=["first", "last"])  # fmt: skip
+def test_a_clear_winner_with_its_numbers():
+    frame = noisy(by("knowledge", none=-0.04, hidden=0.03, attention=0.01), knowledge=KNOWLEDGE)
     advice = of(frame, "knowledge")
-    assert advice.strength == "strong"
-    assert advice.recommendation.startswith("Take knowledge **logits+hidden**: it beats none")
-    assert advice.evidence[0].startswith("logits+hidden − logits+attention: +1.8 points")
-    assert "leads on 3 of 3 tasks" in " ".join(advice.evidence)
-    assert "distillation of the logits alone: +3.9 points" in " ".join(advice.evidence)
-    assert not advice.limits
+    text = answer(advice)
+    assert text.startswith("Use `logits+hidden`. It is better than `logits+attention` by ")
+    assert "after correction for 6 comparisons" in text
+    assert text.endswith("and than `logits` and `none`.")
+    assert "is the single best on 3" in " ".join(evidence(advice))
+    assert limits(advice) == []
 
 
-def test_no_difference_is_not_decided():
-    frame = noisy(lambda c: 0, task=TASKS, mapping=["first", "last", "uniform"], seed=SEEDS)
+def test_what_is_not_shown_to_be_worse_comes_with_gap_interval_and_pairs():
+    frame = noisy(by("mapping", first=-0.2, last=0.01), noise=0.02,
+                  mapping=["first", "last", "emd"])  # fmt: skip
+    frame = lose(frame, mapping="emd", task="rte", seed="1")
+    text = answer(of(frame, "mapping"))
+    assert re.match(
+        r"Undecided: `last` has the highest mean, but `emd` "
+        r"\(−\d\.\d; −\d\.\d to \+\d\.\d; 8 of 9 pairs\) is not shown to be worse\. "
+        r"Significantly worse: `first`\.$",
+        text,
+    )
+    assert "or as well" not in text
+
+
+def test_nothing_significant_is_undecided_and_equal_values_are_called_so():
+    mappings = ["first", "last", "emd"]
+    wide = answer(of(noisy(lambda c: 0, noise=0.03, mapping=mappings), "mapping"))
+    assert re.match(r"Undecided: `\w+` has the highest mean, but is not significantly better", wide)
+    equal = answer(of(noisy(lambda c: 0, noise=0.001, mapping=mappings), "mapping"))
+    assert equal.startswith("No difference: all values are within 0.5 points of ")
+
+
+def test_no_difference_is_never_said_beside_a_significant_one():
+    text = answer(of(open_leader(), "mapping"))
+    assert "No difference" not in text and text.startswith("Undecided: `emd` has the highest mean")
+    assert "The choice matters: `first` is better than `last` by 3.0 points" in text
+
+
+def test_clear_but_small_and_too_few_seeds():
+    frame = noisy(by("mapping", last=0.002), noise=0.0003, mapping=["first", "last"])
     advice = of(frame, "mapping")
-    assert advice.strength == "none"
-    assert advice.recommendation.startswith("The data do not decide: the highest mean")
-
-
-def test_no_effect_is_seldom_recommended():
-    """Of 20 studies without any effect, about one may be taken in."""
-    wrong = 0
-    for seed in range(20):
-        frame = noisy(lambda c: 0, start=seed, task=TASKS[:2], mapping=["first", "last", "emd"],
-                      seed=SEEDS)  # fmt: skip
-        wrong += of(frame, "mapping").strength != "none"
-    assert wrong <= 4
-
-
-def test_two_that_tie_are_both_named_and_the_simplest_pointed_at():
-    gain = {"none": -0.05, "logits": 0, "logits+hidden": 0, "logits+attention": 0}
-    frame = noisy(lambda c: gain[c["knowledge"]], task=TASKS, knowledge=KNOWLEDGE, seed=SEEDS)
-    advice = of(frame, "knowledge")
-    assert advice.strength == "weak" and "beats none" in advice.recommendation
-    assert "simplest of them is logits" in advice.recommendation or "**logits**" in (
-        advice.recommendation
+    assert "Clear but small: it is better than `first` by 0.2 points" in answer(advice)
+    assert any("below the standard error" in text for text in limits(advice))
+    two = frame[frame["seed"] != "3"]
+    assert "2 seeds are too few" in answer(of(two, "mapping"))
+    assert "Only 2 seeds: no value is recommended below three." in limits(of(two, "mapping"))
+    assert answer(of(frame[frame["seed"] == "1"], "mapping")) == (
+        "Undecided: one seed gives no measure of chance. `last` has the highest mean."
     )
 
 
-def test_where_it_does_not_hold_is_named():
+def test_a_larger_teacher_helps_by_so_much():
+    rng = np.random.default_rng(0)
+    frame = grid(lambda c: 0.65 + 0.01 * (c["teacher"] == "bert-large") + rng.normal(0, 0.001),
+                 task=TASKS, teacher=["bert-base", "bert-large"], seed=["1", "2", "3"])  # fmt: skip
+    large = frame["teacher"] == "bert-large"
+    frame.loc[large, "teacher_parameters"] = 3.3e8
+    text = answer(of(frame, "teacher"))
+    assert re.match(r"Yes: use `bert-large`\. It is better than `bert-base` by 1\.0 points", text)
+    frame["score"] = frame["score"].where(large, frame["score"] + 0.02)
+    assert answer(of(frame, "teacher")).startswith("No: use `bert-base`.")
+
+
+def test_the_price_of_size_where_no_two_students_are_alike():
+    sizes = {"1L-128-2h-512": -0.08, "2L-256-4h-1024": 0.0, "6L-768-12h-3072": 0.001}
+    text = answer(of(noisy(lambda c: sizes[c["student"]], student=list(sizes)), "student"))
+    assert text.startswith("No two students are of equal size, so size decides. `1L-128-2h-512`")
+    gain = r"`2L-256-4h-1024` gives \+[78]\.\d \([^)]*\) points for 7\.\d times the FLOPs"
+    assert re.search(gain, text)
+
+
+def test_limits_name_lost_runs_and_where_the_best_does_not_lead():
     def effect(c):
-        good = 0.05 if c["task"] != "rte" else -0.02
-        return good * (c["mapping"] == "last")
+        return (0.05 if c["task"] != "rte" else -0.02) * (c["mapping"] == "last")
 
-    frame = noisy(effect, task=TASKS, mapping=["first", "last"], seed=SEEDS)
-    advice = of(frame, "mapping")
-    assert advice.strength == "strong"  # on two of three tasks
-    assert any(text.startswith("It does not lead on rte (−") for text in advice.limits)
-    assert any("depends on task" in text for text in advice.evidence)
+    frame = noisy(effect, noise=0.001, mapping=["first", "last"])
+    advice = of(lose(frame, mapping="last", task="qnli", seed="1"), "mapping")
+    told = " ".join(limits(advice))
+    assert "Missing runs: `last` 1 of 9." in told
+    assert re.search(r"`last` does not lead on rte \(−[12]\.\d points\)", told)
+    assert any("depends on the task" in text for text in evidence(advice))
 
 
-def test_shape_is_judged_at_equal_size():
-    students = ["2L-744-12h-2976", "12L-300-12h-1200", "1L-128-2h-512"]
-    layers = {"2": 0.0, "12": 0.03, "1": -0.2}
-    frame = noisy(lambda c: layers[c["student"].split("L")[0]], task=TASKS, student=students,
-                  seed=SEEDS)  # fmt: skip
-    advice = of(frame, "student")
-    assert advice.recommendation == (
-        "At 13.1 million parameters without embeddings, take student **12L-300-12h-1200**: "
-        "it beats 2L-744-12h-2976."
+def test_a_run_that_stands_for_two_values_is_counted_for_both():
+    frame = noisy(lambda c: 0, mapping=["uniform", "random"], knowledge=["logits", "logits+hidden"])
+    frame.loc[(frame["seed"] == "1") & (frame["mapping"] == "uniform"), "mapping"] = (
+        "uniform = random"
     )
-    assert any("Pareto front" in text and "1L-128" in text for text in advice.evidence)
+    frame = frame[~((frame["seed"] == "1") & (frame["mapping"] == "random"))]
+    frame = lose(frame.reset_index(drop=True), mapping="uniform = random", task="rte")
+    assert limits(of(frame, "mapping"))[0] == "Missing runs: `uniform` 1 of 9 and `random` 1 of 9."
 
 
-def test_one_seed_decides_nothing_and_what_was_not_asked_is_open():
-    frame = noisy(lambda c: 0.1 * (c["mapping"] == "last"), mapping=["first", "last"])
-    assert "one seed" in of(frame, "mapping").recommendation
-    assert of(frame, "mapping").strength == "none"
-    assert of(frame, "init").strength == "open"
-    assert "initialisation is teacher-uniform in all its runs" in of(frame, "init").recommendation
+def test_a_study_at_chance_says_so_first():
+    frame = noisy(lambda c: -0.14, mapping=["first", "last"]).assign(teacher_score=0.51)
+    text = guideline_text(Record(frame), "chance")
+    first = next(line for line in text.splitlines()[1:] if line)
+    assert first.startswith(
+        "- **This study cannot answer its question: no student is clearly above"
+    )
+    assert "constant answer 50.0, standard error 3.0" in first
+    assert "The teacher bert-base is not clearly above the constant answer" in text
+    warned = frame.assign(teacher_warning="it scores 50.0 on RTE, no more than the constant answer")
+    told = " ".join(cautions(Record(warned)))
+    assert "The teacher bert-base has learned nothing: it scores 50.0 on RTE" in told
+    assert "The teacher bert-base is not clearly above" not in told
+    assert "This study cannot answer: no student is clearly above" in answer(of(frame, "mapping"))
+
+
+def test_the_error_of_the_dev_split_is_each_metrics_own():
+    frame = noisy(lambda c: 0, mapping=["first", "last"], task=["cola"])
+    assert dev_noise(frame) == ""  # Matthews' correlation: not known from the score
+    assert dev_noise(frame.assign(score_se=0.03)).endswith(
+        "a score has a standard error of 3.0 points on cola (277 examples). Paired differences "
+        "have smaller ones."
+    )
+
+
+def test_few_seeds_and_good_teachers_are_remarked():
+    frame = noisy(lambda c: 0.1, mapping=["first", "last"], seed=["1"])
+    told = cautions(Record(frame))
+    assert told[0].startswith("One seed only")
+    assert told[1].startswith("Students above their teacher: 2 of 2 cells on rte")
+    assert cautions(Record(noisy(lambda c: 0, mapping=["first", "last"]))) == []
+
+
+def test_pruned_values_are_named(tmp_path):
+    study = study_dict(
+        axes={"knowledge": ["logits", "logits+attention", "attention"], "seed": [1, 2, 3]},
+        base={"student": "4L-256", "task": "rte"},
+    )
+    path = write_study(tmp_path, study)
+    frame = of_study(path, lambda _: 0.65)
+    record = load_record(write(frame, tmp_path / "runs.csv"), path)
+    assert any(text.startswith("Never run: knowledge `logits+attention` (attention:kl compares")
+               for text in cautions(record))  # fmt: skip
+
+
+STUDENTS = ["bert-tiny", "bert-mini"]
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    axes = {"student": STUDENTS, "knowledge": ["logits", "none"], "seed": [1, 2, 3]}
+    path = write_study(tmp_path, study_dict(axes=axes, base={"task": "rte"}, margin=0.8))
+    rng = np.random.default_rng(0)
+    frame = of_study(path, lambda c: 0.65 - 0.05 * (c["knowledge"] == "none") + rng.normal(0, 0.01))
+    (tmp_path / "results/studies/test").mkdir(parents=True)
+    write(frame, tmp_path / "results/studies/test/runs.csv")
+    return path
+
+
+def test_the_same_advice_as_data(study, capsys):
+    assert main(["guideline", str(study), "--json"]) == 0
+    found = {row["axis"]: row for row in json.loads(capsys.readouterr().out)}
+    row = found["knowledge"]
+    keys = {"axis", "question", "best", "equal", "not_worse", "worse", "strength", "difference",
+            "interval", "p", "limits"}  # fmt: skip
+    assert keys <= set(row) and all(keys <= set(other) for other in found.values())
+    assert row["best"] == "logits" and row["worse"] + row["not_worse"] == ["none"]
+    assert row["difference"] == pytest.approx(5, abs=1.5) and row["margin"] == 0.8
+    assert row["interval"][0] < row["difference"] < row["interval"][1]
+    assert found["init"]["best"] is None and found["init"]["strength"] == "open"
+    assert not (study.parent / "results/studies/test/guideline.md").exists()
+
+
+def test_values_are_named_as_the_study_writes_them(study):
+    path = study.parent / "results/studies/test/runs.csv"
+    text = guideline_text(load_record(path, study), "test")
+    assert "`bert-tiny`" in text and "`bert-mini`" in text
+    assert "within 0.8 points" in text
+    assert "`2L-128-2h-512`" in guideline_text(load_record(path), "test")
+
+
+def test_the_file_is_the_same_each_time_and_answers_every_question(study, tmp_path):
+    source = tmp_path / "results/studies/test/runs.csv"
+    write_guideline(source, tmp_path / "guideline.md", study)
+    first = (tmp_path / "guideline.md").read_bytes()
+    write_guideline(source, tmp_path / "guideline.md", study)
+    assert first == (tmp_path / "guideline.md").read_bytes()
+    text = first.decode()
+    assert text.startswith("# Guideline from the study test\n")
+    assert text.count("## ") == 4  # two questions, what is not answered, how sure
+    open_ = text[text.index("## Not answered") : text.index("## How sure")]
+    assert open_.count("\n- ") == 4  # a line each
+    assert "the leads are therefore optimistic" in text
+    assert all(a.strength in STRENGTH for a in answers(load_record(source, study)))
+    assert "2.9 points on rte (277 examples)" in text
 
 
 def test_nothing_done_decides_nothing():
-    frame = grid(lambda c: None, mapping=["first", "last"], seed=SEEDS)
+    frame = grid(lambda c: None, mapping=["first", "last"], seed=["1", "2", "3"])
     advice = of(frame, "mapping")
-    assert advice.strength == "open" and "Missing runs: first 3 of 3" in advice.limits[0]
-    assert "From 0 of 6 runs" in guideline_text(frame, "lost")
-
-
-def test_missing_runs_are_told():
-    frame = grid(lambda c: None if (c["mapping"], c["seed"]) == ("last", "1") else 0.5,
-                 mapping=["first", "last"], seed=SEEDS)  # fmt: skip
-    assert any("Missing runs: last 1 of 3." in text for text in of(frame, "mapping").limits)
-
-
-def test_the_file_is_the_same_each_time_and_answers_every_question(tmp_path):
-    frame = noisy(lambda c: 0.01 * len(c["knowledge"]), task=TASKS, knowledge=KNOWLEDGE, seed=SEEDS)
-    source = write(frame, tmp_path / "runs.csv")
-    write_guideline(source, tmp_path / "guideline.md", "mine", "What helps?")
-    first = (tmp_path / "guideline.md").read_bytes()
-    write_guideline(source, tmp_path / "guideline.md", "mine", "What helps?")
-    assert first == (tmp_path / "guideline.md").read_bytes()
-    text = first.decode()
-    assert text.startswith("# Guideline from the study mine\n\nWhat helps?\n")
-    for question in ("Which knowledge", "Which teacher layer", "Wide or deep", "weights start"):
-        assert text.count(f"## {question}") + text.count(f"{question}") >= 1
-    assert "so is the choice of what is best" in text
-    assert all(advice.strength in STRENGTH for advice in advise(frame))
-    assert "rte 2.8 (277 examples)" in text  # about sqrt(0.68 · 0.32 / 277)
+    assert answer(advice).startswith("Not answered: no two values have finished runs")
+    assert limits(advice)[0] == "Missing runs: `first` 3 of 3 and `last` 3 of 3."
+    text = guideline_text(Record(frame), "lost")
+    assert "From 0 of 6 runs" in text and "No run has finished" in text
+    assert advice_data(Record(frame))
 
 
 @pytest.mark.parametrize("axis", ["mapping", "knowledge"])
 def test_every_number_of_the_evidence_is_in_the_runs(axis):
-    """The gap that is told is the mean of the paired differences of the runs."""
+    """The gap that is stated is the mean of the paired differences of the runs."""
     values = {"mapping": ["first", "last"], "knowledge": ["logits", "logits+hidden"]}[axis]
-    frame = noisy(lambda c: 0.02 * (c[axis] == values[1]), task=TASKS, **{axis: values})
+    frame = noisy(lambda c: 0.02 * (c[axis] == values[1]), **{axis: values}, seed=["1"])
     wide = frame.pivot(index="task", columns=axis, values="score")
-    gap = 100 * (wide[values[1]] - wide[values[0]]).mean()
-    assert f"{gap:+.1f} points" in of(frame, axis).evidence[0]
+    gap = 100 * (wide[values[0]] - wide[values[1]]).mean()
+    assert f"`{values[0]}` {gap:+.1f} (".replace("-", "−") in evidence(of(frame, axis))[0]

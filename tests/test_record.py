@@ -121,7 +121,7 @@ WRONG = [
     ({"teacher_score": "70"}, "teacher_score: found '70', allowed: a fraction"),
     ({"train_seconds": "-3"}, "train_seconds: found '-3', allowed: a number from 0"),
     ({"status": "Done"}, r"line 4 .*: status: found 'Done', .*\(did you mean done\?\)"),
-    ({"status": ""}, "status: found '', allowed: done, running, failed, missing"),
+    ({"status": ""}, "status: found '', allowed: done, running, stopped, failed, missing"),
     ({"run": ""}, "line 4: the column run is blank"),
     ({"task": ""}, "line 4: the column task is blank"),
 ]
@@ -138,6 +138,8 @@ def test_what_cannot_be_is_one_sentence_with_line_and_value(record, cells, messa
 def test_correlations_may_be_negative(record):
     edited(record, 3, task="cola", score="-0.05")
     assert load_record(record).runs["score"].iloc[2] == -0.05
+    frame = three_seeds().assign(task="stsb", r2=-3.0)  # a regression on another scale
+    assert (load_record(write(frame, record)).runs["r2"] == -3).all()
 
 
 def header_only(text):

@@ -8,15 +8,17 @@ from browser import Browser
 from fake_runs import grid, write
 
 from kd.figures.draw import write_figures
-from kd.findings import effects, headlines
-from kd.report import cost, design, environment_of, missing, run_table, write_report
+from kd.findings import effects, headlines, winners
+from kd.report import cost, design, environment_of, has_log, missing, run_table, write_report
 from kd.tables import write_tables
 
 SCORES = {"logits": [0.60, 0.61, 0.65], "logits+hidden": [0.62, 0.64, 0.66]}
 STUDY = """\
 study: hidden-or-not
 question: Do hidden states <add> anything?
-axes: {knowledge: [logits, logits+hidden]}
+teachers: {bert-base: {model: google-bert/bert-base-uncased}}
+base: {student: 6L-768, task: rte, init: teacher-uniform, learning_rate: 5e-5}
+axes: {knowledge: [logits, logits+hidden], seed: [1, 2, 3]}
 """
 
 
@@ -75,9 +77,43 @@ def test_report_is_whole_and_self_contained(frame, tmp_path):
     assert "<h1>hidden-or-not</h1>" in html
     assert "6 runs: 5 done, 1 failed." in html
     assert "Not done: 1 of 6 runs" in html
-    assert "Also as scores.csv, scores.md, scores.tex." in html
+    assert '<a href="tables/scores.tex">scores.tex</a>' in html
+    assert '<a href="figures/difference.pdf">' in html
     assert 'name="viewport"' in html and "@media print" in html
     assert html == report(frame, tmp_path)
+
+
+def test_the_answer_comes_first_and_readers_of_any_kind_find_their_way(frame, tmp_path):
+    frame.loc[0, ["status", "score", "error"]] = ["failed", None, "RuntimeError: boom"]
+    frame.loc[1, ["status", "score"]] = ["missing", None]
+    html = report(frame, tmp_path)
+    assert html.index('id="answers"') < html.index('id="findings"') < html.index('id="figures"')
+    assert "Undecided: <code>logits+hidden</code> has the highest mean" in html
+    assert "<main>" in html and 'aria-label="Sections"' in html and "prefers-color-scheme" in html
+    assert not re.search(r"<th(?![^>]*scope=)[ >]", html), "a title without scope"
+    scrolled = re.findall(r'<div class="scroll[^>]*>', html)
+    assert scrolled and all('tabindex="0"' in tag and "aria-label" in tag for tag in scrolled)
+    for anchor in re.findall(r'href="#([\w-]+)"', html):
+        assert f'id="{anchor}"' in html
+    assert 'href="#lost"' in html
+    assert 'alt="What each choice adds to its control, run by run' in html
+    # A log only where something was started: 1 failed (named twice), 4 done, 1 missing.
+    assert html.count("log/distil.log") == 6
+    assert f"{frame['run'].iloc[1]}/log/distil.log" not in html
+
+
+def test_steps_before_a_run_leave_it_no_log_of_its_own():
+    assert has_log("failed", "RuntimeError: boom") and has_log("done", "")
+    assert not has_log("missing", "")
+    assert not has_log("failed", "teacher deep-1a2b: RuntimeError: boom")
+    assert not has_log("failed", "tokens-1a of rte: no space")
+
+
+def test_a_report_before_the_figures_does_not_say_that_there_are_none(frame, tmp_path):
+    source = write(frame, tmp_path / "runs.csv")
+    write_report(source, tmp_path / "tables", tmp_path / "figures", tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "The figures have not been drawn yet." in html and "no axis varies" not in html
 
 
 def test_report_without_study_file_is_named_after_its_folder(frame, tmp_path):
@@ -91,25 +127,39 @@ def test_report_without_study_file_is_named_after_its_folder(frame, tmp_path):
 
 def test_headline_compares_the_best_cell_with_its_control(frame):
     assert headlines(frame) == [
-        "rte (accuracy): the best of 2 cells is knowledge logits+hidden, with 64.0 ± 2.0 (3); "
-        "paired difference to its control (logits) +2.0 (3 pairs, 95 % interval −0.5 to +4.5, "
-        "which includes 0, p 0.074 after Holm's correction). Teacher 70.0, majority class 50.0."
+        "rte (accuracy): the best of 2 cells is knowledge `logits+hidden` with 64.0 ± 2.0 (3). It "
+        "differs from its control (`logits`) by +2.0 points (95 % interval, not corrected: −0.5 to "
+        "+4.5; not significant; 3 pairs). The teacher scores 70.0, the constant answer 50.0."
     ]
 
 
 def test_headline_where_the_control_wins_or_is_not_there(frame):
     frame.loc[frame.knowledge == "logits", "score"] = 0.9
-    assert "it is a control (logits) itself" in headlines(frame)[0]
-    assert "no control to be compared with" in headlines(frame[frame.knowledge != "logits"])[0]
+    assert "It is the control (`logits`) itself." in headlines(frame)[0]
+    assert "The study has no control." in headlines(frame[frame.knowledge != "logits"])[0]
     assert headlines(frame.assign(score=None, status="failed").astype({"score": float})) == [
-        "rte: none of 6 runs has finished."
+        "rte: no run has finished."
     ]
 
 
-def test_headline_prefers_a_complete_cell(frame):
+def test_a_best_cell_that_lost_a_run_is_named_with_its_number(frame):
     frame.loc[3:, "score"] = 0.9
     frame.loc[3, ["score", "status"]] = [None, "missing"]
-    assert "knowledge logits, with 62.0 ± 2.6 (3)" in headlines(frame)[0]
+    (text,) = headlines(frame)
+    assert "the best of 2 cells is knowledge `logits+hidden` with 90.0 ± 0.0 (2/3)" in text
+    assert "the best complete cell is knowledge `logits` with 62.0 ± 2.6 (3)" in text
+    assert "2 pairs" in text
+    assert winners(frame) == [
+        "Of the 1 cell beside the control (`logits`), 1 is significantly better than it and none "
+        "is worse, after correction."
+    ]
+
+
+def test_cells_that_never_ran_are_no_rivals_and_ties_are_named(frame):
+    frame.loc[3:, ["score", "status"]] = [None, "failed"]
+    assert "the only cell that ran is knowledge `logits`" in headlines(frame)[0]
+    tied = grid(lambda c: 0.6, knowledge=["logits", "logits+hidden"], seed=["1", "2", "3"])
+    assert "tied with knowledge `" in headlines(tied)[0]
 
 
 def test_design_run_table_and_environment(frame):
@@ -119,7 +169,7 @@ def test_design_run_table_and_environment(frame):
     assert ("epochs", "3", False) in rows
     header, runs = run_table(frame)
     assert header == ["run", "status", "knowledge", "seed", "score", "seconds", "objective"]
-    assert runs[3][1:] == ["done", "logits+hidden", "1", "62.00", "100", "logits+hidden"]
+    assert runs[3]["cells"][1:] == ["done", "logits+hidden", "1", "62.00", "100", "logits+hidden"]
     assert ("device", "cpu (6 runs)") in environment_of(frame)
     assert ("threads", "2 (6 runs)") in environment_of(frame)
     elsewhere = environment_of(frame.assign(evaluated_on="H100"))
@@ -140,9 +190,21 @@ def test_effects_in_words():
                  student=["3L-384-12h-1536", "6L-768-12h-3072"], mapping=["first", "last"],
                  seed=["1", "2"])  # fmt: skip
     first, second = effects(frame)
-    assert first.startswith("Of the variance of the score within tasks, student 99.9 % (p <0.001)")
-    assert second == "No two choices are shown to depend on each other."
-    assert "one seed: no test" in effects(frame[frame["seed"] == "1"])[0]
+    assert first.startswith("Of the variance in scores within tasks, student explains 99.9 %")
+    assert "seeds account for 0.1 %" in first or "seeds account for 0.0 %" in first
+    assert second == "No significant interaction was found (tested: mapping × student)."
+    one = effects(frame[frame["seed"] == "1"])
+    assert len(one) == 1 and "with one seed nothing can be tested" in one[0]
+
+
+def test_one_at_a_time_says_nothing_of_interactions():
+    """Cells that vary one axis each from a base cannot show what two of them do together."""
+    cells = grid(lambda c: 0.6 + 0.001 * int(c["seed"]) + 0.01 * (c["mapping"] == "last"),
+                 mapping=["first", "last"], temperature=["1", "2"], seed=["1", "2", "3"],
+                 task=["rte", "cola"])  # fmt: skip
+    base = (cells["mapping"] == "first") | (cells["temperature"] == "1")
+    found = effects(cells[base].reset_index(drop=True))
+    assert not any("interaction" in text.lower() for text in found)
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +242,11 @@ def test_page_in_a_browser(browser, frame, tmp_path):
         "[...document.querySelectorAll('#runs a')].map(a => a.getAttribute('href'))"
     )
     assert len(links) == 12 and links[0].startswith("../../runs/rte-")
+    browser.run(ask.format("seed:1"))
+    assert browser.run(f"{SHOWN}.length") == 2
+    browser.run(ask.format("seed:1 knowledge:logits"))
+    assert browser.run(f"{SHOWN}.length") == 1
+    browser.run(ask.format(""))
     whole = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
     assert browser.run(whole) and browser.run("document.images.length") == 2
     assert browser.problems == []
@@ -194,7 +261,7 @@ def test_page_at_phone_width_and_in_print(browser, frame, tmp_path):
     assert browser.run("getComputedStyle(document.body).fontSize") == "16px"
     browser.media("print")
     assert browser.run("getComputedStyle(document.querySelector('nav')).display") == "none"
-    assert browser.run("getComputedStyle(document.querySelector('#runs')).maxHeight") == "none"
+    assert browser.run("getComputedStyle(document.querySelector('#runs')).display") == "none"
     assert browser.pdf().startswith(b"%PDF")
     browser.media("")
     assert browser.problems == []

@@ -29,6 +29,8 @@ BAD = {
     "axis without value": ({"axes": {"seed": []}}, "axes.seed"),
     "value twice": ({"axes": {"seed": [1, 1.0]}}, r"axes.seed\[1\]: 1.0 is there twice"),
     "bad name": ({"study": "../escape"}, "study: found '../escape'"),
+    "margin of nothing": ({"margin": 0}, "margin: found 0, allowed: a number of points above 0"),
+    "margin in words": ({"margin": "small"}, "margin: found 'small', allowed: a number of points"),
     "no name": ({"study": None}, "study: missing"),
     "bad source": ({"data": {"source": "hubb"}}, "data.source: found 'hubb'.*mean hub"),
     "tsv without path": ({"data": {"source": "tsv"}}, "data.path: missing"),
@@ -236,6 +238,13 @@ def test_no_content_gives_a_traceback(tmp_path_factory, key, value):
         load_grid(path)
     except UserError as error:
         assert str(path) in str(error)
+
+
+def test_margin_has_a_default_and_values_stay_as_they_are_written(tmp_path):
+    axes = {"student": ["bert-tiny", "6L-768"], "learning_rate": ["5e-5"]}
+    study = load_study(write_study(tmp_path, study_dict(axes=axes, margin=1)))
+    assert study.margin == 1 and study.written["student"] == ["bert-tiny", "6L-768", "6L-768"]
+    assert load_study(write_study(tmp_path, study_dict())).margin == 0.5
 
 
 def test_figures_are_checked_like_every_other_key(tmp_path):

@@ -104,6 +104,7 @@ rule report:
         "../envs/kd.yaml"
     params:
         question=GRID.study.question,
+        margin=GRID.study.margin,
     shell:
         'python -m kd report "$KD_STUDY" > {log} 2>&1'
 
@@ -124,5 +125,6 @@ rule guideline:
         "../envs/kd.yaml"
     params:
         question=GRID.study.question,
+        margin=GRID.study.margin,
     shell:
         'python -m kd guideline "$KD_STUDY" > {log} 2>&1'

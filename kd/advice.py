@@ -1,0 +1,159 @@
+"""Judges the values of each axis by their paired differences: data frames in, plain data out.
+
+For each question the values of its axis are compared like with like, over all tasks and settings
+that were run with both (`kd.judge`). docs/statistics.md has the rules, `kd.answers` the sentences.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from kd.judge import contrasts_of, judge_values, leader_of, turned
+from kd.soundness import average_error, seeds_done, students_at_floor
+from kd.statistics.effects import SEEDS, contrasts, variance
+from kd.statistics.pairing import prepare
+from kd.statistics.runs import ALIAS, AVERAGE, CELL, IDLE, each, followers, levels, studied
+from kd.student_sizes import equal_students, front
+from kd.verdict import LEVEL, Advice, Contrast, Partner
+
+# The questions of Lu et al. 2022 (arXiv:2206.14366), in its order, and the axis that answers each.
+QUESTIONS = {
+    "knowledge": "Which knowledge should the student imitate?",
+    "matching": "How should student and teacher be compared?",
+    "mapping": "Which teacher layer should teach which student layer?",
+    "student": "Wide or deep, and how small?",
+    "init": "How should the student's weights start?",
+    "teacher": "Does a larger teacher help?",
+    "preset": "Which published method?",
+}
+
+
+def advise(frame: pd.DataFrame, margin: float = 0.5) -> list[Advice]:
+    """The paper's questions in its order, those this study did not ask too, then its other axes.
+
+    Args:
+        frame: runs, as `read_runs` gives them.
+        margin: values within so many points of each other are equal.
+    """
+    runs = prepare(frame)
+    varying = studied(frame)
+    shares = variance(frame)
+    found = []
+    for axis in [*QUESTIONS, *(a for a in varying if a not in QUESTIONS)]:
+        question = QUESTIONS.get(axis, f"Which {axis.replace('_', ' ')}?")
+        if axis in varying:
+            advice = _judge(runs, axis, question, margin)
+            found.append(_with_context(advice, frame, runs, shares))
+        elif axis in CELL and axis != "preset":
+            found.append(_unasked(frame, axis, question))
+    return found
+
+
+def _unasked(frame: pd.DataFrame, axis: str, question: str) -> Advice:
+    leader = followers(frame).get(axis)
+    values = (leader,) if leader else tuple(v for v in levels(frame[axis]) if v != IDLE)
+    return Advice(axis, question, "open", "follows" if leader else "held", values=values)
+
+
+def _judge(runs: pd.DataFrame, axis: str, question: str, margin: float) -> Advice:
+    if axis != "student":
+        return judge_values(runs, axis, question, margin)
+    # Students of any size would only say that larger ones are better: those of one size are judged.
+    steps = front(runs)
+    groups = sorted(equal_students(runs), key=lambda group: -len(group[1]))
+    if not groups:
+        strength, why = ("trade-off", "") if len(steps) else ("open", "undone")
+        values = tuple(v for v in levels(runs[axis]) if v != IDLE)
+        return Advice(axis, question, strength, why, steps=steps, values=values)
+    judged = [
+        replace(judge_values(runs[runs[axis].isin(students)], axis, question, margin), size=size)
+        for size, students in groups
+    ]
+    return replace(judged[0], sizes=tuple(judged[1:]), steps=steps)
+
+
+def _with_context(
+    advice: Advice, frame: pd.DataFrame, runs: pd.DataFrame, shares: pd.DataFrame
+) -> Advice:
+    """The advice with what the whole study says of its axis: lost runs, variance, partners."""
+    tasks = tuple(dict.fromkeys(frame["task"]))
+    share, share_p, noise = _explained(shares, advice.axis)
+    advice = replace(
+        advice,
+        lost=_lost(frame, advice.axis),
+        seeds=seeds_done(frame),
+        tasks=tasks,
+        share=share,
+        share_p=share_p,
+        noise=noise,
+        dev_error=average_error(frame),
+        largest=_larger_teacher(frame) if advice.axis == "teacher" else "",
+    )
+    if set(tasks) == {floor.task for floor in students_at_floor(frame)}:
+        return replace(advice, strength="open", why="chance")
+    if not advice.best:
+        return advice
+    found = _interactions(shares, advice.axis)
+    partners = tuple(Partner(o, size, p, _leads(runs, advice, o)) for o, size, p in found)
+    return replace(advice, partners=partners)
+
+
+def _larger_teacher(frame: pd.DataFrame) -> str:
+    """The larger of two teachers of different size."""
+    alone = frame[~frame["teacher"].str.contains(ALIAS, regex=False)]
+    sizes = alone.groupby("teacher")["teacher_parameters"].median().dropna()
+    return str(sizes.idxmax()) if len(sizes) == 2 and sizes.nunique() == 2 else ""
+
+
+def _lost(frame: pd.DataFrame, axis: str) -> tuple[tuple[str, int, int], ...]:
+    """(value, its missing runs, its planned ones); a run that stands for two counts for both."""
+    parts = frame.assign(value=frame[axis].str.split(ALIAS)).explode("value")
+    scores = parts[parts["value"] != IDLE].groupby("value", sort=False)["score"]
+    return tuple(
+        (str(value), int(group.isna().sum()), len(group))
+        for value, group in scores
+        if group.isna().any()
+    )
+
+
+def _explained(shares: pd.DataFrame, axis: str) -> tuple[float, float, float]:
+    """Share of the variance in percent, its p, and the share of the seeds; NaN where unknown."""
+    own = shares[shares["term"] == axis] if len(shares) else shares
+    if own.empty:
+        return np.nan, np.nan, np.nan
+    noise = 100 * shares.loc[shares["term"] == SEEDS, "share"]
+    return (
+        100 * own["share"].iloc[0],
+        own["p_holm"].iloc[0],
+        noise.iloc[0] if len(noise) else np.nan,
+    )
+
+
+def _interactions(shares: pd.DataFrame, axis: str) -> list[tuple[str, float, float]]:
+    """(other axis, share in percent, p) of the significant interactions of an axis."""
+    found = []
+    for row in each(shares[shares["kind"].isin(["pair", "task"])]):
+        names = str(row.term).split(" × ")
+        if axis in names and row.p_holm < LEVEL:
+            other = names[0] if names[1] == axis else names[1]
+            found.append((other, 100 * row.share, row.p_holm))
+    return found
+
+
+def _leads(runs: pd.DataFrame, advice: Advice, other: str) -> tuple[tuple[str, Contrast], ...]:
+    """At each value of another axis: the value that leads there, over the best one or the next."""
+    found = []
+    names = runs[other].str.split(ALIAS)
+    chosen = runs[advice.axis].isin(advice.values) if advice.size else True
+    for level in levels(runs[other]):
+        here = runs[names.map(lambda parts, level=level: level in parts).astype(bool) & chosen]
+        table = contrasts(here, advice.axis)
+        if level in (IDLE, AVERAGE) or table.empty or not table["pairs"].sum():
+            continue
+        leader = leader_of(table)
+        own = [c if c.value == leader else turned(c) for c in contrasts_of(table) if c.pairs]
+        own = [c for c in own if c.value == leader]
+        if rivals := [c for c in own if c.other == advice.best] or own:
+            found.append((level, min(rivals, key=lambda contrast: contrast.difference)))
+    return tuple(found)

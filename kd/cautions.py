@@ -1,0 +1,102 @@
+"""What a reader must know before the answers: studies that cannot answer, runs that never ran."""
+
+from collections import Counter
+
+import pandas as pd
+
+from kd.grid import Grid, cells_of
+from kd.record import Record
+from kd.soundness import (
+    Floor,
+    above_teacher,
+    dev_errors,
+    seeds_done,
+    students_at_floor,
+    teachers_at_floor,
+)
+from kd.words import count, listed, names_of, quoted
+
+Pruned = tuple[str, str, str]  # axis, value, why none of its cells can run
+
+
+def cautions(record: Record) -> list[str]:
+    """Sentences on what limits the whole study, the gravest first; [] where nothing does."""
+    frame = record.runs
+    if not frame["score"].notna().any():
+        return ["No run has finished: there is nothing to say yet.", *record.remarks]
+    found = _floors(frame)
+    seeds = seeds_done(frame)
+    if seeds < 3:
+        found.append(
+            "One seed only: without a second one nothing can be tested, and no interval is known."
+            if seeds == 1
+            else "Two seeds only: intervals are wide, and no value is recommended below three."
+        )
+    found += record.remarks
+    names = names_of(record.study)
+    for axis, value, reason in pruned_values(record.grid):
+        found.append(f"Never run: {axis} {quoted(names, axis, value)} ({reason}).")
+    if above := above_teacher(frame):
+        told = [f"{n} of {total} cells on {task}" for task, n, total in above]
+        found.append(f"Students above their teacher: {listed(told)}.")
+    return found
+
+
+def _floors(frame: pd.DataFrame) -> list[str]:
+    students, teachers = students_at_floor(frame), teachers_at_floor(frame)
+    tasks = frame.loc[frame["score"].notna(), "task"].nunique()
+    found = []
+    if students:
+        start = (
+            "This study cannot answer its question: no student is clearly above the constant answer"
+            if len(students) == tasks
+            else "No student is clearly above the constant answer on some tasks, which say nothing"
+        )
+        found.append(f"{start} ({listed(map(_told, students))}).")
+    columns = ["teacher", "task", "teacher_warning"]
+    warned = frame.reindex(columns=columns).fillna("").drop_duplicates()
+    warned = warned[warned["teacher_warning"] != ""]
+    found += [
+        f"The teacher {teacher} has learned nothing: {text}."
+        for teacher, _, text in warned.itertuples(index=False)
+    ]
+    known = set(zip(warned["teacher"], warned["task"], strict=True))
+    for floor in teachers:
+        if (floor.teacher, floor.task) not in known:
+            who = f"The teacher {floor.teacher}"
+            found.append(f"{who} is not clearly above the constant answer ({_told(floor)}).")
+    return found
+
+
+def _told(floor: Floor) -> str:
+    who = "teacher" if floor.teacher else "best cell"
+    text = f"{floor.task}: {who} {floor.best:.1f}, constant answer {floor.majority:.1f}"
+    return text + f", standard error {floor.error:.1f}" * bool(floor.error)
+
+
+def pruned_values(grid: Grid | None) -> list[Pruned]:
+    """Values of the study's axes none of whose cells can run, and the most frequent reason."""
+    if grid is None or not grid.pruned:
+        return []
+    cells = [cell for cell, _ in cells_of(grid.study)]
+    found = []
+    for axis, values in grid.study.axes.items():
+        for value in values:
+            reasons = Counter(why for cell, why in grid.pruned if cell.get(axis) == value)
+            if reasons.total() and reasons.total() == sum(c.get(axis) == value for c in cells):
+                found.append((axis, str(value), reasons.most_common(1)[0][0]))
+    return found
+
+
+def dev_noise(frame: pd.DataFrame) -> str:
+    """The sampling error of the dev splits, which no number of seeds takes away; '' if unknown."""
+    told = [
+        f"{error:.1f} points on {task} ({count(examples, 'example')})"
+        for task, (error, examples) in dev_errors(frame).items()
+    ]
+    if not told:
+        return ""
+    return (
+        f"The dev splits are samples too: a score has a standard error of "
+        f"{listed(told, shown=12)}. Paired differences have smaller ones."
+    )

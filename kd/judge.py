@@ -1,0 +1,125 @@
+"""Judges the values of one axis by their paired differences.
+
+A value is *worse* than the best one where the difference is significant after Holm's correction
+over all pairs of values, *equal* where the whole interval lies within the margin, and else *not
+shown to be worse*: few runs never make a value equal.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from kd.soundness import seeds_done
+from kd.statistics.effects import contrasts, pairs
+from kd.statistics.runs import IDLE, each, levels
+from kd.verdict import Advice, Breadth, Contrast
+
+FEW_SEEDS = 3  # with fewer, no value is recommended
+_HALF = 0.5  # of the planned pairs that a value needs to be called the best
+
+
+def judge_values(runs: pd.DataFrame, axis: str, question: str, margin: float) -> Advice:
+    """The values of `axis` among prepared runs, against the best of them; without context."""
+    table = contrasts(runs, axis)
+    values = tuple(value for value in levels(runs[axis]) if value != IDLE)
+    if table.empty or not table["pairs"].sum():
+        return Advice(axis, question, "open", "undone", values=values)
+    best = leader_of(table)
+    every = contrasts_of(table)
+    own = [c if c.value == best else turned(c) for c in every if best in (c.value, c.other)]
+    own.sort(key=lambda c: (not c.pairs, c.difference))
+    equal = tuple(c for c in own if c.equal(margin))
+    worse = tuple(c for c in own if c not in equal and c.significant and c.difference > 0)
+    unsure = tuple(c for c in own if c not in equal and c not in worse)
+    elsewhere = tuple(
+        c if c.difference > 0 else turned(c)
+        for c in every
+        if best not in (c.value, c.other) and c.significant
+    )
+    breadth = _breadth(pairs(runs, axis), best)
+    advice = Advice(
+        axis, question, "", "", best, equal, unsure, worse, elsewhere,
+        apart=tuple(v for v in values if v != best and v not in {c.other for c in own}),
+        breadth=breadth, values=values, comparisons=int(table["p"].notna().sum()),
+    )  # fmt: skip
+    return replace(advice, strength=_strength(advice, seeds_done(runs)))
+
+
+def _strength(advice: Advice, seeds: int) -> str:
+    """How sure the best value is best; nothing here grows where runs are lost."""
+    ahead = [c for c in (*advice.equal, *advice.worse) if c.significant and c.difference > 0]
+    against = [c for c in (*advice.equal, *advice.not_worse) if c.significant and c.difference < 0]
+    if not (ahead or against or advice.elsewhere):
+        return "none"
+    if advice.not_worse or not ahead or seeds < FEW_SEEDS:
+        return "weak"
+    return "strong" if advice.breadth and advice.breadth.broad else "moderate"
+
+
+def contrasts_of(table: pd.DataFrame) -> list[Contrast]:
+    """The rows of `statistics.effects.contrasts`, in points."""
+    return [
+        Contrast(
+            row.b, row.a, 100 * row.mean, 100 * row.low, 100 * row.high, row.p_holm,
+            int(row.pairs), int(row.planned), 0 if pd.isna(row.seeds) else int(row.seeds),
+        )
+        for row in each(table)
+    ]  # fmt: skip
+
+
+def turned(c: Contrast) -> Contrast:
+    """The same contrast the other way round."""
+    return replace(
+        c, value=c.other, other=c.value, difference=-c.difference, low=-c.high, high=-c.low
+    )
+
+
+def leader_of(table: pd.DataFrame) -> str:
+    """The value with the highest mean, among those with half of their pairs if there are any.
+
+    Values that were not all run on the same settings have their means by least squares from the
+    differences, each with the weight of its pairs; in a complete grid these are the means.
+    """
+    values = list(dict.fromkeys([*table["a"], *table["b"]]))
+    done = table[table["pairs"] > 0]
+    weight = np.sqrt(done["pairs"].to_numpy(float))
+    design = np.array([[(v == b) - (v == a) for v in values] for a, b in _ends(done)], dtype=float)
+    gaps = done["mean"].to_numpy(float)
+    level = np.linalg.lstsq(design * weight[:, None], gaps * weight, rcond=None)[0]
+
+    def whole(value: str) -> bool:
+        own = table[(table["a"] == value) | (table["b"] == value)]
+        return bool(own["pairs"].sum() >= _HALF * own["planned"].sum())
+
+    ran = [i for i, v in enumerate(values) if v in {*done["a"], *done["b"]}]
+    complete = [i for i in ran if whole(values[i])] or ran
+    return values[max(complete, key=lambda i: round(level[i], 12))]
+
+
+def _ends(table: pd.DataFrame) -> Iterable[tuple[str, str]]:
+    return zip(table["a"], table["b"], strict=True)
+
+
+def _breadth(everything: pd.DataFrame, best: str) -> Breadth:
+    """Where the best value leads, of all that was planned with it."""
+    own = everything[(everything["a"] == best) | (everything["b"] == best)]
+    sign = np.where(own["b"] == best, 100, -100)
+    own = own.assign(
+        gap=sign * own["difference"], other=np.where(own["b"] == best, own["a"], own["b"])
+    )
+    by_task = own.groupby(["task", "other"], sort=False)["gap"].mean().groupby("task", sort=False)
+    by_setting = own.groupby("setting", sort=False)["gap"].mean()
+    tasks = by_task.mean()
+    lost = [(f"on {task}", gap) for task, gap in tasks.items() if gap <= -0.05]
+    lost += [(f"at {name}", gap) for name, gap in by_setting.items() if name and gap <= -0.05]
+    return Breadth(
+        int((tasks > 0).sum()),
+        int((by_task.min() > 0).sum()),
+        len(tasks),
+        int((by_setting > 0).sum()),
+        int(by_setting.notna().sum()),
+        len(by_setting),
+        tuple((where, float(gap)) for where, gap in lost),
+    )

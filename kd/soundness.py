@@ -1,0 +1,99 @@
+"""What a study's scores can show at all: models at the constant answer, few seeds, dev splits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kd.floor import standard_error
+from kd.statistics.runs import studied
+from kd.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A task on which nobody is clearly above the constant answer; all in points.
+
+    `best` is the highest mean of a cell, or the score of `teacher`; `error` is the standard error
+    of the constant answer's score on the dev split.
+    """
+
+    task: str
+    best: float
+    majority: float
+    error: float
+    teacher: str = ""
+
+
+def students_at_floor(frame: pd.DataFrame) -> list[Floor]:
+    """Tasks on which no cell is two standard errors of the dev split above the constant answer."""
+    found = []
+    names = [*studied(frame), "task"]
+    for task, group in frame[frame["score"].notna()].groupby("task", sort=False):
+        best = group.groupby(names, sort=False)["score"].mean().max()
+        found += _floor(str(task), best, group)
+    return found
+
+
+def teachers_at_floor(frame: pd.DataFrame) -> list[Floor]:
+    """Teachers that are not two standard errors above the constant answer, by task."""
+    runs = frame[frame["score"].notna() & frame["teacher_score"].notna()]
+    return [
+        floor
+        for (task, teacher), group in runs.groupby(["task", "teacher"], sort=False)
+        for floor in _floor(str(task), group["teacher_score"].mean(), group, str(teacher))
+    ]
+
+
+def _floor(task: str, best: float, group: pd.DataFrame, teacher: str = "") -> list[Floor]:
+    majority, examples = group["majority_score"].mean(), group["examples_eval"].median()
+    error = standard_error(task, majority, examples)
+    if not best <= majority + 2 * error:
+        return []
+    return [Floor(task, 100 * best, 100 * majority, 100 * error, teacher)]
+
+
+def above_teacher(frame: pd.DataFrame) -> list[tuple[str, int, int]]:
+    """(task, cells whose mean is above their teacher's score, cells) where there are any."""
+    found = []
+    runs = frame[frame["score"].notna() & frame["teacher_score"].notna()]
+    runs = runs[runs["knowledge"] != "none"]
+    names = [*studied(frame), "task"]
+    for task, group in runs.groupby("task", sort=False):
+        cells = group.groupby(names, sort=False)[["score", "teacher_score"]].mean()
+        above = int((cells["score"] > cells["teacher_score"]).sum())
+        if above:
+            found.append((str(task), above, len(cells)))
+    return found
+
+
+def seeds_done(frame: pd.DataFrame) -> int:
+    """How many seeds have a score."""
+    return int(frame.loc[frame["score"].notna(), "seed"].nunique())
+
+
+def dev_errors(frame: pd.DataFrame) -> dict[str, tuple[float, int]]:
+    """(standard error in points, examples) by task: the sampling error of a score on its dev split.
+
+    Of a record from before runs measured it (`score_se`) only for tasks whose score is an accuracy:
+    that of other metrics is not known from the score.
+    """
+    known = frame.dropna(subset=["score", "examples_eval"])
+    found = {}
+    for task, group in known.groupby("task", sort=False):
+        error = group["score_se"].median() if "score_se" in group else np.nan
+        row = TASKS.get(str(task))
+        if pd.isna(error) and (row is None or row.metrics == ("accuracy",)):
+            square = group["score"] * (1 - group["score"]) / group["examples_eval"]
+            error = np.sqrt(max(0.0, square.median()))
+        if pd.notna(error):
+            found[str(task)] = (100 * float(error), int(group["examples_eval"].median()))
+    return found
+
+
+def average_error(frame: pd.DataFrame) -> float:
+    """Standard error, in points, of a mean over the study's tasks; NaN where one is not known."""
+    errors, tasks = dev_errors(frame), frame["task"].nunique()
+    if len(errors) < tasks or not tasks:
+        return float("nan")
+    return float(np.sqrt(sum(error**2 for error, _ in errors.values())) / tasks)

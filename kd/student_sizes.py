@@ -1,0 +1,43 @@
+"""Students by what they cost: those of equal size, and the price of each step up."""
+
+import pandas as pd
+
+from kd.judge import contrasts_of, turned
+from kd.statistics.cells import describe
+from kd.statistics.cost import equal_cost, pareto, with_costs
+from kd.statistics.effects import contrasts
+from kd.statistics.runs import AVERAGE, each
+from kd.statistics.views import axis_view
+from kd.verdict import Step
+
+
+def equal_students(runs: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """(their size in words, students) of each group of equal size."""
+    costs = with_costs(runs).groupby("student", sort=False)
+    measures = {
+        "million parameters without embeddings": 1e-6 * costs["parameters"].median(),
+        "million parameters": 1e-6 * costs["student_parameters"].median(),
+    }
+    found = [
+        [(f"{sizes[group].median():.3g} {name}", group) for group in equal_cost(sizes)]
+        for name, sizes in measures.items()
+    ]
+    return max(found, key=lambda groups: sum(len(group) for _, group in groups))
+
+
+def front(runs: pd.DataFrame) -> tuple[Step, ...]:
+    """The students that no other matches at less cost, by cost, and what each step up gives."""
+    view, _ = axis_view(runs, "student")
+    view = view[view["series"] == "main"]
+    task = AVERAGE if AVERAGE in set(view["task"]) else view["task"].iloc[0]
+    table = describe(view[view["task"] == task], ["value"]).dropna(subset="mean")
+    costs = with_costs(runs).groupby("student", sort=False)["flops"].median() / 1e9
+    table = table.assign(cost=table["value"].map(costs)).dropna(subset="cost").sort_values("cost")
+    front = table[pareto(table["cost"], table["mean"])]
+    every = {(c.value, c.other): c for c in contrasts_of(contrasts(runs, "student")) if c.pairs}
+    every |= {(c.other, c.value): turned(c) for c in every.values()}
+    found: list[Step] = []
+    for row in each(front):
+        lead = every.get((row.value, found[-1].student)) if found else None
+        found.append(Step(row.value, row.cost, 100 * row.mean, lead))
+    return tuple(found)

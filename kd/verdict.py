@@ -1,0 +1,122 @@
+"""What a judgement of an axis consists of: plain data, all numbers in points."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVEL = 0.05  # of the tests, after correction
+_SHARE = 2 / 3  # of the tasks, and of the settings, in which a strong finding must hold
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Score of `value` less that of `other`, in points, over pairs of runs that differ in it alone.
+
+    `low` and `high` are the 95 % interval, not corrected; `p` is corrected (Holm). NaN: unknown.
+    """
+
+    value: str
+    other: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    pairs: int
+    planned: int
+    seeds: int
+
+    @property
+    def significant(self) -> bool:
+        """Whether the two differ."""
+        return self.p < LEVEL
+
+    def equal(self, margin: float) -> bool:
+        """Whether the two differ by no more than `margin` points, with all of the interval."""
+        return -margin <= self.low and self.high <= margin
+
+
+@dataclass(frozen=True)
+class Breadth:
+    """On how many tasks, in how many settings of the other axes the best value leads.
+
+    It leads where it beats the average of the other values; `alone` counts the tasks where it beats
+    each of them. `lost`: (where, by how many points) for where it does not lead.
+    """
+
+    tasks_led: int
+    tasks_alone: int
+    tasks: int
+    settings_led: int
+    settings_done: int
+    settings: int
+    lost: tuple[tuple[str, float], ...]
+
+    @property
+    def broad(self) -> bool:
+        """Whether it leads nearly everywhere."""
+        return self.tasks_led >= _SHARE * self.tasks and self.settings_led >= _SHARE * self.settings
+
+
+@dataclass(frozen=True)
+class Partner:
+    """An axis with which a significant interaction was found: share of the variance in percent, and
+    for each of its values the value that leads there, over the best one or else the next."""
+
+    axis: str
+    share: float
+    p: float
+    leads: tuple[tuple[str, Contrast], ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A student of the Pareto front: cost in GFLOPs, score in points, its lead over the one before
+    (None for the first)."""
+
+    student: str
+    cost: float
+    score: float
+    lead: Contrast | None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """An answer to one question.
+
+    `strength` is strong, moderate, weak, none, trade-off (students of no equal size) or open (not
+    answered here, and `why` says the reason: chance, held, follows, undone). `best` is '' where
+    there is none. `equal`, `not_worse` and `worse` hold the best value's contrasts to the others by
+    size, `elsewhere` the significant ones among the others. `lost`: value -> (missing, planned).
+    """
+
+    axis: str
+    question: str
+    strength: str
+    why: str = ""
+    best: str = ""
+    equal: tuple[Contrast, ...] = ()
+    not_worse: tuple[Contrast, ...] = ()
+    worse: tuple[Contrast, ...] = ()
+    elsewhere: tuple[Contrast, ...] = ()
+    apart: tuple[str, ...] = ()  # values that no setting was planned to compare with the best
+    breadth: Breadth | None = None
+    share: float = np.nan  # of the variance within tasks, in percent
+    share_p: float = np.nan
+    noise: float = np.nan  # the seeds' share of it, in percent
+    partners: tuple[Partner, ...] = ()
+    lost: tuple[tuple[str, int, int], ...] = ()
+    values: tuple[str, ...] = ()
+    comparisons: int = 0  # pairs of values that were tested, for which p is corrected
+    largest: str = ""  # the larger of two teachers
+    dev_error: float = np.nan  # standard error of a mean score on the dev splits, in points
+    size: str = ""  # that the judged students share
+    sizes: tuple["Advice", ...] = ()  # the same question at the other sizes
+    steps: tuple[Step, ...] = ()
+    seeds: int = 0
+    tasks: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> list[Contrast]:
+        """The best value's contrasts, those with a number by their size."""
+        known = [c for c in (*self.equal, *self.not_worse, *self.worse) if c.pairs]
+        return sorted(known, key=lambda contrast: contrast.difference)
