@@ -147,9 +147,11 @@ def _leads(runs: pd.DataFrame, advice: Advice, other: str) -> tuple[tuple[str, C
     names = runs[other].str.split(ALIAS)
     chosen = runs[advice.axis].isin(advice.values) if advice.size else True
     for level in levels(runs[other]):
+        if level in (IDLE, AVERAGE):
+            continue
         here = runs[names.map(lambda parts, level=level: level in parts).astype(bool) & chosen]
         table = contrasts(here, advice.axis)
-        if level in (IDLE, AVERAGE) or table.empty or not table["pairs"].sum():
+        if table.empty or not table["pairs"].sum():
             continue
         leader = leader_of(table)
         own = [c if c.value == leader else turned(c) for c in contrasts_of(table) if c.pairs]

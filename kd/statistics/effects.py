@@ -197,6 +197,7 @@ def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
                 longer = max(settings[i], settings[j], key=len)  # the one with fewer idle values
                 found.append((a, b, task, seed, longer, score[j] - score[i]))
     table = pd.DataFrame(found, columns=["a", "b", "task", "seed", "setting", "difference"])
+    table = table.astype({"difference": float})  # also where there is no pair
     blocks = table.groupby(["task", "setting"], sort=False).ngroup()
     return table.assign(block=blocks, stratum=table["task"])
 
