@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from studies import SYNTHETIC, study_dict, tiny_study, write_study
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from kd import evaluation, models, plan, steps
+from kd import evaluation, models, plan, sources, steps
 from kd.archs import SCRATCH_ARCHS, attention_obstacle
 from kd.columns import metrics_schema
 from kd.data import prepare_task
@@ -468,6 +468,31 @@ def test_an_encoder_that_reads_too_little_is_refused_before_any_training(tmp_pat
     monkeypatch.setattr(models, "longest_input", lambda config: 64)
     with pytest.raises(UserError, match=r"reads at most 64 tokens.* but max_length is 128"):
         steps.run_tokenise(grid, layout, run.task, run.teacher.tokens_id)
+
+
+def test_a_teacher_with_its_labels_in_another_order_is_the_same_teacher(tmp_path, monkeypatch):
+    _, layout, run, step = untrained_teacher(tmp_path)
+    monkeypatch.setattr(steps, "is_unusable", lambda metrics: False)  # nobody trained it
+    step()
+    plain = layout.teacher(run.teacher)
+
+    folder = tmp_path / "given-2"
+    weights = load_file(folder / "model.safetensors")
+    for name in ("classifier.weight", "classifier.bias"):
+        weights[name] = weights[name].flip(0).contiguous()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = read(folder / "config.json")
+    write_json(folder / "config.json", {**config, "id2label": {"0": "LABEL_1", "1": "LABEL_0"}})
+    sources.encoder.cache_clear()
+    grid = load_grid(tmp_path / "study.yaml")
+    (run,) = grid.runs.values()
+    steps.run_tokenise(grid, layout, run.task, run.teacher.tokens_id)
+    steps.run_teacher(grid, layout, run.teacher.id, 1)
+    other = layout.teacher(run.teacher)
+    assert other != plain
+    wanted, found = (load_file(place / "model/model.safetensors") for place in (plain, other))
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert read(other / "metrics.json")["score"] == read(plain / "metrics.json")["score"]
 
 
 def test_a_finetuned_teacher_below_the_constant_answer_stops(tmp_path, monkeypatch, capsys):
