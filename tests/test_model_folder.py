@@ -227,6 +227,8 @@ def test_a_finetuned_model_has_a_head_for_the_task(tmp_path, capsys, folder):
     write_tensors(folder / "model.safetensors", shapes)
     assert "no classification head" in refusal(tmp_path, capsys, folder, finetuned=True)
     assert refusal(tmp_path, capsys, folder) == "", "the head of one that is trained is new"
+    edit(folder / "config.json", model_type="longformer")
+    assert refusal(tmp_path, capsys, folder, finetuned=True) == "", "its head may have another name"
 
 
 # --- tokenizers -------------------------------------------------------------------------------
