@@ -68,7 +68,7 @@ def _facts(data: dict[str, Any], task: Task, loaded: Loaded) -> dict[str, Any]:
     if data["source"] == "hub":
         commits = sorted(set(loaded.commits.values()))
         if len(commits) > 1:
-            raise UserError(
+            raise Transient(
                 f"data.revision {data['revision']}: {sources.HUB_DATASET} changed while it was "
                 f"loaded (commits {listing(commits)}); start again, or give one of them"
             )

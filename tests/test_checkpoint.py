@@ -80,6 +80,20 @@ def test_a_teacher_that_draws_dropout_goes_on_as_it_would_have(tmp_path):
     assert whole.history == killed_and_resumed(tmp_path, 3, *TERMS, **changed).history
 
 
+def test_the_time_of_a_training_is_that_of_all_its_jobs(tmp_path):
+    class Slow(DyingAt):
+        """The job that died had worked for a thousand seconds."""
+
+        def save(self, tensors: Any, facts: Any) -> bool:
+            return super().save(tensors, {**facts, "seconds": 1000.0})
+
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stopped):
+        Training(tmp_path, checkpoint=Slow(path, 3))
+    resumed = Training(tmp_path, checkpoint=Checkpoint(path, IDENTITY))
+    assert 1000 < resumed.fitted.seconds < 2000
+
+
 def test_saving_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv(saved.SECONDS, "0")
     path = tmp_path / "checkpoint.safetensors"

@@ -1,11 +1,12 @@
 """A batch in pieces gives the loss and the gradient of the whole batch, for every term."""
 
 import itertools
+import pkgutil
 
 import pytest
 import torch
 from helpers import EVERY_ARCH, tiny_inputs, tiny_model
-from test_training import Training, make_split, term
+from test_training import Training, differs, make_split, term
 
 from kd.archs import attention_obstacle
 from kd.capture import Capture
@@ -84,6 +85,36 @@ def test_with_dropout_too_memory_decides_nothing_but_the_draw(tmp_path, monkeypa
     one, two = (Training(tmp_path, term("logits"), weights="calibrated") for _ in range(2))
     assert one.fitted.micro_batch == 4
     assert one.history == two.history, "the same limit, two outcomes"
+
+
+def test_an_odd_batch_is_halved_upwards(tmp_path, monkeypatch):
+    tried = out_of_memory_above(monkeypatch, 2)
+    assert Training(tmp_path, batch_size=5).fitted.micro_batch == 2
+    assert tried[:3] == [5, 3, 2]
+
+
+@pytest.mark.parametrize("place", ["kd.training.Objective.total", "kd.training._largest_logits"])
+def test_a_failed_try_leaves_neither_gradients_nor_random_numbers(tmp_path, monkeypatch, place):
+    """Memory runs out in the second step: before anything was drawn, or after it, or at its end."""
+
+    def trained(where):
+        function, calls = pkgutil.resolve_name(where), []
+
+        def failing(*args, **more):
+            calls.append(args)
+            if len(calls) == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return function(*args, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(where, failing)
+            training = Training(tmp_path, epochs=0.75)
+        assert (len(calls), training.fitted.micro_batch) == (4, 4)
+        return training
+
+    before, after = trained("kd.training.model_inputs"), trained(place)
+    assert before.history == after.history
+    assert not differs(before.state(), after.state())
 
 
 def test_an_example_too_large_for_the_device_is_a_sentence(tmp_path, monkeypatch):

@@ -219,6 +219,7 @@ def test_epochs_may_be_fractions(tmp_path, epochs, steps):
         (0, 1, 0.1, 1.0),
         (3, 4, 1, 1.0),
         (0, 15, 0.1, 0.5),  # 1.5 steps of warm-up are two
+        (0, 11, 0.1, 0.5),  # so are 1.1
     ],
 )
 def test_learning_rate_factor(step, total, warmup, wanted):
