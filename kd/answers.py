@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kd.judge import FEW_SEEDS
+from kd.study import FEW_SEEDS
 from kd.table import plain
 from kd.verdict import Advice, Contrast
 from kd.words import (

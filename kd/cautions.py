@@ -1,10 +1,8 @@
 """What a reader must know before the answers: studies that cannot answer, runs that never ran."""
 
-from collections import Counter
-
 import pandas as pd
 
-from kd.grid import Grid, cells_of
+from kd.grid import pruned_values
 from kd.record import Record
 from kd.soundness import (
     Floor,
@@ -15,8 +13,6 @@ from kd.soundness import (
     teachers_at_floor,
 )
 from kd.words import count, listed, names_of, quoted
-
-Pruned = tuple[str, str, str]  # axis, value, why none of its cells can run
 
 
 def cautions(record: Record) -> list[str]:
@@ -72,20 +68,6 @@ def _told(floor: Floor) -> str:
     who = "teacher" if floor.teacher else "best cell"
     text = f"{floor.task}: {who} {floor.best:.1f}, constant answer {floor.majority:.1f}"
     return text + f", standard error {floor.error:.1f}" * bool(floor.error)
-
-
-def pruned_values(grid: Grid | None) -> list[Pruned]:
-    """Values of the study's axes none of whose cells can run, and the most frequent reason."""
-    if grid is None or not grid.pruned:
-        return []
-    cells = [cell for cell, _ in cells_of(grid.study)]
-    found = []
-    for axis, values in grid.study.axes.items():
-        for value in values:
-            reasons = Counter(why for cell, why in grid.pruned if cell.get(axis) == value)
-            if reasons.total() and reasons.total() == sum(c.get(axis) == value for c in cells):
-                found.append((axis, str(value), reasons.most_common(1)[0][0]))
-    return found
 
 
 def dev_noise(frame: pd.DataFrame) -> str:

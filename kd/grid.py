@@ -3,6 +3,7 @@
 A *cell* is one combination of axis values as the study writes it; `run.resolve` makes a run of it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -15,6 +16,7 @@ from kd.resolve_terms import Cell
 from kd.run import Run, resolve
 from kd.study import Study, load_study, with_preset
 
+PrunedValue = tuple[str, str, str]  # axis, value, the most frequent reason
 _CROSSED = ("task", "seed")  # always crossed, also one at a time
 # What an included point is crossed with: a control is wanted for each of these.
 _CONTROLLED = (*_CROSSED, "student", "teacher")
@@ -148,3 +150,17 @@ def _merge(old: Run, new: Run) -> Run:
         if label not in old.labels[key].split(" = "):
             old.labels[key] += f" = {label}"
     return old
+
+
+def pruned_values(grid: Grid | None) -> list[PrunedValue]:
+    """Values of the study's axes none of whose cells can run; [] where the grid is not known."""
+    if grid is None or not grid.pruned:
+        return []
+    cells = [cell for cell, _ in cells_of(grid.study)]
+    found = []
+    for axis, values in grid.study.axes.items():
+        for value in values:
+            reasons = Counter(why for cell, why in grid.pruned if cell.get(axis) == value)
+            if reasons.total() and reasons.total() == sum(c.get(axis) == value for c in cells):
+                found.append((axis, str(value), reasons.most_common(1)[0][0]))
+    return found

@@ -9,9 +9,10 @@ import pandas as pd
 
 from kd.advice import advise
 from kd.answers import answer, evidence, limits
-from kd.cautions import Pruned, cautions, dev_noise, pruned_values
+from kd.cautions import cautions, dev_noise
 from kd.files import atomic_write
 from kd.findings import winners
+from kd.grid import PrunedValue, pruned_values
 from kd.record import Record, load_record
 from kd.statistics.runs import control_of, levels
 from kd.study import MARGIN
@@ -37,7 +38,7 @@ def as_data(
     advice: Advice,
     margin: float = 0.5,
     names: Names | None = None,
-    pruned: Sequence[Pruned] = (),
+    pruned: Sequence[PrunedValue] = (),
 ) -> dict[str, Any]:
     """One answer for programs: values in the study's words, differences in points.
 
@@ -92,7 +93,7 @@ def advice_data(record: Record) -> list[dict[str, Any]]:
     return [as_data(a, margin, names, pruned) for a in advise(record.runs, margin)]
 
 
-def _settings(record: Record) -> tuple[float, Names, list[Pruned]]:
+def _settings(record: Record) -> tuple[float, Names, list[PrunedValue]]:
     margin = record.study.margin if record.study else MARGIN
     return margin, names_of(record.study), pruned_values(record.grid)
 

@@ -14,9 +14,9 @@ import pandas as pd
 from kd.soundness import seeds_done
 from kd.statistics.effects import contrasts, pairs
 from kd.statistics.runs import IDLE, each, levels
+from kd.study import FEW_SEEDS
 from kd.verdict import Advice, Breadth, Contrast
 
-FEW_SEEDS = 3  # with fewer, no value is recommended
 _HALF = 0.5  # of the planned pairs that a value needs to be called the best
 
 

@@ -7,13 +7,14 @@ from typing import Any
 from kd.budget import choose_outputs, label, unfinished
 from kd.errors import UserError
 from kd.files import read_record
-from kd.grid import Grid
+from kd.grid import Grid, pruned_values
 from kd.layout import Layout
 from kd.results import run_status
 from kd.run import Run
 from kd.shapes import VOCABULARY, Shape, parse_shape
 from kd.state import STATES
 from kd.store import need_of, training_size
+from kd.study import FEW_SEEDS
 from kd.teacher_quality import teacher_warning
 
 # Effective training throughput that the estimate assumes where no run has been measured: a data
@@ -80,10 +81,23 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         + sum(map(_teacher_bytes, to_teach))
         + sum(store.values()),
         "store": store,
+        "warnings": _warnings(grid),
         "store_there": there,
         "store_computed": computed,
         "store_others": outputs.others,
     }
+
+
+def _warnings(grid: Grid) -> list[str]:
+    """What the study will not be able to say, before anything of it runs."""
+    found = []
+    seeds = len({run.values["seed"] for run in grid.runs.values()})
+    if seeds < FEW_SEEDS:
+        what = "nothing can be tested" if seeds == 1 else "no value will be recommended"
+        found.append(f"{seeds} seed{'s' * (seeds > 1)}: below three {what}")
+    for axis, value, reason in pruned_values(grid):
+        found.append(f"no cell with {axis} {value} can run: {reason}")
+    return found
 
 
 def run_flops(run: Run) -> float:
@@ -144,6 +158,7 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         f"{sum(found['store'].values()) / 1e9:.2f}",
         *_store_lines(found),
     ]
+    lines += [f"  warning  {text}" for text in found["warnings"]]
     if reasons:
         lines.append("pruned cells:")
         lines += [f"  {count:>5} x {reason}" for reason, count in reasons.most_common(shown)]

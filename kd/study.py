@@ -33,6 +33,7 @@ KEYS = (
     "margin",
 )
 STORE_GIGABYTES = 20
+FEW_SEEDS = 3  # with fewer, no value is recommended
 MARGIN = 0.5  # points; values that differ by less are equal
 _NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"

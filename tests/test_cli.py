@@ -57,6 +57,23 @@ def test_plan_names_pruned_cells(tmp_path, capsys):
     assert "2 x attention:kl compares head with head" in capsys.readouterr().out
 
 
+def test_plan_warns_of_what_a_study_will_not_be_able_to_say(tmp_path, capsys):
+    study = study_dict(
+        base={"student": "4L-256", "task": "rte"},
+        axes={"knowledge": ["logits", "attention"], "seed": [1, 2]},
+    )
+    path = write_study(tmp_path, study)
+    two, never = json_of(capsys, "plan", path)["warnings"]
+    assert two == "2 seeds: below three no value will be recommended"
+    assert never.startswith("no cell with knowledge attention can run: attention:kl compares")
+    assert main(["plan", str(path)]) == 0
+    assert "  warning  2 seeds: below three no value" in capsys.readouterr().out
+    one = write_study(tmp_path, study | {"axes": {"knowledge": ["logits", "none"]}})
+    assert json_of(capsys, "plan", one)["warnings"] == ["1 seed: below three nothing can be tested"]
+    three = write_study(tmp_path, study | {"axes": {"seed": [1, 2, 3]}})
+    assert json_of(capsys, "plan", three)["warnings"] == []
+
+
 def test_runs_print_ids_that_the_grid_has(study, capsys):
     runs = json_of(capsys, "runs", study)
     assert {run["id"] for run in runs} == set(load_grid(study).runs)

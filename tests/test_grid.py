@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from studies import study_dict, tiny_study, write_study
 
 from kd.errors import UserError
 from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
-from kd.grid import load_grid
+from kd.grid import load_grid, pruned_values
+
+ROOT = Path(__file__).parents[1]
 
 DESIGN_EXAMPLE = """
 study: mapping
@@ -589,3 +592,10 @@ def test_a_raised_recipe_changes_every_id(tmp_path, monkeypatch):
     after = load_grid(path)
     assert not set(before.runs) & set(after.runs)
     assert all(run.spec["recipe"] == 2 for run in after.runs.values())
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "config/studies").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_value_of_a_shipped_study_runs(path):
+    assert pruned_values(load_grid(path)) == []
