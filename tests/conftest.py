@@ -8,9 +8,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from browser import CHROMIUM
+from huggingface_hub.constants import ENDPOINT
 from hypothesis import HealthCheck, settings
 
 # One thread a process: the workers of one session, and the jobs that they start, share the cores.
@@ -38,10 +40,19 @@ def _peers_are_missing() -> str:
     return f"{', '.join(lacking)}: not installed (make peers)" if lacking else ""
 
 
+def _hub_is_missing() -> str:
+    """Asked once: a library would try each model again and again."""
+    try:
+        urlopen(ENDPOINT, timeout=10).close()
+    except OSError as error:
+        return f"{ENDPOINT}: cannot be reached ({getattr(error, 'reason', error)})"
+    return ""
+
+
 # Marker: why a test with it cannot run here; empty where it can.
 NEEDS: dict[str, Callable[[], str]] = {
     "slow": lambda: "",
-    "network": lambda: "",
+    "network": cache(_hub_is_missing),
     "slurm": cache(_slurm_is_missing),
     "root": lambda: "to mount a file system takes root" if os.getuid() else "",
     "peers": cache(_peers_are_missing),
@@ -60,9 +71,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Skip what cannot run here, or was not asked for."""
     for item in items:
         for name in NEEDS.keys() & {marker.name for marker in item.iter_markers()}:
-            reason = NEEDS[name]()
             if name in ASKED and not config.getoption("--all"):
                 reason = f"{name}: make test-all runs it"
+            else:
+                reason = NEEDS[name]()
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
 

@@ -1,20 +1,26 @@
 """The whole DAG on tiny models, as a user runs it: Snakemake in a process of its own."""
 
 import csv
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import jsonschema
 import pytest
+from faults import Place
 from safetensors.torch import load_file, save_file
 from studies import tiny_study, write_study
 
+from kd.cli import main
 from kd.columns import COLUMNS, metrics_schema
+
+pytestmark = pytest.mark.xdist_group("workflow")
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -37,9 +43,19 @@ def snakemake(folder, study, *arguments, check=True):
 
 
 def kd(folder, *arguments):
-    """`python -m kd`, in `folder`; its JSON."""
-    command = [sys.executable, "-m", "kd", *map(str, arguments), "--json"]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, cwd=folder).stdout)
+    """A command of `kd`, in `folder`; its JSON."""
+    with chdir(folder), redirect_stdout(io.StringIO()) as out:
+        assert main([*map(str, arguments), "--json"]) == 0
+    return json.loads(out.getvalue())
+
+
+DRAWN = ("tables", "figures", "report", "guideline")
+
+
+def planned(text):
+    """The rules of a dry run, but for the one that only asks for all."""
+    rules = re.findall(r"^(?:local)?rule (\w+):", text, flags=re.MULTILINE)
+    return sorted(set(rules) - {"all"})
 
 
 def read(path):
@@ -53,18 +69,19 @@ def metrics(folder):
     }
 
 
+ALL = "logits+hidden+attention"
+# Four runs: three on a classification, one on a regression.
+GRID = {
+    "axes": {"knowledge": ["none", "logits", ALL], "seed": [1]},
+    "include": [{"task": "toy-similarity", "knowledge": ALL}],
+}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A folder where the study below has run."""
     folder = tmp_path_factory.mktemp("workflow")
-    study = tiny_study(
-        axes={
-            "task": ["toy-single", "toy-similarity"],
-            "knowledge": ["none", "logits", "logits+hidden+attention"],
-            "seed": [1],
-        }
-    )
-    path = write_study(folder, study)
+    path = write_study(folder, tiny_study(**GRID))
     plan = kd(folder, "plan", path)
     snakemake(folder, path)
     return folder, path, plan
@@ -76,21 +93,21 @@ def test_plan_says_what_then_runs(finished):
         "data": 2,
         "tokenise": 2,
         "teacher": 2,
-        "outputs": 4,
-        "distil": 6,
-        "evaluate": 6,
+        "outputs": 3,
+        "distil": 4,
+        "evaluate": 4,
         "collect": 1,
         "tables": 1,
         "figures": 1,
         "report": 1,
         "guideline": 1,
     }
-    assert (plan["cells"], plan["runs"], plan["done"], plan["pruned"]) == (6, 6, 0, [])
+    assert (plan["cells"], plan["runs"], plan["done"], plan["pruned"]) == (4, 4, 0, [])
     after = kd(folder, "plan", path)
-    assert after["done"] == 6
+    assert after["done"] == 4
     assert not any(after["jobs"].values())
     assert after["device_hours"] == after["disk_bytes"] == 0
-    assert kd(folder, "status", path)["done"] == 6
+    assert kd(folder, "status", path)["done"] == 4
 
 
 def test_every_promised_file_is_there(finished):
@@ -109,7 +126,7 @@ def test_every_promised_file_is_there(finished):
         assert spec == run["spec"]
     with (study / "runs.csv").open() as handle:
         rows = list(csv.DictReader(handle))
-    assert [row["status"] for row in rows] == ["done"] * 6
+    assert [row["status"] for row in rows] == ["done"] * 4
     scores = {run: record["score"] for run, record in metrics(folder).items()}
     assert {row["run"]: float(row["score"]) for row in rows} == scores
 
@@ -154,13 +171,13 @@ def test_what_is_freed_is_asked_for_by_no_finished_run(finished, tmp_path):
     left = {file.name[:5] for file in folder.glob("results/teachers/*/*/outputs/*/[!.]*")}
     assert left == {"need-"}
     assert kd(folder, "free", path)["files"] == {}
-    assert kd(folder, "status", path)["done"] == 6
-    assert "Nothing to be done" in snakemake(folder, path).stdout
+    assert kd(folder, "status", path)["done"] == 4
+    assert "Nothing to be done" in snakemake(folder, path, "--dry-run").stdout
 
     # One temperature more is one new run. It reads the logits that a finished one has read.
     axes = {"knowledge": ["logits"], "temperature": [2, 4], "seed": [1]}
     wider = write_study(folder, tiny_study(axes=axes, study="wider"), "wider.yaml")
-    text = snakemake(folder, wider).stdout
+    text = snakemake(folder, wider, "--until", "evaluate").stdout
     counts = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
     assert (counts["distil"], counts["evaluate"]) == ("1", "1")
     assert not {"teacher", "outputs"} & set(counts)
@@ -168,24 +185,17 @@ def test_what_is_freed_is_asked_for_by_no_finished_run(finished, tmp_path):
     assert [metrics(folder)[run]["teacher_outputs_stored"] for run in new] == [1]
     stored = {file.name for file in folder.glob("results/teachers/*/*/outputs/*/*.npy")}
     assert stored == {"logits.npy"}
-    assert "Nothing to be done" in snakemake(folder, wider).stdout
-    assert "Nothing to be done" in snakemake(folder, path).stdout
+    again = snakemake(folder, wider, "--until", "evaluate", "--dry-run").stdout
+    assert planned(again) == []
 
 
 def test_an_axis_at_its_default_and_a_new_value_train_only_what_is_new(finished):
     folder, path, _ = finished
-    study = tiny_study(
-        axes={
-            "task": ["toy-single", "toy-similarity"],
-            "knowledge": ["none", "logits", "logits+hidden+attention"],
-            "seed": [1],
-            "temperature": [2, 4],
-        }
-    )
-    # Only logits of a classification are softened: two cells of the new temperature are new runs.
+    study = tiny_study(**{**GRID, "axes": {**GRID["axes"], "temperature": [2, 4]}})
+    # Only logits are softened: two cells of the new temperature are new runs.
     path = write_study(folder, study, "wider.yaml")
     plan = kd(folder, "plan", path)
-    assert (plan["runs"], plan["done"]) == (8, 6)
+    assert (plan["runs"], plan["done"]) == (6, 4)
     text = snakemake(folder, path, "--dry-run").stdout
     counts = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
     assert counts["distil"] == "2"
@@ -193,27 +203,25 @@ def test_an_axis_at_its_default_and_a_new_value_train_only_what_is_new(finished)
 
 
 def test_the_same_run_twice_gives_the_same_bits(finished, tmp_path):
+    """Once by Snakemake, each job in a process of its own; once by calls, all in this one."""
     folder, path, _ = finished
-    again = tmp_path / "again"
-    again.mkdir()
-    snakemake(again, path, "--until", "evaluate")
-    first, second = metrics(folder), metrics(again)
-    changing = ("seconds", "per_second", "created")
-
-    def numbers(record):
-        return {k: v for k, v in record.items() if not k.endswith(changing) and k != "seal"}
-
-    for run in second:
-        assert numbers(first[run]) == numbers(second[run])
-    assert set(first) >= set(second) and len(second) == 6
+    axes = {"task": ["toy-similarity"], "knowledge": [ALL], "seed": [1]}
+    again = Place(write_study(tmp_path, tiny_study(axes=axes))).make().numbers()
+    assert len(again) == 3  # the run's record and history, the teacher's record
+    first = Place(path, folder / "results").numbers()
+    assert again == {name: first[name] for name in again}
 
 
-def test_figures_from_runs_csv_alone(finished, tmp_path):
+def test_all_that_is_drawn_comes_from_runs_csv_alone(finished, tmp_path):
     folder, path, _ = finished
     csv_file = tmp_path / "results/studies/test/runs.csv"
     csv_file.parent.mkdir(parents=True)
     shutil.copy(folder / "results/studies/test/runs.csv", csv_file)
-    snakemake(tmp_path, path, "figures", "tables", "report", "guideline")
+    text = snakemake(tmp_path, path, *DRAWN, "--dry-run").stdout
+    assert planned(text) == sorted(DRAWN)
+    with chdir(tmp_path):
+        for step in DRAWN:
+            assert main([step, str(path)]) == 0
     made = tmp_path / "results/studies/test"
     original = folder / "results/studies/test"
     for name in ("summary.csv", "report.html", "guideline.md"):
@@ -241,8 +249,7 @@ def test_drawing_trains_nothing_even_where_metrics_are_newer(finished, tmp_path)
     shutil.copytree(folder / "results", tmp_path / "results")
     next((tmp_path / "results/runs").glob("*/metrics.json")).touch()
     text = snakemake(tmp_path, path, "--forceall", "--dry-run", "tables", "figures").stdout
-    rules = re.findall(r"^(?:local)?rule (\w+):", text, flags=re.MULTILINE)
-    assert sorted(rules) == ["figures", "tables"]
+    assert planned(text) == ["figures", "tables"]
 
 
 def test_a_record_without_its_runs_is_not_overwritten(finished, tmp_path):
@@ -253,7 +260,7 @@ def test_a_record_without_its_runs_is_not_overwritten(finished, tmp_path):
     command = [sys.executable, "-m", "kd", "collect", path]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 2
-    assert "has the results of 6 runs" in run.stderr
+    assert "has the results of 4 runs" in run.stderr
     assert record.read_bytes() == (folder / "results/studies/test/runs.csv").read_bytes()
 
 
@@ -266,28 +273,27 @@ def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
     tensors = load_file(weights)
     del tensors["bert.encoder.layer.0.output.dense.bias"]
     save_file(tensors, weights, metadata={"format": "pt"})
-    study = tiny_study(axes={"teacher": ["deep", "broken"], "seed": [1, 2]})
+    axes = {"teacher": ["deep", "broken"], "knowledge": ["logits"], "seed": [2]}
+    study = tiny_study(axes=axes, figures=[])
     study["teachers"]["broken"] = {"model": str(broken), "finetuned": True}
     path = write_study(tmp_path, study)
 
     assert snakemake(tmp_path, path, check=False).returncode != 0
     found = kd(tmp_path, "status", path)
-    assert (found["done"], found["failed"], found["missing"]) == (2, 2, 0)
-    assert found["axes"]["teacher"] == {"deep": {"done": 2}, "broken": {"failed": 2}}
+    assert (found["done"], found["failed"], found["missing"]) == (1, 1, 0)
+    assert found["axes"]["teacher"] == {"deep": {"done": 1}, "broken": {"failed": 1}}
     assert all("its weights lack" in failure["error"] for failure in found["failures"])
     # The profile tries it again, which would end the same.
     logs = [p.read_text() for p in tmp_path.glob("results/teachers/*/*/log/teacher.log")]
     assert sum("an automatic retry would end the same" in log for log in logs) == 1
     with (tmp_path / "results/studies/test/runs.csv").open() as handle:
-        assert (
-            sorted(row["status"] for row in csv.DictReader(handle)) == ["done"] * 2 + ["failed"] * 2
-        )
+        assert sorted(row["status"] for row in csv.DictReader(handle)) == ["done", "failed"]
     assert "failed" in (tmp_path / "results/studies/test/report.html").read_text()
 
-    # Mended, the next start does what is missing and draws it.
+    # With its weights back, the next start does what is missing.
     shutil.copy(good / "model.safetensors", weights)
-    snakemake(tmp_path, path)
-    assert kd(tmp_path, "status", path)["done"] == 4
+    snakemake(tmp_path, path, "--until", "evaluate")
+    assert kd(tmp_path, "status", path)["done"] == 2
     given = {
         read(p)["score"] for p in (tmp_path / "results/teachers").glob("*/toy-single/metrics.json")
     }
@@ -319,16 +325,15 @@ assert not any(name.startswith("kd") for name in sys.modules)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("axis", "arguments", "message"),
     [
-        ([], "found 'maping'.*did you mean mapping"),
-        (["--config", "study=other"], "--config changes nothing"),
-        (["--configfile", "{study}", "{study}"], "one study at a time"),
+        ("maping", [], "found 'maping'.*did you mean mapping"),
+        ("mapping", ["--config", "study=other"], "--config changes nothing"),
+        ("mapping", ["--configfile", "{study}", "{study}"], "one study at a time"),
     ],
 )
-def test_a_users_mistake_is_one_sentence(tmp_path, arguments, message):
-    study = tiny_study(axes={"maping": ["first"]})
-    path = write_study(tmp_path, study)
+def test_a_users_mistake_is_one_sentence(tmp_path, axis, arguments, message):
+    path = write_study(tmp_path, tiny_study(axes={axis: ["first"]}))
     arguments = [a.replace("{study}", str(path)) for a in arguments]
     run = snakemake(tmp_path, path, *arguments, check=False)
     assert run.returncode != 0
