@@ -56,25 +56,32 @@ class Changes:
 
 
 class Gate:
-    """Holds each process that is about to put a file called `name` in place for the `count`th time.
+    """Holds each process that is about to put a file called `name` in place for the `count`th time,
+    of those whose content has `text` where that is given.
 
     A training that saves its state after every step is held at its second `checkpoint.safetensors`:
     the first is there.
     """
 
-    def __init__(self, folder: Path, name: str = "checkpoint.safetensors", count: int = 2) -> None:
-        self.folder, self.name, self.count = folder, name, count
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "checkpoint.safetensors",
+        count: int = 2,
+        text: str = "",
+    ) -> None:
+        self.folder, self.name, self.count, self.text = folder, name, count, text
         self._opened = -1
 
     @classmethod
     def parse(cls, text: str) -> "Gate":
         """What `environment` gave."""
-        folder, name, count = text.rsplit(":", 2)
-        return cls(Path(folder), name, int(count))
+        folder, name, count, content = text.rsplit(":", 3)
+        return cls(Path(folder), name, int(count), content)
 
     def environment(self) -> dict[str, str]:
         """For a process that another one starts."""
-        return {GATE: f"{self.folder}:{self.name}:{self.count}"}
+        return {GATE: f"{self.folder}:{self.name}:{self.count}:{self.text}"}
 
     def watch(self) -> None:
         """From now on, in this process."""
@@ -83,6 +90,8 @@ class Gate:
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
             nonlocal left
             if event != "os.rename" or Path(os.fsdecode(arguments[1])).name != self.name:
+                return
+            if self.text and self.text not in Path(os.fsdecode(arguments[0])).read_text():
                 return
             left -= 1
             if left == 0:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.xdist_group("heads")
 
 # Where the jobs are when the head dies: a file that they are about to put in place, and how often.
 MOMENTS = [("checkpoint.safetensors", n) for n in (2, 8)]
-MOMENTS += [("state.json", 2), ("training.json", 1), ("metrics.json", 1)]
+MOMENTS += [("state.json", 1, "distilling"), ("training.json", 1), ("metrics.json", 1)]
 
 
 @pytest.fixture(scope="module")

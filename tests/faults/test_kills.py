@@ -44,9 +44,8 @@ def test_killed_at_random_moments_it_comes_to_the_same_numbers(undisturbed, tmp_
 def test_a_signal_saves_the_state_and_the_next_start_goes_on(undisturbed, tmp_path, number):
     place = copy_of(undisturbed, tmp_path)
     remove(*place.outputs()["distil"], *place.outputs()["evaluate"])
-    # Its second state file says that the training begins. It saves none but the state that the
-    # signal asks for.
-    with Gate(tmp_path / "gate", STATE) as gate:
+    # Held where the training begins, it saves none but the state that the signal asks for.
+    with Gate(tmp_path / "gate", STATE, 1, "distilling") as gate:
         job = place.start("distil", gate, seconds=1000)
         gate.held(job)
         assert "distilling: " in place.log("distil")
