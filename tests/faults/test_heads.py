@@ -73,7 +73,9 @@ def test_a_head_that_is_killed(prepared, undisturbed, tmp_path, jobs_too, moment
         if not jobs_too:
             assert text.count("still works on it") == 2, text
         else:
-            assert text.count("its process") == 2 and "the next start goes on" in text, text
+            saved = list(place.layout.results.glob("runs/*/checkpoint.safetensors"))
+            assert text.count("its process") == 2, text
+            assert text.count("the next start goes on from there") == len(saved), text
 
         again = start(tmp_path, place)
         text = again.communicate()[0]
