@@ -142,10 +142,10 @@ def test_another_machines_process_is_believed_while_it_gives_signs_of_life(tmp_p
     assert "no sign of life for 301 s" in found["error"]
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), "dead"])
-def test_so_is_that_of_another_container_with_the_same_name(tmp_path, pid):
+@pytest.mark.parametrize("number_of", [os.getpid, dead_pid])
+def test_so_is_that_of_another_container_with_the_same_name(tmp_path, number_of):
     """It counts its processes for itself: the same number is another process there."""
-    pid = dead_pid() if pid == "dead" else pid
+    pid = number_of()
     there = {"machine": "another boot pid:[1]", "began": "12", "pid": pid}
     assert read_state(running(tmp_path, **there))["state"] == "running"
     assert read_state(aged(tmp_path, SILENCE + 1))["state"] == "failed"
