@@ -23,6 +23,8 @@ from kd.words import (
     span,
 )
 
+_FURTHER = 1.5  # students that cost so many times as much are no more alike
+
 
 def answer(advice: Advice, margin: float = 0.5, names: Names | None = None) -> str:
     """The answer to a question, in one to three sentences with its most important numbers."""
@@ -31,8 +33,18 @@ def answer(advice: Advice, margin: float = 0.5, names: Names | None = None) -> s
         return _unanswered(advice, names)
     if advice.strength == "trade-off":
         return f"No two students are of equal size, so size decides. {_prices(advice, names)}"
-    text = _verdict(advice, margin, names)
+    text = _verdict(advice, margin, names) + _dependence(advice)
     return f"{text} This compares students of {advice.size}." if advice.size else text
+
+
+def _dependence(advice: Advice) -> str:
+    """The axes of significant interactions, where another value leads at some of their values."""
+    axes = [
+        axis_words(partner.axis)
+        for partner in advice.partners
+        if any(c.value != advice.best for _, c in partner.leads)
+    ]
+    return f" Which value leads depends on the {listed(axes)}." if axes else ""
 
 
 def _unanswered(advice: Advice, names: Names) -> str:
@@ -199,7 +211,8 @@ def evidence(
     for other in advice.sizes:
         if other.best:
             found.append(f"Among students of {other.size}: {_verdict(other, margin, names)}")
-    if advice.steps and advice.strength != "trade-off":
+    far = advice.steps and advice.steps[-1].cost > _FURTHER * advice.steps[0].cost
+    if far and advice.strength != "trade-off":
         found.append(f"The price of size: {_prices(advice, names)}")
     return found
 

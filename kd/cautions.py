@@ -33,8 +33,9 @@ def cautions(record: Record) -> list[str]:
     for axis, value, reason in pruned_values(record.grid):
         found.append(f"Never run: {axis} {quoted(names, axis, value)} ({reason}).")
     if above := above_teacher(frame):
-        told = [f"{n} of {total} cells on {task}" for task, n, total in above]
-        found.append(f"Students above their teacher: {listed(told)}.")
+        cells = count(sum(n for _, n, _ in above), "cell")
+        tasks = listed((task for task, _, _ in above), shown=12)
+        found.append(f"Students are above their teacher in {cells} (on {tasks}).")
     return found
 
 

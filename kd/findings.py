@@ -11,6 +11,8 @@ from kd.statistics.runs import AVERAGE, IDLE, control_of, each, metric, studied
 from kd.table import plain, points
 from kd.words import axis_words, count, listed, p_words, significance, span
 
+_SHOWN = 6  # cells that are named one by one
+
 
 def headlines(frame: pd.DataFrame) -> list[str]:
     """A sentence or two per task: the best cell, its control, teacher and majority class."""
@@ -80,7 +82,7 @@ def _against(best: Any, control: str, comparisons: int) -> str:
         return f"It is the control (`{control}`) itself."
     if best["pairs"] == 0:
         return "Its control has not finished."
-    text = f"It differs from its control (`{control}`) by {_points(best['difference'])}"
+    text = f"Against its control (`{control}`): {_points(best['difference'])}"
     pairs = count(int(best["pairs"]), "pair")
     if pd.isna(best["difference_low"]):
         return f"{text} ({pairs}; no interval)."
@@ -136,8 +138,13 @@ def winners(frame: pd.DataFrame) -> list[str]:
     control = control_of(frame)
     others = table[(table["task"] == task) & (table["role"] != "control")]
     tested = others[others["p_holm"].notna()]
-    if tested.empty or not control:
+    if others.empty or not control:
         return []
+    if tested.empty:
+        return [
+            f"None of the {count(len(others), 'cell')} could be tested against the control "
+            f"(`{control}`) over all tasks and seeds."
+        ]
     sure = tested[tested["p_holm"] < 0.05]
     better, worse = int((sure["difference"] > 0).sum()), int((sure["difference"] < 0).sum())
     which = f"Of the {count(len(others), 'cell')} beside the control (`{control}`)"
@@ -148,6 +155,7 @@ def winners(frame: pd.DataFrame) -> list[str]:
     )
     rest = others[others["p_holm"].isna()]
     if len(rest):
-        told = listed(_named(row, names) for _, row in rest.iterrows())
-        text += f" Not tested, because runs are missing on some task: {told}."
+        told = [_named(row, names) for _, row in rest.iterrows()]
+        more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
+        text += f" Not tested, because runs are missing: {'; '.join([*told[:_SHOWN], *more])}."
     return [text]

@@ -143,7 +143,7 @@ def guideline_text(record: Record, name: str) -> str:
     lines = [f"# Guideline from the study {name}", ""]
     lines += [question, ""] * bool(question)
     if warnings := cautions(record):
-        lines += [*(f"- **{text}**" for text in warnings), ""]
+        lines += [*(f"- {text}" for text in warnings), ""]
     lines += [
         f"From {done:,} of {count(total, 'run')} on {count(len(tasks), 'task')} "
         f"({', '.join(tasks)}) with {count(len(seeds), 'seed')}; teacher "

@@ -41,6 +41,7 @@ def write_report(
     """Write the report; figures are those in `figures_dir`, tables name their files."""
     record = load_record(runs_csv, study_yaml)
     frame, study = record.runs, record.study
+    best = headlines(frame)  # the last is the average over tasks, or the only task
     captions = read_captions(figures_dir)
     absent = captions.pop(ABSENT, "")
     tables = [
@@ -69,7 +70,8 @@ def write_report(
         pruned=pruned_text(record),
         counts=frame["status"].value_counts().to_dict(),
         lost=missing(frame),
-        facts=[*effects(frame), *headlines(frame), *winners(frame)],
+        facts=[*effects(frame), *best[-1:], *winners(frame)],
+        by_task=best[:-1],
         noise=dev_noise(frame),
         figures=[_figure(figures_dir / f"{name}.png", text) for name, text in captions.items()],
         drawn=figures_dir.is_dir(),
@@ -86,7 +88,8 @@ def write_report(
 
 def with_code(text: str) -> Markup:
     """Text for HTML: `values` as code, all else escaped."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+    text = str(escape(text)).replace(" %", "\u00a0%")
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", text))
 
 
 _TITLES = {

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from kd.fields import RUN_FIELDS
+from kd.initialisation import PRETRAINED
 from kd.study import Study
 from kd.table import p_text, plain
 
@@ -59,7 +60,7 @@ def names_of(study: Study | None) -> Names:
     found: Names = {}
     for axis, values in (study.written if study else {}).items():
         for value in values:
-            label = str(RUN_FIELDS[axis].parse(value))
+            label = str(RUN_FIELDS[axis].parse(value)).removeprefix(PRETRAINED)
             if str(value) != label:
                 found.setdefault(axis, {})[label] = str(value)
     return found

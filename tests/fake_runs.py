@@ -138,9 +138,10 @@ def of_study(path: Path, score: Callable[[dict[str, str]], float | None]) -> pd.
     """The record of a study file, with the ids and labels of its runs."""
     return frame_of(
         *(
-            one_run({}, score(run.labels))
+            one_run(run.labels, score(run.labels))
             | run.labels
-            | {"run": run.id, "objective": run.objective, "student_parameters": 1e6}
+            | {"run": run.id, "objective": run.objective}
+            | {"teacher_parameters": 3.35e8 if "large" in run.labels["teacher"] else 1.09e8}
             for run in load_grid(path).runs.values()
         )
     )

@@ -127,9 +127,9 @@ def test_report_without_study_file_is_named_after_its_folder(frame, tmp_path):
 
 def test_headline_compares_the_best_cell_with_its_control(frame):
     assert headlines(frame) == [
-        "rte (accuracy): the best of 2 cells is knowledge `logits+hidden` with 64.0 ± 2.0 (3). It "
-        "differs from its control (`logits`) by +2.0 points (95 % interval, not corrected: −0.5 to "
-        "+4.5; not significant; 3 pairs). The teacher scores 70.0, the constant answer 50.0."
+        "rte (accuracy): the best of 2 cells is knowledge `logits+hidden` with 64.0 ± 2.0 (3). "
+        "Against its control (`logits`): +2.0 points (95 % interval, not corrected: −0.5 to +4.5; "
+        "not significant; 3 pairs). The teacher scores 70.0, the constant answer 50.0."
     ]
 
 
