@@ -8,7 +8,14 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from kd.statistics.intervals import bootstrap, holm, pooled_sd, rounded, seed_means
+from kd.statistics.intervals import (
+    _cluster_variance,
+    bootstrap,
+    holm,
+    pooled_sd,
+    rounded,
+    seed_means,
+)
 
 
 def frame(values, tasks=1, settings=1):
@@ -177,6 +184,39 @@ def test_a_task_of_one_seed_borrows_the_spread_of_the_others():
     assert row["mean"] == pytest.approx((3 + 8) / 2)
     half = stats.t.ppf(0.975, 3) * math.sqrt(np.var([1, 2, 4, 5], ddof=1) * (1 / 4 + 1) / 4)
     assert row.high - row["mean"] == pytest.approx(half)
+
+
+def test_a_task_of_one_seed_borrows_the_pooled_spread_of_two_others():
+    """Seeds 3, 2 and 1: the lone one has the variance (2 s₁² + 1 s₂²) / 3."""
+    values = [[1.0, 2.0, 6.0], [3.0, 4.0], [8.0]]
+    rows = [(0, t, t, s, v) for t, seeds in enumerate(values) for s, v in enumerate(seeds)]
+    table = pd.DataFrame(rows, columns=["key", "stratum", "block", "seed", "value"])
+    row = seed_means(table, ["key"], "value").iloc[0]
+    first, second = np.var(values[0], ddof=1), np.var(values[1], ddof=1)
+    parts = np.array([first * (1 / 3 + 2 / 3), second * (1 / 2 + 1 / 3)])
+    half = stats.t.ppf(0.975, parts.sum() ** 2 / (parts**2 / [2, 1]).sum())
+    assert row.high - row["mean"] == pytest.approx(half * math.sqrt(parts.sum()) / 3)
+
+
+@pytest.mark.parametrize(
+    "blocks", [[[1, 2, 3], [1, 2]], [[1, 2, 3], [1, 2, 4, 5]], [[1, 2], [2, 3], [1, 3]]]
+)
+def test_the_variance_of_ragged_seeds_is_too_small_on_average_for_no_share(blocks):
+    """Exact expectations: of a quadratic form under L Lᵀ, the sum of its values at L's columns.
+
+    Runs of a seed share nothing (L is the identity) or all (L says which seed a run has): one of
+    the two expectations is the true variance, the other is not below it.
+    """
+    runs = [(b, seed) for b, seeds in enumerate(blocks) for seed in seeds]
+    block, seed = (pd.factorize(pd.Series(side))[0] for side in zip(*runs, strict=True))
+    centre = np.eye(len(runs)) - (block[:, None] == block) / np.bincount(block)[block]
+    mean = 1 / np.bincount(block)[block] / len(blocks)
+    ratios = []
+    for spread in (np.eye(len(runs)), np.eye(seed.max() + 1)[seed]):
+        expected = sum(_cluster_variance(centre @ y, block, seed)[0] for y in spread.T)
+        ratios.append(expected / ((mean @ spread) ** 2).sum())
+    assert min(ratios) == pytest.approx(1)
+    assert max(ratios) > 1.01
 
 
 def test_holm_by_hand():
