@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from fake_runs import grid, row_of, three_seeds
+from fake_runs import frame_of, grid, one_run, row_of, three_seeds
 
 from kd.statistics.cells import summarise
 from kd.statistics.runs import AVERAGE
@@ -109,3 +109,18 @@ def test_bootstrap_stands_beside_the_t_interval_and_within_the_seeds():
     row = row_of(summarise(three_seeds()), knowledge="logits+hidden")
     assert (row.boot_low, row.boot_high) == pytest.approx((0.62, 0.66))
     assert row.low < row.boot_low and row.boot_high < row.high
+
+
+def test_a_cell_without_control_names_none():
+    """Logits were run for the small student alone: the large one is compared with nothing."""
+    small, large = {"student": "3L-384-12h-1536"}, {"student": "6L-768-12h-3072"}
+    control = one_run({"knowledge": "logits"} | small, 0.5)
+    table = summarise(frame_of(control, one_run(small, 0.6), one_run(large, 0.7)))
+    assert row_of(table, knowledge="logits+hidden", **small).control == "logits"
+    assert row_of(table, **large).control == ""
+    assert row_of(table, knowledge="logits").control == ""
+
+
+def test_an_objective_that_differs_by_seed_is_not_that_of_the_first():
+    runs = [one_run({"seed": s}, 0.6) | {"objective": f"pairs of seed {s}"} for s in "12"]
+    assert set(summarise(frame_of(*runs))["objective"]) == {"differs by seed"}

@@ -72,6 +72,44 @@ def test_matching_of_the_control_does_not_split_it():
     assert row_of(table, task=AVERAGE, matching="cosine").difference == pytest.approx(0.1)
 
 
+def test_a_control_of_several_matchings_on_one_task_is_several_on_all():
+    """A regression has one matching of the logits, which does not merge those of the others."""
+    logits = (("rte", "kl", 0.3), ("rte", "mse", 0.4), ("stsb", "mse", 0.4))
+    frame = frame_of(
+        *(one_run({"task": t, "knowledge": "logits"}, s) | {"matching": m} for t, m, s in logits),
+        *(one_run({"task": t, "matching": "mse"}, 0.5) for t in ("rte", "stsb")),
+    )
+    table = summarise(frame)
+    assert row_of(table, task="rte", knowledge="logits", matching="kl")["mean"] == 0.3
+    row = row_of(table, task="rte", knowledge="logits+hidden")
+    assert row.difference == pytest.approx(0.1), "not to the nearest control"
+
+
+def test_what_a_preset_sets_keeps_no_run_from_its_control():
+    """The preset has its own temperature; the control stands beside it at the base's."""
+    frame = frame_of(
+        one_run({"knowledge": "logits", "temperature": "2"}, 0.5),
+        one_run({"preset": "one", "temperature": "8"}, 0.6),
+        one_run({"preset": "two", "temperature": "4"}, 0.7),
+    )
+    table = summarise(frame)
+    assert row_of(table, preset="one").difference == pytest.approx(0.1)
+    assert row_of(table, preset="two").difference == pytest.approx(0.2)
+
+
+def test_values_that_are_one_run_at_all_seeds_of_a_task_are_one_cell_there():
+    """On RTE the random mapping is the uniform one at each seed; on CoLA it is not at seed 2."""
+    both = {"mapping": "uniform = random"}
+    frame = frame_of(
+        *(one_run(both | {"task": "rte", "seed": s}, 0.6) for s in "12"),
+        one_run(both | {"task": "cola", "seed": "1"}, 0.6),
+        *(one_run({"mapping": m, "task": "cola", "seed": "2"}, 0.5) for m in ("uniform", "random")),
+    )
+    table = summarise(frame)
+    assert set(table["mapping"][table["task"] == "rte"]) == {"uniform = random"}
+    assert set(table["mapping"][table["task"] == "cola"]) == {"uniform", "random"}
+
+
 def test_temperature_of_a_regression_stands_for_every_value():
     rows = [one_run({"temperature": t}, s) for t, s in (("1", 0.6), ("4", 0.7))]
     rows.append(one_run({"task": "stsb", "temperature": "-"}, 0.8))
