@@ -47,6 +47,8 @@ def test_times_of_two_devices_give_no_speedup():
     frame = grid(lambda c: 0.5, seed=["1", "2", "3"])
     frame["evaluated_on"] = ["gpu", "cpu", ""]
     assert with_costs(frame)["speedup"].isna().tolist() == [True, False, False]
+    frame["evaluated_on"], frame["teacher_evaluated_on"] = "gpu", ["gpu", "cpu", ""]
+    assert with_costs(frame)["speedup"].isna().tolist() == [False, True, False]
     old = frame.drop(columns=["evaluated_on", "teacher_evaluated_on"])  # not recorded then
     assert with_costs(old)["speedup"].notna().all()
 

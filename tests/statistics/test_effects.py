@@ -6,7 +6,17 @@ from fake_runs import frame_of, grid, one_run
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import AnovaRM, anova_lm
 
-from kd.statistics.effects import HIGHER, REST, SEEDS, contrasts, interaction, pairs, variance
+from kd.statistics.effects import (
+    HIGHER,
+    REST,
+    SEEDS,
+    _basis,
+    _Noise,
+    contrasts,
+    interaction,
+    pairs,
+    variance,
+)
 from kd.statistics.pairing import prepare
 
 SMALL, LARGE = "3L-384-12h-1536", "6L-768-12h-3072"
@@ -347,3 +357,31 @@ def test_the_idle_value_is_none_of_an_axis():
         "knowledge none", "knowledge logits+hidden · mapping first",
         "knowledge logits+hidden · mapping last",
     }  # fmt: skip
+
+
+def test_degrees_of_freedom_are_the_expected_squares_of_noise():
+    """Exact for a grid that lacks runs: the sum of a quadratic form at the unit vectors."""
+    cells, units = np.divmod(np.arange(24), 4)  # six cells, four units
+    present = ~np.isin(np.arange(24), [1, 6, 15, 20, 21])
+    cells, units = cells[present], units[present]
+    design, term = np.eye(4)[units], np.eye(3)[cells % 3] - 1 / 3
+    basis = _basis(term, np.hstack([design, (cells // 3 - 0.5)[:, None]]))
+    found = [_Noise(unit, cells, design).of(basis) for unit in np.eye(len(cells))]
+    free = found[0][1]
+    assert free == pytest.approx(sum(squares for squares, _ in found))
+    assert 0 < free < 6 and abs(free - round(free)) > 0.01, "as in a grid that lacks none"
+
+
+def test_a_lost_run_leaves_no_interaction_of_its_seed():
+    """Of 2 × 2 values each needs all four runs: at seed 3 one is lost."""
+
+    def score(c):
+        if (c["student"], c["mapping"], c["seed"]) == (SMALL, "first", "3"):
+            return None
+        return 0.5 + 0.02 * ((c["student"], c["mapping"]) == (LARGE, "last"))
+
+    frame = grid(score, student=[SMALL, LARGE], mapping=["first", "last"], seed=SEED)
+    table = interaction(prepare(frame), "student", "mapping").set_index(["a", "b"])
+    assert set(table["pairs"]) == {2} and set(table["planned"]) == {3}
+    assert table["mean"][SMALL, "first"] == pytest.approx(0.02)
+    assert table["mean"][SMALL, "last"] == pytest.approx(-0.02)

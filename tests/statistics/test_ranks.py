@@ -40,6 +40,23 @@ def test_cells_that_lack_a_task_are_left_out_and_said_so():
     assert set(found.table["mapping"]) == {"first", "uniform"}
 
 
+def test_a_cell_that_lacks_two_tasks_is_one_cell_left_out():
+    def score(c):
+        return None if c["mapping"] == "last" and c["task"] in ("rte", "qqp") else 0.5
+
+    frame = grid(score, task=TASKS, mapping=["first", "last", "uniform"])
+    assert rank(prepare(frame)).left_out == 1
+
+
+def test_p_values_over_tasks_are_corrected_for_the_number_of_cells():
+    """Two cells against the logits, each better on all six tasks: 1/32, and twice that."""
+    order = {"logits": 0.5, "logits+hidden": 0.6, "logits+attention": 0.7}
+    frame = grid(lambda c: order[c["knowledge"]], task=TASKS, knowledge=list(order))
+    table = rank(prepare(frame)).table.set_index("knowledge")
+    assert table["p_wilcoxon"].tolist() == pytest.approx([1 / 32, 1 / 32, np.nan], nan_ok=True)
+    assert table["p_holm"].tolist() == pytest.approx([1 / 16, 1 / 16, np.nan], nan_ok=True)
+
+
 def test_one_task_or_one_cell_has_no_ranks():
     assert rank(prepare(grid(lambda c: 0.5, mapping=["first", "last"]))) is None
     assert rank(prepare(grid(lambda c: 0.5, task=TASKS))) is None

@@ -153,3 +153,14 @@ def test_a_wrong_file_is_one_sentence(tmp_path, change, message):
         read_runs(write(change(three_seeds()), tmp_path / "runs.csv"))
     with pytest.raises(UserError, match="no such file"):
         read_runs(tmp_path / "none.csv")
+
+
+def test_a_column_that_follows_a_follower_alone_is_an_axis():
+    """A temperature for each student; epochs differ between the runs of a student too."""
+    small, large = "3L-384-12h-1536", "6L-768-12h-3072"
+    cells = [(small, "none", "-", "1"), (small, "logits", "2", "3"),
+             (large, "none", "-", "1"), (large, "logits", "4", "5")]  # fmt: skip
+    names = ("student", "knowledge", "temperature", "epochs")
+    frame = frame_of(*(one_run(dict(zip(names, cell, strict=True)), 0.5) for cell in cells))
+    assert followers(frame) == {"temperature": "student"}
+    assert "epochs" in studied(frame)

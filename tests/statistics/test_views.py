@@ -160,3 +160,30 @@ def test_a_control_that_an_axis_cannot_affect_is_no_base():
     frame = grid(lambda c: 0.5, knowledge=["logits", "logits+hidden", "logits+cls"],
                  mapping=["first", "last"])  # fmt: skip
     assert base_of(prepare(frame)) is None
+
+
+def test_a_task_of_which_nothing_is_done_makes_nothing_unlike():
+    frame = grid(lambda c: None if c["task"] == "cola" else 0.5, task=["rte", "cola"],
+                 student=STUDENTS, mapping=["first", "last"])  # fmt: skip
+    view, note = axis_view(prepare(frame), "mapping")
+    assert "NOT like with like" not in note
+    assert describe(view[view["task"] == "rte"], ["value"])["n"].tolist() == [2, 2]
+
+
+def test_a_control_stands_beside_the_settings_that_are_compared_alone():
+    """The large student has one mapping: neither it nor its control is shown."""
+    rows = [one_run({"student": STUDENTS[0], "mapping": m}, 0.5) for m in ("first", "last", "emd")]
+    rows.append(one_run({"student": STUDENTS[1], "mapping": "first"}, 0.7))
+    rows += [one_run({"student": s, "knowledge": "logits"}, 0.4) for s in STUDENTS]
+    view, _ = axis_view(prepare(frame_of(*rows)), "mapping")
+    assert set(view["student"]) == {STUDENTS[0]}
+    assert view["series"].value_counts().to_dict() == {"main": 3, "control": 1}
+
+
+def test_a_value_of_which_nothing_is_done_still_says_what_was_planned():
+    """'emd' was planned for the small student alone, and lost: the large one is not compared."""
+    rows = [one_run({"student": s, "mapping": m}, 0.5) for s in STUDENTS for m in ("first", "last")]
+    rows.append(one_run({"student": STUDENTS[0], "mapping": "emd"}, None))
+    view, note = axis_view(prepare(frame_of(*rows)), "mapping")
+    assert set(view["student"]) == {STUDENTS[0]}
+    assert note.startswith("3 of 5 cells: only settings planned with every value")
