@@ -2,7 +2,9 @@
 
 import pandas as pd
 
+from kd.errors import UserError
 from kd.judge import contrasts_of, turned
+from kd.shapes import MEASURES, TOKENS, parse_shape
 from kd.statistics.cells import describe
 from kd.statistics.cost import equal_cost, pareto, with_costs
 from kd.statistics.effects import contrasts
@@ -10,19 +12,39 @@ from kd.statistics.runs import AVERAGE, each
 from kd.statistics.views import axis_view
 from kd.verdict import Step
 
+# Measures of size by which students can be alike, as `iso-MEASURE` makes them -> words, factor,
+# column of a record.
+_SIZES = {
+    "nonembedding": ("million parameters without embeddings", 1e-6, "parameters"),
+    "params": ("million parameters", 1e-6, "size"),
+    "flops": (f"GFLOPs for {TOKENS} tokens", 1e-9, "flops"),
+}
+
 
 def equal_students(runs: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """(their size in words, students) of each group of equal size."""
-    costs = with_costs(runs).groupby("student", sort=False)
-    measures = {
-        "million parameters without embeddings": 1e-6 * costs["parameters"].median(),
-        "million parameters": 1e-6 * costs["student_parameters"].median(),
-    }
-    found = [
-        [(f"{sizes[group].median():.3g} {name}", group) for group in equal_cost(sizes)]
-        for name, sizes in measures.items()
-    ]
+    """(their size in words, students) of each group of equal size.
+
+    The measure is that by which most students are alike. Students that have not run count too, by
+    their shape: lost runs must not change who is compared.
+    """
+    runs = with_costs(runs)
+    found = []
+    for measure, (words, factor, column) in _SIZES.items():
+        sizes = runs.groupby("student", sort=False)[column].median()
+        if sizes.isna().any():
+            sizes = pd.Series({student: _size(student, measure) for student in sizes.index})
+        sizes = factor * sizes
+        found.append(
+            [(f"{sizes[group].median():.3g} {words}", group) for group in equal_cost(sizes)]
+        )
     return max(found, key=lambda groups: sum(len(group) for _, group in groups))
+
+
+def _size(student: str, measure: str) -> float:
+    try:
+        return float(MEASURES[measure].size(parse_shape(student)))
+    except UserError:
+        return float("nan")
 
 
 def front(runs: pd.DataFrame) -> tuple[Step, ...]:

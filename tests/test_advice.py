@@ -6,6 +6,7 @@ from fake_runs import grid
 
 from kd.advice import advise
 from kd.judge import judge_values
+from kd.shapes import parse_iso, parse_shape
 from kd.statistics.pairing import prepare
 from kd.statistics.runs import AVERAGE
 
@@ -24,7 +25,7 @@ def noisy(effect, noise=0.005, start=0, **axes):
 
 def by(axis, **effects):
     """The effect of a cell is that of its value on `axis`, 0 where it is not named."""
-    return lambda cell: effects.get(cell[axis].replace("logits+", "").replace("-", "_"), 0)
+    return lambda cell: effects.get(cell[axis].replace("logits+", ""), 0)
 
 
 def of(frame, axis, margin=0.5):
@@ -137,6 +138,27 @@ def test_students_are_judged_at_equal_size_or_priced():
     small, large = advice.steps
     assert small.student == "1L-128-2h-512" and small.lead is None and small.cost < large.cost
     assert large.lead.difference == pytest.approx(8, abs=0.7) and large.lead.significant
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [("params", "million parameters"), ("nonembedding", "without embeddings"), ("flops", "GFLOPs")],
+)
+def test_equal_size_is_in_the_measure_that_the_study_used(measure, words):
+    shapes = [str(s) for s, _ in parse_iso({f"iso-{measure}": "6L-384", "layers": [2, 6, 12]})]
+    frame = noisy(by("student", **{shapes[2]: 0.03}), student=shapes, knowledge=["none", "logits"])
+    sizes = frame["student"].map(parse_shape)
+    frame["student_parameters"] = [float(s.parameters()) for s in sizes]
+    frame["student_nonembedding_parameters"] = [float(s.nonembedding_parameters) for s in sizes]
+    advice = of(frame, "student")
+    assert words in advice.size and set(advice.values) == set(shapes)
+    # A student none of whose runs has finished is of equal size all the same.
+    lost = (frame["student"] == shapes[0]).to_numpy()
+    measured = ["score", "student_parameters", "student_nonembedding_parameters"]
+    fewer = frame.assign(**{name: frame[name].mask(lost) for name in measured})
+    after = of(fewer, "student")
+    assert words in after.size and shapes[0] in others(after.not_worse)
+    assert after.strength not in ("strong", "moderate")
 
 
 def test_a_study_at_the_constant_answer_cannot_answer():

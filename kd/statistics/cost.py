@@ -15,6 +15,7 @@ NEAR = 1.1  # costs within 10 % are equal
 # Measure of cost -> (label with unit, factor from the column's unit).
 COSTS = {
     "parameters": ("million parameters without embeddings", 1e-6),
+    "size": ("million parameters", 1e-6),
     "flops": (f"GFLOPs for {TOKENS} tokens", 1e-9),
     "latency": ("ms for one example", 1e3),
 }
@@ -29,7 +30,7 @@ def forward_flops(shape: str, tokens: int = TOKENS) -> float:
 
 
 def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns parameters, flops, latency, and teacher_flops; NaN where unknown.
+    """Add the columns parameters, size, flops, latency, and teacher_flops; NaN where unknown.
 
     Latency is measured: the median of a batch of one. Records from before that was measured have
     none. A speed-up compares times of one device: there is none where student and teacher are
@@ -40,6 +41,7 @@ def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
     speedup = runs["teacher_latency_seconds"] / runs["latency_seconds"]
     return runs.assign(
         parameters=runs["student_nonembedding_parameters"],
+        size=runs["student_parameters"],
         flops=runs["student"].map(flops).astype(float),
         latency=runs["latency_seconds"],
         teacher_flops=runs["teacher_shape"].map(teachers).astype(float),
