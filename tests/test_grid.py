@@ -219,6 +219,12 @@ def test_equal_layer_pairs_are_one_run_that_carries_both_names(grid):
     ]
 
 
+def test_each_name_of_a_run_is_said_once(grid):
+    base = {"student": "12L-768", "task": "rte", "knowledge": "hidden"}
+    axes = {"mapping": ["first", "last"], "probability_shift": [False, True]}
+    assert only(grid(base=base, axes=axes)).labels["mapping"] == "first = last"
+
+
 def test_one_at_a_time(grid):
     found = grid(
         base={"student": "6L-768", "task": "rte", "knowledge": "hidden", "mapping": "uniform"},
@@ -304,6 +310,17 @@ def test_a_control_is_not_added_where_its_student_is_excluded(grid):
     assert [r.labels["task"] for r in found.runs.values() if r.labels["knowledge"] == "none"] == [
         "cola"
     ]
+
+
+def test_an_exclude_that_others_cover_is_no_mistake(grid):
+    axes = {"mapping": ["first", "last"], "seed": [1, 2]}
+    found = grid(axes=axes, exclude=[{"mapping": "first"}, {"mapping": "first", "seed": 2}])
+    assert [reason for _, reason in found.pruned] == ["excluded by exclude[0]"] * 2
+
+
+def test_what_included_cells_name_varies_too(grid):
+    include = [{"knowledge": "none", "epochs": 1}]
+    assert grid(axes={"seed": [1, 2]}, include=include).varied == ["knowledge", "epochs", "seed"]
 
 
 def test_one_at_a_time_needs_a_base_to_vary(grid):
@@ -457,6 +474,20 @@ def test_regressions_learn_the_teachers_score(grid):
     assert run.labels["temperature"] == "-"
 
 
+def test_as_many_tokens_as_the_teacher_can_read_are_not_too_many(grid):
+    base = {"student": "6L-768", "task": "rte"}
+    assert only(grid(base=base | {"max_length": 512}, axes={"seed": [1]}))
+    with pytest.raises(UserError, match="max_length 513 is above the 512 tokens"):
+        grid(base=base | {"max_length": 513}, axes={"seed": [1]})
+
+
+def test_weights_that_are_calibrated_are_shares_of_their_sum(grid):
+    base = {"student": "6L-768", "task": "rte", "weights": "calibrated", "hard_weight": 1}
+    run = only(grid(base=base | {"knowledge": "logits*1+hidden:mse@12-6*2"}, axes={"seed": [1]}))
+    assert run.objective == "hidden:mse@12-6*0.5 + logits:kl*0.25"
+    assert run.spec["hard_weight"] == 0.25
+
+
 # --- what cannot matter ---------------------------------------------------------------------------
 
 
@@ -521,6 +552,13 @@ def test_last_k_reversed_is_the_pairs_reversed(grid):
     assert right.id != run.id and right.objective == "hidden:mse@11-5,12-6"
 
 
+@pytest.mark.parametrize("mapping", ["last-1", "last"])
+def test_an_erratum_that_changes_no_pair_is_not_named(grid, mapping):
+    base = {"student": "6L-768", "task": "rte", "knowledge": f"hidden@{mapping}"}
+    found = grid(base=base, axes={"errata": ["none", "reversed-last-k"]})
+    assert only(found).labels["errata"] == "none"
+
+
 def test_mappings_without_a_choice_are_the_static_one(grid):
     base = {"student": "12L-768", "task": "rte", "knowledge": "hidden"}
     names = ["uniform", "random-in-block", "random-per-epoch"]
@@ -564,6 +602,14 @@ def test_the_control_without_teacher_needs_none(grid):
     run = only(found)
     assert not run.needs_teacher
     assert run.labels["teacher"] == "a = b"
+
+
+def test_a_start_from_the_teacher_needs_it_though_nothing_is_distilled(grid):
+    base = {"student": "6L-768", "task": "rte", "knowledge": "none", "init": "teacher-first"}
+    model = {"model": "google-bert/bert-base-uncased"}
+    teachers = {"a": model, "b": model | {"epochs": 5}}
+    runs = grid(base=base, teachers=teachers, axes={"teacher": ["a", "b"]}).runs.values()
+    assert len(runs) == 2 and all(run.needs_teacher for run in runs)
 
 
 def test_specs_are_json_and_labels_cover_every_field(grid):

@@ -307,6 +307,23 @@ def test_batches_do_not_come_sorted_by_length():
     assert abs(correlation) < 0.4, f"length and step correlate with {correlation:.2f}"
 
 
+def test_a_batch_has_other_examples_in_every_epoch():
+    """Lengths that all differ: sorted at once, they would give the same batches each time."""
+    generator, lengths = torch.Generator().manual_seed(0), torch.arange(1, 1001)
+    first, second = (epoch_batches(lengths, 4, generator) for _ in range(2))
+    groups = [{frozenset(rows.tolist()) for rows in made} for made in (first, second)]
+    assert len(groups[0] & groups[1]) < 25, "a tenth of the batches came again"
+
+
+def test_padding_of_segments_is_segment_0():
+    """Whatever the padding of the tokens is."""
+    flat = {"input_ids": torch.tensor([7, 8, 9, 6]), "token_type_ids": torch.tensor([1, 1, 1, 1])}
+    split = Split(flat, torch.tensor([0, 3, 4]), torch.tensor([0, 1]), torch.tensor([0, 1]), 5)
+    batch = split.batch(torch.tensor([0, 1]))
+    assert batch["input_ids"].tolist() == [[7, 8, 9], [6, 5, 5]]
+    assert batch["token_type_ids"].tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
 def test_equal_lengths_are_shuffled_too():
     assert len({tuple(batches([7] * 20, 4, seed)[0]) for seed in range(5)}) == 5
 
