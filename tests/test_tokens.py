@@ -146,6 +146,36 @@ def test_lengths_and_manifest(tmp_path):
     assert manifest["text_fingerprint"] == "text" != manifest["fingerprint"]
 
 
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_every_split_counts_in_the_manifest(tmp_path, split):
+    """One sentence of 5 words, two special tokens more, among sentences of one word."""
+
+    def manifest(longer):
+        folder = tmp_path / str(longer)
+        folder.mkdir()
+        for name, frame in write_text(folder / "text", "sst2").items():
+            words = [5 if (name, row) == longer else 1 for row in range(len(frame))]
+            frame["sentence1"] = ["alpha " * n for n in words]
+            frame.to_parquet(folder / "text" / f"{name}.parquet", index=False)
+        place = (folder / "text", "sst2", make_tokenizer("bert"), tiny_config(), 12)
+        tokenise(*place, folder / "tokens")
+        return read_json(folder / "tokens" / "manifest.json")
+
+    none, one, other = manifest(None), manifest((split, 0)), manifest((split, 1))
+    assert (none["longest"], one["longest"], other["longest"]) == (3, 7, 7)
+    assert len({found["fingerprint"] for found in (none, one, other)}) == 3
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_ids_beyond_the_embeddings_are_found_in_every_split(tmp_path, split):
+    for name, frame in write_text(tmp_path / "text", "sst2").items():
+        frame["sentence1"] = "delta" if name == split else "alpha"  # ids 7 and 4
+        frame.to_parquet(tmp_path / "text" / f"{name}.parquet", index=False)
+    place = (tmp_path / "text", "sst2", make_tokenizer("bert"), tiny_config(vocab_size=7), 12)
+    with pytest.raises(UserError, match="id 7, but the teacher's vocabulary has 7 entries"):
+        tokenise(*place, tmp_path / "out")
+
+
 def test_folder_is_all_that_a_student_needs(tmp_path):
     out, _ = make(tmp_path, "mnli")
     names = {path.name for path in out.iterdir()}
