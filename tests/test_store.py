@@ -1,5 +1,7 @@
 """What is stored: all that runs read, within the budget, and nothing that no run reads."""
 
+from dataclasses import replace
+
 from studies import study_dict, tiny_study, write_study
 
 from kd.budget import choose_outputs
@@ -62,6 +64,22 @@ def test_the_budget_takes_what_most_runs_read_and_always_what_is_small(tmp_path)
         (False, set()),
     ):
         assert names(grid_of(tmp_path, axes={"knowledge": knowledge}, store=budget)) == wanted
+
+
+def test_the_budget_goes_where_a_byte_serves_most_runs(tmp_path):
+    """MNLI has two runs, and a hundred times the tokens of RTE, which has one run."""
+    path = write_study(tmp_path, study_dict(axes={"task": ["rte", "mnli"], "seed": [1, 2]},
+                                            exclude=[{"task": "rte", "seed": 2}]))  # fmt: skip
+    grid = load_grid(path)
+    runs = {run.task: run for run in grid.runs.values()}
+    large = {task: sum(key_bytes(run, key) for key in keys_of(run) if key[0] == "hidden")
+             for task, run in runs.items()}  # fmt: skip
+    assert large["mnli"] > 50 * large["rte"] > 0
+    grid = replace(grid, study=replace(grid.study, store_bytes=large["mnli"]))
+    choice = choose_outputs(grid, Layout("no-results"), grid.runs.values())
+    kept = {task: choice.keys(run) for task, run in runs.items()}
+    assert kept["rte"] == keys_of(runs["rte"])
+    assert ("logits", 0) in kept["mnli"] and kept["mnli"] < keys_of(runs["mnli"])
 
 
 def test_plan_shows_the_sizes_and_counts_the_jobs(tmp_path):

@@ -132,6 +132,23 @@ def test_the_budget_bounds_what_all_studies_have_stored(tmp_path, layout):
     assert distil(third, layout) == [(1, 0)] and arrays(layout) == {"hidden-1"}
 
 
+def test_what_is_read_from_the_store_takes_its_room_too(tmp_path, layout):
+    room = {"store": {"gigabytes": 1.5 * ONE}}
+    first = grid_of(tmp_path, "first", **room, axes={"knowledge": ["logits+hidden@3-1"]})
+    store(first, layout)
+    axes = {"knowledge": ["logits+hidden@3-1", "logits+hidden@1-1"]}
+    found = plan(grid_of(tmp_path, "second", **room, axes=axes), layout)
+    assert names(found["store_there"]) == {"logits", "hidden-3"}
+    assert names(found["store_computed"]) == {"hidden-1"} and not found["store"]
+
+
+def test_small_outputs_of_others_take_no_room(tmp_path, layout):
+    store(grid_of(tmp_path, "first", axes={"knowledge": ["logits+cls@2-2"]}), layout)
+    assert arrays(layout) == {"logits", "cls-2"}
+    second = grid_of(tmp_path, "second", axes={"knowledge": ["hidden@3-1"]})
+    assert plan(second, layout)["store_others"] == 0
+
+
 def test_sizes_are_exact_once_the_tokens_are_there(tmp_path, layout):
     grid = grid_of(tmp_path, base={**tiny_study()["base"], "knowledge": "logits+hidden+cls@2-2"})
     planned = plan(grid, layout)["store"]
