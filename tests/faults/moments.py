@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -95,7 +96,11 @@ class Gate:
                 return
             left -= 1
             if left == 0:
-                (self.folder / f"held-{os.getpid()}").touch()
+                # The numbers of the signals that come while it is held go to this file.
+                held = self.folder / f"held-{os.getpid()}"
+                signals = os.open(held, os.O_CREAT | os.O_WRONLY | os.O_NONBLOCK)
+                if threading.current_thread() is threading.main_thread():
+                    signal.set_wakeup_fd(signals, warn_on_full_buffer=False)
                 with (self.folder / "gate").open("rb"):  # a FIFO: waits for who opens its other end
                     pass
 
@@ -110,6 +115,11 @@ class Gate:
         """Wait until `count` are held, as long as these processes run; their ids."""
         until(lambda: len(self._held()) >= count, *processes)
         return self._held()
+
+    def signalled(self, *processes: "Popen[str] | BaseProcess") -> None:
+        """Wait until each that is held has got a signal, as long as these processes run."""
+        files = list(self.folder.glob("held-*"))
+        until(lambda: all(path.stat().st_size for path in files), *processes)
 
     def _held(self) -> list[int]:
         return sorted(int(path.name.removeprefix("held-")) for path in self.folder.glob("held-*"))

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import SLURM_UP
 from faults import ROOT, prepare, snakemake, status
-from moments import Gate, gone
+from moments import Gate
 from slurm_profile import write_profile
 from studies import write_study
 
@@ -98,9 +98,9 @@ def test_the_numbers_are_those_of_one_machine_whatever_is_cancelled(
 ):
     place = prepared.copy(tmp_path)
     head = on_slurm(tmp_path, place.study, "--until", "evaluate", gate=gate)
-    held = gate.held(head, count=2)
+    gate.held(head, count=2)
     subprocess.run(["scancel", *(job for (job,) in squeue("%i"))], check=True)
-    gone(*held)
+    gate.signalled(head)
     gate.open()
     text = head.communicate()[0]
     assert head.returncode == 0, text
