@@ -89,6 +89,10 @@ def load_record(path: Path, study: Path | None = None) -> Record:
         remarks += told
     if frame.empty:
         raise UserError(f"{path}: found a header and no runs, allowed: one row for each run")
+    # Tasks in GLUE's order, in all that is made of them; those of the user's own after them.
+    place = {task: i for i, task in enumerate(TASKS)}
+    tasks = frame["task"].map(lambda task: place.get(task, len(place)))
+    frame = frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)
     if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
         frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
     return Record(frame, remarks, asked, grid)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kd.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
-from kd.figures.kinds import PATTERN, PLAIN
+from kd.figures.kinds import MORE, PATTERN, PLAIN
 from kd.shapes import ISO, MEASURES
 from kd.study import DESIGNS, KEYS, MARGIN, NAME, STORE_GIGABYTES
 
@@ -96,9 +96,15 @@ def study_schema() -> dict[str, Any]:
         },
         "figures": {
             "type": "array",
-            "items": {"anyOf": [{"enum": list(PLAIN)}, {"type": "string", "pattern": PATTERN}]},
+            "items": {
+                "anyOf": [
+                    {"enum": [*PLAIN, *(MORE + name for name in PLAIN)]},
+                    {"type": "string", "pattern": PATTERN},
+                ]
+            },
             "uniqueItems": True,
-            "description": "which figures to draw; without it, those that the axes are made for",
+            "description": "which figures to draw; without it, those that the axes are made for; "
+            "names with a + before them are added to those",
         },
         "margin": {
             "type": "number",

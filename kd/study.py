@@ -10,7 +10,7 @@ import yaml
 
 from kd.errors import UserError, listing, shown, unknown
 from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
-from kd.figures.kinds import axes_of, parse_figure
+from kd.figures.kinds import MORE, axes_of, parse_figure
 from kd.located import located_path
 from kd.presets import NONE, read_preset
 from kd.shapes import parse_iso
@@ -225,13 +225,19 @@ def _figures(value: Any) -> list[str]:
     names: list[str] = []
     for i, item in enumerate(value):
         try:
-            name = parse_figure(item)
+            more = isinstance(item, str) and item.startswith(MORE)
+            name = parse_figure(item[1:] if more else item)
         except UserError as error:
             raise UserError(f"figures[{i}]: {error}") from None
         if name in names:
             raise UserError(f"figures[{i}]: {name} is there twice")
+        if more != str(value[0]).startswith(MORE):
+            raise UserError(
+                f"figures[{i}]: found {item}, allowed: all names with a {MORE} (added to those "
+                "that are drawn anyway), or none"
+            )
         names.append(name)
-    return names
+    return [str(item) for item in value]
 
 
 def _check_figures(study: Study) -> None:

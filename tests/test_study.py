@@ -253,6 +253,9 @@ def test_figures_are_checked_like_every_other_key(tmp_path):
     study = load_study(write_study(tmp_path, study_dict(axes=axes, figures=names)))
     assert study.figures == names
     assert load_study(write_study(tmp_path, study_dict())).figures is None
+    more = study_dict(axes=axes, figures=["+heatmap-mapping-task", "+curves"])
+    assert load_study(write_study(tmp_path, more)).figures == ["+heatmap-mapping-task", "+curves"]
+    jsonschema.validate(more, study_schema())
 
 
 @pytest.mark.parametrize(
@@ -261,6 +264,9 @@ def test_figures_are_checked_like_every_other_key(tmp_path):
         ("curves", "figures: found 'curves', allowed: a list"),
         (["curve"], r"figures\[0\]: found 'curve'.*did you mean curves"),
         (["curves", "curves"], r"figures\[1\]: curves is there twice"),
+        (["curves", "+seeds"], r"figures\[1\]: found \+seeds, allowed: all names with a \+"),
+        (["+curves", "+curves"], r"figures\[1\]: curves is there twice"),
+        (["+effect-init"], r"figures\[0\]: \+effect-init: the study does not vary init"),
         (["effect-init"], r"figures\[0\]: effect-init: the study does not vary init; it varies"),
     ],
 )

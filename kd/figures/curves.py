@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kd.figures.style import finish, panels_of, series_look
-from kd.statistics.runs import ALIAS, AVERAGE, levels, studied
+from kd.figures.style import finish, panels_of, series_look, words
+from kd.statistics.runs import ALIAS, AVERAGE, studied, values_of
 
 _HARD = "hard"  # the hard-label loss, the one part that every run has
 
@@ -39,10 +39,11 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
     runs = runs[runs["line"].map(len) > 1]
     names = studied(runs)
     axis = "knowledge" if "knowledge" in names else (names or ["knowledge"])[0]
-    keys = {value: series_look(i) for i, value in enumerate(levels(runs[axis]))}
+    keys = {value: series_look(i) for i, value in enumerate(values_of(runs, axis))}
     figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.7)
     for task, ax, left, bottom in panels:
         here = runs[runs["task"] == task]
+        means = []
         for value, look in keys.items():
             chosen = here[here[axis].map(lambda text, value=value: value in text.split(ALIAS))]
             lines = [line.T for line in chosen["line"]]
@@ -53,19 +54,17 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
             if first < last:
                 grid = np.linspace(first, last, 20)
                 mean = np.mean([np.interp(grid, *line) for line in lines], axis=0)
-                ax.plot(grid, mean, gid="mean", linewidth=1.2, markevery=4,
-                        **look | {"markersize": 3})  # fmt: skip
+                means.append((grid, mean, look))
+        for i, (grid, mean, look) in enumerate(means):  # over the runs, marks apart
+            ax.plot(grid, mean, gid="mean", linewidth=1, markevery=(i % 5, 5),
+                    **look | {"markersize": 2.5})  # fmt: skip
         ax.set_title(task)
         if bottom:
             ax.set_xlabel("step")
         if left:
             ax.set_ylabel("hard-label loss" if part == _HARD else "loss")
-    what = (
-        "Hard-label loss of the training"
-        if part == _HARD
-        else "Training loss (its terms differ: levels do not compare)"
-    )
-    text = f"{what} by {axis.replace('_', ' ')}: mean over runs, thin: every run, n = {len(runs)}."
+    what = "" if part == _HARD else "the terms of the loss differ: levels do not compare; "
+    text = f"By {words(axis)}; {what}thin: every run, n = {len(runs)}."
     return finish(figure, text, {key: look | {"linestyle": "-"} for key, look in keys.items()})
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import matplotlib
@@ -10,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kd.figures.curves import can_be_drawn, curves_figure
-from kd.figures.kinds import PLAIN, caption
+from kd.figures.kinds import MORE, PLAIN, caption
 from kd.figures.maps import heatmap, width_depth_figure
 from kd.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
 from kd.figures.strips import difference_figure, effect_figure
@@ -23,10 +24,11 @@ from kd.statistics.cost import with_costs
 from kd.statistics.effects import variance
 from kd.statistics.pairing import prepare
 from kd.statistics.runs import axes, studied
+from kd.statistics.views import base_of
 
 ABSENT = "not drawn"  # the part of captions.md on figures that the runs do not allow
 Drawing = Callable[[], Figure]
-# Pairs of axes whose heat map is drawn without being asked for, where both vary.
+# Pairs of axes whose heat map is drawn without being asked for, where both vary; rows first.
 _MAPS = [("knowledge", "mapping"), ("knowledge", "student"), ("knowledge", "matching"),
          ("knowledge", "init"), ("mapping", "init"), ("student", "teacher")]  # fmt: skip
 
@@ -57,7 +59,7 @@ def write_figures(
             paper = above_foot(figure)
             figure.savefig(folder / f"{name}.pdf", bbox_inches=paper, metadata=undated)
         never = "its axes do not vary among the runs"
-        absent = {name: why.get(name, never) for name in asked or () if name not in drawings}
+        absent = {name: why.get(name, never) for name in asked_for(asked) if name not in drawings}
         if absent:
             told = "\n".join(f"- {name}: {reason}" for name, reason in absent.items())
             texts.append(f"## {ABSENT}\n\n{told}\n")
@@ -87,18 +89,43 @@ def make_figures(
 def _chosen(
     frame: pd.DataFrame, drawings: dict[str, Drawing], asked: Sequence[str] | None
 ) -> Iterator[tuple[str, Figure]]:
-    names = default_figures(frame, drawings) if asked is None else asked
+    wanted = asked_for(asked)
+    names = [*wanted]
+    if asked is None or any(name.startswith(MORE) for name in asked):
+        names = [*dict.fromkeys([*default_figures(frame, drawings), *wanted])]
+    # In the order of `drawings`, unless the study gives its own.
+    if names != wanted:
+        names = [name for name in drawings if name in names]
     for name in names:
         if name in drawings:
             yield name, drawings[name]()
 
 
+def asked_for(asked: Sequence[str] | None) -> list[str]:
+    """The names of the figures that a study asks for."""
+    return [name.removeprefix(MORE) for name in asked or ()]
+
+
 def default_figures(frame: pd.DataFrame, drawings: dict[str, Drawing]) -> list[str]:
-    """What is drawn where the study names no figures: all but the heat maps of unusual pairs."""
-    varying = axes(frame)
-    maps = [f"heatmap-{a}-{b}" for a, b in _MAPS]
+    """What is drawn where the study names no figures.
+
+    Of the heat maps: those of usual pairs of axes, of all pairs where the study varies three axes
+    at most, and of pairs that are shown to depend on each other; in one-at-a-time designs none.
+    """
+    varying, cells = axes(frame), studied(frame)
+    pairs = [(a, b) for a, b in _MAPS if a in cells and b in cells]
+    others = [pair for pair in combinations(cells, 2) if not {pair, pair[::-1]} & {*pairs}]
+    if len(cells) <= 3:
+        pairs += others
+    elif others:
+        table = variance(frame)
+        sure = set(table.loc[(table["kind"] == "pair") & (table["p_holm"] < 0.05), "term"])
+        pairs += [(a, b) for a, b in others if f"{a} × {b}" in sure]
+    if base_of(frame) is not None:
+        pairs = []
     if "task" in varying and "knowledge" in varying:
-        maps.append("heatmap-knowledge-task")
+        pairs.append(("knowledge", "task"))
+    maps = [f"heatmap-{a}-{b}" for a, b in pairs]
     return [name for name in drawings if not name.startswith("heatmap") or name in maps]
 
 

@@ -24,16 +24,17 @@ PLAIN = {
     "of each knowledge.",
     "seeds": "What the seed alone changes: each run's distance to the mean of its cell, beside the "
     "range of all cells' means.",
-    "curves": "Training loss: mean over runs, every run behind it.",
+    "curves": "Learning curves: mean over runs, every run behind it.",
 }
 EFFECT = (
     "Effect of {0}: mean with its 95 % t interval over seeds, every run behind it. Only comparable "
     "runs count; squares are the control."
 )
-HEATMAP = "Mean score by {0} and {1}; each panel has its own colour scale."
+HEATMAP = "Mean score in points by {0} and {1}; each {2} has its own colour scale."
 AXES = [name for name in RUN_FIELDS if name not in ("task", "seed")]
 _AXIS = "|".join(AXES)
-PATTERN = rf"^(effect-({_AXIS})|heatmap-({_AXIS})-({_AXIS}|task))$"
+MORE = "+"  # before a name in a study's `figures`: drawn beside those that are drawn anyway
+PATTERN = rf"^\+?(effect-({_AXIS})|heatmap-({_AXIS})-({_AXIS}|task))$"
 
 
 def parse_figure(value: object) -> str:
@@ -58,6 +59,7 @@ def parse_figure(value: object) -> str:
 
 def axes_of(name: str) -> list[str]:
     """The axes that a figure is of; [] for those of the whole study."""
+    name = name.removeprefix(MORE)
     return [] if name in PLAIN else name.split("-")[1:]
 
 
@@ -66,4 +68,5 @@ def caption(name: str) -> str:
     if name in PLAIN:
         return PLAIN[name]
     found = [axis.replace("_", " ") for axis in axes_of(name)]
+    found.append("column" if found[-1] == "task" else "panel")
     return (EFFECT if name.startswith("effect-") else HEATMAP).format(*found)

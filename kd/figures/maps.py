@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from kd.figures.style import (
     COLUMN,
@@ -16,12 +17,13 @@ from kd.figures.style import (
     count_text,
     finish,
     panels_of,
+    words,
     wrapped,
 )
 from kd.shapes import Shape, parse_shape
 from kd.statistics.cells import describe
-from kd.statistics.runs import ALIAS, IDLE, each, levels
-from kd.statistics.views import at_base
+from kd.statistics.runs import IDLE, control_of, each, levels, values_of
+from kd.statistics.views import grid_view
 
 _MAP = "cividis"  # equal steps for every eye, also in grey
 _INCHES = 0.3  # that a number needs
@@ -30,35 +32,50 @@ _INCHES = 0.3  # that a number needs
 def heatmap(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
     """Mean score by two axes, a panel per task, each on its own colour scale.
 
-    With the tasks as columns there is one panel, and each column has its own scale.
+    With the tasks as columns there is one panel, and each column has its own scale. Tiles compare
+    like with like (`grid_view`).
     """
     by_task = columns == "task"
-    view = at_base(runs, (rows, columns))
-    for axis in {rows, columns} - {"task"}:
-        view = view.assign(**{axis: view[axis].str.split(ALIAS)}).explode(axis)
+    view, note = grid_view(runs, [rows, columns])
     tasks = list(dict.fromkeys(runs["task"]))
-    down = levels(view[rows])
-    across = tasks if by_task else levels(view[columns])
-    names = [f"no {columns.replace('_', ' ')}" if v == IDLE else wrapped(v) for v in across]
+    down = _values(runs, view, rows)
+    across = tasks if by_task else _values(runs, view, columns)
     table = describe(view, list(dict.fromkeys([rows, columns, "task"])))
+    control = "" if "knowledge" in (rows, columns) else control_of(runs)
+    down_names, across_names = (
+        [_name(value, axis, control) for value in values]
+        for axis, values in ((rows, down), (columns, across))
+    )
+    wide = _INCHES * len(across) > COLUMN - 1.4
     if by_task:
-        wide = PAGE if len(across) > 5 else COLUMN
-        figure = Figure(figsize=(wide, 1.2 + 0.26 * len(down)), layout="constrained")
+        size = (PAGE if wide else COLUMN, 1.2 + 0.26 * len(down))
+        figure = Figure(figsize=size, layout="constrained")
         panels = [("", figure.subplots(), True, True)]
     else:
-        most = min(5, max(1, int((PAGE - 1.5) / (_INCHES * len(across)))))
-        figure, panels = panels_of(tasks, 0.5 + 0.24 * len(down), most)
+        most = min(5, max(1, int((PAGE - 1.5) / (_INCHES * len(across) + 0.25))))
+        figure, panels = panels_of(tasks, 0.6 + 0.24 * len(down), most, wide)
     for task, ax, left, bottom in panels:
         here = table if by_task else table[table["task"] == task]
         _cells(ax, here, (rows, columns), down, across)
-        ax.set_yticks(range(len(down)), [wrapped(value) for value in down] if left else [])
-        ax.set_xticks(range(len(across)), names if bottom else [], **SLANT)
+        ax.set_yticks(range(len(down)), down_names if left else [])
+        ax.set_xticks(range(len(across)), across_names if bottom else [], **SLANT)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-    text = f"Mean score in points by {rows.replace('_', ' ')} and {columns.replace('_', ' ')}"
-    text += "; each column has its own colour scale" * by_task
-    text += "; blank: not planned" * (len(table) < len(down) * len(across) * len(panels))
-    return finish(figure, f"{text}. {count_text(table['n'], table, 'n of planned is shown')}", {})
+        if left:
+            ax.set_ylabel(words(rows))
+        if bottom:
+            ax.set_xlabel(words(columns))
+        if not by_task and ax.images:
+            bar = figure.colorbar(ax.images[0], ax=ax, fraction=0.06, pad=0.02)
+            bar.locator = MaxNLocator(4)
+            bar.ax.tick_params(labelsize=5, length=1.5, pad=1)
+            bar.outline.set_visible(False)
+    parts = [
+        part for part in (note, count_text(table["n"], table, "n of planned is shown")) if part
+    ]
+    if len(table) < len(down) * len(across) * len(panels):
+        parts.append("blank: not planned")
+    return finish(figure, "; ".join(parts) + ".", {})
 
 
 def _cells(
@@ -77,9 +94,13 @@ def _cells(
         found = np.ma.masked_invalid(means)
         low, high = found.min(axis=0).filled(0), found.max(axis=0).filled(1)
         shades = (means - low) / np.where(high > low, high - low, 1)
-    ax.imshow(np.ma.masked_invalid(shades), cmap=_MAP, aspect="auto")
     there = shades[~np.isnan(shades)]
-    middle = (there.min() + there.max()) / 2 if len(there) else 0
+    ends = _ends(there)
+    if len(there):
+        norm = Normalize(*ends, clip=True)
+        ax.imshow(np.ma.masked_invalid(shades), cmap=_MAP, aspect="auto", norm=norm)
+    ax.set(xlim=(-0.5, len(across) - 0.5), ylim=(len(down) - 0.5, -0.5))
+    middle = sum(ends) / 2
     for (y, x), cell in zip(spots, each(table), strict=True):
         if cell.n == 0:
             ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, gid="missing", **HATCH))
@@ -94,10 +115,31 @@ def _cells(
                 color=colour)  # fmt: skip
 
 
+def _values(runs: pd.DataFrame, view: pd.DataFrame, axis: str) -> list[str]:
+    there = set(view[axis])
+    return [value for value in values_of(runs, axis) if value in there]
+
+
+def _name(value: str, axis: str, control: str) -> str:
+    """How a row or column is named; where an axis cannot matter the run is the control."""
+    if value != IDLE:
+        return wrapped(value)
+    return f"{control} (control)" if control else f"no {words(axis)}"
+
+
+def _ends(shades: np.ndarray) -> tuple[float, float]:
+    """The range of the colours: a tile far below all others (no distillation) is not to take it."""
+    if not len(shades):
+        return 0.0, 1.0
+    first, third = np.quantile(shades, [0.25, 0.75])
+    low = max(float(shades.min()), float(first - 3 * (third - first)))
+    return low, max(float(shades.max()), low + 1e-9)
+
+
 def width_depth_figure(runs: pd.DataFrame) -> Figure:
     """Mean score by width and depth, with lines of equal size, a panel per task."""
     shapes = {student: parse_shape(student) for student in levels(runs["student"])}
-    view = at_base(runs, ("student",))
+    view, note = grid_view(runs, ["student"])
     table = describe(view, ["student", "task"])
     figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.9, 4)
     widths = np.array([s.hidden for s in shapes.values()], dtype=float)
@@ -110,19 +152,24 @@ def width_depth_figure(runs: pd.DataFrame) -> Figure:
         _equal_size(ax, sizes, x, y)
         here = table[table["task"] == task].set_index("student")["mean"] * 100
         norm = Normalize(here.min(), here.max())
-        for student, mean in here.items():
+        place = {student: (shape.layers, shape.hidden) for student, shape in shapes.items()}
+        below, last = False, (0, 0)
+        for student, mean in sorted(here.items(), key=lambda item: place[str(item[0])]):
             shape = shapes[str(student)]
             spot = (shape.hidden, shape.layers)
+            # A label beside another one goes below its mark.
+            near = spot[1] == last[1] and spot[0] < 1.4 * last[0]
+            below, last = near and not below, spot
             if pd.isna(mean):
                 ax.plot(*spot, marker="x", color=GREY, linestyle="none", gid="missing")
             else:
                 ax.scatter(*spot, c=[mean], cmap=_MAP, norm=norm, s=28, edgecolors="black",
                            linewidths=0.5, zorder=3, gid="student")  # fmt: skip
-            ax.annotate("missing" if pd.isna(mean) else f"{mean:.1f}", spot, (0, 5), ha="center",
+            ax.annotate("missing" if pd.isna(mean) else f"{mean:.1f}", spot,
+                        (0, -5 if below else 5), ha="center", va="top" if below else "bottom",
                         textcoords="offset points", fontsize=6, zorder=4)  # fmt: skip
         _ticks(ax, widths, depths, left, bottom)
-    at = "; all else at the study's base" if len(view) < len(runs) else ""
-    text = f"Mean score in points by the student's width and depth{at}. Dotted: equal size. "
+    text = f"Dotted: equal size{'; ' * bool(note)}{note}. "
     return finish(figure, text + count_text(table["n"], table, "x where none is done"), {})
 
 
@@ -139,14 +186,15 @@ def _equal_size(
     ax: Axes, sizes: list[float], x: tuple[float, float], y: tuple[float, float]
 ) -> None:
     """Lines of L = P / (12 H² + 13 H), the layers of a given size whose feed-forward is 4 H."""
+    named = 0.0
     widths = np.geomspace(*x, 200)
     for size in sizes:
         layers = 1e6 * size / (12 * widths**2 + 13 * widths)
         ax.plot(widths, layers, color=GREY, linewidth=0.6, linestyle=":", zorder=1, gid="size")
         inside = np.flatnonzero((layers > y[0] * 1.1) & (layers < y[1] * 0.92))
-        if len(inside):
-            at = inside[-1]
-            ax.text(widths[at], layers[at], f"{size:.2g} M", fontsize=5, color=GREY, ha="right",
+        if len(inside) and size > 1.4 * named:  # a label for each that leaves room
+            at, named = inside[-1], size
+            ax.text(widths[at], layers[at], f"{size:.3g} M", fontsize=5, color=GREY, ha="right",
                     va="bottom", clip_on=True)  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from kd.figures.style import (
     RUN,
     Look,
     count_text,
+    faint,
     finish,
     series_look,
     wrapped,
@@ -20,10 +21,12 @@ from kd.figures.style import (
 from kd.statistics.cells import describe
 from kd.statistics.effects import variance
 from kd.statistics.intervals import pooled_sd
-from kd.statistics.runs import ALIAS, each, levels, studied
+from kd.statistics.runs import AVERAGE, each, studied, values_of
+from kd.statistics.views import grid_view
 
 _MOST = 24  # terms that are still bars of their own
 _NOISE = "#bbbbbb"
+_UNBIASED: Look = {"color": "black", "marker": "|", "markersize": 6, "linestyle": "none"}
 _KINDS = {  # of `variance`: name in the legend, colour
     "axis": ("one axis", COLOURS[0]),
     "pair": ("two axes", COLOURS[5]),
@@ -37,7 +40,7 @@ _KINDS = {  # of `variance`: name in the legend, colour
 def variance_figure(frame: pd.DataFrame) -> Figure:
     """Bars of the share of the variance by term, the largest first, then seeds and the rest."""
     table = variance(frame)
-    noise = table["kind"].isin(["seeds", "rest"])
+    noise = table["kind"].isin(["higher", "seeds", "rest"])
     own = table[~noise].sort_values("share", ascending=False, kind="stable")
     shown = pd.concat([own[:_MOST], table[noise]])
     figure = Figure(figsize=(COLUMN, 1.0 + 0.17 * len(shown)), layout="constrained")
@@ -45,6 +48,8 @@ def variance_figure(frame: pd.DataFrame) -> Figure:
     for place, row in enumerate(each(shown)):
         _, colour = _KINDS[row.kind]
         ax.barh(place, 100 * row.share, color=colour, gid="share")
+        if row.unbiased == row.unbiased:
+            ax.plot(100 * max(0.0, row.unbiased), place, **_UNBIASED)
         star = "*" if row.p_holm < 0.05 else ""
         ax.text(100 * row.share, place, f" {100 * row.share:.1f}{star}", va="center", fontsize=6)
     names = [str(term).replace("_", " ") for term in shown["term"]]
@@ -52,7 +57,7 @@ def variance_figure(frame: pd.DataFrame) -> Figure:
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.set_xlim(0, 115 * max(shown["share"].max(), 0.01))
     ax.set_xlabel("% of the variance within tasks")
-    text = f"Where the variance of the score comes from, n = {frame['score'].count()} runs"
+    text = f"n = {frame['score'].count()} runs"
     text += f"; {len(own) - _MOST} smaller terms are in the table" * (len(own) > _MOST)
     if own["p"].isna().all():
         text += "; one seed: nothing is tested"
@@ -60,6 +65,7 @@ def variance_figure(frame: pd.DataFrame) -> Figure:
     bars: dict[str, Look] = {
         name: {"color": colour, "marker": "s"} for name, colour in dict(used).items()
     }
+    bars["without chance (ω²)"] = _UNBIASED
     return finish(figure, text + ".", bars)
 
 
@@ -86,14 +92,14 @@ def seeds_figure(runs: pd.DataFrame) -> Figure:
         here = runs[(runs["task"] == task) & runs["score"].notna()].drop_duplicates("run")
         cells = here.groupby(names)["score"]
         rest = 100 * (here["score"] - cells.transform("mean"))[cells.transform("count") > 1]
-        count += len(rest)
+        count += len(rest) * (task != AVERAGE)
         means = 100 * table[table["task"] == task]["mean"]
         if means.notna().any():
             middle = means.median()
             ends = (means.min() - middle, means.max() - middle)
             ax.plot(ends, [place] * 2, zorder=1, gid="range", **range_bar)
         spread = place + np.linspace(-0.2, 0.2, len(rest)) if len(rest) > 1 else [place] * len(rest)
-        ax.plot(rest, spread, gid="runs", **RUN | {"color": "black"})
+        ax.plot(rest, spread, gid="runs", **faint(len(rest)) | {"color": "black"})
         cell = table[table["task"] == task]
         sd, freedom = pooled_sd(cell["sd"], cell["n"])
         if freedom:
@@ -101,8 +107,8 @@ def seeds_figure(runs: pd.DataFrame) -> Figure:
         note = f"sd {100 * sd:.2f}" if freedom else "one seed"
         ax.text(1.02, place, note, transform=ax.get_yaxis_transform(), va="center", fontsize=6)
     text = (
-        f"What the seed alone changes: distance of a run to its cell's mean (n = {count}), pooled "
-        "standard deviation, and the range of all cells' means about their median."
+        f"Distance of a run to its cell's mean (n = {count} runs), pooled standard deviation, and "
+        "the range of all cells' means about their median."
     )
     keys = {
         "one run": RUN | {"color": "black"},
@@ -115,9 +121,9 @@ def seeds_figure(runs: pd.DataFrame) -> Figure:
 def teacher_gap_figure(runs: pd.DataFrame) -> Figure:
     """Score less the teacher's by task: every cell a dot, the mean of each knowledge a mark."""
     names = studied(runs) or ["knowledge"]
-    view = runs.assign(knowledge=runs["knowledge"].str.split(ALIAS)).explode("knowledge")
-    knowledge = levels(view["knowledge"])
-    figure, ax, tasks = _by_task(runs, max(0.24, 0.07 * len(knowledge)))
+    view, note = grid_view(runs, ["knowledge"])
+    knowledge = values_of(runs, "knowledge")
+    figure, ax, tasks = _by_task(runs, max(0.24, 0.05 * len(knowledge)))
     table = describe(view, list(dict.fromkeys([*names, "knowledge", "task"])))
     # A run without a teacher is compared with that of the others on the same task.
     teacher = table.groupby("task")["teacher_score"].transform("mean")
@@ -133,9 +139,14 @@ def teacher_gap_figure(runs: pd.DataFrame) -> Figure:
             if len(gaps):
                 small = look | {"markersize": 4, "linestyle": "none"}
                 ax.plot(gaps.mean(), at, gid="mean", zorder=3, **small)
+            elif len(here):
+                lost = look | {"marker": "x", "markersize": 3, "linestyle": "none"}
+                ax.plot(0.01, at, transform=ax.get_yaxis_transform(), gid="lost", **lost)
         if table.loc[table["task"] == task, "gap"].isna().all():
             ax.text(0.5, place, "missing", transform=ax.get_yaxis_transform(), ha="center",
                     va="center", fontsize=6, color=GREY, gid="missing")  # fmt: skip
-    text = "Score less the teacher's, in points: cells (dots) and their mean by knowledge. "
+    ax.set_xlabel("points above the teacher (0)")
+    ax.locator_params(axis="x", nbins=6)
+    text = "Dots: cells; x at the left: no run is done. " + f"{note}; " * bool(note)
     text += count_text(table["n"], table, "they count with the runs that are done") + "."
     return finish(figure, text, {wrapped(name): look for name, look in keys.items()})

@@ -1,6 +1,6 @@
 """Figures of dots and intervals, a strip per value: the effect of an axis, and differences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,15 @@ from kd.figures.style import (
     Look,
     across_of,
     count_text,
+    faint,
     finish,
     panels_of,
     references,
+    words,
     wrapped,
 )
-from kd.statistics.cells import describe
-from kd.statistics.runs import IDLE, control_of, each, levels, studied
+from kd.statistics.cells import corrected, describe
+from kd.statistics.runs import ALIAS, IDLE, control_of, each, studied, values_of
 from kd.statistics.views import at_base, axis_view
 
 
@@ -37,14 +39,18 @@ def effect_figure(runs: pd.DataFrame, axis: str) -> Figure:
     """Score by value of `axis`, a panel per task: mean, t interval over seeds, every run."""
     view, note = axis_view(runs, axis)
     view["row"] = view["value"].replace(IDLE, control_of(runs))
-    rows = [control_of(runs) if v == IDLE else v for v in levels(view["value"])]
+    rows = [
+        control_of(runs) if value == IDLE else value
+        for value in values_of(runs, axis)
+        if value in set(view["value"])
+    ]
     # Side by side where the labels leave room for it, else one below the other.
     count = view["task"].nunique()
     room = 0.75 * (COLUMN if count == 1 else PAGE / across_of(count))
     letters = [2 + max(map(len, wrapped(row).split("\n"))) for row in rows]
     pairs = [(a + b) / 2 for a, b in zip(letters, [*letters[1:], letters[0]], strict=True)]
     wide = LETTER * max(pairs) > room / len(rows)
-    text = f"Score by {axis.replace('_', ' ')}{', ' * bool(note)}{note}"
+    text = note or "Every run of the study"
     return Strips("score", view, rows, axis, wide).draw(runs, text)
 
 
@@ -55,19 +61,41 @@ def difference_figure(runs: pd.DataFrame) -> Figure:
     few = len(view.drop_duplicates(names)) <= FEW and len(at_base(runs, [])) == len(runs)
     if len(names) == 1 or few:
         view = view.assign(row=view[names].agg(" · ".join, axis=1))
+        places = [view[name].map(_places(runs, name)) for name in names]
+        view = view.assign(place=_tuples(zip(*places, strict=True), view.index))
         what = " · ".join(names)
     else:
         views = [axis_view(runs, axis)[0].assign(axis=axis) for axis in names]
         view = pd.concat(views, ignore_index=True).query("role != 'control'")
-        view = view.assign(row=view["axis"] + ": " + view["value"])
+        order = {name: (i, _places(runs, name)) for i, name in enumerate(names)}
+        view = view.assign(
+            row=view["axis"].map(words) + ": " + view["value"],
+            place=_tuples(
+                (
+                    (order[axis][0], order[axis][1].get(value, 0))
+                    for axis, value in zip(view["axis"], view["value"], strict=True)
+                ),
+                view.index,
+            ),
+        )
         what = "each value over its comparable cells"
     view = view.assign(series="main")
-    rows = list(view["row"].unique())
-    text = f"Paired difference to the control, {control_of(runs)}: {what}"
+    rows = list(view.sort_values("place", kind="stable")["row"].unique())
+    text = f"Control: {control_of(runs)}; {what}"
     paired = view[["score", "difference"]].notna().groupby(view["row"]).any()
     if (paired["score"] & ~paired["difference"]).any():
         text += "; no pair: no control with the same settings"
     return Strips("difference", view, rows, "", True).draw(runs, text)
+
+
+def _tuples(places: Iterable[tuple[int, ...]], index: pd.Index) -> "pd.Series[Any]":
+    return pd.Series(list(places), index=index, dtype=object)
+
+
+def _places(runs: pd.DataFrame, axis: str) -> dict[str, int]:
+    """Where each text of an axis column stands: a run of several values beside the first."""
+    order = values_of(runs, axis)
+    return {text: order.index(text.split(ALIAS)[0]) for text in {*runs[axis], *order}}
 
 
 @dataclass
@@ -91,6 +119,7 @@ class Strips:
         tasks = list(dict.fromkeys(self.view["task"]))
         figure, panels = panels_of(tasks, tall if self.sideways else 1.6)
         table = describe(self.view, ["row", "series", "task"])
+        table["p_holm"] = corrected(table)
         cells = {(row.row, row.series, row.task): row for row in each(table)}
         groups = self.view.groupby(["row", "series", "task"], sort=False)[self.column]
         self._values = {key: 100 * values.dropna().to_numpy() for key, values in groups}
@@ -103,7 +132,8 @@ class Strips:
                 if not there:
                     self._say(ax, place, "not planned")
             if self.column == "score":
-                references(ax, runs[runs["task"] == task], self.sideways)
+                # Of the runs that are drawn alone: another teacher's line belongs to other runs.
+                references(ax, self.view[self.view["task"] == task], self.sideways)
             else:
                 ax.axvline(0, color="black", linewidth=0.7, zorder=0)
             self._label(ax, left, bottom)
@@ -132,7 +162,8 @@ class Strips:
             return
         values = self._values[cell.row, cell.series, cell.task]
         spread = at + (np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(1))
-        ax.plot(*((values, spread) if self.sideways else (spread, values)), gid="runs", **RUN)
+        dots = faint(len(values))
+        ax.plot(*((values, spread) if self.sideways else (spread, values)), gid="runs", **dots)
         style: Look = (CONTROL if cell.series == "control" else MAIN) | {"zorder": 3, "capsize": 2}
         if n < cell.n_expected:
             style["markerfacecolor"] = "white"
@@ -143,6 +174,8 @@ class Strips:
         if n < cell.n_expected:
             note: Look = {"textcoords": "offset points", "fontsize": 5, "color": GREY}
             ax.annotate(f"−{cell.n_expected - n}", spot, (3, 3), **note)
+        if self.column == "difference" and cell.p_holm < 0.05:
+            ax.annotate("*", spot, (0, 1), textcoords="offset points", fontsize=8, ha="center")
 
     def _say(self, ax: Axes, at: float, text: str) -> None:
         """Text in the middle of a strip."""
@@ -162,7 +195,9 @@ class Strips:
         else:
             ax.set_xlim(-0.5, len(self.rows) - 0.5)
             ax.set_xticks(ticks, labels if bottom else [])
+        if not np.isfinite(ax.dataLim.intervalx).all():  # nothing is done: no scale
+            (ax.set_xticks if self.sideways else ax.set_yticks)([])
         if bottom:
-            ax.set_xlabel("points" if self.sideways else self.axis.replace("_", " "))
+            ax.set_xlabel("points" if self.sideways else words(self.axis))
         if left and not self.sideways:
             ax.set_ylabel("points")

@@ -14,7 +14,7 @@ from kd.statistics.runs import metric
 
 Look = dict[str, Any]  # keyword arguments of a matplotlib artist
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, both columns
-FAR = 1.5  # how far off, in spans of the runs, teacher and majority class are still drawn
+FAR = 1.2  # how far off, in spans of the runs, teacher and majority class are still drawn
 LETTER = 0.058  # inches, mean width of a letter at 7 points
 FEW = 16  # cells that a figure still shows one by one
 # Okabe and Ito's colours, told apart in every common colour blindness; marks differ as well.
@@ -49,12 +49,15 @@ STYLE: Any = {
 
 
 def panels_of(
-    tasks: list[str], height: float, most: int = 5
+    tasks: list[str], height: float, most: int = 5, wide: bool = False
 ) -> tuple[Figure, list[tuple[str, Axes, bool, bool]]]:
-    """An empty figure with (task, axes, is it leftmost, is nothing below it) for each task."""
+    """An empty figure with (task, axes, is it leftmost, is nothing below it) for each task.
+
+    It is one column wide where no two panels stand side by side, unless `wide`.
+    """
     across = across_of(len(tasks), most)
     down = -(-len(tasks) // across)
-    size = (COLUMN if across == 1 else PAGE, down * height + 0.9)
+    size = (COLUMN if across == 1 and not wide else PAGE, down * height + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(down, across, squeeze=False).ravel()
     panels = []
@@ -86,10 +89,14 @@ def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
     ]
     for name, scores, look, side in marks:
         far = []
-        for score in 100 * scores.dropna():
-            if low - room <= score <= high + room or room == np.inf:
+        several = scores.notna().sum() > 1
+        for label, score in (100 * scores.dropna()).items():
+            if room == np.inf or low - room <= score <= high + room:
                 line = ax.axvline if sideways else ax.axhline
                 line(score, gid=name, zorder=0, **look)
+                if several and not sideways:
+                    ax.text(1.0, score, str(label), ha="right", va="bottom", fontsize=5,
+                            color=GREY, transform=ax.get_yaxis_transform())  # fmt: skip
             else:
                 arrows = "←→" if sideways else "↓↑"
                 far.append(f"{arrows[int(score > high)]}{score:.1f}")
@@ -107,6 +114,7 @@ def finish(figure: Figure, text: str, keys: dict[str, Look]) -> Figure:
         looks: list[Look] = [{"label": n, "linestyle": "none"} | look for n, look in keys.items()]
         handles = [Line2D([], [], **look) for look in looks]
         figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=6.5)
+    text = text if text.startswith("n = ") else text[:1].upper() + text[1:]
     text = text.replace("n = ", "n\u00a0=\u00a0")  # never broken
     caption = textwrap.fill(text, int(letters * 1.2))
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=6, color=GREY)
@@ -128,6 +136,16 @@ def count_text(n: "pd.Series[int]", table: pd.DataFrame, how: str) -> str:
     lacking = int((n < table["n_expected"]).sum())
     text = f"n = {' to '.join(map(str, planned))} a mark"
     return text + f"; {lacking} of {len(table)} marks lack some ({how})" * bool(lacking)
+
+
+def faint(count: int) -> Look:
+    """The look of a run's dot, the fainter the more of them there are in one strip."""
+    return RUN | {"alpha": max(0.06, min(0.6, 25 / max(1, count)))}
+
+
+def words(axis: str) -> str:
+    """The name of an axis in a figure."""
+    return axis.replace("_", " ")
 
 
 def series_look(index: int) -> Look:

@@ -1,11 +1,14 @@
 """Score against cost, with the Pareto front."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kd.figures.style import (
+    GREY,
     REFERENCES,
     Look,
     count_text,
@@ -17,8 +20,8 @@ from kd.figures.style import (
 )
 from kd.statistics.cells import describe
 from kd.statistics.cost import COSTS, pareto, with_costs
-from kd.statistics.runs import ALIAS, levels
-from kd.statistics.views import at_base
+from kd.statistics.runs import values_of
+from kd.statistics.views import grid_view
 
 FRONT: Look = {"color": "black", "linewidth": 0.6, "drawstyle": "steps-post"}
 
@@ -28,42 +31,76 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
     unit, factor = COSTS[measure]
     runs = with_costs(runs)
     cost = factor * runs.groupby("student", sort=False)[measure].median()
-    view = at_base(runs, ("student", "knowledge"))
-    view = view.assign(knowledge=view["knowledge"].str.split(ALIAS)).explode("knowledge")
+    view, note = grid_view(runs, ["student", "knowledge"])
     table = describe(view, ["student", "knowledge", "task"])
     table["cost"] = table["student"].map(cost)
     figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.7)
-    keys = {name: series_look(i) for i, name in enumerate(levels(runs["knowledge"]))}
-    ticks: list[float] = []
-    for value in cost.dropna().sort_values():  # a label for each that leaves room
-        if not ticks or value > 1.35 * ticks[-1]:
-            ticks.append(value)
+    keys = {name: series_look(i) for i, name in enumerate(values_of(runs, "knowledge"))}
+    names = dict(zip(runs["student"], short_names(runs["student"]), strict=True))
+    ticks = _round_ticks(cost.min(), cost.max())
     for task, ax, left, bottom in panels:
         here = table[table["task"] == task]
         ax.set_xscale("log")
         _lines(ax, here, keys)
         front = here[pareto(here["cost"], here["mean"])].sort_values("cost")
-        ax.plot(front["cost"], 100 * front["mean"], gid="front", zorder=1, **FRONT)
+        places = front["knowledge"].map({name: i for i, name in enumerate(keys)})
+        x = front["cost"] * [_beside(place, len(keys)) for place in places]
+        ax.plot(x, 100 * front["mean"], gid="front", zorder=1, **FRONT)
+        _students(ax, cost, names)
         references(ax, runs[runs["task"] == task], False)
         ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks] if bottom else [])
         ax.minorticks_off()
         if bottom:
-            ax.set_xlabel(unit)
+            ax.set_xlabel(textwrap.fill(unit, 24))
         if left:
             ax.set_ylabel("points")
-    text = f"Score against {unit}. "
+    text = f"{note}; " * bool(note)
     text += count_text(table["n"], table, "hollow; x at the foot where none is done") + ". "
-    names = dict(zip(runs["student"], short_names(runs["student"]), strict=True))
+    text += f"In {unit}, "
     text += ", ".join(f"{names[student]}: {value:.3g}" for student, value in cost.items())
     keys["Pareto front"] = FRONT | {"linestyle": "-"}
     return finish(figure, text, {**keys, **REFERENCES})
+
+
+def _beside(place: int, count: int) -> float:
+    """The factor of the cost at which a series is drawn: beside, not upon, the others."""
+    return float(1.02 ** (place - (count - 1) / 2))
+
+
+def _round_ticks(low: float, high: float) -> list[float]:
+    """At most four round numbers within the range of a logarithmic axis."""
+    if not (np.isfinite(low) and low > 0):
+        return []
+    tens = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    found: list[float] = []
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), np.arange(1, 10, 0.2).round(1)):
+        every = [float(step * 10.0**ten) for ten in tens for step in steps]
+        found = [tick for tick in every if low / 1.03 <= tick <= high * 1.03]
+        if len(found) >= 2:
+            break
+    return found[:: -(-len(found) // 4)] if found else [float(low)]
+
+
+def _students(ax: Axes, cost: "pd.Series[float]", names: dict[str, str]) -> None:
+    """Name the students at the foot, those of nearly equal cost on one line."""
+    groups: list[tuple[float, list[str]]] = []
+    for student, value in cost.dropna().sort_values().items():
+        if groups and value < 1.08 * groups[-1][0]:
+            groups[-1][1].append(names[str(student)])
+        else:
+            groups.append((float(value), [names[str(student)]]))
+    for value, members in groups:
+        ax.text(value, 0.02, ", ".join(members), rotation=90, fontsize=4.5, color=GREY, ha="center",
+                va="bottom", transform=ax.get_xaxis_transform(), zorder=0, gid="name")  # fmt: skip
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.35 * (high - low), high)
 
 
 def _lines(ax: Axes, table: pd.DataFrame, keys: dict[str, Look]) -> None:
     """Mean and interval by cost, a line per knowledge; hollow where runs are missing."""
     for i, (name, look) in enumerate(keys.items()):
         here = table[table["knowledge"] == name].sort_values("cost")
-        x = here["cost"] * 1.02 ** (i - (len(keys) - 1) / 2)  # beside, not upon, each other
+        x = here["cost"] * _beside(i, len(keys))
         half = 100 * (here["mean"] - here["low"]).fillna(0)
         ax.errorbar(x, 100 * here["mean"], yerr=half, capsize=1.5, linewidth=0.7,
                     elinewidth=0.5, **look)  # fmt: skip

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from kd.errors import UserError
 from kd.fields import RUN_FIELDS
+from kd.shapes import parse_shape
 from kd.tasks import TASKS
 
 AXES = list(RUN_FIELDS)
@@ -80,13 +83,59 @@ def studied(frame: pd.DataFrame) -> list[str]:
 
 
 def levels(values: "pd.Series[str]") -> list[str]:
-    """The single values in a column: numbers by size, others as they appear, controls first."""
-    found = list(dict.fromkeys(part for value in values for part in value.split(ALIAS)))
+    """The single values in a column: numbers and student shapes by size, others as they appear,
+    controls first.
+
+    A run that stands for several values stands where the first of them belongs; another of them
+    has a place of its own where a run stands for it alone.
+    """
+    texts = list(dict.fromkeys(values))
+    alone = {text for text in texts if ALIAS not in text}
+    found = list(
+        dict.fromkeys(
+            part
+            for text in texts
+            for i, part in enumerate(text.split(ALIAS))
+            if not i or part not in alone
+        )
+    )
     real = [value for value in found if value != IDLE]
     real.sort(key=lambda value: CONTROLS.index(value) if value in CONTROLS else len(CONTROLS))
-    with suppress(ValueError):  # where they are no numbers, the order of the runs stands
-        real.sort(key=float)
+    with suppress(ValueError, UserError):  # neither numbers nor shapes: the order of the runs
+        real.sort(key=_size)
     return [IDLE] * (IDLE in found) + real
+
+
+def _size(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return parse_shape(value).layer_parameters
+
+
+def values_of(runs: pd.DataFrame, axis: str) -> list[str]:
+    """The values of an axis in the order in which the study names them.
+
+    A study's runs come in its order, but a value that its first setting lacks appears late. So the
+    order is put together from the runs that differ in the axis alone; where these disagree, it is
+    that of `levels`.
+    """
+    found = levels(runs[axis])
+    others = ["task", "seed", *(other for other in studied(runs) if other != axis)]
+    before: dict[str, set[str]] = {value: set() for value in found}
+    for _, column in runs.groupby(others, sort=False)[axis]:
+        row = list(dict.fromkeys(text.split(ALIAS)[0] for text in column))
+        for first, second in pairwise(row):
+            before[second].add(first)
+    if levels(pd.Series(found[::-1], dtype=object)) == found:  # by size, whatever the runs say
+        return found
+    ordered: list[str] = []
+    while len(ordered) < len(found):
+        ready = [v for v in found if v not in ordered and before[v] <= {*ordered}]
+        if not ready:
+            return found
+        ordered.append(ready[0])
+    return levels(pd.Series(ordered, dtype=object))
 
 
 def disagreements(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:

@@ -37,8 +37,8 @@ def grid_view(runs: pd.DataFrame, free: Sequence[str]) -> tuple[pd.DataFrame, st
     Runs that one of the axes cannot affect are there where they are controls, or where their
     knowledge is told by an axis of `free`.
     """
-    varying = studied(runs)
-    view, note = _alike(runs, [axis for axis in free if axis in varying])
+    varying = [axis for axis in studied(runs) if axis in free]
+    view, note = _alike(runs, varying) if varying else (runs, "")
     for axis in free:
         if axis in CELL:
             parts = view.assign(**{axis: view[axis].str.split(ALIAS)})

@@ -9,6 +9,7 @@ from fake_runs import grid, write
 from PIL import Image
 
 from kd.figures.draw import make_figures, possible, read_captions, write_figures
+from kd.record import read_runs
 
 
 def test_nothing_finished_and_nothing_varied():
@@ -35,6 +36,7 @@ def test_what_is_drawn_unasked():
         "effect-student",
         "effect-knowledge",
         "effect-mapping",
+        "heatmap-student-mapping",
         "heatmap-knowledge-student",
         "heatmap-knowledge-mapping",
         "heatmap-knowledge-task",
@@ -154,3 +156,30 @@ def test_texts_do_not_overlap():
                         assert not overlap(one, other), (name, *texts)
                         compared += 1
     assert compared > 100
+
+
+def test_a_plus_adds_to_what_is_drawn_anyway():
+    frame = full_grid()
+    unasked = names(frame)
+    more = names(frame, ["+heatmap-mapping-task", "+seeds"])
+    assert set(more) == {*unasked, "heatmap-mapping-task"} and len(more) == len(unasked) + 1
+
+
+def test_the_pair_of_axes_that_depend_on_each_other_has_its_map():
+    """Of four axes: temperature and learning rate, of no usual pair, interact."""
+    axes = {"temperature": ["1", "4"], "learning_rate": ["1e-5", "5e-5"], "epochs": ["3", "9"],
+            "hard_weight": ["0.1", "0.5"], "seed": ["1", "2", "3"]}  # fmt: skip
+    rng = np.random.default_rng(0)
+
+    def score(c):
+        both = c["temperature"] == "4" and c["learning_rate"] == "5e-5"
+        return 0.6 + 0.03 * both + rng.normal(0, 0.003)
+
+    maps = [name for name in names(grid(score, **axes)) if name.startswith("heatmap")]
+    assert maps == ["heatmap-temperature-learning_rate"]
+
+
+def test_tasks_come_in_the_order_of_glue(tmp_path):
+    frame = grid(lambda c: 0.5, task=["rte", "qnli", "cola"], knowledge=["none", "logits"])
+    read = read_runs(write(frame, tmp_path / "runs.csv"))
+    assert list(dict.fromkeys(read["task"])) == ["cola", "qnli", "rte"]

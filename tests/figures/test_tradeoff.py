@@ -18,9 +18,10 @@ def test_a_line_per_knowledge_and_ticks_at_sizes(runs):
     figure = tradeoff_figure(runs, "parameters")
     ax = figure.axes[1]
     assert {"none", "logits", "logits+hidden", "teacher", "Pareto front"} <= set(texts(figure))
-    assert "million parameters without embeddings" in texts(figure)
+    assert "million parameters\nwithout embeddings" in texts(figure)
     assert len(ax.containers) == 3
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["5.31", "42.5"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["10", "20"]
+    assert [label.get_text() for label in marked(ax, "name")] == ["3L-384", "6L-768"]
     assert not marked(ax, "missing")
 
 

@@ -15,6 +15,7 @@ from kd.statistics.runs import (
     levels,
     metric,
     studied,
+    values_of,
 )
 
 
@@ -164,3 +165,30 @@ def test_a_column_that_follows_a_follower_alone_is_an_axis():
     frame = frame_of(*(one_run(dict(zip(names, cell, strict=True)), 0.5) for cell in cells))
     assert followers(frame) == {"temperature": "student"}
     assert "epochs" in studied(frame)
+
+
+def test_values_come_in_the_order_of_the_study_though_its_first_setting_lacks_one():
+    """'uniform' is excluded for the first student; 'random' is 'uniform' at the first seed."""
+    frame = grid(lambda c: 0.5, student=["3L-384-12h-1536", "6L-768-12h-3072"], seed=["1", "2"],
+                 mapping=["uniform", "first", "last", "random"])  # fmt: skip
+    small = frame["student"].str.startswith("3")
+    late = frame[~(small & (frame["mapping"] == "uniform"))]
+    assert levels(late["mapping"])[0] == "first"
+    assert values_of(late, "mapping") == ["uniform", "first", "last", "random"]
+    drawn = frame["mapping"].isin(["uniform", "random"]) & (frame["seed"] == "1")
+    alike = frame.assign(mapping=frame["mapping"].mask(drawn, "uniform = random"))
+    alike = alike.drop_duplicates(["student", "mapping", "seed"])
+    assert levels(alike["mapping"]) == ["uniform", "first", "last", "random"]
+    assert values_of(alike, "mapping") == ["uniform", "first", "last", "random"]
+
+
+def test_values_of_settings_that_disagree_stand_as_they_appear():
+    rows = [("1", "first"), ("1", "last"), ("2", "last"), ("2", "first")]
+    frame = frame_of(*(one_run({"epochs": e, "mapping": m}, 0.5) for e, m in rows))
+    assert values_of(frame, "mapping") == ["first", "last"]
+
+
+def test_students_and_teachers_stand_by_their_size():
+    shapes = ["12L-768", "2L-128", "6L-768-12h-3072", "3L-768"]
+    assert levels(pd.Series(shapes)) == ["2L-128", "3L-768", "6L-768-12h-3072", "12L-768"]
+    assert levels(pd.Series(["bert-large", "bert-base"])) == ["bert-base", "bert-large"]
