@@ -128,11 +128,14 @@ class _Contents:
         )
 
     def is_taught(self, folder: Path, tokens: Path) -> bool:
-        """A whole teacher, fine-tuned on these whole tokens."""
+        """A whole teacher, fine-tuned on these whole tokens.
+
+        Older records of teachers have no fingerprint of their data, only an id that names it.
+        """
         metrics, text = self._record(folder / "metrics.json"), self._text(tokens)
         return (
             text is not None
-            and metrics.get("data_fingerprint") == text
+            and metrics.get("data_fingerprint", text) == text
             and self._has_model(folder, metrics)
         )
 

@@ -100,6 +100,17 @@ def test_a_copy_without_times_is_finished_and_only_its_times_change(finished):
     assert settle(grid, layout) == [], "not once more"
 
 
+def test_a_teacher_whose_record_is_older_than_the_fingerprint_of_its_data(finished):
+    grid, layout = finished
+    teacher = layout.teacher(next(run.teacher for run in grid.runs.values() if run.needs_teacher))
+    record = read_record(teacher / "metrics.json")
+    del record["data_fingerprint"]
+    write_record(teacher / "metrics.json", record)
+    copy_without_times(grid, layout)
+    settle(grid, layout)
+    assert outdated(grid, layout) == set()
+
+
 def flip(path):
     path.write_bytes(path.read_bytes().swapcase())
 
