@@ -29,6 +29,15 @@ _POINTERS = {
     b"version https://git-lfs.github.com/": ("Git LFS", "`git lfs pull`"),
     b"/annex/objects/": ("git-annex", "`git annex get .`"),
 }
+_UNUSABLE = {
+    "quantization_config": "quantised weights cannot be used, allowed: weights in floating point",
+    "is_decoder": "a decoder reads from left to right, allowed: an encoder",
+}
+_WIDTHS = ("hidden_size", "dim", "embedding_size")  # of embeddings, whatever the encoder calls it
+_WORDS = re.compile(r"(?:^|\.)embeddings\.(?:word|tok)_embeddings\.weight$")
+_POSITIONS = re.compile(r"(?:^|\.)embeddings\.position_embeddings\.weight$")
+_TYPES = re.compile(r"(?:^|\.)embeddings\.token_type_embeddings\.weight$")
+_FFN = re.compile(r"\.(?:intermediate\.dense|ffn\.lin1)\.weight$")
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
@@ -100,7 +109,7 @@ def weight_files(folder: Path) -> list[Path]:
         return [readable(folder / WEIGHTS)]
     if _is_there(folder / SHARDS):
         index = read_object(folder / SHARDS, "").get("weight_map")
-        if not isinstance(index, dict) or not all(_is_name(name) for name in index.values()):
+        if not index or not isinstance(index, dict) or not all(map(_is_name, index.values())):
             raise UserError(f"{folder / SHARDS}: weight_map: found no names of files beside it")
         shards = sorted(set(index.values()))
         return [readable(folder / name, f"{SHARDS} names it as a shard") for name in shards]
@@ -130,17 +139,37 @@ def tensors(folder: Path) -> dict[str, Entry]:
     return found
 
 
+def check_use(folder: Path, config: dict[str, Any]) -> None:
+    """config.json must describe an encoder with plain weights."""
+    for key, reason in _UNUSABLE.items():
+        if value := config.get(key):
+            raise UserError(f"{folder / CONFIG}: {key}: found {shown(value)}; {reason}")
+
+
 def check_weights(folder: Path, config: dict[str, Any], layers: int, arch: str) -> None:
-    """The tables of words and positions, and the layers, must be those that config.json names."""
+    """Weights must be in floating point, and as wide, long and many as config.json says."""
     names = tensors(folder)
+    for name, entry in names.items():
+        if name.endswith(".weight") and entry.dtype[0] in "IU":
+            raise UserError(
+                f"{folder}: {name} is of dtype {entry.dtype}: its weights are quantised, allowed: "
+                f"weights in floating point"
+            )
+    widths = [config[key] for key in _WIDTHS if key in config]
+    for name, entry in names.items():
+        if _WORDS.search(name) and entry.shape[1:] and entry.shape[1] not in widths:
+            raise UserError(
+                f"{folder / CONFIG}: hidden_size: found {listing(widths)}, but "
+                f"{name} of the weights has {entry.shape[1]} columns: they do not belong together"
+            )
     for key, table in (
-        ("vocab_size", r"(word|tok)_embeddings\.weight$"),
-        ("max_position_embeddings", r"position_embeddings\.weight$"),
+        ("vocab_size", _WORDS),
+        ("max_position_embeddings", _POSITIONS),
+        ("type_vocab_size", _TYPES),
+        (arch_facts(arch).ffn, _FFN),
     ):
         for name, entry in names.items():
-            if re.search(rf"(?:^|\.)embeddings\.{table}", name) and entry.shape[:1] != (
-                config.get(key),
-            ):
+            if table.search(name) and entry.shape[:1] != (config.get(key, entry.shape[0]),):
                 raise UserError(
                     f"{folder / CONFIG}: {key}: found {config.get(key)}, but {name} of the weights "
                     f"has {entry.shape[0] if entry.shape else 'no'} rows: they do not belong "

@@ -15,6 +15,7 @@ from kd.errors import UserError, listing, shown, unknown
 from kd.hub_cache import only_pickles, pickles_sentence
 from kd.model_folder import (
     check_head,
+    check_use,
     check_weights,
     identity_files,
     is_folder,
@@ -167,7 +168,10 @@ def checked_folder(folder: Path) -> Encoder:
     """
     config = model_config(folder)
     weight_files(folder)
-    arch = str(_config_value(config, folder, "model_type"))
+    check_use(folder, config)
+    arch = _config_value(config, folder, "model_type")
+    if not isinstance(arch, str):
+        raise UserError(f"{folder / 'config.json'}: model_type: found {shown(arch)}, allowed: text")
     layers, hidden, heads, ffn = (
         _whole(config, folder, *names)
         for names in (

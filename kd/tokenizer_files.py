@@ -72,9 +72,10 @@ def check_tokenizer(folder: Path, vocabulary: int, arch: str) -> None:
             f"{vocabulary} rows (config.json, vocab_size): they do not belong together"
         )
     given = _tokenizer_config(folder)
-    pad = _text(given.get("pad_token")) or _text(
-        optional_object(folder / "special_tokens_map.json").get("pad_token")
-    )
+    # Older tokenizers leave these two; transformers reads them where they are.
+    special = optional_object(folder / "special_tokens_map.json")
+    optional_object(folder / "added_tokens.json")
+    pad = _text(given.get("pad_token")) or _text(special.get("pad_token"))
     padding = tokenizer.get("padding")
     if pad is None and isinstance(padding, dict):
         pad = _text(padding.get("pad_token"))

@@ -83,6 +83,26 @@ def shard_without_its_tensor(path):
     write_tensors(two, {})
 
 
+def with_tensor(name, rows):
+    return lambda path: write_tensors(path, {**encoder_shapes(4), name: (rows, 16)})
+
+
+def index_of_nothing(path):
+    path.unlink()
+    path.with_name(SHARDS).write_text(json.dumps({"metadata": {}, "weight_map": {}}))
+
+
+def int8(path):
+    shapes = encoder_shapes(4)
+    text = json.dumps(
+        {
+            n: {"dtype": "I8", "shape": [4], "data_offsets": [4 * i, 4 * i + 4]}
+            for i, n in enumerate(shapes)
+        }
+    ).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4 * len(shapes)))
+
+
 def no_pad(path):
     edit(path, pad_token="<pad>")
 
@@ -133,6 +153,53 @@ FAULTS = {
         lambda path: path.rename(path.with_name("pytorch_model.bin")),
         ["found only pytorch_model.bin, which would need pickle", "kd convert"],
     ),
+    "index of nothing": (
+        "model.safetensors",
+        index_of_nothing,
+        [f"{SHARDS}: weight_map: found no names of files beside it"],
+    ),
+    "int8": ("model.safetensors", int8, ["of dtype I8: its weights are quantised"]),
+    "quantised": (
+        "config.json",
+        lambda path: edit(path, quantization_config={"quant_method": "gptq"}),
+        ["quantization_config: found {'quant_method': 'gptq'}; quantised weights cannot be used"],
+    ),
+    "decoder": (
+        "config.json",
+        lambda path: edit(path, is_decoder=True),
+        ["is_decoder: found True; a decoder reads from left to right, allowed: an encoder"],
+    ),
+    "no kind": (
+        "config.json",
+        lambda path: edit(path, model_type=3),
+        ["model_type: found 3, allowed: text"],
+    ),
+    "other width": (
+        "config.json",
+        lambda path: edit(path, hidden_size=32),
+        ["hidden_size: found 32, but", "word_embeddings.weight of the weights has 16 columns"],
+    ),
+    "other feed-forward size": (
+        "model.safetensors",
+        with_tensor("bert.encoder.layer.1.intermediate.dense.weight", 64),
+        ["intermediate_size: found 32, but", "of the weights has 64 rows"],
+    ),
+    "other segments": (
+        "model.safetensors",
+        lambda path: (
+            edit(path.with_name("config.json"), type_vocab_size=1),
+            with_tensor("bert.embeddings.token_type_embeddings.weight", 2)(path),
+        ),
+        ["type_vocab_size: found 1, but", "of the weights has 2 rows"],
+    ),
+    **{
+        f"{name}: {title}": (name, lambda path, text=text: path.write_text(text), [name, message])
+        for name in ("added_tokens.json", "special_tokens_map.json")
+        for title, text, message in (
+            ("empty", "", "not valid JSON"),
+            ("a list", "[]", "found [], allowed: keys with values"),
+        )
+    },
     "slow tokenizer": (
         "tokenizer.json",
         lambda path: path.rename(path.with_name("vocab.txt")),
