@@ -25,6 +25,7 @@ from kd.statistics.runs import (
     levels,
     metric,
     studied,
+    values_of,
 )
 from kd.statistics.views import axis_view, base_of
 from kd.table import NOTHING, Table, document, interval, millions, p_text, plain, points
@@ -162,7 +163,8 @@ def axis_table(runs: pd.DataFrame, axis: str) -> Table:
     table = describe(view, ["value", "series", "task"])
     table["p_holm"] = corrected(table.assign(p=table["p"].where(table["series"] == "main")))
     cells = _pivot(table, ["value", "series"])
-    order = [(v, s) for v in levels(view["value"]) for s in ("main", "control") if (v, s) in cells]
+    values = values_of(runs, axis)
+    order = [(v, s) for v in values for s in ("main", "control") if (v, s) in cells]
     rows = [
         [value_label(*key, control), "score", *(_score(cells[key].get(task)) for task in tasks)]
         for key in order
@@ -326,9 +328,12 @@ def cost_table(frame: pd.DataFrame) -> Table:
         for teacher, group in _teachers(frame)
     ]
     lost = []
-    for (student, knowledge), group in frame.groupby(["student", "knowledge"], sort=False):
+    groups = frame.groupby(["student", "knowledge"], sort=False)
+    shared = _shared_tasks(frame)
+    for (student, knowledge), group in groups:
         done = group[group["status"] == "done"]
-        seconds, speed = done["train_seconds"], done["examples_per_second"]
+        alike = done[done["task"].isin(shared)].groupby("task")
+        seconds, speed = done["train_seconds"], alike["examples_per_second"].mean()
         rows.append(
             [
                 *(str(student), str(knowledge)),
@@ -337,14 +342,17 @@ def cost_table(frame: pd.DataFrame) -> Table:
                 plain(group["flops"].mean() / 1e9, 3 if group["flops"].mean() < 1e9 else 1),
                 plain(1e3 * done["latency"].median(), 1),
                 f"{len(done)}" if len(done) == len(group) else f"{len(done)}/{len(group)}",
-                *(plain(seconds.mean()), plain(seconds.sum(min_count=1) / 3600, 2)),
+                *(
+                    plain(alike["train_seconds"].mean().mean()),
+                    plain(seconds.sum(min_count=1) / 3600, 2),
+                ),
                 plain(speed.mean(), 1),
             ]
         )
         if len(done) < len(group):
             lost.append(f"{student}, {knowledge}: {len(group) - len(done)} of {len(group)}")
     return Table(
-        "Size and cost; times are means over the runs that are done, on all tasks.",
+        "Size and cost; seconds a run and examples/s are means over tasks.",
         COST_HEADER,
         rows,
         2,
@@ -353,8 +361,27 @@ def cost_table(frame: pd.DataFrame) -> Table:
             "example alone, measured on the evaluated examples",
             *_devices(frame),
             *_listed("missing runs", lost),
+            *_tasks_of_times(frame, shared),
         ],
     )
+
+
+def _shared_tasks(frame: pd.DataFrame) -> list[str]:
+    """The tasks on which all students and knowledge with any run have one: those whose times
+    compare. All tasks, where there is none."""
+    done = frame[frame["train_seconds"].notna()]
+    there = done.groupby(["student", "knowledge"])["task"].agg(set)
+    shared = set.intersection(*there) if len(there) else set()
+    tasks = list(dict.fromkeys(frame["task"]))
+    return [task for task in tasks if task in shared] or tasks
+
+
+def _tasks_of_times(frame: pd.DataFrame, shared: list[str]) -> list[str]:
+    """Which tasks the means of times leave out."""
+    out = [task for task in dict.fromkeys(frame["task"]) if task not in shared]
+    if not out:
+        return []
+    return [f"seconds a run, examples/s: without {', '.join(out)}, of which a row has no run"]
 
 
 def _devices(frame: pd.DataFrame) -> list[str]:

@@ -230,3 +230,9 @@ def test_every_number_of_the_evidence_is_in_the_runs(axis):
     wide = frame.pivot(index="task", columns=axis, values="score")
     gap = 100 * (wide[values[0]] - wide[values[1]]).mean()
     assert f"`{values[0]}` {gap:+.1f} (".replace("-", "−") in evidence(of(frame, axis))[0]
+
+
+def test_a_perfect_accuracy_has_no_error_of_its_own():
+    """All answers are right: the examples say nothing of how far off that may be."""
+    frame = grid(lambda c: 1.0, knowledge=["none", "logits"], seed=["1", "2"])
+    assert dev_noise(frame) == ""

@@ -3,6 +3,7 @@
 import csv
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 from fake_runs import grid, one_run, write
@@ -82,6 +83,20 @@ def test_cost_table(frame):
     assert table.rows[1] == [*student, "4", "100", "0.11", "50.0"]
     assert table.rows[2][6] == "2/4"
     assert "missing runs: 6L-768-12h-3072, logits+hidden: 2 of 4" in table.notes
+
+
+def test_times_are_compared_on_the_tasks_that_all_rows_have():
+    """The slow task failed for one knowledge: it must not look twice as fast."""
+    frame = grid(lambda c: 0.5, task=["rte", "qnli"], knowledge=["logits", "logits+hidden"])
+    slow = frame["task"] == "qnli"
+    frame = frame.assign(train_seconds=np.where(slow, 300.0, 100.0))
+    lost = slow & (frame["knowledge"] == "logits+hidden")
+    frame.loc[lost, ["score", "train_seconds", "examples_per_second"]] = np.nan
+    frame.loc[lost, "status"] = "failed"
+    table = make_tables(frame)["cost"]
+    column = table.header.index("seconds a run")
+    assert [row[column] for row in table.rows[1:]] == ["100", "100"]
+    assert "seconds a run, examples/s: without qnli, of which a row has no run" in table.notes
 
 
 def test_a_combination_that_was_not_planned_is_told_from_a_missing_one(frame):
