@@ -123,16 +123,18 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
     if small:
         c = small[0]
         text += (
-            f" Clear but small: it is better than {q(c.other)} by {plain(c.difference, 1)} points "
-            f"({span(c.low, c.high)}), within the margin of {margin:g}"
+            f" Clear but small: {q(advice.best)} is better than {q(c.other)} by "
+            f"{plain(c.difference, 1)} points ({span(c.low, c.high)}), "
+            f"within the margin of {margin:g}"
         )
         text += f", and likewise than {q([c.other for c in small[1:]])}." if small[1:] else "."
     if advice.worse:
         c, *rest = advice.worse
         slight = "only " if c.difference < margin else ""
         text += (
-            f" It is better than {q(c.other)} by {slight}{plain(c.difference, 1)} points "
-            f"({span(c.low, c.high)}; {significance(c.p, advice.comparisons)})"
+            f" {q(advice.best)} is better than {q(c.other)} by {slight}"
+            f"{plain(c.difference, 1)} points ({span(c.low, c.high)}; "
+            f"{significance(c.p, advice.comparisons)})"
         )
         text += f", and than {q([c.other for c in rest])}." if rest else "."
     return text
@@ -159,7 +161,7 @@ def _prices(advice: Advice, names: Names) -> str:
     first, *rest = advice.steps
     if not rest:
         who = quoted(names, "student", first.student)
-        return f"the cheapest student, {who}, also has the highest score ({first.score:.1f})."
+        return f"The cheapest student, {who}, also has the highest score ({first.score:.1f})."
     parts = [f"{quoted(names, 'student', first.student)} scores {first.score:.1f} at "
              f"{first.cost:.3g} GFLOPs"]  # fmt: skip
     before = first
@@ -296,8 +298,8 @@ def limits(
         found.append(f"{quoted(names, advice.axis, advice.best)} does not lead {listed(told)}.")
     if advice.best and 0 < advice.seeds < FEW_SEEDS:
         found.append(f"Only {count(advice.seeds, 'seed')}: no value is recommended below three.")
-    if advice.strength in ("strong", "moderate") and advice.others:
-        c = advice.others[0]
+    if advice.strength in ("strong", "moderate"):
+        c = next(contrast for contrast in advice.others if contrast.significant)
         if c.difference < advice.dev_error:
             found.append(
                 f"The lead over {quoted(names, advice.axis, c.other)} ({signed(c.difference)}) is "

@@ -19,9 +19,7 @@ from kd.study import MARGIN
 from kd.verdict import Advice, Contrast
 from kd.words import Names, count, names_of
 
-EVIDENCE = (
-    "Evidence (differences in points; 95 % intervals are not corrected, p values are, for {}):"
-)
+EVIDENCE = "Evidence (differences in points; 95 % intervals are not corrected, p values are{}):"
 STRENGTH = {
     "strong": "Every other value is significantly worse, or equal within the margin, and the best "
     "one leads on two thirds of the tasks and settings.",
@@ -121,7 +119,7 @@ def answers(record: Record) -> list[Answer]:
             a.strength != "open" or a.why in ("undone", "chance"),
             answer(a, margin, names),
             a.strength,
-            count(a.comparisons, "comparison"),
+            f", for {count(a.comparisons, 'comparison')}" if a.comparisons > 1 else "",
             evidence(a, margin, names, control),
             limits(a, names, pruned),
         )

@@ -6,12 +6,14 @@ from typing import Any
 
 from kd.budget import choose_outputs, label, unfinished
 from kd.errors import UserError
+from kd.fields import RUN_DEFAULTS, TEACHER_DEFAULTS
 from kd.files import read_record
 from kd.grid import Grid, pruned_values
 from kd.layout import Layout
 from kd.results import run_status
 from kd.run import Run
 from kd.shapes import VOCABULARY, Shape, parse_shape
+from kd.sources import SCRATCH
 from kd.state import STATES
 from kd.store import need_of, training_size
 from kd.study import FEW_SEEDS
@@ -97,6 +99,31 @@ def _warnings(grid: Grid) -> list[str]:
         found.append(f"{seeds} seed{'s' * (seeds > 1)}: below three {what}")
     for axis, value, reason in pruned_values(grid):
         found.append(f"no cell with {axis} {value} can run: {reason}")
+    return found + _recipe_warnings(grid)
+
+
+def _recipe_warnings(grid: Grid) -> list[str]:
+    """Random weights that are trained by the defaults, which are those for pretrained encoders."""
+    found = []
+    for name, teacher in grid.study.teachers.items():
+        if teacher["model"] == SCRATCH and not {"epochs", "learning_rate"} & set(teacher):
+            found.append(
+                f"teacher {name} starts from random weights with the recipe of pretrained encoders "
+                f"({TEACHER_DEFAULTS['epochs']} epochs, learning rate "
+                f"{TEACHER_DEFAULTS['learning_rate']:g}), and may learn nothing: set its epochs "
+                "and learning_rate (config/studies/demo.yaml has 6 and 5e-4)"
+            )
+    rate = RUN_DEFAULTS["learning_rate"]
+    slow = [
+        run
+        for run in grid.runs.values()
+        if "init" not in run.spec and run.values["learning_rate"] == rate
+    ]
+    if slow:
+        found.append(
+            f"{len(slow)} runs start from random weights with the learning rate of pretrained "
+            f"encoders ({rate:g}): set learning_rate (1e-4 in Turc et al. 2019, 1e-3 in the demo)"
+        )
     return found
 
 

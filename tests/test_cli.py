@@ -57,9 +57,21 @@ def test_plan_names_pruned_cells(tmp_path, capsys):
     assert "2 x attention:kl compares head with head" in capsys.readouterr().out
 
 
+def test_plan_warns_of_random_weights_with_the_recipe_of_pretrained_ones(tmp_path, capsys):
+    bare = {"teachers": {"deep": {"model": "scratch", "shape": "3L-32-2h-64"}}}
+    base = {"student": "2L-16-2h-32", "task": "toy-single"}
+    axes = {"seed": [1, 2, 3]}
+    path = write_study(tmp_path, tiny_study(**bare, base=base, axes=axes))
+    teacher, student = json_of(capsys, "plan", path)["warnings"]
+    assert teacher.startswith("teacher deep starts from random weights with the recipe of pretr")
+    assert student.startswith("3 runs start from random weights with the learning rate of pretr")
+    own = write_study(tmp_path, tiny_study(axes=axes))  # with recipes of its own
+    assert json_of(capsys, "plan", own)["warnings"] == []
+
+
 def test_plan_warns_of_what_a_study_will_not_be_able_to_say(tmp_path, capsys):
     study = study_dict(
-        base={"student": "4L-256", "task": "rte"},
+        base={"student": "4L-256", "task": "rte", "learning_rate": "1e-4"},
         axes={"knowledge": ["logits", "attention"], "seed": [1, 2]},
     )
     path = write_study(tmp_path, study)

@@ -26,7 +26,9 @@ def test_a_clear_winner_with_its_numbers():
     frame = noisy(by("knowledge", none=-0.04, hidden=0.03, attention=0.01), knowledge=KNOWLEDGE)
     advice = of(frame, "knowledge")
     text = answer(advice)
-    assert text.startswith("Use `logits+hidden`. It is better than `logits+attention` by ")
+    assert text.startswith(
+        "Use `logits+hidden`. `logits+hidden` is better than `logits+attention` by "
+    )
     assert "after correction for 6 comparisons" in text
     assert text.endswith("and than `logits` and `none`.")
     assert "is the single best on 3" in " ".join(evidence(advice))
@@ -64,7 +66,7 @@ def test_no_difference_is_never_said_beside_a_significant_one():
 def test_clear_but_small_and_too_few_seeds():
     frame = noisy(by("mapping", last=0.002), noise=0.0003, mapping=["first", "last"])
     advice = of(frame, "mapping")
-    assert "Clear but small: it is better than `first` by 0.2 points" in answer(advice)
+    assert "Clear but small: `last` is better than `first` by 0.2 points" in answer(advice)
     assert any("below the standard error" in text for text in limits(advice))
     two = frame[frame["seed"] != "3"]
     assert "2 seeds are too few" in answer(of(two, "mapping"))
@@ -81,7 +83,9 @@ def test_a_larger_teacher_helps_by_so_much():
     large = frame["teacher"] == "bert-large"
     frame.loc[large, "teacher_parameters"] = 3.3e8
     text = answer(of(frame, "teacher"))
-    assert re.match(r"Yes: use `bert-large`\. It is better than `bert-base` by 1\.0 points", text)
+    assert re.match(
+        r"Yes: use `bert-large`\. `bert-large` is better than `bert-base` by 1\.0 points", text
+    )
     frame["score"] = frame["score"].where(large, frame["score"] + 0.02)
     assert answer(of(frame, "teacher")).startswith("No: use `bert-base`.")
 
