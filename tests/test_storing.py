@@ -10,10 +10,11 @@ from studies import tiny_study, write_study
 
 from kd import steps, storing, teacher_outputs
 from kd.data import prepare_task
-from kd.files import only_one, read_record
+from kd.files import aside, only_one, read_record
 from kd.freeing import free, idle_outputs
 from kd.grid import load_grid
 from kd.layout import Layout
+from kd.manifests import array_of
 from kd.plan import plan, plan_text
 from kd.store import WRITER, need_of
 
@@ -248,6 +249,16 @@ def test_what_says_that_outputs_are_stored_is_a_sealed_record(tmp_path, layout):
     (need,) = (layout.need(run) for run in grid.runs.values())
     assert set(read_record(need, "stored")["stored"]) == EVERYTHING
     assert "seal" in json.loads(need.read_text())
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path, layout):
+    grid = grid_of(tmp_path)
+    (run,) = grid.runs.values()
+    left = aside(array_of(layout.outputs(run.teacher, run.tokens_id), ("hidden", 3)))
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half an array")
+    store(grid, layout)
+    assert not left.exists() and arrays(layout) == EVERYTHING
 
 
 def test_what_no_run_can_read_any_more_makes_room(tmp_path, layout):

@@ -1,5 +1,6 @@
 """Stored teacher outputs: what is read is what the teacher says, or it is refused."""
 
+import itertools
 import json
 import os
 import shutil
@@ -300,6 +301,16 @@ def test_values_beyond_half_precision_are_refused_and_leave_nothing(tmp_path):
     assert not list(folder.iterdir())
 
 
+def test_an_array_of_another_version_is_made_again(tmp_path, monkeypatch):
+    split, folder = make_split(), tmp_path / "outputs"
+    with monkeypatch.context() as patch:
+        patch.setattr(manifests, "VERSION", manifests.VERSION - 1)
+        write(folder, split, {("cls", 2)})
+        assert not missing_outputs(folder, {("cls", 2)}, IDENTITY)
+    assert missing_outputs(folder, {("cls", 2)}, IDENTITY) == {("cls", 2)}
+    assert not open_outputs(folder, {("cls", 2)}, split, IDENTITY).arrays
+
+
 def test_a_manifest_names_what_the_array_is_made_of(tmp_path):
     write(tmp_path / "outputs", make_split(), {("cls", 2)})
     manifest = json.loads((tmp_path / "outputs/cls-2.json").read_text())
@@ -329,3 +340,18 @@ def test_teaching_runs_no_teacher_where_all_is_stored(tmp_path):
     write(tmp_path / "outputs", split)
     opened = open_outputs(tmp_path / "outputs", KEYS, split, IDENTITY)
     assert Teaching(KEYS, opened, None, CPU).capture is None
+
+
+def test_a_teacher_in_training_draws_by_seed_and_step_alone(tmp_path):
+    split = make_split()
+    rows = torch.tensor([5, 6, 64])
+    inputs = model_inputs(split.batch(rows))
+    teacher = tiny_model(seed=1, labels=3, hidden_dropout_prob=0.3)
+    with Teaching({("logits", 0)}, None, teacher, CPU, trains=True) as teaching:
+        drawn = [
+            teaching(rows, inputs, Moment(step, 10, 0, seed))["logits", 0]
+            for step, seed in ((0, 1), (0, 2), (1, 1), (1, 2), (0, 1))
+        ]
+    assert torch.equal(drawn[0], drawn[-1])
+    for one, two in itertools.combinations(drawn[:-1], 2):
+        assert not torch.allclose(one, two, rtol=1e-3)
