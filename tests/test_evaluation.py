@@ -1,5 +1,6 @@
 """Scores of a task with two dev splits, and the time of one example."""
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,9 @@ from test_tokens import MAX_LENGTH, make_tokenizer, write_text
 from test_training import make_split
 
 from kd import evaluation
-from kd.evaluation import evaluate, latency, predict
+from kd.evaluation import evaluate, explained, latency, predict
 from kd.progress import Progress
-from kd.tokens import load_split, tokenise
+from kd.tokens import Split, load_split, tokenise
 
 CPU = torch.device("cpu")
 MATCHED = [0, 1, 2, 0, 1, 2, 0, 1, 2]  # the best constant answer is right for 3 of 9
@@ -77,3 +78,36 @@ def test_the_warm_up_is_no_part_of_the_latency(monkeypatch):
     monkeypatch.setattr(evaluation.time, "perf_counter", lambda: now[0])
     assert latency(model, make_split(3), CPU) == 2
     assert next(times, None) is None, "an example was left out"
+
+
+def test_the_latency_is_of_examples_spread_over_the_split():
+    """Splits are in the order of the task, which may be by label or by length."""
+    seen = []
+
+    class Watched(Split):
+        def batch(self, rows):
+            seen.append(rows.tolist())
+            return super().batch(rows)
+
+    model = tiny_model().train()
+    latency(model, make_split(100, Watched), CPU)
+    assert not model.training, "timed with dropout"
+    timed = [row for (row,) in seen[evaluation._WARM_UP :]]
+    assert len(timed) == len(set(timed)) == evaluation._SINGLES
+    assert timed == sorted(timed) and (timed[0], timed[-1]) == (0, 99)
+    assert max(b - a for a, b in itertools.pairwise(timed)) <= 4
+
+
+def test_r2_by_hand():
+    """Squared errors 0 + 1 + 1 of labels 1, 2, 6, whose squares about 3 are 4 + 1 + 9."""
+    labels = torch.tensor([1.0, 2.0, 6.0])
+    assert explained(torch.tensor([1.0, 3.0, 5.0]), labels) == pytest.approx(1 - 2 / 14)
+    assert explained(torch.full((3,), 3.0), labels) == pytest.approx(0)
+    assert explained(labels, torch.full((3,), 4.0)) == 0, "nothing to explain"
+
+
+def test_the_error_of_a_score_of_two_splits_is_that_of_their_mean(tokens, tmp_path, monkeypatch):
+    errors = iter([0.03, 0.04])
+    monkeypatch.setattr(evaluation, "score_error", lambda *_: next(errors))
+    record = evaluate(tiny_model(labels=3), tokens, "mnli", CPU, Progress(tmp_path, "test"))
+    assert record["score_se"] == pytest.approx(0.05 / 2)
