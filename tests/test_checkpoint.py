@@ -94,6 +94,28 @@ def test_the_time_of_a_training_is_that_of_all_its_jobs(tmp_path):
     assert 1000 < resumed.fitted.seconds < 2000
 
 
+def test_the_state_of_a_second_job_has_the_time_of_the_first(tmp_path):
+    class Remembering(Checkpoint):
+        def due(self) -> bool:
+            return True
+
+        def save(self, tensors: Any, facts: Any) -> bool:
+            saved_at[facts["step"]] = facts["seconds"]
+            return super().save(tensors, facts)
+
+        def load(self) -> Any:
+            found = super().load()
+            return found and (found[0], {**found[1], "seconds": 1000.0})
+
+    saved_at: dict[int, float] = {}
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stopped):
+        Training(tmp_path, checkpoint=DyingAt(path, 3))
+    fitted = Training(tmp_path, checkpoint=Remembering(path, IDENTITY)).fitted
+    assert list(saved_at) == [4, 5, 6, 7], "the end of a training is no state to go on from"
+    assert 1000 < saved_at[4] < saved_at[7] < fitted.seconds < 2000
+
+
 def test_saving_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv(saved.SECONDS, "0")
     path = tmp_path / "checkpoint.safetensors"

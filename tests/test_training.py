@@ -516,6 +516,19 @@ def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, step, bad):
     assert "learning_rate" in str(caught.value), "what can be done about it?"
 
 
+@pytest.mark.parametrize("step", [1, 8])
+def test_a_gradient_that_is_not_finite_ends_the_training_in_its_step(tmp_path, step):
+    """Also in the last one, after which no loss would show it."""
+
+    class Steep(Poisoned):
+        def total(self, *args: Any) -> Tensor:
+            loss = super().total(*args)
+            return loss + (loss * 0).sqrt() if self.calls == self.step else loss
+
+    with pytest.raises(UserError, match=rf"not finite at step {step} \(gradient is nan\)"):
+        Training(tmp_path, objective=Steep(step, 1.0))
+
+
 def with_bias(model: PreTrainedModel, label: int, value: float) -> PreTrainedModel:
     """A model with one broken number in its last layer."""
     with torch.no_grad():
@@ -578,6 +591,13 @@ def test_the_first_bad_step_is_named_however_late_it_is_read(patience, name):
             watch.add(step, values, torch.tensor([step, 1000 + step]), last=False)
     assert f"at step 37 ({name} is nan), of the examples 37, 1037;" in str(caught.value)
     assert step - 37 < patience
+
+
+def test_the_last_step_is_read_however_few_are_unread():
+    watch = _Watch(32)
+    watch.add(1, {"loss": torch.tensor(1.0)}, torch.tensor([0]), last=False)
+    with pytest.raises(UserError, match="not finite at step 2"):
+        watch.add(2, {"loss": torch.tensor(math.nan)}, torch.tensor([0]), last=True)
 
 
 def test_a_bad_step_is_found_before_its_state_is_saved(tmp_path, monkeypatch):
