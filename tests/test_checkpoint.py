@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from helpers import tiny_model
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from test_training import TERMS, Training, differs, make_objective, term
 
 from kd import checkpoint as saved
@@ -160,6 +161,23 @@ def test_no_bit_of_a_checkpoint_can_flip_unseen(tmp_path, capsys):
             assert found[0]["a"].tolist() == [0, 1, 2] and found[1] == {"step": 3}, f"byte {at}"
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [lambda a: a.view(torch.int32), lambda a: a.reshape(1, 3), lambda a: a.view(torch.uint8)],
+    ids=["dtype", "shape", "both"],
+)
+def test_the_same_bytes_of_another_type_or_shape_are_not_read(tmp_path, capsys, changed):
+    checkpoint = save(tmp_path / "c")
+    with safe_open(tmp_path / "c", "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(tmp_path / "c")
+    save_file(tensors, tmp_path / "c", metadata)
+    assert checkpoint.load() is not None
+    save_file({**tensors, "a": changed(tensors["a"])}, tmp_path / "c", metadata)
+    assert checkpoint.load() is None
+    assert "wrong checksum" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("share", [0, 0.3, 0.9])
 def test_a_checkpoint_cut_short_starts_from_the_beginning(tmp_path, capsys, share):
     checkpoint = save(tmp_path / "c")
@@ -179,6 +197,18 @@ def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch, capsys):
     assert not checkpoint.save({"a": torch.zeros(1)}, {})
     assert "the one before stays" in capsys.readouterr().out
     assert (tmp_path / "c").read_bytes() == before
+
+
+def test_a_checkpoint_that_fails_after_it_was_written_leaves_no_file(tmp_path, monkeypatch):
+    """A quota that is noticed late: what was written aside would take the room for good."""
+
+    def full(_: int) -> None:
+        raise OSError(122, "Disk quota exceeded")
+
+    checkpoint = save(tmp_path / "c")
+    monkeypatch.setattr(saved.os, "fsync", full)
+    assert not checkpoint.save({"a": torch.zeros(1)}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_it_is_due_after_the_interval_whatever_the_clock_says(tmp_path, monkeypatch):
@@ -222,6 +252,13 @@ def test_tensors_that_share_memory_are_saved(tmp_path):
     assert checkpoint.save({"one": whole, "two": whole, "half": whole[2:]}, {})
     found = load_file(tmp_path / "c")
     assert found["two"].tolist() == [0, 1, 2, 3] and found["half"].tolist() == [2, 3]
+
+
+def test_a_transposed_tensor_is_saved_as_it_reads(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c", {})
+    assert checkpoint.save({"a": torch.arange(6.0).reshape(2, 3).T}, {})
+    found = checkpoint.load()
+    assert found is not None and found[0]["a"].tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
 def test_nothing_is_pickled(tmp_path):
