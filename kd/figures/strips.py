@@ -123,6 +123,7 @@ class Strips:
         cells = {(row.row, row.series, row.task): row for row in each(table)}
         groups = self.view.groupby(["row", "series", "task"], sort=False)[self.column]
         self._values = {key: 100 * values.dropna().to_numpy() for key, values in groups}
+        cut = False
         for task, ax, left, bottom in panels:
             for place, row in enumerate(self.rows):
                 there = [name for name in ("main", "control") if (row, name, task) in cells]
@@ -136,6 +137,7 @@ class Strips:
                 references(ax, self.view[self.view["task"] == task], self.sideways)
             else:
                 ax.axvline(0, color="black", linewidth=0.7, zorder=0)
+                cut |= self._cut(ax, table[table["task"] == task])
             self._label(ax, left, bottom)
         keys: dict[str, Look] = {
             "mean, 95 % interval": MAIN,
@@ -145,8 +147,26 @@ class Strips:
             keys[f"control ({control_of(runs)})"] = CONTROL
         if self.column == "score":
             keys |= REFERENCES
+        text += "; intervals that leave the panel are cut" * cut
         counts = table["n" if self.column == "score" else "pairs"]
         return finish(figure, f"{text}. {count_text(counts, table, 'hollow, −k')}", keys)
+
+    def _cut(self, ax: Axes, table: pd.DataFrame) -> bool:
+        """End the scale where one interval (of two pairs, say) would squeeze all others."""
+        means = 100 * table["difference"].dropna()
+        halves = (means - 100 * table["difference_low"]).dropna()
+        most = 3 * halves.median()
+        if not (halves > most).any():
+            return False
+        tasks = set(table["task"])
+        runs = [values for (*_, task), values in self._values.items() if task in tasks]
+        short = halves.clip(upper=most)
+        every = np.concatenate(
+            [means, means[short.index] - short, means[short.index] + short, *runs]
+        )
+        low, high = every.min(), every.max()
+        ax.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        return True
 
     def _strip(self, ax: Axes, at: float, cell: Any) -> None:
         """Hatched where no run finished, hollow where only some did."""

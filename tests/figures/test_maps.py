@@ -35,6 +35,19 @@ def test_heatmap_by_task_has_a_scale_per_column(runs):
     assert "62.0\n6/12" in [t.get_text() for t in ax.texts]  # rte: 'last' is missing
 
 
+def test_a_larger_teacher_without_the_weak_control_has_no_better_tiles():
+    """`none` is bert-base's alone; over what both teachers have, they are equal."""
+    frame = grid(lambda c: 0.5 if c["knowledge"] == "none" else 0.6, seed=["1", "2"],
+                 teacher=["bert-base", "bert-large"], knowledge=["none", "logits", "logits+hidden"],
+                 student=["3L-384-12h-1536", "6L-768-12h-3072"])  # fmt: skip
+    frame = frame[~((frame["teacher"] == "bert-large") & (frame["knowledge"] == "none"))]
+    figure = heatmap(prepare(frame), "student", "teacher")
+    assert [t.get_text() for t in figure.axes[0].texts] == ["60.0"] * 4
+    assert {"student", "teacher"} <= set(texts(figure))  # the axes are named
+    assert any("16 of 20 cells" in text or "8 of 10 cells" in text for text in texts(figure))
+    assert len(figure.axes) == 2  # the colour bar
+
+
 def test_what_was_not_planned_is_blank_and_said_so(runs):
     figure = heatmap(runs, "knowledge", "mapping")
     assert any("blank: not planned" in text for text in texts(figure))

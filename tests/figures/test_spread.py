@@ -43,6 +43,12 @@ def test_seeds_show_every_run_about_its_cell():
     assert marked(ax, "range")[0].get_xdata() == pytest.approx([-5, 5])
 
 
+def test_runs_are_counted_once_though_the_average_is_drawn_too():
+    frame = grid(lambda c: 0.6 + 0.01 * int(c["seed"]), mapping=["first", "last"],
+                 task=["rte", "cola"], seed=["1", "2", "3"])  # fmt: skip
+    assert any("n = 12 runs" in text for text in texts(seeds_figure(prepare(frame))))
+
+
 def test_one_seed_has_no_sd():
     figure = seeds_figure(prepare(grid(lambda c: 0.6, mapping=["first", "last"])))
     assert "one seed" in texts(figure) and not marked(figure.axes[0], "sd")

@@ -1,5 +1,6 @@
 """Effects and differences: marks, labels, intervals, references, gaps."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from drawn import full_grid, marked, texts
@@ -86,6 +87,29 @@ def test_difference_figure(runs):
     assert len(marked(figure.axes[0], "missing")) == 2
     none = marked(figure.axes[1], "mean")[0].get_xdata()[0]
     assert none == pytest.approx(0)
+
+
+def test_one_wide_interval_does_not_squeeze_the_others():
+    """A cell of two pairs (t = 12.7) beside cells of six: its bar is cut, and said so."""
+    rng = np.random.default_rng(0)
+    frame = grid(lambda c: 0.6 + rng.normal(0, 0.01), seed=list("123456"),
+                 knowledge=["logits", "logits+cls", "logits+hidden", "logits+query"])  # fmt: skip
+    lost = (frame["knowledge"] == "logits+cls") & ~frame["seed"].isin(["1", "2"])
+    frame.loc[lost, "score"] = None
+    frame.loc[(frame["knowledge"] == "logits+cls") & (frame["seed"] == "2"), "score"] = 0.65
+    figure = difference_figure(prepare(frame))
+    assert any("intervals that leave the panel are cut" in text for text in texts(figure))
+    low, high = figure.axes[0].get_xlim()
+    assert high - low < 40 < 2 * 12.7 * 3.5 / np.sqrt(2)
+
+
+def test_differences_stand_in_the_order_of_the_study(runs):
+    frame = grid(lambda c: 0.5, knowledge=["logits", "logits+hidden"], seed=["1", "2"],
+                 mapping=["uniform", "first", "last"], epochs=["3", "9", "10"])  # fmt: skip
+    labels = [t.get_text() for t in difference_figure(prepare(frame)).axes[0].get_yticklabels()]
+    cells = [label.split(" · ")[1:] for label in labels]
+    assert cells[:3] == [["uniform", "3"], ["uniform", "9"], ["uniform", "10"]]
+    assert [mapping for mapping, _ in cells[::3]] == ["uniform", "first", "last"]
 
 
 def test_differences_of_many_cells_are_shown_by_axis():
