@@ -20,9 +20,10 @@ def label_order(names: Sequence[object], task: Task) -> tuple[int, ...] | None:
         task: a classification.
     """
     meaning = [_official(name, task) for name in names]
-    if sorted(m for m in meaning if m is not None) != list(range(task.outputs)):
+    labels = range(task.outputs)
+    if len(meaning) != task.outputs or not all(label in meaning for label in labels):
         return None
-    return tuple(meaning.index(label) for label in range(task.outputs))
+    return tuple(meaning.index(label) for label in labels)
 
 
 def _official(name: object, task: Task) -> int | None:

@@ -40,6 +40,8 @@ from kd.teacher_quality import is_unusable, teacher_warning
         ("mnli", ["a", "b", "c"], None),
         ("sst2", ["entailment", "not_entailment"], None),
         ("sst2", [], None),
+        ("sst2", ["negative", "positive", "mixed"], None),
+        ("sst2", ["mixed", "negative", "positive"], None),
     ],
 )
 def test_the_order_that_names_say(task, names, order):
