@@ -184,6 +184,8 @@ def _obstacles(runs: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
         found["teacher-gap"] = "no run has a teacher's score"
     if frame["seed"].nunique() < 2:
         found["seeds"] = "one seed"
+    elif not frame[frame["score"].notna()].groupby([*cells, "task"]).size().max() >= 2:
+        found["seeds"] = "no cell has two seeds that are done"
     if (frame["history"] == "").all():
         found["curves"] = "runs.csv has no history"
     elif not frame["history"].map(can_be_drawn).any():

@@ -139,6 +139,8 @@ class Strips:
                 ax.axvline(0, color="black", linewidth=0.7, zorder=0)
                 cut |= self._cut(ax, table[table["task"] == task])
             self._label(ax, left, bottom)
+            if table.loc[table["task"] == task, "n"].sum() == 0:  # nothing is done: no scale
+                (ax.set_xticks if self.sideways else ax.set_yticks)([])
         keys: dict[str, Look] = {
             "mean, 95 % interval": MAIN,
             "one run" if self.column == "score" else "one pair": RUN,
@@ -215,8 +217,6 @@ class Strips:
         else:
             ax.set_xlim(-0.5, len(self.rows) - 0.5)
             ax.set_xticks(ticks, labels if bottom else [])
-        if not np.isfinite(ax.dataLim.intervalx).all():  # nothing is done: no scale
-            (ax.set_xticks if self.sideways else ax.set_yticks)([])
         if bottom:
             ax.set_xlabel("points" if self.sideways else words(self.axis))
         if left and not self.sideways:

@@ -21,6 +21,10 @@ def test_nothing_finished_and_nothing_varied():
         for ax in drawn[name].axes:
             assert marked(ax, "missing") and not marked(ax, "mean"), name
     assert not {"variance", "curves", "teacher-gap"} & set(drawn)
+    for ax in drawn["effect-knowledge"].axes:
+        assert not len(ax.get_yticks())  # no scale of nothing
+    few = grid(lambda c: 0.5 if c["seed"] == "1" else None, mapping=["a", "b"], seed=["1", "2"])
+    assert possible(few)[1]["seeds"] == "no cell has two seeds that are done"
     plain = grid(lambda c: 0.5)
     assert [name for name, _ in make_figures(plain)] == ["teacher-gap", "curves"]
 
