@@ -76,26 +76,31 @@ def turned(c: Contrast) -> Contrast:
     )
 
 
-def leader_of(table: pd.DataFrame) -> str:
-    """The value with the highest mean, among those with half of their pairs if there are any.
+def means_of(table: pd.DataFrame) -> dict[str, float]:
+    """The mean of each value that has a pair, less the mean of them all; as fractions.
 
     Values that were not all run on the same settings have their means by least squares from the
     differences, each with the weight of its pairs; in a complete grid these are the means.
     """
-    values = list(dict.fromkeys([*table["a"], *table["b"]]))
     done = table[table["pairs"] > 0]
+    values = list(dict.fromkeys([*done["a"], *done["b"]]))
     weight = np.sqrt(done["pairs"].to_numpy(float))
     design = np.array([[(v == b) - (v == a) for v in values] for a, b in _ends(done)], dtype=float)
     gaps = done["mean"].to_numpy(float)
-    level = np.linalg.lstsq(design * weight[:, None], gaps * weight, rcond=None)[0]
+    found = np.linalg.lstsq(design * weight[:, None], gaps * weight, rcond=None)[0]
+    return dict(zip(values, found.tolist(), strict=True))
+
+
+def leader_of(table: pd.DataFrame) -> str:
+    """The value with the highest mean, among those with half of their pairs if there are any."""
+    means = means_of(table)
 
     def whole(value: str) -> bool:
         own = table[(table["a"] == value) | (table["b"] == value)]
         return bool(own["pairs"].sum() >= _HALF * own["planned"].sum())
 
-    ran = [i for i, v in enumerate(values) if v in {*done["a"], *done["b"]}]
-    complete = [i for i in ran if whole(values[i])] or ran
-    return values[max(complete, key=lambda i: round(level[i], 12))]
+    complete = [value for value in means if whole(value)] or list(means)
+    return max(complete, key=lambda value: round(means[value], 12))
 
 
 def _ends(table: pd.DataFrame) -> Iterable[tuple[str, str]]:

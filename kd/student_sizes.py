@@ -3,13 +3,11 @@
 import pandas as pd
 
 from kd.errors import UserError
-from kd.judge import contrasts_of, turned
+from kd.judge import contrasts_of, means_of, turned
 from kd.shapes import MEASURES, TOKENS, parse_shape
-from kd.statistics.cells import describe
 from kd.statistics.cost import equal_cost, pareto, with_costs
 from kd.statistics.effects import contrasts
-from kd.statistics.runs import AVERAGE, each
-from kd.statistics.views import axis_view
+from kd.statistics.runs import AVERAGE
 from kd.verdict import Step
 
 # Measures of size by which students can be alike, as `iso-MEASURE` makes them -> words, factor,
@@ -48,18 +46,23 @@ def _size(student: str, measure: str) -> float:
 
 
 def front(runs: pd.DataFrame) -> tuple[Step, ...]:
-    """The students that no other matches at less cost, by cost, and what each step up gives."""
-    view, _ = axis_view(runs, "student")
-    view = view[view["series"] == "main"]
-    task = AVERAGE if AVERAGE in set(view["task"]) else view["task"].iloc[0]
-    table = describe(view[view["task"] == task], ["value"]).dropna(subset="mean")
+    """The students that no other matches at less cost, by cost, and what each step up gives.
+
+    Scores are like with like: over all settings of the other axes that were run with both.
+    """
+    table = contrasts(runs, "student")
+    means = pd.Series(means_of(table) if table["pairs"].sum() else {}, dtype=float)
     costs = with_costs(runs).groupby("student", sort=False)["flops"].median() / 1e9
-    table = table.assign(cost=table["value"].map(costs)).dropna(subset="cost").sort_values("cost")
-    front = table[pareto(table["cost"], table["mean"])]
-    every = {(c.value, c.other): c for c in contrasts_of(contrasts(runs, "student")) if c.pairs}
+    costs = costs.reindex(means.index).dropna().sort_values(kind="stable")
+    means = means[costs.index]
+    if means.empty:
+        return ()
+    own = runs[(runs["student"] == means.index[0]) & (runs["task"] != AVERAGE)]
+    means += own.groupby("task")["score"].mean().mean() - means.iloc[0]
+    every = {(c.value, c.other): c for c in contrasts_of(table) if c.pairs}
     every |= {(c.other, c.value): turned(c) for c in every.values()}
     found: list[Step] = []
-    for row in each(front):
-        lead = every.get((row.value, found[-1].student)) if found else None
-        found.append(Step(row.value, row.cost, 100 * row.mean, lead))
+    for student in means.index[pareto(costs, means)]:
+        lead = every.get((student, found[-1].student)) if found else None
+        found.append(Step(student, costs[student], 100 * means[student], lead))
     return tuple(found)

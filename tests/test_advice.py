@@ -140,6 +140,20 @@ def test_students_are_judged_at_equal_size_or_priced():
     assert large.lead.difference == pytest.approx(8, abs=0.7) and large.lead.significant
 
 
+def test_the_price_of_size_is_over_all_settings():
+    """The larger student gains with each knowledge but one, which is not the one that counts."""
+    small, large = "1L-128-2h-512", "6L-768-12h-3072"
+    frame = noisy(
+        lambda c: (c["student"] == large) * (-0.01 if "hidden" in c["knowledge"] else 0.08),
+        student=[small, large], knowledge=["none", "logits", "logits+hidden"],
+    )  # fmt: skip
+    first, second = of(frame, "student").steps
+    assert (first.student, second.student) == (small, large)
+    assert second.lead.difference == pytest.approx(5, abs=0.5)
+    assert first.score == pytest.approx(65, abs=0.5)
+    assert second.score - first.score == pytest.approx(5, abs=0.5)
+
+
 @pytest.mark.parametrize(
     ("measure", "words"),
     [("params", "million parameters"), ("nonembedding", "without embeddings"), ("flops", "GFLOPs")],
