@@ -4,7 +4,8 @@ Snakemake makes again what is older than what it was made from. A copy without t
 archives and object stores) gives results the order in which they were copied. Where seals and
 fingerprints prove that a result was made of the very files beside it, `settle` gives it their time.
 What they do not prove (a file that was edited or damaged, another teacher) keeps its time, and
-Snakemake decides.
+Snakemake decides. Data and teachers may be missing from a copy, as Snakemake makes them only where
+something is to be made of them; what is there has to fit.
 """
 
 import os
@@ -52,7 +53,7 @@ def settle(grid: Grid, layout: Layout) -> list[Path]:
         times = [_time(path) for path in inputs]
         newest = max((time for time in times if time is not None), default=0)
         older = [path for path in outputs if (time := _time(path)) is not None and time < newest]
-        if older and None not in times and is_proven():
+        if older and is_proven():
             for path in older:
                 with suppress(OSError):  # a file of someone else's: Snakemake decides
                     os.utime(_stamp(path), ns=(newest, newest))
@@ -141,16 +142,16 @@ class _Contents:
 
     def can_be_stored(self, folder: Path, tokens: Path) -> bool:
         """A whole teacher and whole tokens. Who reads what is stored of them checks that it is."""
-        return self._text(tokens) is not None and self._has_model(
+        return self._text(tokens, "any") is not None and self._has_model(
             folder, self._record(folder / "metrics.json")
         )
 
     def is_trained(self, run: Run, tokens: Path) -> bool:
         """A whole student of this run, trained on these whole tokens with this whole teacher."""
-        folder, text = self.layout.run(run), self._text(tokens)
+        folder, teacher = self.layout.run(run), self.layout.teacher(run.teacher)
         facts = self._training(folder)
-        if run.needs_teacher:
-            teacher = self.layout.teacher(run.teacher)
+        text = self._text(tokens, facts.get("data_fingerprint"))
+        if run.needs_teacher and (teacher / "model").exists():
             weights = {"fingerprint": facts.get("teacher_fingerprint")}
             if not self._has_model(teacher, weights):
                 return False
@@ -164,11 +165,13 @@ class _Contents:
     def is_evaluated(self, run: Run, tokens: Path) -> bool:
         """Trained, and evaluated afterwards; nothing was changed since."""
         metrics = self._record(self.layout.run(run) / "metrics.json")
-        facts, text = self._training(self.layout.run(run)), self._text(tokens)
-        expected = {"run": run.id, "data_fingerprint": text}
+        facts = self._training(self.layout.run(run))
+        expected: dict[str, Any] = {"run": run.id}
+        expected["data_fingerprint"] = self._text(tokens, facts.get("data_fingerprint"))
         expected["model_fingerprint"] = facts.get("model_fingerprint")
-        if run.needs_teacher:
-            teacher = self._record(self.layout.teacher(run.teacher) / "metrics.json")
+        record = self.layout.teacher(run.teacher) / "metrics.json"
+        if run.needs_teacher and record.exists():
+            teacher = self._record(record)
             expected["teacher_fingerprint"] = teacher.get("fingerprint")
             expected["teacher_score"] = teacher.get("score")
         return self.is_trained(run, tokens) and expected.items() <= metrics.items()
@@ -178,8 +181,11 @@ class _Contents:
         trained = self._record(folder / "training.json")
         return {**self._record(folder / "metrics.json"), **trained} if trained else {}
 
-    def _text(self, tokens: Path) -> Any:
-        """The fingerprint of the text of which whole tokens were made; None: they are not whole."""
+    def _text(self, tokens: Path, absent: Any = None) -> Any:
+        """The fingerprint of the text of which whole tokens were made; None: they are not whole;
+        `absent`: there are none."""
+        if not tokens.exists():
+            return absent
         found = self._record(tokens / "manifest.json").get("text_fingerprint")
         return found if self._is_whole(tokens) else None
 

@@ -1,6 +1,7 @@
 """Results that were copied without their times count as finished, unless their contents changed."""
 
 import os
+import shutil
 
 import pytest
 from studies import tiny_study, write_study
@@ -107,6 +108,17 @@ def test_a_teacher_whose_record_is_older_than_the_fingerprint_of_its_data(finish
     del record["data_fingerprint"]
     write_record(teacher / "metrics.json", record)
     copy_without_times(grid, layout)
+    settle(grid, layout)
+    assert outdated(grid, layout) == set()
+
+
+@pytest.mark.parametrize("left_out", [["data"], ["teachers"], ["data", "teachers"]])
+def test_a_copy_without_data_or_teachers(finished, left_out):
+    grid, layout = finished
+    copy_without_times(grid, layout)
+    for name in left_out:
+        shutil.rmtree(layout.results / name)
+    assert outdated(grid, layout)
     settle(grid, layout)
     assert outdated(grid, layout) == set()
 
