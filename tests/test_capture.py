@@ -354,6 +354,13 @@ def test_features_are_not_kept_between_batches(model):
     assert short["query", 1].shape == (2, SHAPE.heads, 2, SHAPE.head_size)
 
 
+def test_layers_that_are_not_as_many_as_the_config_says_are_a_sentence():
+    model = tiny_model("bert")
+    model.config.num_hidden_layers = 5
+    with pytest.raises(UserError, match="BertForSequenceClassification: its 5 layers were not fou"):
+        Capture(model, {("hidden", 1)})
+
+
 OBSTRUCTED = [arch for arch in ARCHS if attention_obstacle(arch)]
 
 

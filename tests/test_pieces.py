@@ -6,15 +6,18 @@ import pkgutil
 import pytest
 import torch
 from helpers import EVERY_ARCH, tiny_inputs, tiny_model
+from test_checkpoint import IDENTITY, DyingAt
 from test_training import Training, differs, make_split, term
 
 from kd.archs import attention_obstacle
 from kd.capture import Capture
+from kd.checkpoint import Checkpoint
 from kd.errors import UserError
 from kd.knowledge import KNOWLEDGE
 from kd.mapping import MAPPINGS, resolve_mapping
 from kd.objective import Objective
 from kd.pieces import in_pieces
+from kd.signals import Stopped
 from kd.terms import matchings_of
 
 
@@ -115,6 +118,16 @@ def test_a_failed_try_leaves_neither_gradients_nor_random_numbers(tmp_path, monk
     before, after = trained("kd.training.model_inputs"), trained(place)
     assert before.history == after.history
     assert not differs(before.state(), after.state())
+
+
+def test_a_resumed_training_does_not_try_again_what_had_no_room(tmp_path, monkeypatch):
+    tried = out_of_memory_above(monkeypatch, 4)
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stopped):
+        Training(tmp_path, checkpoint=DyingAt(path, 3))
+    tried.clear()
+    resumed = Training(tmp_path, checkpoint=Checkpoint(path, IDENTITY))
+    assert resumed.fitted.micro_batch == 4 and set(tried) <= {4, 2}
 
 
 def test_an_example_too_large_for_the_device_is_a_sentence(tmp_path, monkeypatch):
