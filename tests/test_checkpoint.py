@@ -254,6 +254,12 @@ def test_tensors_that_share_memory_are_saved(tmp_path):
     assert found["two"].tolist() == [0, 1, 2, 3] and found["half"].tolist() == [2, 3]
 
 
+def test_the_folder_of_a_checkpoint_is_made_when_it_is_saved(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "runs" / "one" / "c", IDENTITY)
+    assert not (tmp_path / "runs").exists()
+    assert checkpoint.save({"a": torch.zeros(1)}, {"step": 3}) and checkpoint.load() is not None
+
+
 def test_a_transposed_tensor_is_saved_as_it_reads(tmp_path):
     checkpoint = Checkpoint(tmp_path / "c", {})
     assert checkpoint.save({"a": torch.arange(6.0).reshape(2, 3).T}, {})

@@ -38,6 +38,8 @@ def test_runs_that_need_the_same_share_one_need(tmp_path):
     axes = {"knowledge": ["logits+hidden:mse", "logits+hidden:cka"], "seed": [1, 2]}
     grid = grid_of(tmp_path, axes=axes)
     assert len(grid.runs) == 4 and len({need_of(run) for run in grid.runs.values()}) == 1
+    axes = {"knowledge": ["hidden@1-1", "hidden@1-1+logits", "hidden@1-1+hidden@3-2"]}
+    assert len({need_of(run) for run in grid_of(tmp_path, axes=axes).runs.values()}) == 3
 
 
 def test_errata_that_need_the_teacher_itself_store_nothing(tmp_path):

@@ -288,6 +288,23 @@ def test_a_damaged_manifest_is_a_sentence(tmp_path):
         (folder / "logits.json").write_text(text)
         with pytest.raises(UserError, match=r"logits\.json"):
             open_outputs(folder, KEYS, split, IDENTITY)
+        assert ("logits", 0) in missing_outputs(folder, KEYS, IDENTITY), "not made anew"
+
+
+def test_an_array_that_is_half_removed_is_not_there(tmp_path, monkeypatch):
+    """Killed after the first of its files: another teacher's bytes must find no manifest."""
+    split, folder = make_split(), tmp_path / "outputs"
+    write(folder, split, {("hidden", 3)})
+    unlink = Path.unlink
+
+    def once(path, **more):
+        unlink(path, **more)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", once)
+        manifests.remove(folder / "hidden-3.npy")
+    assert not (folder / "hidden-3.json").exists()
 
 
 def test_values_beyond_half_precision_are_refused_and_leave_nothing(tmp_path):
@@ -355,3 +372,10 @@ def test_a_teacher_in_training_draws_by_seed_and_step_alone(tmp_path):
     assert torch.equal(drawn[0], drawn[-1])
     for one, two in itertools.combinations(drawn[:-1], 2):
         assert not torch.allclose(one, two, rtol=1e-3)
+
+
+def test_a_teacher_that_has_taught_has_no_hooks_left(tmp_path):
+    teacher = tiny_model(seed=1, labels=3)
+    with Teaching({("hidden", 2), ("query", 2)}, None, teacher, CPU):
+        assert any(m._forward_pre_hooks for m in teacher.modules())
+    assert not any(m._forward_pre_hooks or m._forward_hooks for m in teacher.modules())

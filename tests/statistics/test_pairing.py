@@ -142,3 +142,20 @@ def test_a_run_that_is_several_cells_counts_for_each_value_once():
     means = describe(view, ["value"]).set_index("value")["mean"]
     assert means.to_dict() == {"first": 0.6, "last": 0.6, "uniform": 0.7}
     assert len(summarise(frame)) == 2
+
+
+def test_the_average_of_a_seed_that_failed_on_a_task_has_failed():
+    frame = grid(lambda c: None if (c["task"], c["seed"]) != ("rte", "1") else 0.5,
+                 task=["rte", "cola"], seed=["1", "2"])  # fmt: skip
+    frame.loc[(frame["task"] == "cola") & (frame["seed"] == "1"), "status"] = "failed"
+    runs = prepare(frame)
+    found = runs[runs["task"] == AVERAGE].set_index("seed")["status"]
+    assert found.to_dict() == {"1": "failed", "2": "missing"}
+
+
+def test_a_setting_that_differs_by_task_alone_is_said_so_in_the_average():
+    frame = grid(lambda c: 0.5, task=["rte", "cola"], mapping=["first", "last"])
+    frame["epochs"] = frame["task"].map({"rte": "9", "cola": "3"})
+    runs = prepare(frame)
+    average = runs[runs["task"] == AVERAGE]
+    assert set(average["epochs"]) == {"by task"} and set(average["batch_size"]) == {"32"}
