@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from kd import evaluation
-from kd.sampling_error import score_error
+from kd.sampling_error import _spearman, score_error
 from kd.tasks import TASKS, evaluate_metrics
 
 
@@ -98,3 +99,12 @@ def test_two_dev_splits_have_the_error_of_their_mean(monkeypatch):
     assert record["score_se"] == pytest.approx(math.sqrt(first**2 + second**2) / 2)
     answers |= {len(labels): labels for _, labels in drawn.values()}
     assert "score_se" not in evaluation.evaluate(None, None, "mnli", None, None)
+
+
+def test_spearman_ranks_both_sides_of_every_resample():
+    """A score far above the others moves no rank: by row, the numbers of scipy, ties and all."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 6, (2, 5, 40)).astype(float)
+    x[:, 0], y[:, 1] = 1e6, -1e6
+    wanted = [stats.spearmanr(a, b).statistic for a, b in zip(x, y, strict=True)]
+    assert _spearman(x, y) == pytest.approx(wanted)

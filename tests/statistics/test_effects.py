@@ -1,6 +1,7 @@
 """Variance explained and contrasts: by hand, against statsmodels, and under known truth."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_runs import frame_of, grid, one_run
 from statsmodels.formula.api import ols
@@ -12,6 +13,7 @@ from kd.statistics.effects import (
     SEEDS,
     _basis,
     _Noise,
+    _tested,
     contrasts,
     interaction,
     pairs,
@@ -385,3 +387,37 @@ def test_a_lost_run_leaves_no_interaction_of_its_seed():
     assert set(table["pairs"]) == {2} and set(table["planned"]) == {3}
     assert table["mean"][SMALL, "first"] == pytest.approx(0.02)
     assert table["mean"][SMALL, "last"] == pytest.approx(-0.02)
+
+
+def test_two_axes_have_no_term_of_three():
+    """A run that stands for two values, and is not their mean, fits no term of the two axes."""
+    rows = [
+        one_run({"student": s, "mapping": m, "seed": seed}, 0.5 + 0.1 * ("=" in m) * (s == LARGE))
+        for s in (SMALL, LARGE)
+        for m in ("first", "last", "first = last")
+        for seed in SEED
+    ]
+    assert HIGHER not in set(variance(frame_of(*rows))["term"])
+
+
+def test_less_than_half_a_degree_of_freedom_tests_nothing():
+    terms = {"term": ["a", "b"], "kind": "axis", "df": 1, "squares": 4.0, "error": [1.0, 2.0]}
+    table = _tested(pd.DataFrame(terms | {"free": [0.3, 4.0]}), 10.0)
+    assert np.isnan(table.loc[0, ["F", "df_error", "p"]].astype(float)).all()
+    assert table.loc[1, "F"] == pytest.approx(8) and table["share"].tolist() == [0.4, 0.4]
+
+
+def test_every_setting_of_an_interaction_counts_the_same():
+    """4 at the one temperature (three seeds) and 1 at the other (one seed): 2.5."""
+
+    def score(c):
+        if c["temperature"] == "8" and c["seed"] != "1":
+            return None
+        both = (c["student"], c["mapping"]) == (LARGE, "last")
+        return 0.5 + both * {"2": 0.04, "8": 0.01}[c["temperature"]]
+
+    frame = grid(score, student=[SMALL, LARGE], mapping=["first", "last"],
+                 temperature=["2", "8"], seed=SEED)  # fmt: skip
+    table = interaction(prepare(frame), "student", "mapping").set_index(["a", "b"])
+    assert table["mean"][LARGE, "last"] == pytest.approx(0.025)
+    assert set(table["pairs"]) == {4} and set(table["planned"]) == {6}
