@@ -11,7 +11,7 @@ import pandas as pd
 
 from kd.judge import contrasts_of, judge_values, leader_of, turned
 from kd.soundness import average_error, seeds_done, students_at_floor
-from kd.statistics.effects import SEEDS, contrasts, variance
+from kd.statistics.effects import contrasts, seed_share, variance
 from kd.statistics.pairing import prepare
 from kd.statistics.runs import ALIAS, AVERAGE, CELL, IDLE, each, followers, levels, studied
 from kd.student_sizes import equal_students, front
@@ -122,12 +122,7 @@ def _explained(shares: pd.DataFrame, axis: str) -> tuple[float, float, float]:
     own = shares[shares["term"] == axis] if len(shares) else shares
     if own.empty:
         return np.nan, np.nan, np.nan
-    noise = 100 * shares.loc[shares["term"] == SEEDS, "share"]
-    return (
-        100 * own["share"].iloc[0],
-        own["p_holm"].iloc[0],
-        noise.iloc[0] if len(noise) else np.nan,
-    )
+    return 100 * own["share"].iloc[0], own["p_holm"].iloc[0], 100 * seed_share(shares)
 
 
 def _interactions(shares: pd.DataFrame, axis: str) -> list[tuple[str, float, float]]:

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from kd.statistics.cells import corrected, describe
-from kd.statistics.effects import SEEDS, variance
+from kd.statistics.effects import SEEDS, seed_share, variance
 from kd.statistics.pairing import prepare
 from kd.statistics.runs import AVERAGE, IDLE, control_of, each, metric, studied
 from kd.table import plain, points
@@ -108,11 +108,10 @@ def effects(frame: pd.DataFrame) -> list[str]:
     ]
     if not told:
         return []
-    noise = table.loc[table["term"] == SEEDS, "share"]
     text = f"Of the variance in scores within tasks, {listed(told, shown=12)}"
-    if len(noise):
-        text += f"; seeds account for {100 * noise.iloc[0]:.1f} %"
-    else:
+    if (noise := seed_share(table)) >= 0:
+        text += f"; seeds account for {100 * noise:.1f} %"
+    elif SEEDS not in set(table["term"]):
         text += "; with one seed nothing can be tested"
     sentences = [text + "."]
     tested = table[table["kind"].isin(["pair", "task"]) & table["p_holm"].notna()]

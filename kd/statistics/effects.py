@@ -70,6 +70,16 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def seed_share(table: pd.DataFrame) -> float:
+    """The seeds' share in a table of `variance`; NaN where it says nothing.
+
+    With one seed it is unknown. In a grid with gaps the seeds' share can overlap those of the
+    terms; beside them it would look like a part of the same whole.
+    """
+    share = table.loc[table["term"] == SEEDS, "share"]
+    return float(share.iloc[0]) if len(share) and table["share"].sum() < 1 + _SMALL else np.nan
+
+
 def _tested(table: pd.DataFrame, total: float) -> pd.DataFrame:
     """Shares and F tests of sums of squares, each against its own error."""
     tested = table["free"] > 0.5
