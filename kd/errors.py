@@ -16,7 +16,16 @@ class Transient(UserError):
     """It may end well when it is tried again: a hub that does not answer, a full disk or memory."""
 
 
-_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_STORAGE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.EEXIST,
+)
 
 
 def storage_trouble(error: BaseException) -> str:

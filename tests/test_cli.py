@@ -187,3 +187,14 @@ def test_steps_are_quiet_about_a_closed_pipe(study):
     command = f"{sys.executable} -m kd runs {study} --json | head -1"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert run.stderr == ""
+
+
+@pytest.mark.parametrize("command", [["status"], ["data", "--task", "toy-single"]])
+def test_results_that_are_a_file(tmp_path, capsys, command):
+    file = tmp_path / "file"
+    file.write_text("")
+    study = write_study(tmp_path, tiny_study())
+    name, *more = command
+    assert main([name, str(study), *more, "--results", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file}") and error.count("\n") == 1
