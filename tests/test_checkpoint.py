@@ -1,6 +1,7 @@
 """A training that was killed and goes on comes to the same bits; what does not fit is not read."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,31 @@ def test_the_state_of_a_second_job_has_the_time_of_the_first(tmp_path):
     fitted = Training(tmp_path, checkpoint=Remembering(path, IDENTITY)).fitted
     assert list(saved_at) == [4, 5, 6, 7], "the end of a training is no state to go on from"
     assert 1000 < saved_at[4] < saved_at[7] < fitted.seconds < 2000
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"), [(True, "the state is saved: start again to go on"), (False, "not saved")]
+)
+def test_who_stops_a_training_is_told_whether_its_state_is_saved(tmp_path, monkeypatch, kept, said):
+    monkeypatch.setattr("kd.training.deferred", lambda: nullcontext(lambda: "SIGTERM"))
+    monkeypatch.setattr(Checkpoint, "save", lambda *_: kept)
+    with pytest.raises(Stopped, match=rf"after step 1 of 8; {said}"):
+        Training(tmp_path, checkpoint=Checkpoint(tmp_path / "c", IDENTITY))
+
+
+def test_the_progress_of_a_resumed_training_starts_at_its_step(tmp_path, monkeypatch):
+    started: list[Any] = []
+    monkeypatch.setattr("kd.progress.Progress.start", lambda _, *args: started.append(args))
+    monkeypatch.setattr("kd.progress.Progress.advance", lambda *_: None)
+    killed_and_resumed(tmp_path, 3)
+    assert started == [("testing", 8, 0), ("testing", 8, 3)]
+
+
+def test_a_finished_training_leaves_no_state(tmp_path):
+    checkpoint = save(tmp_path / "c")
+    for _ in range(2):
+        checkpoint.remove()
+        assert not list(tmp_path.iterdir()) and checkpoint.load() is None
 
 
 def test_saving_changes_nothing(tmp_path, monkeypatch):

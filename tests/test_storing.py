@@ -9,6 +9,7 @@ import pytest
 from studies import tiny_study, write_study
 
 from kd import steps, storing, teacher_outputs
+from kd.budget import made_of
 from kd.data import prepare_task
 from kd.files import aside, only_one, read_record
 from kd.freeing import free, idle_outputs
@@ -249,6 +250,15 @@ def test_what_says_that_outputs_are_stored_is_a_sealed_record(tmp_path, layout):
     (need,) = (layout.need(run) for run in grid.runs.values())
     assert set(read_record(need, "stored")["stored"]) == EVERYTHING
     assert "seal" in json.loads(need.read_text())
+
+
+@pytest.mark.parametrize("gone", ["teacher", "tokens"])
+def test_outputs_are_made_of_a_teacher_and_of_tokens(tmp_path, layout, gone):
+    (run,) = grid_of(tmp_path).runs.values()
+    assert made_of(run, layout).keys() == {"teacher", "tokens"}
+    tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
+    shutil.rmtree(tokens if gone == "tokens" else layout.teacher(run.teacher))
+    assert made_of(run, layout) is None
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path, layout):

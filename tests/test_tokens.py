@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from kd.archs import ARCHS
 from kd.errors import UserError
-from kd.files import read_json, write_json
+from kd.files import check_seal, read_json, write_json
 from kd.models import build_random
 from kd.tasks import TASKS
 from kd.tokens import (
@@ -182,6 +182,14 @@ def test_folder_is_all_that_a_student_needs(tmp_path):
     assert {"config.json", "tokenizer.json", "manifest.json", "train.safetensors"} <= names
     config = read_json(out / "config.json")
     assert config["id2label"] == {"0": "entailment", "1": "neutral", "2": "contradiction"}
+
+
+def test_a_folder_of_tokens_that_was_changed_is_found_out(tmp_path):
+    out, _ = make(tmp_path, "sst2")
+    assert check_seal(out) == out
+    (out / "config.json").write_text("{}")
+    with pytest.raises(UserError):
+        check_seal(out)
 
 
 def test_tokenising_twice_gives_the_same_files(tmp_path):

@@ -512,7 +512,8 @@ class Poisoned(nn.Module):
 @pytest.mark.parametrize("step", [1, 3, 8])
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, step, bad):
     with pytest.raises(UserError, match=rf"not finite at step {step} \(loss is {bad}") as caught:
-        Training(tmp_path, objective=Poisoned(step, bad))
+        Training(tmp_path, objective=(objective := Poisoned(step, bad)))
+    assert objective.calls == step, "a CPU waits for nothing: the step itself ends it"
     assert "learning_rate" in str(caught.value), "what can be done about it?"
 
 

@@ -23,6 +23,7 @@ def test_ranks_wins_and_tests():
     found = rank(prepare(grid(score, task=TASKS, knowledge=list(order))))
     best = row_of(found.table, knowledge="logits+attention")
     assert (best["rank"], best.best, best.wins, best.compared) == (pytest.approx(8 / 6), 5, 5, 6)
+    assert best.equal == 0, "the sixth is lost, not equal"
     second = row_of(found.table, knowledge="logits+hidden")
     assert second["rank"] == pytest.approx((5 * 2 + 1) / 6)
     assert second.p_wilcoxon == pytest.approx(stats.wilcoxon([0.1] * 6).pvalue)
@@ -101,3 +102,12 @@ def test_a_task_that_three_share_has_no_winner():
     assert found.table["rank"].tolist() == [2, 2, 2, 4] and found.table["best"].sum() == 0
     means = [[0.6, 0.5], [0.6, 0.5], [0.6, 0.5], [0.5, 0.4]]
     assert found.p == pytest.approx(stats.friedmanchisquare(*means).pvalue)
+
+
+def test_two_tasks_have_a_p_value_of_the_signed_ranks():
+    """Two gains of two: each of the four signs is as likely, so that p is 2 / 4."""
+    gains = {"rte": 0.1, "cola": 0.3}
+    frame = grid(lambda c: 0.5 + gains[c["task"]] * (c["knowledge"] != "logits"),
+                 task=list(gains), knowledge=["logits", "logits+hidden"])  # fmt: skip
+    row = row_of(rank(prepare(frame)).table, knowledge="logits+hidden")
+    assert (row.p_wilcoxon, row.wins, row.compared) == (0.5, 2, 2)

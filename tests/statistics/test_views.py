@@ -187,3 +187,14 @@ def test_a_value_of_which_nothing_is_done_still_says_what_was_planned():
     view, note = axis_view(prepare(frame_of(*rows)), "mapping")
     assert set(view["student"]) == {STUDENTS[0]}
     assert note.startswith("3 of 5 cells: only settings planned with every value")
+
+
+def test_where_nothing_is_comparable_what_was_planned_to_be_is_shown():
+    """Each of two students lost one of its mappings; the third was to have one alone."""
+    lost = {(STUDENTS[0], "first"), (STUDENTS[1], "last")}
+    rows = [one_run({"student": s, "mapping": m}, None if (s, m) in lost else 0.5)
+            for s in STUDENTS[:2] for m in ("first", "last")]  # fmt: skip
+    rows.append(one_run({"student": "12L-256-4h-1024", "mapping": "first"}, 0.7))
+    view, note = axis_view(prepare(frame_of(*rows)), "mapping")
+    assert note.startswith("NOT like with like")
+    assert set(view["student"]) == set(STUDENTS[:2])
