@@ -10,7 +10,7 @@ from studies import study_dict, tiny_study, write_study
 
 from kd.errors import UserError
 from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
-from kd.grid import load_grid, pruned_values
+from kd.grid import _tell_apart, load_grid, pruned_values
 
 ROOT = Path(__file__).parents[1]
 
@@ -354,6 +354,38 @@ def test_runs_that_differ_have_labels_that_differ(grid):
     # What no label column can tell apart is told apart by the whole objective.
     axes = {"knowledge": ["hidden:mse@1-1+cls:mse@2-2", "hidden:mse@2-2+cls:mse@1-1"]}
     assert len(set(labels(grid(axes=axes), "mapping"))) == 2
+
+
+def test_two_runs_whose_labels_are_alike_are_named_by_their_objective(grid):
+    axes = {"knowledge": ["logits", "logits+hidden"], "seed": [1]}
+    one, two = grid(axes=axes).runs.values()
+    two.labels.update(one.labels)
+    _tell_apart([one, two])
+    assert [run.labels["knowledge"] for run in (one, two)] == [one.objective, two.objective]
+
+
+def test_a_pretrained_start_is_labelled_by_its_model(grid):
+    model = "google/bert_uncased_L-6_H-768_A-12"
+    assert labels(grid(axes={"init": ["random", f"pretrained:{model}"]}), "init") == [
+        model,
+        "random",
+    ]
+
+
+def test_relations_say_their_heads_and_others_have_none(grid):
+    axes = {"knowledge": ["value-relation", "hidden"], "relation_heads": [12, 24]}
+    found = {
+        (r.labels["knowledge"], r.labels["relation_heads"]) for r in grid(axes=axes).runs.values()
+    }
+    assert found == {("value-relation", "12"), ("value-relation", "24"), ("hidden", "-")}
+
+
+def test_a_value_that_never_runs_has_the_most_frequent_reason(grid):
+    found = grid(
+        axes={"mapping": ["first", "last"], "seed": [1, 2, 3]},
+        exclude=[{"mapping": "first", "seed": 1}, {"mapping": "first", "seed": [2, 3]}],
+    )
+    assert pruned_values(found) == [("mapping", "first", "excluded by exclude[1]")]
 
 
 def test_exclude_takes_lists_and_says_which(grid):
