@@ -60,7 +60,7 @@ def start(tmp_path):
     (tmp_path / "kd.py").write_text(KD)
     os.mkfifo(tmp_path / "running")
 
-    def start(*arguments):
+    def start(*arguments, ctrl_c=signal.SIG_DFL):
         return subprocess.Popen(
             [Path(sys.executable).parent / "snakemake", "--cores", "2", *arguments],
             cwd=tmp_path,
@@ -68,6 +68,7 @@ def start(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, ctrl_c),
         )
 
     return start
@@ -107,8 +108,9 @@ def test_done_is_said_of_what_is_there(start, arguments, said):
 
 def test_after_a_failure_what_is_done_is_drawn_where_the_report_was_asked_for(start):
     steps = {}
-    for target in ("drawing_a_failure", "fails"):
-        run = start(target, "--keep-going")
+    # The second as a script starts it in the background: there ctrl-C is ignored.
+    for target, ctrl_c in (("drawing_a_failure", signal.SIG_DFL), ("fails", signal.SIG_IGN)):
+        run = start(target, "--keep-going", ctrl_c=ctrl_c)
         _, err = run.communicate()
         assert run.returncode == 1
         assert "message: error: what is wrong\n" in err and "message: None" not in err

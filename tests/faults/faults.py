@@ -259,8 +259,6 @@ def snakemake(
         cwd=ROOT,
         env=environment(**environment_changes),
         start_new_session=True,
-        # A shell lets what it starts in the background ignore ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -51,12 +51,11 @@ def last_line(logs):
     return lines[-1].strip() if lines else "no line in its log"
 
 
-if (
-    workflow.is_main_process
-    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-):
-    signal.signal(signal.SIGINT, stop)
+if workflow.is_main_process:
     logger.addFilter(wanted)
+    # In the background of a script ctrl-C is ignored, and stays so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
 
 
 def has_report():
