@@ -76,13 +76,25 @@ never run. SentencePiece models need pip install 'kd-grid[sentencepiece]'.
 """
 
 
+# Commands whose results are files; what they print is a log.
+_LOGGED = {
+    *("data", "tokenise", "teacher", "outputs", "distil", "evaluate", "collect", "tables"),
+    *("figures", "report", "tensorboard", "convert"),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a user's mistake is one sentence on stderr and exit status 2.
 
     What ctrl-C ended exits with 130, what another signal ended with 75: started again, it goes on.
     """
-    with own_console():
-        return _main(_parser().parse_args(arguments))
+    with own_console() as lost_output:
+        options = _parser().parse_args(arguments)
+        status = _main(options)
+        if status == 0 and options.command not in _LOGGED and lost_output():
+            print("error: the output is not whole: its disk is full", file=sys.stderr)
+            return 2
+        return status
 
 
 def _main(options: argparse.Namespace) -> int:

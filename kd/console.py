@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -12,15 +12,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def own_console() -> Iterator[None]:
+def own_console() -> Iterator[Callable[[], bool]]:
     """Within it, output to files and pipes is UTF-8 whatever the locale is, a character that a
-    terminal does not have ends nothing, and neither does a log for which the disk has no room."""
+    terminal does not have ends nothing, and neither does a log for which the disk has no room.
+
+    Yields a function that says whether the disk had no room for some of stdout.
+    """
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_lasting(stream) for stream in before)
     # matplotlib refuses at once a notebook's way to draw that is not installed here.
     os.environ["MPLBACKEND"] = "agg"
     try:
-        yield
+        yield lambda: _has_lost(sys.stdout)
     finally:
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
@@ -40,9 +43,16 @@ def _lasting(stream: TextIO) -> TextIO:
     )
 
 
-class _Lossy(io.FileIO):
-    """A file that leaves out what finds no room on its disk."""
+def _has_lost(stream: TextIO) -> bool:
+    stream.flush()
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    return isinstance(raw, _Lossy) and raw.lost
 
+
+class _Lossy(io.FileIO):
+    """A file that leaves out what finds no room on its disk, and remembers that it did."""
+
+    lost = False
     _write = io.FileIO.write
 
     def write(self, data: Any) -> int:
@@ -51,4 +61,5 @@ class _Lossy(io.FileIO):
         except OSError as error:
             if error.errno not in _FULL:
                 raise
+            self.lost = True
             return memoryview(data).nbytes

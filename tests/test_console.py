@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from kd import console
 from kd.cli import main
 from kd.console import own_console
 
+FULL = Path("/dev/full")
 # A notebook's, a small container's, a strict old server's.
 HOSTILE = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -93,3 +95,13 @@ def test_output_that_is_no_file_stays_as_it_is(monkeypatch, capsys):
         assert sys.stdout is before and sys.stderr is None
     assert main(["shapes", "tinybert4"]) == 0
     assert "tinybert4" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
+def test_an_answer_that_its_disk_has_no_room_for_is_an_error():
+    """`kd axes --markdown > FILE`: half a file must not look like the whole."""
+    command = [sys.executable, "-m", "kd", "axes", "--markdown"]
+    with FULL.open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: the output is not whole: its disk is full\n"
