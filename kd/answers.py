@@ -32,7 +32,8 @@ def answer(advice: Advice, margin: float = 0.5, names: Names | None = None) -> s
     if advice.strength == "open":
         return _unanswered(advice, names)
     if advice.strength == "trade-off":
-        return f"No two students are of equal size, so size decides. {_prices(advice, names)}"
+        apart = "No two students are of equal size, so shape cannot be judged apart from size."
+        return f"{apart} {_prices(advice, names)}"
     text = _verdict(advice, margin, names) + _dependence(advice)
     return f"{text} This compares students of {advice.size}." if advice.size else text
 
@@ -161,7 +162,10 @@ def _prices(advice: Advice, names: Names) -> str:
     first, *rest = advice.steps
     if not rest:
         who = quoted(names, "student", first.student)
-        return f"The cheapest student, {who}, also has the highest score ({first.score:.1f})."
+        return (
+            f"The cheapest student, {who}, also has the highest mean score over the settings that "
+            f"all students share ({first.score:.1f})."
+        )
     parts = [f"{quoted(names, 'student', first.student)} scores {first.score:.1f} at "
              f"{first.cost:.3g} GFLOPs"]  # fmt: skip
     before = first
