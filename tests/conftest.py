@@ -72,7 +72,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what cannot run here, or was not asked for."""
+    """Skip what cannot run here, or was not asked for; the long groups first.
+
+    A group is one worker's. One that began last would keep it busy while the others have no more
+    to do.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
     for item in items:
         for name in NEEDS.keys() & {marker.name for marker in item.iter_markers()}:
             if name in ASKED and not config.getoption("--all"):
