@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from kd import sources
-from kd.errors import Transient, UserError, shown
+from kd.errors import Transient, UserError
 from kd.files import atomic_dir
 from kd.model_folder import CONFIG, is_folder
 
@@ -34,7 +34,7 @@ def convert(model: str, out: Path, revision: str | None = None) -> list[str]:
         raise UserError("--revision: it would change nothing: only a hub model has one")
     folder = Path(model).expanduser() if local else _download(model, revision)
     if not is_folder(folder):
-        raise UserError(f"{shown(str(folder))}: no such folder")
+        raise UserError(f"{str(folder)!r}: no such folder")
     with atomic_dir(out) as temporary:
         made = _in_a_child(folder, temporary)
         try:

@@ -99,7 +99,7 @@ def _is_there(path: Path) -> bool:
 def model_config(folder: Path) -> dict[str, Any]:
     """config.json of a model folder."""
     if not is_folder(folder):
-        raise UserError(f"{shown(str(folder))}: no such folder")
+        raise UserError(f"{str(folder)!r}: no such folder")
     return read_object(folder / CONFIG, "a model folder needs it")
 
 

@@ -109,7 +109,7 @@ def _expanded(path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise UserError(f"{shown(path)}: {error}") from None
+        raise UserError(f"{path!r}: {error}") from None
 
 
 @cache
@@ -235,7 +235,7 @@ def tsv_files(path: str, task: str) -> dict[str, Path]:
     """
     root = _expanded(path)
     if not is_folder(root):
-        raise UserError(f"data.path: found {shown(path)}, which is no folder")
+        raise UserError(f"data.path: found {path!r}, which is no folder")
     row = TASKS[task]
     files = {"train": root / row.folder / "train.tsv"}
     files |= {split: root / row.folder / f"{name}.tsv" for split, name in row.dev}

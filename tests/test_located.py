@@ -81,6 +81,12 @@ def test_what_is_missing_is_named_where_it_was_looked_for(place, capsys):
     assert f"data.path: found '{place / 'glue'}', which is no folder" in capsys.readouterr().err
 
 
+def test_a_long_path_is_named_whole(place, capsys):
+    """It is there to be found: a path with its middle left out cannot be."""
+    main(["plan", str(study(place, "../" + "deep-folder/" * 12 + "none"))])
+    assert f"{place.parent}/{'deep-folder/' * 12}none'" in capsys.readouterr().err
+
+
 def test_a_hub_id_stays_one(place):
     assert one_run(study(place, base={"student": "6L-768"})).teacher.encoder.revision == "main"
 
