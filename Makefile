@@ -6,8 +6,9 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 RECORD := results/records/demo
-# A worker a core, up to 4: each loads torch. Tests that share what is slow to make share a worker.
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+# A worker a core, up to 4: each loads torch. A file is one worker's, with what its tests share.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
+	--dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo record test test-all peers bench lint audit format clean
 

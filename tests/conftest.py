@@ -64,6 +64,8 @@ NEEDS: dict[str, Callable[[], str]] = {
     "browser": lambda: "" if CHROMIUM else "no Chromium",
 }
 ASKED = ("slow", "slurm", "network")  # only with --all
+# Files that take minutes, the longest first.
+LONG = ("test_workflow.py", "test_heads.py", "test_kills.py", "test_slurm.py", "test_damage.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,12 +74,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what cannot run here, or was not asked for; the long groups first.
+    """Skip what cannot run here, or was not asked for; the long files first.
 
-    A group is one worker's. One that began last would keep it busy while the others have no more
+    A file is one worker's. One that began last would keep it busy while the others have no more
     to do.
     """
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
     for item in items:
         for name in NEEDS.keys() & {marker.name for marker in item.iter_markers()}:
             if name in ASKED and not config.getoption("--all"):

@@ -20,8 +20,6 @@ from studies import tiny_study, write_study
 from kd.cli import main
 from kd.columns import COLUMNS, metrics_schema
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 

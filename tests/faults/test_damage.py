@@ -9,8 +9,6 @@ from faults import TIMES, Place, prepare, snakemake, status, write
 from kd.errors import UserError
 from kd.results import collect
 
-pytestmark = pytest.mark.xdist_group("damage")
-
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):

@@ -13,7 +13,7 @@ from faults import Place, finish, remove, snakemake, write
 from kd.checkpoint import Checkpoint
 from kd.files import check_seal, leftovers, read_record
 
-pytestmark = [pytest.mark.root, pytest.mark.xdist_group("disk")]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ import pytest
 from faults import TIMES, Place, environment, finish, prepare, remove, snakemake, status
 from moments import Gate, gone
 
-pytestmark = pytest.mark.xdist_group("heads")
-
 # Where the jobs are when the head dies: a file that they are about to put in place, and how often.
 MOMENTS = [("checkpoint.safetensors", n) for n in (2, 8)]
 MOMENTS += [("state.json", 1, "distilling"), ("training.json", 1), ("metrics.json", 1)]

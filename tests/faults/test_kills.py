@@ -10,8 +10,6 @@ from moments import Gate, until
 
 from kd.progress import STATE
 
-pytestmark = pytest.mark.xdist_group("kills")
-
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):

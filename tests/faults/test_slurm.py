@@ -23,7 +23,7 @@ from kd.files import only_one
 RUN = Path("/run/slurm-up")  # its process ids
 DEMO = ROOT / "config/studies/demo.yaml"
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 
 @pytest.fixture(scope="module", autouse=True)
