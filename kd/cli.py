@@ -68,8 +68,8 @@ reads what was removed computes and stores it anew.
 
 _CONVERT = """\
 Make a folder that a study can read: model.safetensors of .bin weights (pickles), tokenizer.json of
-a slow tokenizer (vocab.txt, vocab.json with merges.txt, a SentencePiece model). What is there
-already is copied. Paths start at the working directory.
+a slow tokenizer (vocab.txt, vocab.json with merges.txt, a SentencePiece model). Files
+that need no conversion are copied. Paths start at the working directory.
 
 Pickles are opened by a process without network that builds tensors alone: code in them is refused,
 never run. SentencePiece models need pip install 'kd-grid[sentencepiece]'.

@@ -1,11 +1,11 @@
-"""Copied results stay finished: what was made of what is known from contents, not from times.
+"""Keeps copied results finished: decides by contents, not by times, which file was made from which.
 
 Snakemake makes again what is older than what it was made from. A copy without times (`cp -r`, some
 archives and object stores) gives results the order in which they were copied. Where seals and
 fingerprints prove that a result was made of the very files beside it, `settle` gives it their time.
 What they do not prove (a file that was edited or damaged, another teacher) keeps its time, and
-Snakemake decides. Data and teachers may be missing from a copy, as Snakemake makes them only where
-something is to be made of them; what is there has to fit.
+Snakemake decides. A copy may lack data and teachers, since Snakemake makes them only where a job
+needs them. Those that it has must match the results.
 """
 
 import os

@@ -19,9 +19,9 @@ ROWS = "0\ta b\tc\tentailment\n1\td\te f\tnot_entailment\n"
 def place(tmp_path, monkeypatch):
     """A folder for the study, and another one to work in."""
     sources.encoder.cache_clear()
-    for name in ("studies", "work"):
+    for name in ("studies", "elsewhere"):
         (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "elsewhere")
     return tmp_path / "studies"
 
 
@@ -66,12 +66,12 @@ def test_the_study_may_be_named_in_any_way(place, monkeypatch):
 @pytest.mark.parametrize("model", ["./encoder", "encoder"])
 def test_a_folder_of_the_working_directory_alone_is_refused(place, capsys, model):
     """Nor is it taken for a hub id: transformers would load the folder."""
-    write_encoder(place.parent / "work/encoder")
+    write_encoder(place.parent / "elsewhere/encoder")
     assert main(["plan", str(study(place, model))]) == 2
     error = capsys.readouterr().err
     assert f"teachers.t.model: found '{model}', which is in the working directory" in error
-    assert "write ../work/encoder" in error and error.count("\n") == 1
-    assert one_run(study(place, "../work/encoder")).teacher.encoder.shape.hidden == 16
+    assert "write ../elsewhere/encoder" in error and error.count("\n") == 1
+    assert one_run(study(place, "../elsewhere/encoder")).teacher.encoder.shape.hidden == 16
 
 
 def test_what_is_missing_is_named_where_it_was_looked_for(place, capsys):
@@ -96,7 +96,7 @@ def test_data_beside_the_study(place):
     data = {"source": "tsv", "path": "glue"}
     path = study(place, data=data, base={"student": "6L-768"})
     assert load_grid(path).study.data["path"] == str(place / "glue")
-    (place / "glue").rename(place.parent / "work/glue")
+    (place / "glue").rename(place.parent / "elsewhere/glue")
     with pytest.raises(UserError, match=r"data\.path: found 'glue', which is in the working"):
         load_grid(path)
 
