@@ -114,7 +114,7 @@ def test_a_pretrained_start_beside_the_study(place, model):
 
 def test_a_pretrained_start_in_the_working_directory_alone(place):
     write_encoder(place / "encoder")
-    write_encoder(place.parent / "work/donor")
+    write_encoder(place.parent / "elsewhere/donor")
     path = study(place, "encoder", base={"init": "pretrained:./donor"})
     with pytest.raises(UserError, match=r"init pretrained:\./donor: found '\./donor', which is in"):
         load_grid(path)
