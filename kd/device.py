@@ -14,7 +14,7 @@ K = TypeVar("K")
 
 
 def choose_device(waiting: Callable[[str], None] = print) -> torch.device:
-    """A GPU that no other job of this user on this machine has, or the CPU where there is none.
+    """A GPU that no other job of this user holds on this machine, or the CPU if there is no GPU.
 
     Snakemake counts GPUs but does not choose them, and in an allocation of several GPUs neither
     does SLURM: here each job takes a slot of one that it can see (CUDA_VISIBLE_DEVICES), and waits
