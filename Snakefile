@@ -13,15 +13,15 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-from kd.cli import check_inputs
-from kd.copies import settle
-from kd.errors import UserError
-from kd.files import marked, set_aside
-from kd.grid import load_grid
-from kd.kept import keep, namesakes, same_name
-from kd.layout import Layout
-from kd.retries import START
-from kd.store import need_of
+from kd.cli.main import check_inputs
+from kd.monitor.copies import settle
+from kd.runtime.errors import UserError
+from kd.runtime.files import marked, set_aside
+from kd.study.grid import load_grid
+from kd.monitor.kept import keep, namesakes, same_name
+from kd.study.paths import Layout
+from kd.runtime.retries import START
+from kd.study.stored import need_of
 
 # Snakemake holds millions of objects as long as it plans. To look for garbage among them as often
 # as Python does by default takes a sixth of the time that it plans a large grid.

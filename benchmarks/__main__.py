@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kd import startup
+from kd.runtime import startup
 
 startup.keep_memory()  # for every contender alike
 
@@ -32,8 +32,8 @@ from benchmarks.measure import interleaved, ratio  # noqa: E402
 from benchmarks.memory import peak_bytes  # noqa: E402
 from benchmarks.table import markdown  # noqa: E402
 from benchmarks.workload import NAMES, workload  # noqa: E402
-from kd.errors import Pruned, UserError  # noqa: E402
-from kd.files import atomic_write, write_json  # noqa: E402
+from kd.runtime.errors import Pruned, UserError  # noqa: E402
+from kd.runtime.files import atomic_write, write_json  # noqa: E402
 
 _PEER_REPETITIONS = 2
 

@@ -8,7 +8,7 @@ from benchmarks.contenders import ALL, OURS, contenders
 from benchmarks.measure import interleaved
 from benchmarks.memory import peak_bytes
 from benchmarks.workload import workload
-from kd.shapes import parse_shape
+from kd.axes.shapes import parse_shape
 
 MEAN_TOKENS = 13
 _BATCHES = 10

@@ -10,23 +10,23 @@ from typing import Any
 
 import yaml
 
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.store import need_of
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
+from kd.study.stored import need_of
 
 _ROOT = Path(__file__).parents[1]
 # Says when the first step of a job is done: seconds since its process started.
 _FIRST_STEP = """
 import os, sys
 from pathlib import Path
-from kd import progress
+from kd.runtime import progress
 def advance(self, note=""):
     started = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
     up = float(Path("/proc/uptime").read_text().split()[0])
     print("first step", up - started / os.sysconf("SC_CLK_TCK"), *os.times()[:2], file=sys.stderr)
     os._exit(0)
 progress.Progress.advance = advance
-from kd.cli import main
+from kd.cli.main import main
 main(sys.argv[1:])
 """
 _TINY = {

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.workload import DEVICE, Silent, Workload, recipe
-from kd.capture import Capture
-from kd.device import model_inputs, to_device
-from kd.fields import RUN_DEFAULTS
-from kd.mapping import Moment
-from kd.objective import Objective, wanted_features
-from kd.resolve_terms import relation_heads, resolve_term
-from kd.sources import SCRATCH, encoder
-from kd.teacher_outputs import open_outputs, write_outputs
-from kd.teaching import Teaching
-from kd.terms import Term, parse_knowledge, taught_keys
-from kd.training import fit
+from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.mappings import Moment
+from kd.axes.terms import Term, parse_knowledge, taught_keys
+from kd.encoders.capture import Capture
+from kd.encoders.facts import SCRATCH, encoder
+from kd.losses.objective import Objective, wanted_features
+from kd.runtime.device import model_inputs, to_device
+from kd.study.terms import relation_heads, resolve_term
+from kd.teacher.arrays import open_outputs, write_outputs
+from kd.teacher.features import Teaching
+from kd.training.loop import fit
 
 _IDENTITY = {"teacher": "random", "tokens": "random"}
 

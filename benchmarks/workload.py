@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
-from kd.models import build_random, shaped_config
-from kd.shapes import Shape, parse_shape
-from kd.tokens import Split
+from kd.axes.shapes import Shape, parse_shape
+from kd.data.tokens import Split
+from kd.encoders.build import build_random, shaped_config
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 MAX_LENGTH = 128

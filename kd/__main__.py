@@ -3,13 +3,13 @@
 import os
 import sys
 
-_STOPPED = (75, 130)  # as in kd.signals, which is not there yet when ctrl-C comes early
+_STOPPED = (75, 130)  # as in kd.runtime.signals, which is not there yet when ctrl-C comes early
 
 
 def run() -> None:
-    """The command line as a process, which ends with the status of `kd.cli.main`."""
+    """The command line as a process, which ends with the status of `kd.cli.main.main`."""
     try:
-        from kd.cli import main
+        from kd.cli.main import main
 
         status = main()
     except KeyboardInterrupt:  # before a command looks after its signals

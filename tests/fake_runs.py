@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kd.grid import load_grid
+from kd.study.grid import load_grid
 
 DEFAULTS = {
     "task": "rte",

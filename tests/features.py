@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from kd.capture import Features
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import Moment, Pairs
-from kd.schedules import Weight, as_weight
-from kd.shapes import Shape
-from kd.terms import Term, matchings_of
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import Moment, Pairs
+from kd.axes.shapes import Shape
+from kd.axes.terms import Term, matchings_of
+from kd.axes.weights import Weight, as_weight
+from kd.encoders.capture import Features
 
 torch.set_num_threads(1)
 

@@ -9,9 +9,9 @@ from huggingface_hub import constants
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel
 
-from kd.models import build_random, encoder_tokenizer, shaped_config
-from kd.shapes import Shape
-from kd.sources import SCRATCH, encoder
+from kd.axes.shapes import Shape
+from kd.encoders.build import build_random, encoder_tokenizer, shaped_config
+from kd.encoders.facts import SCRATCH, encoder
 
 ARCHS = ("bert", "roberta", "distilbert", "electra")
 EVERY_ARCH = (*ARCHS, "albert", "modernbert")

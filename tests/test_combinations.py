@@ -12,16 +12,16 @@ from features import LABELS, MASK, features
 from helpers import tiny_inputs, tiny_model
 from studies import study_dict, write_study
 
-from kd.capture import Capture, capture_teacher
-from kd.grid import Grid, load_grid
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import MAPPINGS, Moment
-from kd.objective import Objective, wanted_features
-from kd.resolve_terms import relation_heads
-from kd.run import Run
-from kd.shapes import Shape, parse_shape
-from kd.tasks import TASKS
-from kd.terms import matchings_of
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import MAPPINGS, Moment
+from kd.axes.shapes import Shape, parse_shape
+from kd.axes.tasks import TASKS
+from kd.axes.terms import matchings_of
+from kd.encoders.capture import Capture, capture_teacher
+from kd.losses.objective import Objective, wanted_features
+from kd.study.grid import Grid, load_grid
+from kd.study.run import Run
+from kd.study.terms import relation_heads
 
 TEACHER = Shape(layers=4, hidden=24, heads=3, ffn=40)
 STUDENTS = ("3L-24-3h-40", "2L-16-2h-32")

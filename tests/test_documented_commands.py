@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from snakemake.cli import get_argument_parser
 
-from kd.cli import _parser
+from kd.cli.main import _parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [p for folder in (".", "docs", "config", "results") for p in (ROOT / folder).glob("*.md")]

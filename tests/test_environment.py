@@ -123,7 +123,7 @@ def test_a_wheel_has_all_that_commands_read(tmp_path):
     beside = {str(p) for p in beside if "__pycache__" not in p.parts}
     assert beside == {str(p.relative_to(site)) for p in (site / "kd").rglob("*") if p.is_file()}
 
-    code = "import kd, sys; print(kd.__file__); from kd.cli import main; sys.exit(main())"
+    code = "import kd, sys; print(kd.__file__); from kd.cli.main import main; sys.exit(main())"
     run = subprocess.run(
         [sys.executable, "-c", code, "axes", "preset"],
         capture_output=True,

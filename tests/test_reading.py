@@ -5,10 +5,10 @@ import json
 import pytest
 from studies import tiny_study, write_study
 
-from kd.cli import main
-from kd.files import MARK, write_record
-from kd.grid import load_grid
-from kd.layout import Layout
+from kd.cli.main import main
+from kd.runtime.files import MARK, write_record
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
 
 COMMANDS = [["plan"], ["runs"], ["status"], ["recover"], ["free"]]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kd.figures.draw import write_figures
-from kd.grid import load_grid
-from kd.record import read_runs
+from kd.results.figures.draw import write_figures
+from kd.results.record import read_runs
+from kd.study.grid import load_grid
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from studies import tiny_study, write_study
 
-from kd import cli
-from kd.errors import UserError, without_secrets
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.progress import step_state
-from kd.state import read_state
-from kd.study import load_study
+from kd.cli import main as cli
+from kd.runtime.errors import UserError, without_secrets
+from kd.runtime.progress import step_state
+from kd.runtime.state import read_state
+from kd.study.check import load_study
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "hf_" + "Ab3" * 11

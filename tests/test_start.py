@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from studies import tiny_study, write_study
 
-from kd.grid import load_grid
-from kd.layout import Layout
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
 
 ROOT = Path(__file__).parents[1]
 

@@ -17,8 +17,8 @@ from faults import Place, status
 from safetensors.torch import load_file, save_file
 from studies import tiny_study, write_study
 
-from kd.cli import main
-from kd.columns import COLUMNS, metrics_schema
+from kd.cli.main import main
+from kd.results.columns import COLUMNS, metrics_schema
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kd.shapes import Shape
+from kd.axes.shapes import Shape
 
 
 @dataclass(frozen=True)

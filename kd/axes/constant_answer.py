@@ -2,7 +2,7 @@
 
 import math
 
-from kd.tasks import TASKS
+from kd.axes.tasks import TASKS
 
 
 def standard_error(task: str, constant: float, examples: float) -> float:

@@ -5,7 +5,7 @@ A defect is off unless a run asks for it, so that what it is worth can be measur
 
 from dataclasses import dataclass
 
-from kd.errors import UserError, shown, unknown
+from kd.runtime.errors import UserError, shown, unknown
 
 NONE = "none"
 

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kd.archs import ARCHS
-from kd.errors import UserError, shown, unknown
-from kd.initialisation import parse_init
-from kd.mapping import parse_mapping
-from kd.matching import MATCHINGS
-from kd.presets import check_preset
-from kd.schedules import ALLOWED, parse_weight
-from kd.shapes import parse_shape
-from kd.tasks import TASKS
-from kd.terms import NONE, parse_knowledge
-from kd.variants import TEMPERATURE_SCHEDULES, parse_errata
+from kd.axes.architectures import ARCHS
+from kd.axes.errata import TEMPERATURE_SCHEDULES, parse_errata
+from kd.axes.initialisations import parse_init
+from kd.axes.mappings import parse_mapping
+from kd.axes.matchings import MATCHINGS
+from kd.axes.presets import check_preset
+from kd.axes.shapes import parse_shape
+from kd.axes.tasks import TASKS
+from kd.axes.terms import NONE, parse_knowledge
+from kd.axes.weights import ALLOWED, parse_weight
+from kd.runtime.errors import UserError, shown, unknown
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ RUN_FIELDS: dict[str, Field] = {
         meaning="6L-384, 6L-384-12h-1536, or a name of the literature",
     ),
     "preset": Field(
-        **_text(check_preset), meaning="a method of kd/presets; stands for the keys it sets"
+        **_text(check_preset), meaning="a method of kd/axes/presets; stands for the keys it sets"
     ),
     "init": Field(**_text(parse_init), meaning="how the student's weights start"),
     "knowledge": Field(

@@ -2,8 +2,8 @@
 
 import re
 
-from kd.errors import UserError, listing, nearest, shown
-from kd.fields import RUN_FIELDS
+from kd.axes.fields import RUN_FIELDS
+from kd.runtime.errors import UserError, listing, nearest, shown
 
 # Figures without an axis in their name, in the order in which they are drawn, with what they show.
 PLAIN = {

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kd.errors import UserError, listing, nearest, shown
-from kd.mapping import Pairs, first, last, uniform
+from kd.axes.mappings import Pairs, first, last, uniform
+from kd.runtime.errors import UserError, listing, nearest, shown
 
 
 def distilbert(teacher: int, student: int, seed: int) -> Pairs:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kd.errors import UserError, listing, nearest, shown
+from kd.runtime.errors import UserError, listing, nearest, shown
 
 Pairs = tuple[tuple[int, int], ...]
 

@@ -4,18 +4,18 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kd.archs import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
-from kd.errors import unknown
-from kd.fields import RUN_DEFAULTS, RUN_FIELDS
-from kd.initialisation import INIT_FORMS, INITIALISATIONS
-from kd.knowledge import KNOWLEDGE, Knowledge
-from kd.mapping import MAPPINGS
-from kd.matching import MATCHINGS, Matching
-from kd.presets import preset_names, read_preset
-from kd.shapes import NAMED
-from kd.sources import HUB_ENCODERS
-from kd.tasks import TASKS
-from kd.variants import ERRATA, TEMPERATURE_SCHEDULES
+from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
+from kd.axes.errata import ERRATA, TEMPERATURE_SCHEDULES
+from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
+from kd.axes.knowledge import KNOWLEDGE, Knowledge
+from kd.axes.mappings import MAPPINGS
+from kd.axes.matchings import MATCHINGS, Matching
+from kd.axes.presets import preset_names, read_preset
+from kd.axes.shapes import NAMED
+from kd.axes.tasks import TASKS
+from kd.encoders.facts import HUB_ENCODERS
+from kd.runtime.errors import unknown
 
 _TITLE = """\
 Every value that a study can give to an axis, with its formula, needs, default and source. Made from
@@ -186,7 +186,7 @@ def _errata() -> Section:
 def _preset() -> Section:
     return Section(
         "preset",
-        "Published methods, files of `kd/presets`. A preset stands for the keys that it sets. "
+        "Published methods, files of `kd/axes/presets`. A preset stands for the keys that it sets. "
         "Keys written beside it win: in the base for a preset of the base, in the same entry of "
         "`include`, and axes always. A preset that is an axis wins over the base. Methods differ "
         "in `epochs` and `learning_rate`: an axis of one value levels them.",

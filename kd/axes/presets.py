@@ -1,4 +1,4 @@
-"""Published methods as files of `kd/presets`: a few keys of a run, their source, deviations."""
+"""Published methods, files of `kd/axes/presets`: keys of a run, their source, deviations."""
 
 from functools import cache
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from kd.errors import UserError, unknown
+from kd.runtime.errors import UserError, unknown
 
 FOLDER = Path(__file__).with_name("presets")  # part of the package: a wheel has it too
 NONE = "none"

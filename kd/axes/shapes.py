@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from kd.errors import UserError, listing, nearest, shown, unknown
+from kd.runtime.errors import UserError, listing, nearest, shown, unknown
 
 VOCABULARY = 30522  # of BERT uncased
 

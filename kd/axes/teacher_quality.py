@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kd.tasks import TASKS
+from kd.axes.tasks import TASKS
 
 
 def teacher_warning(task: str, record: Mapping[str, Any]) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from kd.errors import UserError, listing, nearest, shown, unknown
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import Pairs, parse_mapping
-from kd.matching import MATCHINGS, Matching
-from kd.schedules import ONE, Weight, parse_weight
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import Pairs, parse_mapping
+from kd.axes.matchings import MATCHINGS, Matching
+from kd.axes.weights import ONE, Weight, parse_weight
+from kd.runtime.errors import UserError, listing, nearest, shown, unknown
 
 NONE = "none"
 _TERM = re.compile(r"([^:@*]+)(?::([^:@*]+))?(?:@([^:@*]+))?(?:\*([^:@*]+))?")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
-from kd.errors import UserError, shown
+from kd.runtime.errors import UserError, shown
 
 _NUMBER = r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _WEIGHT = re.compile(rf"({_NUMBER})(?:\.\.({_NUMBER}))?(?:%({_NUMBER})-({_NUMBER}))?")

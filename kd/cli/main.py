@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from kd import __version__
-from kd.console import own_console
-from kd.errors import UserError, storage_trouble, without_secrets
-from kd.grid import Grid, load_grid
-from kd.kept import namesakes, same_name
-from kd.layout import Layout
-from kd.shapes import MEASURES, NAMED, parse_iso, parse_shape, sizes_text
-from kd.signals import Stopped, watched
+from kd.axes.shapes import MEASURES, NAMED, parse_iso, parse_shape, sizes_text
+from kd.monitor.kept import namesakes, same_name
+from kd.runtime.console import own_console
+from kd.runtime.errors import UserError, storage_trouble, without_secrets
+from kd.runtime.signals import Stopped, watched
+from kd.study.grid import Grid, load_grid
+from kd.study.paths import Layout
 
 _DESCRIPTION = """\
 Knowledge distillation of transformer encoders, as a grid of runs.
@@ -237,16 +237,16 @@ def _grid(options: argparse.Namespace) -> tuple[Grid, Layout]:
 
 def _steps() -> Any:
     """The steps that run models."""
-    from kd import startup
+    from kd.runtime import startup
 
     startup.prepare()
-    from kd import steps
+    from kd.jobs import steps
 
     return steps
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from kd.plan import plan, plan_text
+    from kd.monitor.plan import plan, plan_text
 
     grid, layout = _grid(options)
     check_inputs(grid)
@@ -259,7 +259,7 @@ def _plan(options: argparse.Namespace) -> None:
 def check_inputs(grid: Grid) -> None:
     """Read the TSV files of a study's tasks, so that their errors show before anything runs."""
     if grid.study.data["source"] == "tsv":
-        from kd.data import check_tsv
+        from kd.data.text import check_tsv
 
         for task in sorted({run.task for run in grid.runs.values()}):
             check_tsv(grid.study.data["path"], task)
@@ -279,14 +279,14 @@ def _runs(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from kd.plan import status, status_text
+    from kd.monitor.plan import status, status_text
 
     found = status(*_grid(options))
     print(json.dumps(found, indent=2) if options.json else status_text(found))
 
 
 def _recover(options: argparse.Namespace) -> None:
-    from kd.recovery import recover
+    from kd.monitor.recover import recover
 
     found = recover(*_grid(options), Path())
     if options.json:
@@ -296,7 +296,7 @@ def _recover(options: argparse.Namespace) -> None:
 
 
 def _free(options: argparse.Namespace) -> None:
-    from kd.freeing import free, idle_outputs
+    from kd.monitor.free import free, idle_outputs
 
     layout = Layout(options.results)
     found = idle_outputs([load_grid(study) for study in options.studies], layout)
@@ -314,7 +314,7 @@ def _free(options: argparse.Namespace) -> None:
 
 
 def _data(options: argparse.Namespace) -> None:
-    from kd.data import prepare_task
+    from kd.data.text import prepare_task
 
     prepare_task(*_grid(options), options.task)
 
@@ -342,8 +342,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _collect(options: argparse.Namespace) -> None:
-    from kd.copies import note_collected
-    from kd.results import collect
+    from kd.monitor.collect import collect
+    from kd.monitor.copies import note_collected
 
     grid, layout = _grid(options)
     path = layout.study(grid.study.name) / "runs.csv"
@@ -353,7 +353,7 @@ def _collect(options: argparse.Namespace) -> None:
 
 
 def _study_folder(options: argparse.Namespace) -> Path:
-    from kd.study import load_study
+    from kd.study.check import load_study
 
     folder = Layout(options.results).study(load_study(options.study).name)
     if not (folder / "runs.csv").is_file():
@@ -362,8 +362,8 @@ def _study_folder(options: argparse.Namespace) -> Path:
 
 
 def _tables(options: argparse.Namespace) -> None:
-    from kd.copies import note_drawn
-    from kd.tables import write_summary, write_tables
+    from kd.monitor.copies import note_drawn
+    from kd.results.tables.content import write_summary, write_tables
 
     folder = _study_folder(options)
     write_summary(folder / "runs.csv", folder / "summary.csv", Path(options.study))
@@ -372,9 +372,9 @@ def _tables(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from kd.copies import note_drawn
-    from kd.figures.draw import write_figures
-    from kd.study import load_study
+    from kd.monitor.copies import note_drawn
+    from kd.results.figures.draw import write_figures
+    from kd.study.check import load_study
 
     folder = _study_folder(options)
     asked = load_study(options.study).figures
@@ -385,8 +385,8 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from kd.copies import note_drawn
-    from kd.report import write_report
+    from kd.monitor.copies import note_drawn
+    from kd.results.report.page import write_report
 
     folder = _study_folder(options)
     write_report(
@@ -415,15 +415,15 @@ def _shapes(options: argparse.Namespace) -> None:
 
 
 def _axes(options: argparse.Namespace) -> None:
-    from kd.axes import chosen, markdown, plain
+    from kd.axes.page import chosen, markdown, plain
 
     print((markdown if options.markdown else plain)(chosen(options.name)))
 
 
 def _guideline(options: argparse.Namespace) -> None:
-    from kd.copies import note_drawn
-    from kd.guideline import advice_data, write_guideline
-    from kd.record import load_record
+    from kd.monitor.copies import note_drawn
+    from kd.results.record import load_record
+    from kd.results.report.guideline import advice_data, write_guideline
 
     folder, study = _study_folder(options), Path(options.study)
     if options.json:
@@ -434,7 +434,7 @@ def _guideline(options: argparse.Namespace) -> None:
 
 
 def _tensorboard(options: argparse.Namespace) -> None:
-    from kd.tensorboard import write_events
+    from kd.monitor.tensorboard import write_events
 
     grid, layout = _grid(options)
     out = layout.study(grid.study.name) / "tensorboard"
@@ -442,7 +442,7 @@ def _tensorboard(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from kd.compare import compare, compare_text, find_record
+    from kd.results.compare_records import compare, compare_text, find_record
 
     a, b = (find_record(text, Path(options.results)) for text in (options.a, options.b))
     found = compare(a, b)
@@ -450,15 +450,15 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from kd.convert import convert
+    from kd.encoders.convert import convert
 
     made = convert(options.model, Path(options.out), options.revision)
     print(f"{options.out}: {'; '.join(made)}")
 
 
 def _schema(options: argparse.Namespace) -> None:
-    from kd.columns import columns_text, metrics_schema, runs_schema
-    from kd.schema import study_schema
+    from kd.results.columns import columns_text, metrics_schema, runs_schema
+    from kd.study.schema import study_schema
 
     if options.of == "columns":
         print(columns_text(), end="")

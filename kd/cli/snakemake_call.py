@@ -5,8 +5,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from kd.errors import UserError
-from kd.study import load_study
+from kd.runtime.errors import UserError
+from kd.study.check import load_study
 
 
 def check_study_files(words: Sequence[str]) -> None:

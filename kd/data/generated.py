@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from kd.errors import UserError, unknown
+from kd.runtime.errors import UserError, unknown
 
 Draw = tuple[str, str | None, float | None]  # both sentences and the label, None for no row
 _words = str.split

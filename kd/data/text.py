@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kd import sources
-from kd.errors import Transient, UserError, listing, unknown
-from kd.files import atomic_dir, file_digest, write_json
-from kd.grid import Grid
-from kd.layout import Layout
-from kd.progress import step_state
-from kd.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task
+from kd.axes.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task
+from kd.encoders import facts
+from kd.runtime.errors import Transient, UserError, listing, unknown
+from kd.runtime.files import atomic_dir, file_digest, write_json
+from kd.runtime.progress import step_state
+from kd.study.grid import Grid
+from kd.study.paths import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def prepare(data: dict[str, Any], task: str, out: Path) -> None:
             folder / "manifest.json",
             {
                 "task": task,
-                "data": sources.data_identity(data, task),
+                "data": facts.data_identity(data, task),
                 "examples": counts,
                 **_facts(data, TASKS[task], loaded),
                 "fingerprint": file_digest(*files),
@@ -64,18 +64,18 @@ def prepare(data: dict[str, Any], task: str, out: Path) -> None:
 
 def _facts(data: dict[str, Any], task: Task, loaded: Loaded) -> dict[str, Any]:
     """The manifest's keys that not every source and task has."""
-    facts: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     if data["source"] == "hub":
         commits = sorted(set(loaded.commits.values()))
         if len(commits) > 1:
             raise Transient(
-                f"data.revision {data['revision']}: {sources.HUB_DATASET} changed while it was "
+                f"data.revision {data['revision']}: {facts.HUB_DATASET} changed while it was "
                 f"loaded (commits {listing(commits)}); start again, or give one of them"
             )
-        facts["revision"] = commits[0] if commits else data["revision"]
+        known["revision"] = commits[0] if commits else data["revision"]
     if task.corrupted and data["source"] == "tsv":
-        facts["broken_rows"] = loaded.broken
-    return facts
+        known["broken_rows"] = loaded.broken
+    return known
 
 
 def prepare_task(grid: Grid, layout: Layout, task: str) -> None:
@@ -98,7 +98,7 @@ def load_rows(
         yield from _synthetic_rows(data, task, split)
     elif data["source"] == "tsv":
         broken: list[int] = []
-        file = sources.tsv_files(data["path"], task)[split]
+        file = facts.tsv_files(data["path"], task)[split]
         yield from tsv_rows(file, TASKS[task], broken)
         if TASKS[task].corrupted:
             loaded.broken[split] = len(broken)
@@ -117,7 +117,7 @@ def check_tsv(path: str, task: str) -> None:
     Raises:
         UserError: the first error, with file and line.
     """
-    for file in sources.tsv_files(path, task).values():
+    for file in facts.tsv_files(path, task).values():
         for _ in tsv_rows(file, TASKS[task]):
             pass
 
@@ -192,25 +192,25 @@ def _label(text: str, task: Task, where: str) -> int | float:
 def _hub_rows(revision: str, task: str, split: str, loaded: Loaded) -> Iterator[Row]:
     from datasets import load_dataset
 
-    from kd.provenance import dataset_commit
+    from kd.runtime.provenance import dataset_commit
 
     row = TASKS[task]
     name = (HUB_SPLITS_MNLI if task == "mnli" else HUB_SPLITS)[split]
     try:
-        dataset = load_dataset(sources.HUB_DATASET, task, revision=revision, split=name)
+        dataset = load_dataset(facts.HUB_DATASET, task, revision=revision, split=name)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise Transient(
-            f"data.source hub: {sources.HUB_DATASET} ({task}, {name}, revision {revision}) could "
+            f"data.source hub: {facts.HUB_DATASET} ({task}, {name}, revision {revision}) could "
             f"not be loaded: {type(error).__name__}: {reason}"
         ) from error
     for column in (*row.columns, "label"):
         if column not in dataset.column_names:
             raise UserError(
-                f"{sources.HUB_DATASET} ({task}): column {column!r} is missing; "
+                f"{facts.HUB_DATASET} ({task}): column {column!r} is missing; "
                 f"found {listing(dataset.column_names)}"
             )
-    if commit := dataset_commit(dataset, sources.HUB_DATASET):
+    if commit := dataset_commit(dataset, facts.HUB_DATASET):
         loaded.commits[split] = commit
     for index, example in enumerate(dataset):
         text = [example[column].strip() for column in row.columns]
@@ -223,7 +223,7 @@ def _hub_rows(revision: str, task: str, split: str, loaded: Loaded) -> Iterator[
 
 
 def _synthetic_rows(data: dict[str, Any], task: str, split: str) -> Iterator[Row]:
-    from kd.synthetic import generate
+    from kd.data.generated import generate
 
     for index, row in enumerate(generate(task, split, data[split], data["seed"])):
         yield {"id": index, **row}

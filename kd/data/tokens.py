@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kd.errors import UserError
-from kd.files import atomic_dir, file_digest, read_json, write_json
-from kd.provenance import tokenizer_fingerprint
-from kd.tasks import TASKS, Task
+from kd.axes.tasks import TASKS, Task
+from kd.runtime.errors import UserError
+from kd.runtime.files import atomic_dir, file_digest, read_json, write_json
+from kd.runtime.provenance import tokenizer_fingerprint
 
 _BUCKET = 64  # batches that are sorted by length together
 _AT_ONCE = 10_000  # rows that the tokenizer gets: between two calls, ctrl-C is heard

@@ -19,15 +19,15 @@ from transformers import (
     logging,
 )
 
-from kd.archs import ARCHS, arch_facts
-from kd.errors import Transient, UserError, shown
-from kd.exact_tokenizer import exact_tokenizer
-from kd.hub_cache import pickles_sentence
-from kd.label_order import label_order, unknown_names
-from kd.shapes import Shape
-from kd.sources import SCRATCH, Encoder
-from kd.tasks import Task
-from kd.tokenizer_files import TOKENIZER, check_normaliser, words
+from kd.axes.architectures import ARCHS, arch_facts
+from kd.axes.shapes import Shape
+from kd.axes.tasks import Task
+from kd.encoders.exact_tokenizer import exact_tokenizer
+from kd.encoders.facts import SCRATCH, Encoder
+from kd.encoders.hub_cache import pickles_sentence
+from kd.encoders.label_order import label_order, unknown_names
+from kd.encoders.tokenizer_files import TOKENIZER, check_normaliser, words
+from kd.runtime.errors import Transient, UserError, shown
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -137,7 +137,7 @@ def _word_tokenizer() -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    from kd.synthetic import vocabulary
+    from kd.data.generated import vocabulary
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     ids = {word: index for index, word in enumerate([*special, *vocabulary()])}

@@ -18,9 +18,9 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from kd.archs import arch_facts, attention_obstacle
-from kd.errors import UserError
-from kd.relational import pooled
+from kd.axes.architectures import arch_facts, attention_obstacle
+from kd.losses.relations import pooled
+from kd.runtime.errors import UserError
 
 Features = dict[tuple[str, int], Tensor]
 ATTENTION_FEATURES = ("query", "key", "value")

@@ -1,7 +1,7 @@
 """`kd convert MODEL OUT`: a folder with pickled weights or a slow tokenizer, as one that kd reads.
 
-The work is done by a process of its own (kd.convert_child), without network and access tokens.
-Pickles are read for their tensors alone: nothing that they ask for is run.
+A process of its own does the work (kd.encoders.convert_child), without network and access tokens.
+It reads tensors alone from pickles; code in them never runs.
 """
 
 import json
@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kd import sources
-from kd.errors import Transient, UserError
-from kd.files import atomic_dir
-from kd.model_folder import CONFIG, is_folder
+from kd.encoders import facts
+from kd.encoders.folder import CONFIG, is_folder
+from kd.runtime.errors import Transient, UserError
+from kd.runtime.files import atomic_dir
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -29,7 +29,7 @@ def convert(model: str, out: Path, revision: str | None = None) -> list[str]:
     """
     if out.is_symlink() or out.exists():
         raise UserError(f"{out}: is there already; name a new folder")
-    local = sources.is_local(model)
+    local = facts.is_local(model)
     if local and revision:
         raise UserError("--revision: it would change nothing: only a hub model has one")
     folder = Path(model).expanduser() if local else _download(model, revision)
@@ -38,7 +38,7 @@ def convert(model: str, out: Path, revision: str | None = None) -> list[str]:
     with atomic_dir(out) as temporary:
         made = _in_a_child(folder, temporary)
         try:
-            sources.checked_folder(temporary)
+            facts.checked_folder(temporary)
         except UserError as error:
             raise UserError(str(error).replace(str(temporary), str(folder))) from None
     return made
@@ -62,15 +62,15 @@ def _download(model: str, revision: str | None) -> Path:
 
 
 def _in_a_child(folder: Path, out: Path) -> list[str]:
-    """What kd.convert_child has made."""
-    above = str(Path(__file__).resolve().parents[1])
+    """What kd.encoders.convert_child has made."""
+    above = str(Path(__file__).resolve().parents[2])
     paths = [above, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {k: v for k, v in os.environ.items() if k not in _TOKENS}
     environment |= {**_OFFLINE, "PYTHONPATH": os.pathsep.join(paths)}
     command = [
         sys.executable,
         "-m",
-        "kd.convert_child",
+        "kd.encoders.convert_child",
         str(folder.absolute()),
         str(out.absolute()),
     ]

@@ -1,7 +1,7 @@
 """Reads pickled weights and slow tokenizers, and writes safetensors and tokenizer.json.
 
-Started by kd.convert in a process of its own: `python -m kd.convert_child FOLDER OUT`. It prints
-what it has made as JSON, or one sentence on stderr and exit status 2.
+kd.encoders.convert starts it as a process: `python -m kd.encoders.convert_child FOLDER OUT`. It
+prints what it has made as JSON, or one sentence on stderr and exit status 2.
 """
 
 import importlib.util
@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kd.errors import UserError, listing, shown
-from kd.model_folder import CONFIG, SHARDS, WEIGHTS, model_config, readable, weight_files
-from kd.tokenizer_files import SLOW_VOCABULARIES, TOKENIZER, missing_packages
+from kd.encoders.folder import CONFIG, SHARDS, WEIGHTS, model_config, readable, weight_files
+from kd.encoders.tokenizer_files import SLOW_VOCABULARIES, TOKENIZER, missing_packages
+from kd.runtime.errors import UserError, listing, shown
 
 _PICKLE = "pytorch_model.bin"
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")

@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from kd.errors import UserError, shown
+from kd.runtime.errors import UserError, shown
 
 # Capitals, accents (one composed, one not), sharp s, Chinese, digits, punctuation, runs of blanks.
 PROBES = (

@@ -9,11 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kd.archs import ARCHS, SCRATCH_ARCHS, arch_facts, shape_obstacle
-from kd.digests import cached_file_digest
-from kd.errors import UserError, listing, shown, unknown
-from kd.hub_cache import only_pickles, pickles_sentence
-from kd.model_folder import (
+from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, shape_obstacle
+from kd.axes.shapes import Shape, parse_shape
+from kd.axes.tasks import TASKS, Task
+from kd.encoders.folder import (
     check_head,
     check_use,
     check_weights,
@@ -24,9 +23,10 @@ from kd.model_folder import (
     readable,
     weight_files,
 )
-from kd.shapes import Shape, parse_shape
-from kd.tasks import TASKS, Task
-from kd.tokenizer_files import check_tokenizer, missing_packages
+from kd.encoders.hub_cache import only_pickles, pickles_sentence
+from kd.encoders.tokenizer_files import check_tokenizer, missing_packages
+from kd.runtime.digests import cached_file_digest
+from kd.runtime.errors import UserError, listing, shown, unknown
 
 SCRATCH = "scratch"
 HUB_DATASET = "nyu-mll/glue"

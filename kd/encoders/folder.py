@@ -9,9 +9,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from kd.archs import arch_facts
-from kd.errors import UserError, listing, shown
-from kd.safetensors_header import Entry, read_header
+from kd.axes.architectures import arch_facts
+from kd.encoders.safetensors_header import Entry, read_header
+from kd.runtime.errors import UserError, listing, shown
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHARDS = f"{WEIGHTS}.index.json"

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kd.errors import UserError
-from kd.initialisation import PCA, copied_layers
-from kd.mapping import Pairs
-from kd.models import load_weights
-from kd.sources import Encoder
+from kd.axes.initialisations import PCA, copied_layers
+from kd.axes.mappings import Pairs
+from kd.encoders.build import load_weights
+from kd.encoders.facts import Encoder
+from kd.runtime.errors import UserError
 
 
 class _Layout(NamedTuple):

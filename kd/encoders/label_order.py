@@ -8,8 +8,8 @@ understood are never taken by their position: the study must then say the order.
 import re
 from collections.abc import Sequence
 
-from kd.errors import UserError, listing
-from kd.tasks import Task
+from kd.axes.tasks import Task
+from kd.runtime.errors import UserError, listing
 
 
 def label_order(names: Sequence[object], task: Task) -> tuple[int, ...] | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from kd.capture import Features
+from kd.encoders.capture import Features
 
 
 def in_pieces(run: Callable[..., Features], inputs: dict[str, Tensor], size: int) -> Features:

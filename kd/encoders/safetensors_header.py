@@ -5,7 +5,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kd.errors import UserError
+from kd.runtime.errors import UserError
 
 _LENGTH = 8  # bytes: the size of the header, little-endian
 _LONGEST = 100_000_000  # bytes of a header, as the safetensors library allows

@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kd.archs import ARCHS, arch_facts
-from kd.errors import UserError, shown
-from kd.model_folder import optional_object, read_object
+from kd.axes.architectures import ARCHS, arch_facts
+from kd.encoders.folder import optional_object, read_object
+from kd.runtime.errors import UserError, shown
 
 TOKENIZER = "tokenizer.json"
 SLOW_VOCABULARIES = (

@@ -15,13 +15,28 @@ from typing import Any
 import torch
 import transformers
 
-from kd import __version__, models, tokens
-from kd.checkpoint import Checkpoint
-from kd.copying import initialise
-from kd.device import choose_device, make_deterministic
-from kd.errors import UserError, unknown
-from kd.evaluation import evaluate
-from kd.files import (
+from kd import __version__
+from kd.axes.initialisations import needs_teacher
+from kd.axes.shapes import parse_shape
+from kd.axes.tasks import TASKS
+from kd.axes.teacher_quality import is_unusable, teacher_warning
+from kd.axes.terms import taught_keys
+from kd.data import tokens
+from kd.encoders import build
+from kd.encoders.facts import SCRATCH
+from kd.encoders.initialise import initialise
+from kd.jobs.storing import (
+    load_teacher,
+    open_store,
+    store_outputs,
+    teacher_fingerprint,
+    tokens_fingerprint,
+)
+from kd.losses.objective import Objective
+from kd.monitor.recover import CHECKPOINT
+from kd.runtime.device import choose_device, make_deterministic
+from kd.runtime.errors import UserError, unknown
+from kd.runtime.files import (
     atomic_dir,
     atomic_write,
     check_seal,
@@ -32,31 +47,18 @@ from kd.files import (
     write_json,
     write_record,
 )
-from kd.grid import Grid
-from kd.initialisation import needs_teacher
-from kd.layout import Layout
-from kd.objective import Objective
-from kd.progress import Progress, step_state
-from kd.provenance import model_commit, weights_dtype
-from kd.recovery import CHECKPOINT
-from kd.resolve_teacher import Teacher
-from kd.resolve_terms import relation_heads
-from kd.run import INERT, Run
-from kd.shapes import parse_shape
-from kd.sources import SCRATCH
-from kd.store import name_of, need_of
-from kd.storing import (
-    load_teacher,
-    open_store,
-    store_outputs,
-    teacher_fingerprint,
-    tokens_fingerprint,
-)
-from kd.tasks import TASKS
-from kd.teacher_quality import is_unusable, teacher_warning
-from kd.teaching import Teaching
-from kd.terms import taught_keys
-from kd.training import Fitted, fit
+from kd.runtime.progress import Progress, step_state
+from kd.runtime.provenance import model_commit, weights_dtype
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.study.run import INERT, Run
+from kd.study.stored import name_of, need_of
+from kd.study.teacher import Teacher
+from kd.study.terms import relation_heads
+from kd.teacher.features import Teaching
+from kd.training.checkpoint import Checkpoint
+from kd.training.evaluation import evaluate
+from kd.training.loop import Fitted, fit
 
 METRICS_VERSION = 1
 _PROGRAMS = ("kd", "torch", "transformers", "python")
@@ -86,12 +88,12 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
 
 def _tokenise(run: Run, length: int, layout: Layout, out: Path) -> None:
     encoder = run.teacher.encoder
-    tokenizer = models.encoder_tokenizer(encoder)
-    config = models.encoder_config(encoder)
+    tokenizer = build.encoder_tokenizer(encoder)
+    config = build.encoder_config(encoder)
     if encoder.location == SCRATCH:
         config.vocab_size = len(tokenizer)  # the embeddings fit the words
         config.pad_token_id = tokenizer.pad_token_id
-    elif length > (longest := models.longest_input(config)):
+    elif length > (longest := build.longest_input(config)):
         raise UserError(
             f"{encoder.location}: it reads at most {longest} tokens (its config.json), but "
             f"max_length is {length}"
@@ -119,8 +121,8 @@ def _teacher(
     task, recipe = TASKS[teacher.task], teacher.recipe
     source = check_seal(layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id))
     config = _config(source)
-    own_labels = models.encoder_config(teacher.encoder).id2label
-    model = models.load_encoder(
+    own_labels = build.encoder_config(teacher.encoder).id2label
+    model = build.load_encoder(
         teacher.encoder, config, teacher.dtype, recipe["seed"], teacher.finetuned
     )
     record: dict[str, Any] = {}
@@ -133,7 +135,7 @@ def _teacher(
         },
     )
     if teacher.finetuned:
-        models.align_labels(model, task, own_labels, teacher.order)
+        build.align_labels(model, task, own_labels, teacher.order)
     else:
         shape = teacher.encoder.shape
         objective = Objective((), task.regression, shape, shape, {})
@@ -161,7 +163,7 @@ def _teacher(
             "finetuned": teacher.finetuned,
             **recipe,
             **metrics,
-            **models.sizes(model),
+            **build.sizes(model),
             **({"teacher_warning": warning} if warning else {}),
             "dtype": weights_dtype(model),
             "model_revision": model_commit(teacher.encoder.location, teacher.encoder.revision),
@@ -221,9 +223,9 @@ def _distil(
         teacher = load_teacher(run, layout)
 
     if run.donor is not None and (run.donor.revision or run.teacher.encoder.revision):
-        models.check_same_words(run.donor, source)
+        build.check_same_words(run.donor, source)
     torch.manual_seed(settings["seed"])
-    student = models.build_random(models.shaped_config(_config(source), shape))
+    student = build.build_random(build.shaped_config(_config(source), shape))
     origins = initialise(student, init, teacher, run.donor)
 
     heads = settings["relation_heads"]
@@ -257,7 +259,7 @@ def _distil(
             "weights_used": objective.weights_text(),
             "teacher_outputs_stored": len(read),
             "teacher_outputs_computed": len(taught - read),
-            **{f"student_{k}": v for k, v in models.sizes(student).items()},
+            **{f"student_{k}": v for k, v in build.sizes(student).items()},
             "student_dtype": weights_dtype(student),
             **_environment(device, threads),
             "data_fingerprint": _text_fingerprint(source),
@@ -279,8 +281,15 @@ def _circumstances(device: torch.device, threads: int) -> dict[str, Any]:
         "threads": threads,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "code": file_digest(*sorted(Path(__file__).parent.glob("*.py"))),
+        "code": _code(),
     }
+
+
+def _code() -> str:
+    """A digest of the modules whose code a training's numbers depend on."""
+    package = Path(__file__).parents[1]
+    rooms = ("axes", "data", "encoders", "losses", "teacher", "training", "jobs")
+    return file_digest(*(path for room in rooms for path in sorted((package / room).glob("*.py"))))
 
 
 def run_outputs(
@@ -318,7 +327,7 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
         if model_fingerprint(check_seal(folder / "model")) != training["model_fingerprint"]:
             raise UserError(f"{folder / 'model'}: not the model that was trained; delete {folder}")
         source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
-        model = models.load_finetuned(folder / "model")
+        model = build.load_finetuned(folder / "model")
         metrics = evaluate(model, source, run.task, device, progress)
         metrics |= _evaluation(device, threads)
         write_record(folder / "metrics.json", _run_record(run, layout, training, metrics))

@@ -6,16 +6,17 @@ from typing import Any
 
 import torch
 
-from kd import models, tokens
-from kd.budget import choose_outputs, unfinished
-from kd.files import check_seal, only_one, read_record, remove_leftovers
-from kd.grid import Grid
-from kd.layout import Layout
-from kd.manifests import is_stored, missing_outputs, remove
-from kd.progress import Progress
-from kd.run import Run
-from kd.store import WRITER, Key, keys_of
-from kd.teacher_outputs import StoredOutputs, open_outputs, write_outputs
+from kd.data import tokens
+from kd.encoders import build
+from kd.runtime.files import check_seal, only_one, read_record, remove_leftovers
+from kd.runtime.progress import Progress
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.study.run import Run
+from kd.study.stored import WRITER, Key, keys_of
+from kd.teacher.arrays import StoredOutputs, open_outputs, write_outputs
+from kd.teacher.budget import choose_outputs, unfinished
+from kd.teacher.manifests import is_stored, missing_outputs, remove
 
 
 def store_outputs(
@@ -104,4 +105,4 @@ def tokens_fingerprint(folder: Path) -> str:
 def load_teacher(run: Run, layout: Layout) -> Any:
     """A run's fine-tuned teacher, after checking its files."""
     folder = check_seal(layout.teacher(run.teacher) / "model")
-    return models.load_finetuned(folder, getattr(torch, run.teacher.dtype))
+    return build.load_finetuned(folder, getattr(torch, run.teacher.dtype))

@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kd.relational import layer_relation_angle as layer_relation_angle
-from kd.relational import layer_relation_kl as layer_relation_kl
-from kd.relational import token_rkd_angle as token_rkd_angle
-from kd.relational import token_rkd_distance as token_rkd_distance
-from kd.relational import token_sp as token_sp
-from kd.relational import token_word_relation as token_word_relation
-from kd.relational import triplet_angle_huber as triplet_angle_huber
-from kd.relational import triplet_angle_mse as triplet_angle_mse
-from kd.relational import vector_rkd_angle as vector_rkd_angle
-from kd.relational import vector_rkd_distance as vector_rkd_distance
-from kd.relational import vector_sp as vector_sp
-from kd.units import centred, direction, hide, kl, log_softmax, mean, sides, turn
+from kd.losses.reduce import centred, direction, hide, kl, log_softmax, mean, sides, turn
+from kd.losses.relations import layer_relation_angle as layer_relation_angle
+from kd.losses.relations import layer_relation_kl as layer_relation_kl
+from kd.losses.relations import token_rkd_angle as token_rkd_angle
+from kd.losses.relations import token_rkd_distance as token_rkd_distance
+from kd.losses.relations import token_sp as token_sp
+from kd.losses.relations import token_word_relation as token_word_relation
+from kd.losses.relations import triplet_angle_huber as triplet_angle_huber
+from kd.losses.relations import triplet_angle_mse as triplet_angle_mse
+from kd.losses.relations import vector_rkd_angle as vector_rkd_angle
+from kd.losses.relations import vector_rkd_distance as vector_rkd_distance
+from kd.losses.relations import vector_sp as vector_sp
 
 Temperature = float | Tensor  # of all examples, or (B,) of each
 

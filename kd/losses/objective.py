@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd import losses
-from kd.capture import Features
-from kd.comparison import Comparison
-from kd.errors import UserError
-from kd.fields import RUN_DEFAULTS
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import Moment
-from kd.schedules import ONE, Weight, as_weight
-from kd.shapes import Shape
-from kd.terms import Term, matchings_of
-from kd.variants import errata_of
+from kd.axes.errata import errata_of
+from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import Moment
+from kd.axes.shapes import Shape
+from kd.axes.terms import Term, matchings_of
+from kd.axes.weights import ONE, Weight, as_weight
+from kd.encoders.capture import Features
+from kd.losses import formulas
+from kd.losses.term import Comparison
+from kd.runtime.errors import UserError
 
 HARD = "hard"  # name of the hard-label loss among the parts
 _NOISE = 1e-6  # of the largest gradient: a smaller one is rounding
@@ -129,7 +129,7 @@ class Objective(nn.Module):
         if "padding" in self.errata:
             mask = torch.ones_like(mask)
         if self.shifts and ("logits", 0) in teacher:
-            shifted = losses.probability_shift(teacher["logits", 0], labels)
+            shifted = formulas.probability_shift(teacher["logits", 0], labels)
             teacher = {**teacher, ("logits", 0): shifted}
         for term, comparison in zip(self.terms, self.comparisons, strict=True):
             if self.waits or term.weight.at(moment.progress) > 0:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kd.units import direction, kl, log_softmax, mean, sides
+from kd.losses.reduce import direction, kl, log_softmax, mean, sides
 
 # Of the squared norms: two items at a smaller squared distance differ by rounding to fp32 alone.
 _EQUAL = 1e-12

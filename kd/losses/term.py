@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kd import losses
-from kd.capture import Features, vector_of
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import MAPPINGS, Moment, Pairs
-from kd.matching import Matching
-from kd.shapes import Shape
-from kd.terms import Term
-from kd.transport import layer_weights, transport_plan
-from kd.variants import errata_of
+from kd.axes.errata import errata_of
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import MAPPINGS, Moment, Pairs
+from kd.axes.matchings import Matching
+from kd.axes.shapes import Shape
+from kd.axes.terms import Term
+from kd.encoders.capture import Features, vector_of
+from kd.losses import formulas
+from kd.losses.transport import layer_weights, transport_plan
 
 CONTRASTIVE_WIDTH = 128  # to which both sides are projected (as in CRD, arXiv:1910.10699)
 
@@ -40,7 +40,7 @@ class Comparison(nn.Module):
         self.term = term
         self.matching = matching
         self.knowledge = KNOWLEDGE[term.knowledge]
-        self.loss = getattr(losses, matching.loss)
+        self.loss = getattr(formulas, matching.loss)
         self.settings = settings
         self.errata = errata_of(settings["errata"])
         self.student_projections, self.teacher_projections = nn.ModuleDict(), nn.ModuleDict()
@@ -110,7 +110,7 @@ class Comparison(nn.Module):
             return tensors[0], tensors[-1]
         if form in ("maps", "scores"):
             scores = _scores(*tensors)
-            return losses.double_softmax(scores, mask) if self._doubled else scores
+            return formulas.double_softmax(scores, mask) if self._doubled else scores
         if form == "vector":
             return vector_of(vector, tensors[0], mask)
         return tensors[0]
@@ -137,7 +137,7 @@ class Comparison(nn.Module):
         temperature = float(self.settings["temperature"])
         schedule = self.settings["temperature_schedule"]
         if schedule != "constant":
-            per_example = getattr(losses, f"{schedule}_temperature")
+            per_example = getattr(formulas, f"{schedule}_temperature")
             return self.loss(student, teacher, per_example(student, teacher, temperature))
         value = self.loss(student, teacher, temperature)
         return value / temperature**2 if "no-tau-squared" in self.errata else value

@@ -7,14 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kd.columns import COLUMNS, METRICS
-from kd.errors import UserError
-from kd.files import atomic_write, read_record
-from kd.grid import Grid
-from kd.kept import keep
-from kd.layout import Layout
-from kd.run import Run
-from kd.state import STATES, read_state
+from kd.monitor.kept import keep
+from kd.results.columns import COLUMNS, METRICS
+from kd.runtime.errors import UserError
+from kd.runtime.files import atomic_write, read_record
+from kd.runtime.state import STATES, read_state
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.study.run import Run
 
 _STRETCHES = 20  # points of a learning curve in runs.csv
 

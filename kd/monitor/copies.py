@@ -15,8 +15,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from kd.errors import UserError
-from kd.files import (
+from kd.runtime.errors import UserError
+from kd.runtime.files import (
     broken_seal,
     file_digest,
     folder_digests,
@@ -25,11 +25,11 @@ from kd.files import (
     short_hash,
     write_record,
 )
-from kd.grid import Grid
-from kd.layout import Layout
-from kd.resolve_teacher import Teacher
-from kd.run import Run
-from kd.store import need_of
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.study.run import Run
+from kd.study.stored import need_of
+from kd.study.teacher import Teacher
 
 # Of the steps that draw: what they read and write in the study's folder.
 _DRAWN = {

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from kd.errors import UserError
-from kd.files import only_one
-from kd.grid import Grid
-from kd.heads import workflows
-from kd.layout import Layout
-from kd.manifests import remove
-from kd.results import run_status
-from kd.store import WRITER, keys_of, name_of
+from kd.monitor.collect import run_status
+from kd.runtime.errors import UserError
+from kd.runtime.files import only_one
+from kd.runtime.snakemake_processes import workflows
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.study.stored import WRITER, keys_of, name_of
+from kd.teacher.manifests import remove
 
 
 def idle_outputs(grids: Sequence[Grid], layout: Layout) -> dict[Path, int]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Container
 from pathlib import Path
 
-from kd.errors import UserError
+from kd.runtime.errors import UserError
 
 
 def only_there(path: Path, runs: Path, others: Container[str] = ()) -> list[str]:

@@ -4,20 +4,20 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
-from kd.budget import choose_outputs, label, unfinished
-from kd.errors import UserError
-from kd.fields import RUN_DEFAULTS, TEACHER_DEFAULTS
-from kd.files import read_record
-from kd.grid import Grid, pruned_values
-from kd.layout import Layout
-from kd.results import run_status
-from kd.run import Run
-from kd.shapes import VOCABULARY, Shape, parse_shape
-from kd.sources import SCRATCH
-from kd.state import STATES
-from kd.store import need_of, training_size
-from kd.study import FEW_SEEDS
-from kd.teacher_quality import teacher_warning
+from kd.axes.fields import RUN_DEFAULTS, TEACHER_DEFAULTS
+from kd.axes.shapes import VOCABULARY, Shape, parse_shape
+from kd.axes.teacher_quality import teacher_warning
+from kd.encoders.facts import SCRATCH
+from kd.monitor.collect import run_status
+from kd.runtime.errors import UserError
+from kd.runtime.files import read_record
+from kd.runtime.state import STATES
+from kd.study.check import FEW_SEEDS
+from kd.study.grid import Grid, pruned_values
+from kd.study.paths import Layout
+from kd.study.run import Run
+from kd.study.stored import need_of, training_size
+from kd.teacher.budget import choose_outputs, label, unfinished
 
 # Effective training throughput that the estimate assumes where no run has been measured: a data
 # centre GPU in bf16 reaches about this on short sequences.

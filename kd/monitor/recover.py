@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from kd.files import leftovers, marked
-from kd.grid import Grid
-from kd.heads import workflows
-from kd.layout import Layout
-from kd.state import read_state
+from kd.runtime.files import leftovers, marked
+from kd.runtime.snakemake_processes import workflows
+from kd.runtime.state import read_state
+from kd.study.grid import Grid
+from kd.study.paths import Layout
 
 CHECKPOINT = "checkpoint.safetensors"  # beside what Snakemake removes when a job starts or fails
 

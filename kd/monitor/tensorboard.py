@@ -7,10 +7,10 @@ one whose file grows, can be shown, and a run costs no more for it.
 import csv
 from pathlib import Path
 
-from kd.errors import UserError
-from kd.files import atomic_dir
-from kd.grid import Grid
-from kd.layout import Layout
+from kd.runtime.errors import UserError
+from kd.runtime.files import atomic_dir
+from kd.study.grid import Grid
+from kd.study.paths import Layout
 
 _NEEDED = "needs the package tensorboard: pip install tensorboard"
 

@@ -7,7 +7,7 @@ unknown, never guessed. Everything that documents or checks these files is made 
 from dataclasses import dataclass
 from typing import Any
 
-from kd.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kd.errors import UserError
-from kd.record import read_runs
-from kd.statistics.cells import describe
-from kd.statistics.pairing import prepare
-from kd.statistics.runs import control_of, studied
-from kd.table import plain, points
+from kd.results.record import read_runs
+from kd.results.statistics.cells import describe
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.runs import control_of, studied
+from kd.results.tables.writing import plain, points
+from kd.runtime.errors import UserError
 
 # What can make equal runs differ, and what says that they are not equal at all.
 _ENVIRONMENT = [

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kd.columns import COLUMNS, METRICS, numbers
-from kd.errors import UserError, listing, nearest, shown
-from kd.fields import RUN_DEFAULTS
-from kd.grid import Grid, expand
-from kd.state import STATES
-from kd.statistics.runs import AXES, BUNDLE, IDLE, NEEDED
-from kd.study import Study, load_study
-from kd.tasks import TASKS
+from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.tasks import TASKS
+from kd.results.columns import COLUMNS, METRICS, numbers
+from kd.results.statistics.runs import AXES, BUNDLE, IDLE, NEEDED
+from kd.runtime.errors import UserError, listing, nearest, shown
+from kd.runtime.state import STATES
+from kd.study.check import Study, load_study
+from kd.study.grid import Grid, expand
 
 _SCORES = ("score", "teacher_score", "majority_score", "teacher_majority_score")
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from kd.slots import jobs_per_gpu, slots_folder, take_slot
+from kd.runtime.gpu_slots import jobs_per_gpu, slots_folder, take_slot
 
 K = TypeVar("K")
 

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kd.files import atomic_write, combined_digest, content_digest
+from kd.runtime.files import atomic_write, combined_digest, content_digest
 
 VARIABLE = "KD_CACHE_DIR"
 # A file may change again within the resolution of its time of change, and show the same time.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from kd.errors import UserError, listing
+from kd.runtime.errors import UserError, listing
 
 SEAL = "checksums.json"
 MARK = ".is-damaged"  # behind a name: a file that says why

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from kd.errors import UserError
+from kd.runtime.errors import UserError
 
 JOBS_PER_GPU = "KD_JOBS_PER_GPU"  # environment variable: jobs that share one GPU
 LOCKS = "KD_GPU_LOCKS"  # environment variable: the folder of the lock files

@@ -14,11 +14,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from kd import retries
-from kd.errors import UserError, without_secrets
-from kd.files import only_one, remove_leftovers
-from kd.signals import Stopped
-from kd.state import STATE, this_process, write_state
+from kd.runtime import retries
+from kd.runtime.errors import UserError, without_secrets
+from kd.runtime.files import only_one, remove_leftovers
+from kd.runtime.signals import Stopped
+from kd.runtime.state import STATE, this_process, write_state
 
 LOCK = ".lock"
 _SHOWN = 20.0  # seconds, at least, between two lines, and between two counts in the state file

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import kd
-from kd.errors import Transient, UserError
-from kd.files import file_digest
-from kd.state import read_state
+from kd.runtime.errors import Transient, UserError
+from kd.runtime.files import file_digest
+from kd.runtime.state import read_state
 
 START = "KD_START"  # environment variable: the start of Snakemake that this job belongs to
 FIRST_LOG = "failed.log"  # what the first try printed; Snakemake overwrites a job's log

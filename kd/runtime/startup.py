@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
-from kd.errors import UserError
+from kd.runtime.errors import UserError
 
 _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # glibc's malloc.h
 

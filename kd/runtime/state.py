@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kd.errors import UserError
-from kd.files import read_json, write_json
+from kd.runtime.errors import UserError
+from kd.runtime.files import read_json, write_json
 
 STATE = "state.json"
 SILENCE = 300.0  # after this many seconds without a sign of life, a step elsewhere counts as dead

@@ -8,14 +8,14 @@ from typing import Any
 
 import yaml
 
-from kd.errors import UserError, listing, shown, unknown
-from kd.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
-from kd.figures.kinds import MORE, axes_of, parse_figure
-from kd.located import located_path
-from kd.presets import NONE, read_preset
-from kd.shapes import parse_iso
-from kd.synthetic import check_size
-from kd.tasks import TASKS
+from kd.axes.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.axes.figures import MORE, axes_of, parse_figure
+from kd.axes.presets import NONE, read_preset
+from kd.axes.shapes import parse_iso
+from kd.axes.tasks import TASKS
+from kd.data.generated import check_size
+from kd.runtime.errors import UserError, listing, shown, unknown
+from kd.study.located import located_path
 
 DESIGNS = ("factorial", "one-at-a-time")
 KEYS = (

@@ -10,11 +10,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from kd.errors import Pruned, UserError
-from kd.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
-from kd.resolve_terms import Cell
-from kd.run import Run, resolve
-from kd.study import Study, load_study, with_preset
+from kd.axes.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
+from kd.runtime.errors import Pruned, UserError
+from kd.study.check import Study, load_study, with_preset
+from kd.study.run import Run, resolve
+from kd.study.terms import Cell
 
 PrunedValue = tuple[str, str, str]  # axis, value, the most frequent reason
 _CROSSED = ("task", "seed")  # always crossed, also one at a time

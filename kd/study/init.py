@@ -4,10 +4,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kd import sources
-from kd.archs import arch_facts
-from kd.errors import Pruned, UserError, shown
-from kd.initialisation import (
+from kd.axes.architectures import arch_facts
+from kd.axes.initialisations import (
     EXPLICIT,
     PCA,
     PRETRAINED,
@@ -15,14 +13,16 @@ from kd.initialisation import (
     copied_layers,
     pairs_text,
 )
-from kd.located import located_model
-from kd.mapping import Pairs
-from kd.model_folder import model_config
-from kd.shapes import Shape
-from kd.tokenizer_files import first_difference
+from kd.axes.mappings import Pairs
+from kd.axes.shapes import Shape
+from kd.encoders import facts
+from kd.encoders.folder import model_config
+from kd.encoders.tokenizer_files import first_difference
+from kd.runtime.errors import Pruned, UserError, shown
+from kd.study.located import located_model
 
 
-def check_init(init: str, shape: Shape, encoder: sources.Encoder) -> None:
+def check_init(init: str, shape: Shape, encoder: facts.Encoder) -> None:
     """Whether a student of this shape and teacher can start so.
 
     Raises:
@@ -39,7 +39,7 @@ def check_init(init: str, shape: Shape, encoder: sources.Encoder) -> None:
         _check_widths(init, shape, teacher)
 
 
-def _check_layers(init: str, layers: Pairs, shape: Shape, encoder: sources.Encoder) -> None:
+def _check_layers(init: str, layers: Pairs, shape: Shape, encoder: facts.Encoder) -> None:
     teacher = encoder.shape
     if init.startswith(EXPLICIT):
         if len(layers) != shape.layers:
@@ -74,7 +74,7 @@ def _check_widths(init: str, shape: Shape, teacher: Shape) -> None:
         )
 
 
-def _check_pca(shape: Shape, encoder: sources.Encoder) -> None:
+def _check_pca(shape: Shape, encoder: facts.Encoder) -> None:
     width, hidden = _embedding_width(encoder), encoder.shape.hidden
     if width != hidden:
         raise Pruned(
@@ -88,12 +88,12 @@ def _check_pca(shape: Shape, encoder: sources.Encoder) -> None:
         )
 
 
-def _embedding_width(encoder: sources.Encoder) -> int:
+def _embedding_width(encoder: facts.Encoder) -> int:
     """Of the embedding tables: ALBERT and small ELECTRA keep them narrower than the layers."""
     usual = {"albert": 128, "electra": 128}.get(encoder.arch, encoder.shape.hidden)
-    if encoder.location == sources.SCRATCH:
+    if encoder.location == facts.SCRATCH:
         return usual
-    if sources.is_local(encoder.location):
+    if facts.is_local(encoder.location):
         width = model_config(Path(encoder.location)).get("embedding_size")
         return width if isinstance(width, int) else usual
     # On the hub, ELECTRA's base and large are as wide as their layers.
@@ -121,20 +121,20 @@ def _filled(init: str, shape: Shape) -> str:
     return name
 
 
-def pretrained(init: str, shape: Shape) -> sources.Encoder:
+def pretrained(init: str, shape: Shape) -> facts.Encoder:
     """The encoder that `pretrained:MODEL[@REVISION]` names for a student's shape."""
     name = _filled(init, shape)
-    model, _, revision = (name, "", "") if sources.is_local(name) else name.partition("@")
+    model, _, revision = (name, "", "") if facts.is_local(name) else name.partition("@")
     made_up = name != init.removeprefix(PRETRAINED)
-    if made_up and not sources.is_local(model) and model not in sources.HUB_ENCODERS:
+    if made_up and not facts.is_local(model) and model not in facts.HUB_ENCODERS:
         raise Pruned(f"init {init} would be {model} for {shape}, which is not known here")
     try:
-        return sources.encoder(model, revision or "main", None, "bert")
+        return facts.encoder(model, revision or "main", None, "bert")
     except UserError as error:
         raise UserError(f"init {init}: {error}") from None
 
 
-def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None:
+def _check_pretrained(init: str, shape: Shape, encoder: facts.Encoder) -> None:
     found = pretrained(init, shape)
     if found.arch != encoder.arch:
         raise Pruned(
@@ -154,7 +154,7 @@ def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None
             f"init {init} has {found.positions} positions, but the student, as its teacher, "
             f"{encoder.positions}"
         )
-    local = all(e.revision is None and e.location != sources.SCRATCH for e in (found, encoder))
+    local = all(e.revision is None and e.location != facts.SCRATCH for e in (found, encoder))
     if local and (differs := _first_difference(found, encoder)):
         number, its_word, word = differs
         raise Pruned(
@@ -164,21 +164,19 @@ def _check_pretrained(init: str, shape: Shape, encoder: sources.Encoder) -> None
         )
 
 
-def _other_positions(found: sources.Encoder, encoder: sources.Encoder) -> bool:
+def _other_positions(found: facts.Encoder, encoder: facts.Encoder) -> bool:
     """Whether the tables of positions differ in size, where there are some."""
-    absolute = arch_facts(encoder.arch).position_table and encoder.location != sources.SCRATCH
+    absolute = arch_facts(encoder.arch).position_table and encoder.location != facts.SCRATCH
     known = None not in (found.positions, encoder.positions)
     return absolute and known and found.positions != encoder.positions
 
 
 @cache
-def _first_difference(
-    found: sources.Encoder, encoder: sources.Encoder
-) -> tuple[int, str, str] | None:
+def _first_difference(found: facts.Encoder, encoder: facts.Encoder) -> tuple[int, str, str] | None:
     return first_difference(Path(found.location), Path(encoder.location))
 
 
-def init_identity(init: str, shape: Shape, encoder: sources.Encoder) -> Any:
+def init_identity(init: str, shape: Shape, encoder: facts.Encoder) -> Any:
     """What identifies an initialisation: the layers copied, not the name of the rule."""
     if init.startswith(PRETRAINED):
         return {"pretrained": dict(pretrained(init, shape).identity)}

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from kd.errors import UserError, shown
-from kd.model_folder import is_folder
+from kd.encoders.folder import is_folder
+from kd.runtime.errors import UserError, shown
 
 
 def located_path(text: str, study: Path) -> str:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from kd.files import MARK
-from kd.resolve_teacher import Teacher
-from kd.run import Run
-from kd.store import need_of
+from kd.runtime.files import MARK
+from kd.study.run import Run
+from kd.study.stored import need_of
+from kd.study.teacher import Teacher
 
 
 class Layout:

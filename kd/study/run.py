@@ -9,19 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kd import sources
-from kd.archs import shape_obstacle
-from kd.errors import Pruned
-from kd.fields import RUN_DEFAULTS, RUN_FIELDS
-from kd.files import short_hash
-from kd.initialisation import (
+from kd.axes.architectures import shape_obstacle
+from kd.axes.errata import errata_of
+from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.axes.initialisations import (
     PRETRAINED,
     needs_teacher,
 )
-from kd.knowledge import KNOWLEDGE
-from kd.resolve_init import check_init, init_identity, located_init, pretrained
-from kd.resolve_teacher import Teacher, resolve_teacher, tokens_id_of
-from kd.resolve_terms import (
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.shapes import Shape, parse_shape
+from kd.axes.tasks import TASKS
+from kd.axes.terms import NONE, RawTerm, Term, matchings_of, parse_knowledge, weight_text
+from kd.axes.weights import as_weight
+from kd.encoders import facts
+from kd.runtime.errors import Pruned
+from kd.runtime.files import short_hash
+from kd.study.check import Study
+from kd.study.init import check_init, init_identity, located_init, pretrained
+from kd.study.teacher import Teacher, resolve_teacher, tokens_id_of
+from kd.study.terms import (
     IN_TERMS,
     Cell,
     check_weights,
@@ -31,12 +37,6 @@ from kd.resolve_terms import (
     resolve_term,
     reversed_pairs,
 )
-from kd.schedules import as_weight
-from kd.shapes import Shape, parse_shape
-from kd.study import Study
-from kd.tasks import TASKS
-from kd.terms import NONE, RawTerm, Term, matchings_of, parse_knowledge, weight_text
-from kd.variants import errata_of
 
 _DECIDED = ("preset", "init", "knowledge", "matching", "mapping")  # what became terms and weights
 INERT = "-"  # label of a field that cannot affect a run
@@ -53,7 +53,7 @@ class Run:
     terms: tuple[Term, ...]
     teacher: Teacher
     needs_teacher: bool
-    donor: sources.Encoder | None  # what `init: pretrained:MODEL` starts from
+    donor: facts.Encoder | None  # what `init: pretrained:MODEL` starts from
     data_id: str
     tokens_id: str
 
@@ -144,7 +144,7 @@ def _as_shares(decided: list[Term], cell: Cell) -> tuple[list[Term], Cell]:
 
 
 def _inert(
-    cell: Cell, terms: tuple[Term, ...], regression: bool, student: Shape, encoder: sources.Encoder
+    cell: Cell, terms: tuple[Term, ...], regression: bool, student: Shape, encoder: facts.Encoder
 ) -> set[str]:
     """Fields whose value cannot affect the outcome of this cell."""
     inert = set()

@@ -4,11 +4,11 @@ Facts of one run, no torch: `budget` decides what is stored, `storing` stores it
 writes and reads the arrays.
 """
 
-from kd.files import short_hash
-from kd.run import Run
-from kd.tasks import TASKS
-from kd.terms import taught_keys
-from kd.variants import errata_of
+from kd.axes.errata import errata_of
+from kd.axes.tasks import TASKS
+from kd.axes.terms import taught_keys
+from kd.runtime.files import short_hash
+from kd.study.run import Run
 
 Key = tuple[str, int]
 PER_EXAMPLE = ("logits", "cls", "pooled")  # one row an example, and so always stored

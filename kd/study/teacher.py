@@ -5,15 +5,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kd import sources
-from kd.errors import UserError
-from kd.fields import RECIPE, RUN_FIELDS, TEACHER_DEFAULTS
-from kd.files import short_hash
-from kd.label_order import label_order, stated_order, unknown_names
-from kd.located import located_model
-from kd.model_folder import label_names, model_config
-from kd.study import Study
-from kd.tasks import TASKS
+from kd.axes.fields import RECIPE, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.axes.tasks import TASKS
+from kd.encoders import facts
+from kd.encoders.folder import label_names, model_config
+from kd.encoders.label_order import label_order, stated_order, unknown_names
+from kd.runtime.errors import UserError
+from kd.runtime.files import short_hash
+from kd.study.check import Study
+from kd.study.located import located_model
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Teacher:
     name: str
     id: str
     task: str
-    encoder: sources.Encoder
+    encoder: facts.Encoder
     finetuned: bool
     order: tuple[int, ...] | None  # its output for each official label; None: as its names say
     dtype: str
@@ -41,23 +41,23 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
     Raises:
         UserError: it is missing, damaged, or has a key that would change nothing.
     """
-    data = sources.data_identity(study.data, task)
+    data = facts.data_identity(study.data, task)
     given = study.teachers[name]
     full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given}
     where = f"teachers.{name}"
     model = full["model"].replace("{task}", task)
-    if model != sources.SCRATCH:
+    if model != facts.SCRATCH:
         try:
             model = located_model(model, study.path)
         except UserError as error:
             raise UserError(f"{where}.model: {error}") from None
     _check_teacher_keys(where, given, model)
-    if model == sources.SCRATCH and study.data["source"] != "synthetic":
+    if model == facts.SCRATCH and study.data["source"] != "synthetic":
         raise UserError(f"{where}.model: scratch has a vocabulary only for data source synthetic")
     try:
-        encoder = sources.encoder(model, full["revision"], given.get("shape"), full["arch"])
-        if full["finetuned"] and encoder.revision is None and model != sources.SCRATCH:
-            sources.check_outputs(encoder.location, TASKS[task])
+        encoder = facts.encoder(model, full["revision"], given.get("shape"), full["arch"])
+        if full["finetuned"] and encoder.revision is None and model != facts.SCRATCH:
+            facts.check_outputs(encoder.location, TASKS[task])
         order, named = _label_order(encoder, full, task)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
@@ -88,8 +88,8 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
 
 def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
     """A key that would change nothing is an error."""
-    scratch, local = model == sources.SCRATCH, sources.is_local(model)
-    known = model in sources.HUB_ENCODERS
+    scratch, local = model == facts.SCRATCH, facts.is_local(model)
+    known = model in facts.HUB_ENCODERS
     recipe = [k for k in given if k in RUN_FIELDS and k != "max_length"]
     for keys, idle, why in (
         (("shape", "arch"), local or known, "the model has its own"),
@@ -105,7 +105,7 @@ def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
 
 
 def _label_order(
-    encoder: sources.Encoder, keys: dict[str, Any], task: str
+    encoder: facts.Encoder, keys: dict[str, Any], task: str
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """A fine-tuned teacher's order of labels as it will be used, and as its own files name it; None
     where it is not known before a hub model is loaded."""
@@ -130,7 +130,7 @@ def _label_order(
 
 
 def _recipe_identity(
-    encoder: sources.Encoder, finetuned: bool, dtype: str, recipe: dict[str, Any]
+    encoder: facts.Encoder, finetuned: bool, dtype: str, recipe: dict[str, Any]
 ) -> dict[str, Any]:
     """What a teacher's numbers depend on: encoder, dtype, and its recipe unless already tuned."""
     identity = dict(encoder.identity)
@@ -142,6 +142,6 @@ def _recipe_identity(
 
 
 @cache
-def tokens_id_of(encoder: sources.Encoder, max_length: int) -> str:
+def tokens_id_of(encoder: facts.Encoder, max_length: int) -> str:
     """Of the tokens that an encoder's tokenizer makes, cut to a length."""
     return f"tokens-{short_hash({**dict(encoder.identity), 'max_length': max_length})}"

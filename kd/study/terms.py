@@ -2,25 +2,25 @@
 
 from typing import Any
 
-from kd import sources
-from kd.archs import attention_obstacle
-from kd.errors import Pruned, listing
-from kd.initialisation import EXPLICIT, PCA, TRUNCATE
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import Pairs, moves, resolve_mapping
-from kd.matching import Matching
-from kd.schedules import as_weight, idle_part
-from kd.shapes import Shape
-from kd.tasks import TASKS
-from kd.terms import RawTerm, Term, matchings_of
-from kd.variants import ERRATA, errata_of
+from kd.axes.architectures import attention_obstacle
+from kd.axes.errata import ERRATA, errata_of
+from kd.axes.initialisations import EXPLICIT, PCA, TRUNCATE
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import Pairs, moves, resolve_mapping
+from kd.axes.matchings import Matching
+from kd.axes.shapes import Shape
+from kd.axes.tasks import TASKS
+from kd.axes.terms import RawTerm, Term, matchings_of
+from kd.axes.weights import as_weight, idle_part
+from kd.encoders import facts
+from kd.runtime.errors import Pruned, listing
 
 Cell = dict[str, Any]
 IN_TERMS = "reversed-last-k"  # the erratum that becomes layer pairs
 
 
 def resolve_term(
-    raw: RawTerm, cell: Cell, regression: bool, student: Shape, encoder: sources.Encoder
+    raw: RawTerm, cell: Cell, regression: bool, student: Shape, encoder: facts.Encoder
 ) -> Term:
     """A term with everything decided.
 
@@ -130,7 +130,7 @@ def relation_heads(student: Shape, teacher: Shape) -> int:
 
 
 def check_weights(
-    cell: Cell, terms: tuple[Term, ...], init: Any, student: Shape, encoder: sources.Encoder
+    cell: Cell, terms: tuple[Term, ...], init: Any, student: Shape, encoder: facts.Encoder
 ) -> None:
     """Whether the terms and their weights make an objective.
 
@@ -175,7 +175,7 @@ def possible_errata(
     cell: Cell,
     terms: tuple[Term, ...],
     regression: bool,
-    encoder: sources.Encoder,
+    encoder: facts.Encoder,
     reversible: bool,
 ) -> list[str]:
     """The errata that can affect the outcome of a cell, in table order."""

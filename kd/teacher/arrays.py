@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kd.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, frozen, vector_of
-from kd.device import model_inputs, to_device
-from kd.errors import Transient, UserError
-from kd.files import aside
-from kd.manifests import array_of, check_array, missing_outputs, publish, remove
-from kd.progress import Progress
-from kd.store import PER_EXAMPLE, Key, name_of
-from kd.tokens import Split, ordered_batches
+from kd.data.tokens import Split, ordered_batches
+from kd.encoders.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, frozen, vector_of
+from kd.runtime.device import model_inputs, to_device
+from kd.runtime.errors import Transient, UserError
+from kd.runtime.files import aside
+from kd.runtime.progress import Progress
+from kd.study.stored import PER_EXAMPLE, Key, name_of
+from kd.teacher.manifests import array_of, check_array, missing_outputs, publish, remove
 
 _BATCH = 64  # examples in the teacher at once, or fewer where their features are large
 _AT_ONCE = 2 << 30  # bytes of the features of a batch

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kd.grid import Grid
-from kd.layout import Layout
-from kd.manifests import array_of, is_stored, peek
-from kd.run import Run
-from kd.store import Key, is_large, key_bytes, keys_of, name_of
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.study.run import Run
+from kd.study.stored import Key, is_large, key_bytes, keys_of, name_of
+from kd.teacher.manifests import array_of, is_stored, peek
 
 Place = tuple[str, str, Key]  # teacher id, tokens id, (feature, layer)
 

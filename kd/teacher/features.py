@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kd.capture import Capture, Features, capture_teacher
-from kd.device import to_device
-from kd.mapping import Moment
-from kd.pieces import in_pieces
-from kd.store import Key
-from kd.teacher_outputs import StoredOutputs, captured
+from kd.axes.mappings import Moment
+from kd.encoders.capture import Capture, Features, capture_teacher
+from kd.encoders.micro_batches import in_pieces
+from kd.runtime.device import to_device
+from kd.study.stored import Key
+from kd.teacher.arrays import StoredOutputs, captured
 
 
 class Teaching:

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kd.errors import UserError
-from kd.files import aside, canonical_json
+from kd.runtime.errors import UserError
+from kd.runtime.files import aside, canonical_json
 
 SECONDS = "KD_CHECKPOINT_SECONDS"  # environment variable: seconds from one checkpoint to the next
 _DEFAULT_SECONDS = 300.0

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kd.device import model_inputs, to_device
-from kd.errors import UserError
-from kd.progress import Progress
-from kd.sampling_error import score_error
-from kd.tasks import TASKS, constant_score, evaluate_metrics
-from kd.tokens import Split, load_split, ordered_batches
+from kd.axes.tasks import TASKS, constant_score, evaluate_metrics
+from kd.data.tokens import Split, load_split, ordered_batches
+from kd.runtime.device import model_inputs, to_device
+from kd.runtime.errors import UserError
+from kd.runtime.progress import Progress
+from kd.training.sampling_error import score_error
 
 _BATCH = 64
 _SINGLES, _WARM_UP = 32, 4  # examples that are timed one by one, and before that for nothing

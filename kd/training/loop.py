@@ -13,19 +13,19 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kd import checkpoint as saved
-from kd.capture import Capture, Features
-from kd.checkpoint import Checkpoint
-from kd.device import autocast, choose_precision, model_inputs, to_device
-from kd.errors import Transient, UserError
-from kd.mapping import Moment
-from kd.objective import Objective, wanted_features
-from kd.optimiser import adamw
-from kd.pieces import in_pieces
-from kd.progress import Progress
-from kd.signals import Stopped, deferred
-from kd.teaching import Teaching
-from kd.tokens import Split, epoch_batches
+from kd.axes.mappings import Moment
+from kd.data.tokens import Split, epoch_batches
+from kd.encoders.capture import Capture, Features
+from kd.encoders.micro_batches import in_pieces
+from kd.losses.objective import Objective, wanted_features
+from kd.runtime.device import autocast, choose_precision, model_inputs, to_device
+from kd.runtime.errors import Transient, UserError
+from kd.runtime.progress import Progress
+from kd.runtime.signals import Stopped, deferred
+from kd.teacher.features import Teaching
+from kd.training import checkpoint as saved
+from kd.training.checkpoint import Checkpoint
+from kd.training.optimiser import adamw
 
 T = TypeVar("T")
 _RECORDS = 50  # rows of history, at most, for one training

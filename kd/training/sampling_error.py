@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kd.tasks import Task
+from kd.axes.tasks import Task
 
 _RESAMPLES = 1000
 _BATCH = 50  # resamples of a regression in memory at once

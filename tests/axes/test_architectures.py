@@ -9,16 +9,16 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSES,
 )
 
-from kd.archs import (
+from kd.axes.architectures import (
     ARCHS,
     SCRATCH_ARCHS,
     arch_facts,
     attention_obstacle,
     shape_obstacle,
 )
-from kd.models import build_random, encoder_config
-from kd.shapes import Shape
-from kd.sources import HUB_ENCODERS, SCRATCH, encoder
+from kd.axes.shapes import Shape
+from kd.encoders.build import build_random, encoder_config
+from kd.encoders.facts import HUB_ENCODERS, SCRATCH, encoder
 
 every_kind = pytest.mark.parametrize("arch", ARCHS)
 

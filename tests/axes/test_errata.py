@@ -2,8 +2,8 @@
 
 import pytest
 
-from kd.errors import UserError
-from kd.variants import ERRATA, NONE, errata_of, parse_errata
+from kd.axes.errata import ERRATA, NONE, errata_of, parse_errata
+from kd.runtime.errors import UserError
 
 
 def test_errata_are_put_in_the_order_of_the_table():

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from kd.errors import UserError
-from kd.figures.kinds import PATTERN, PLAIN, axes_of, caption, parse_figure
+from kd.axes.figures import PATTERN, PLAIN, axes_of, caption, parse_figure
+from kd.runtime.errors import UserError
 
 
 @pytest.mark.parametrize(

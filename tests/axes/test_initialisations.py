@@ -7,9 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import study_dict, write_study
 
-from kd.errors import Pruned, UserError
-from kd.grid import load_grid
-from kd.initialisation import (
+from kd.axes.initialisations import (
     INIT_FORMS,
     INITIALISATIONS,
     copied_layers,
@@ -17,9 +15,11 @@ from kd.initialisation import (
     pairs_text,
     parse_init,
 )
-from kd.resolve_init import check_init, init_identity
-from kd.shapes import parse_shape
-from kd.sources import Encoder, encoder
+from kd.axes.shapes import parse_shape
+from kd.encoders.facts import Encoder, encoder
+from kd.runtime.errors import Pruned, UserError
+from kd.study.grid import load_grid
+from kd.study.init import check_init, init_identity
 
 BERT = encoder("google-bert/bert-base-uncased", "main", None, "bert")
 ALBERT = Encoder("scratch", None, "albert", BERT.shape, None, 510, ())

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kd.errors import UserError
-from kd.mapping import (
+from kd.axes.mappings import (
     MAPPINGS,
     Moment,
     blocks,
@@ -17,6 +16,7 @@ from kd.mapping import (
     parse_mapping,
     resolve_mapping,
 )
+from kd.runtime.errors import UserError
 
 layers, seeds = st.integers(1, 24), st.integers(0, 3)
 few = settings(max_examples=40, deadline=None)

@@ -6,21 +6,21 @@ import pytest
 import torch
 from studies import tiny_study, write_study
 
-from kd import losses
-from kd.axes import chosen, markdown, plain, sections
-from kd.cli import main
-from kd.fields import RUN_FIELDS
-from kd.grid import load_grid
-from kd.initialisation import INITIALISATIONS
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import MAPPINGS, resolve_mapping
-from kd.matching import MATCHINGS
-from kd.presets import preset_names
-from kd.shapes import NAMED
-from kd.tasks import TASKS
-from kd.variants import ERRATA, TEMPERATURE_SCHEDULES
+from kd.axes.errata import ERRATA, TEMPERATURE_SCHEDULES
+from kd.axes.fields import RUN_FIELDS
+from kd.axes.initialisations import INITIALISATIONS
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import MAPPINGS, resolve_mapping
+from kd.axes.matchings import MATCHINGS
+from kd.axes.page import chosen, markdown, plain, sections
+from kd.axes.presets import preset_names
+from kd.axes.shapes import NAMED
+from kd.axes.tasks import TASKS
+from kd.cli.main import main
+from kd.losses import formulas
+from kd.study.grid import load_grid
 
-PAGE = Path(__file__).parent.parent / "docs/axes.md"
+PAGE = Path(__file__).parents[2] / "docs/axes.md"
 VALUES = {
     "knowledge": KNOWLEDGE,
     "matching": {name for table in MATCHINGS.values() for name in table},
@@ -92,7 +92,7 @@ def test_the_floor_of_the_temperature_schedules_is_on_the_page():
     student = torch.tensor([[30.0, -30.0], [0.0, 0.0]])
     for name in ("flsw", "cwsm"):
         assert f"| `{name}` | max(0.1 tau, tau + mean(w) - w), " in markdown(sections())
-        found = getattr(losses, f"{name}_temperature")(student, -student, 0.05)
+        found = getattr(formulas, f"{name}_temperature")(student, -student, 0.05)
         assert found.min().item() == pytest.approx(0.1 * 0.05)
 
 
@@ -100,5 +100,5 @@ def test_the_divisor_of_logit_std_is_on_the_page():
     assert "sd 1 per example; the sd divides by C |" in markdown(sections())
     s, t = torch.tensor([[1.0, 2.0, 6.0]]), torch.tensor([[3.0, -1.0, 0.0]])
     by_c = [(x - x.mean()) / x.std(correction=0) for x in (s, t)]
-    wanted = losses.logits_kl(*by_c, 2.0)
-    assert losses.logits_std(s, t, 2.0).item() == pytest.approx(wanted.item(), rel=1e-5)
+    wanted = formulas.logits_kl(*by_c, 2.0)
+    assert formulas.logits_std(s, t, 2.0).item() == pytest.approx(wanted.item(), rel=1e-5)

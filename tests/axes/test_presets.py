@@ -4,11 +4,11 @@ import pytest
 import yaml
 from studies import study_dict, write_study
 
-from kd.errors import UserError
-from kd.fields import RUN_DEFAULTS
-from kd.grid import load_grid
-from kd.presets import FOLDER, check_preset, preset_names, read_preset
-from kd.study import _preset_run
+from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.presets import FOLDER, check_preset, preset_names, read_preset
+from kd.runtime.errors import UserError
+from kd.study.check import _preset_run
+from kd.study.grid import load_grid
 
 RTE = {"student": "6L-768", "task": "rte"}
 TO_COME = ("teacher-distilbert", "{layers}")  # inits that two presets use
@@ -162,7 +162,7 @@ def test_a_broken_file_is_one_sentence(grid, tmp_path, monkeypatch, content, mes
     folder = tmp_path / "presets"
     folder.mkdir()
     (folder / "broken.yaml").write_text(content)
-    monkeypatch.setattr("kd.presets.FOLDER", folder)
+    monkeypatch.setattr("kd.axes.presets.FOLDER", folder)
     _preset_run.cache_clear()
     try:
         with pytest.raises(UserError, match=message):

@@ -7,10 +7,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, BertModel
 
-from kd.cli import main
-from kd.errors import UserError
-from kd.models import shaped_config, sizes
-from kd.shapes import (
+from kd.axes.shapes import (
     MEASURES,
     NAMED,
     Shape,
@@ -20,6 +17,9 @@ from kd.shapes import (
     same_size,
     sizes_text,
 )
+from kd.cli.main import main
+from kd.encoders.build import shaped_config, sizes
+from kd.runtime.errors import UserError
 
 any_shape = st.builds(
     lambda layers, heads, size, ffn: Shape(layers, max(heads * size, 16), heads, ffn),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kd.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, constant_score, evaluate_metrics
+from kd.axes.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, constant_score, evaluate_metrics
 
 GLUE = [name for name, row in TASKS.items() if not row.synthetic]
 

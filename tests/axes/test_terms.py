@@ -2,11 +2,11 @@
 
 import pytest
 
-from kd.errors import UserError
-from kd.knowledge import KNOWLEDGE
-from kd.matching import MATCHINGS
-from kd.schedules import Weight, as_weight
-from kd.terms import NONE, Term, matchings_of, parse_knowledge
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.matchings import MATCHINGS
+from kd.axes.terms import NONE, Term, matchings_of, parse_knowledge
+from kd.axes.weights import Weight, as_weight
+from kd.runtime.errors import UserError
 
 
 def test_every_part_is_read():

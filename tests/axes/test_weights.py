@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kd.errors import UserError
-from kd.schedules import ONE, Weight, as_weight, idle_part, parse_weight
+from kd.axes.weights import ONE, Weight, as_weight, idle_part, parse_weight
+from kd.runtime.errors import UserError
 
 numbers = st.one_of(
     st.integers(1, 10**6).map(float),

@@ -8,12 +8,12 @@ import sys
 import pytest
 from studies import study_dict, tiny_study, write_study
 
-from kd import plan as planning
-from kd.cli import main
-from kd.files import write_json
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.state import SILENCE, this_process, write_state
+from kd.cli.main import main
+from kd.monitor import plan as planning
+from kd.runtime.files import write_json
+from kd.runtime.state import SILENCE, this_process, write_state
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from itertools import permutations, product
 
 import pytest
 
-from kd import synthetic
-from kd.errors import UserError
-from kd.fields import DATA_FIELDS
-from kd.files import canonical_json
-from kd.synthetic import SPLITS, TASKS, generate, vocabulary
+from kd.axes.fields import DATA_FIELDS
+from kd.data import generated
+from kd.data.generated import SPLITS, TASKS, generate, vocabulary
+from kd.runtime.errors import UserError
+from kd.runtime.files import canonical_json
 
 STRENGTH = {
     "superb brilliant wonderful dazzling gripping": 3,
@@ -117,38 +117,38 @@ def test_labels_are_balanced_and_lengths_vary(task):
 
 def first_sentences_of_similarity():
     """All that there are, made from the words alone."""
-    things = [" ".join(words) for words in product(synthetic.SIZES, synthetic.COLOURS)]
-    for one, two in permutations(synthetic.OBJECTS, 2):
-        for a, b, lead, tail in product(things, things, synthetic.LEADS, synthetic.TAILS):
+    things = [" ".join(words) for words in product(generated.SIZES, generated.COLOURS)]
+    for one, two in permutations(generated.OBJECTS, 2):
+        for a, b, lead, tail in product(things, things, generated.LEADS, generated.TAILS):
             yield f"{lead}{a} {one} and {b} {two}{tail}"
 
 
 def test_the_table_has_as_many_first_sentences_as_there_are():
-    splits = Counter(map(synthetic._split_of, set(first_sentences_of_similarity())))
-    assert splits == synthetic.MOST["toy-similarity"]
+    splits = Counter(map(generated._split_of, set(first_sentences_of_similarity())))
+    assert splits == generated.MOST["toy-similarity"]
     made = {row["sentence1"] for row in generate("toy-similarity", "dev", 500)}
     assert made <= set(first_sentences_of_similarity())
 
 
 def test_the_other_tasks_have_more_than_can_be_asked_for():
     most = DATA_FIELDS["synthetic"]["train"].schema["anyOf"][0]["maximum"]
-    phrases = 2 * len(synthetic.DEGREE) * len(synthetic.STRENGTH)
-    clauses = len(synthetic.NOUNS) * phrases**2  # those of two phrases, said by nobody
-    event = 2 * len(synthetic.GAINS + synthetic.LOSSES) * len(synthetic.NUMBERS)
-    accounts = len(synthetic.NAMES) * event**2
+    phrases = 2 * len(generated.DEGREE) * len(generated.STRENGTH)
+    clauses = len(generated.NOUNS) * phrases**2  # those of two phrases, said by nobody
+    event = 2 * len(generated.GAINS + generated.LOSSES) * len(generated.NUMBERS)
+    accounts = len(generated.NAMES) * event**2
     # "... but ..." with either label: half of them each; "... then afresh ...": any label.
     for sentences in (clauses**2 // 2, accounts * event**2):
         assert sentences * 0.2 > 4 * most
-    assert set(TASKS) - set(synthetic.MOST) == {"toy-single", "toy-pair"}
+    assert set(TASKS) - set(generated.MOST) == {"toy-single", "toy-pair"}
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_more_than_there_are_is_a_sentence_before_anything_is_drawn(split):
-    most = synthetic.MOST["toy-similarity"][split]
+    most = generated.MOST["toy-similarity"][split]
     text = f"data.{split}: found {most + 1}, allowed: at most {most}, as toy-similarity has no more"
     with pytest.raises(UserError, match=f"^{re.escape(text)}$"):
         generate("toy-similarity", split, most + 1)
-    synthetic.check_size("toy-similarity", split, most)
+    generated.check_size("toy-similarity", split, most)
 
 
 def test_vocabulary_is_exactly_the_words_that_come_up():
@@ -162,4 +162,4 @@ def test_unknown_names_say_what_is_allowed():
         generate("toy-singel", "train", 1)
     with pytest.raises(UserError, match="split of toy-pair: found 'validation', allowed: train"):
         generate("toy-pair", "validation", 1)
-    assert synthetic.TASKS == ("toy-single", "toy-pair", "toy-similarity")
+    assert generated.TASKS == ("toy-single", "toy-pair", "toy-similarity")

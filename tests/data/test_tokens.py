@@ -12,12 +12,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from kd.archs import ARCHS
-from kd.errors import UserError
-from kd.files import check_seal, read_json, write_json
-from kd.models import build_random
-from kd.tasks import TASKS
-from kd.tokens import (
+from kd.axes.architectures import ARCHS
+from kd.axes.tasks import TASKS
+from kd.data.tokens import (
     Split,
     epoch_batches,
     load_split,
@@ -25,7 +22,10 @@ from kd.tokens import (
     prepared_config,
     tokenise,
 )
-from kd.training import model_inputs
+from kd.encoders.build import build_random
+from kd.runtime.errors import UserError
+from kd.runtime.files import check_seal, read_json, write_json
+from kd.training.loop import model_inputs
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
 WORDS = ["alpha", "beta", "gamma", "delta"]
@@ -203,7 +203,7 @@ def test_tokenising_twice_gives_the_same_files(tmp_path):
 def test_tokenising_in_parts_gives_the_same_files(tmp_path, monkeypatch):
     manifests = []
     for rows in (10_000, 2):
-        monkeypatch.setattr("kd.tokens._AT_ONCE", rows)
+        monkeypatch.setattr("kd.data.tokens._AT_ONCE", rows)
         (tmp_path / str(rows)).mkdir()
         make(tmp_path / str(rows), "rte")
         manifests.append(read_json(tmp_path / str(rows) / "tokens" / "manifest.json"))

@@ -13,12 +13,12 @@ from helpers import EVERY_ARCH, SHAPE, tiny_inputs, tiny_model
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from kd.archs import ARCHS, attention_obstacle
-from kd.capture import ATTENTION_FEATURES, Capture, capture_teacher, encoder_layers
-from kd.errors import UserError
+from kd.axes.architectures import ARCHS, attention_obstacle
+from kd.encoders.capture import ATTENTION_FEATURES, Capture, capture_teacher, encoder_layers
+from kd.runtime.errors import UserError
 
 every_arch = pytest.mark.parametrize("arch", EVERY_ARCH)
-MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
+MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 
 
 def everything(layers: int, attention: bool = True) -> set[tuple[str, int]]:

@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 from test_exact_tokenizer import PROBES, saved, wordpiece
 from tokenizers import Tokenizer
 
-from kd import convert_child, sources
-from kd.cli import main
-from kd.convert import convert
-from kd.errors import UserError
-from kd.models import build_random, encoder_tokenizer, load_weights
-from kd.sources import Encoder, encoder
+from kd.cli.main import main
+from kd.encoders import convert_child, facts
+from kd.encoders.build import build_random, encoder_tokenizer, load_weights
+from kd.encoders.convert import convert
+from kd.encoders.facts import Encoder, encoder
+from kd.runtime.errors import UserError
 
-MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
+MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 SHARDS = "pytorch_model.bin.index.json"
 
 
@@ -192,7 +192,7 @@ def test_old_names_of_layer_norms_are_loaded(given, tmp_path):
     torch.save(old, given / "pytorch_model.bin")
     converted(given, tmp_path / "out")
     found = Encoder(str(tmp_path / "out"), None, "bert", SHAPE, None, None, ())
-    config = tiny_config(vocab_size=sources.model_config(given)["vocab_size"])
+    config = tiny_config(vocab_size=facts.model_config(given)["vocab_size"])
     model, absent = load_weights(found, config, "float32", True)
     assert not absent
     name = "bert.encoder.layer.1.output.LayerNorm.weight"
@@ -252,10 +252,10 @@ def test_a_plan_says_what_deberta_needs(monkeypatch):
     """Its tokenizer needs packages that the lock leaves out."""
     name = "microsoft/deberta-v3-base"
     encoder.cache_clear()
-    monkeypatch.setattr(sources, "missing_packages", lambda: ["sentencepiece", "protobuf"])
+    monkeypatch.setattr(facts, "missing_packages", lambda: ["sentencepiece", "protobuf"])
     with pytest.raises(UserError, match=r"sentencepiece, protobuf is not installed.*kd convert"):
         encoder(name, "main", None, "bert")
-    monkeypatch.setattr(sources, "missing_packages", lambda: [])
+    monkeypatch.setattr(facts, "missing_packages", lambda: [])
     assert encoder(name, "main", None, "bert").arch == "deberta-v2"
 
 
@@ -298,7 +298,7 @@ def test_deberta_from_its_sentencepiece_model(tmp_path):
 def test_a_hub_model_with_pickles_alone_names_the_command(given, tmp_path, monkeypatch):
     """As transformers finds it in the hub's cache."""
     commit = in_the_hubs_cache(given, tmp_path, monkeypatch)
-    config = tiny_config(vocab_size=sources.model_config(given)["vocab_size"])
+    config = tiny_config(vocab_size=facts.model_config(given)["vocab_size"])
     for revision, words in (("main", "FOLDER`"), (commit, f"FOLDER --revision {commit}`")):
         hub = Encoder("org/name", revision, "bert", SHAPE, None, None, ())
         with pytest.raises(UserError, match=f"org/name: found no safetensors.*org/name {words}"):

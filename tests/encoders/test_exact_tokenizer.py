@@ -10,13 +10,13 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from tokenizers import trainers as train
 from transformers import AutoTokenizer
 
-from kd import exact_tokenizer
-from kd.errors import UserError
-from kd.exact_tokenizer import PROBES
-from kd.models import check_same_words, encoder_tokenizer
-from kd.sources import Encoder
+from kd.encoders import exact_tokenizer
+from kd.encoders.build import check_same_words, encoder_tokenizer
+from kd.encoders.exact_tokenizer import PROBES
+from kd.encoders.facts import Encoder
+from kd.runtime.errors import UserError
 
-MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
+MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 TEXTS = ["Berlin Paris berlin paris", "Caf\u00e9 cafe \u5317\u4eac 2020 don't", *PROBES] * 4
 BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]

@@ -8,10 +8,10 @@ from helpers import save_encoder
 from model_files import write_tensors
 from studies import study_dict, write_study
 
-from kd import sources
-from kd.archs import ARCHS, arch_facts
-from kd.cli import main
-from kd.shapes import Shape
+from kd.axes.architectures import ARCHS, arch_facts
+from kd.axes.shapes import Shape
+from kd.cli.main import main
+from kd.encoders import facts
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
 ROWS = "0\ta b\tc\tentailment\n1\td\te f\tnot_entailment\n"
@@ -114,7 +114,7 @@ def test_bad_teacher_folders(tmp_path, capsys, encoder_folder):
     teacher = {"model": str(encoder_folder)}
 
     def error_after(change, message, **more):
-        sources.encoder.cache_clear()
+        facts.encoder.cache_clear()
         change()
         status, error = plan(tmp_path, capsys, teacher | more)
         assert status == 2
@@ -150,7 +150,7 @@ def test_bad_teacher_folders(tmp_path, capsys, encoder_folder):
 )
 def test_odd_configs(tmp_path, capsys, encoder_folder, changes, message):
     edit(encoder_folder / "config.json", **changes)
-    sources.encoder.cache_clear()
+    facts.encoder.cache_clear()
     status, error = plan(tmp_path, capsys, {"model": str(encoder_folder)})
     assert status == 2
     assert message in error
@@ -174,29 +174,29 @@ def test_a_pretrained_student_of_another_vocabulary(tmp_path, capsys, encoder_fo
 
 
 def test_identity_is_content_not_place(tmp_path, encoder_folder):
-    before = sources.encoder(str(encoder_folder), "main", None, "bert").identity
+    before = facts.encoder(str(encoder_folder), "main", None, "bert").identity
     moved = encoder_folder.rename(tmp_path / "elsewhere")
-    assert sources.encoder(str(moved), "main", None, "bert").identity == before
+    assert facts.encoder(str(moved), "main", None, "bert").identity == before
     (moved / "tokenizer_config.json").write_text('{"do_lower_case": true}')
-    sources.encoder.cache_clear()
-    with_case = sources.encoder(str(moved), "main", None, "bert").identity
+    facts.encoder.cache_clear()
+    with_case = facts.encoder(str(moved), "main", None, "bert").identity
     assert with_case != before
     before = with_case
     write_tensors(moved / "model.safetensors", {"classifier.weight": (2, 384)}, fill=b"\1")
-    sources.encoder.cache_clear()
-    assert sources.encoder(str(moved), "main", None, "bert").identity != before
+    facts.encoder.cache_clear()
+    assert facts.encoder(str(moved), "main", None, "bert").identity != before
 
 
 def test_data_identity_is_content(glue):
-    before = sources.tsv_fingerprint(str(glue), "rte")
-    sources.tsv_fingerprint.cache_clear()
+    before = facts.tsv_fingerprint(str(glue), "rte")
+    facts.tsv_fingerprint.cache_clear()
     (glue / "RTE" / "train.tsv").write_text(HEADER + ROWS * 2)
-    assert sources.tsv_fingerprint(str(glue), "rte") != before
+    assert facts.tsv_fingerprint(str(glue), "rte") != before
 
 
 def test_longer_inputs_than_the_encoder_reads(tmp_path, capsys, encoder_folder):
     edit(encoder_folder / "config.json", max_position_embeddings=64)
-    sources.encoder.cache_clear()
+    facts.encoder.cache_clear()
     teacher = {"model": str(encoder_folder), "max_length": 64}
     status, error = plan(tmp_path, capsys, teacher | {"max_length": 65})
     assert status == 2
@@ -272,7 +272,7 @@ def test_long_inputs_for_modernbert_alone(tmp_path, capsys):
 @pytest.mark.parametrize("arch", ARCHS)
 def test_a_saved_encoder_is_read_without_loading_it(tmp_path, arch):
     """config.json as transformers writes it, under the names that each kind uses."""
-    found = sources.encoder(str(save_encoder(tmp_path / arch, arch)), "main", None, "bert")
+    found = facts.encoder(str(save_encoder(tmp_path / arch, arch)), "main", None, "bert")
     reserved = arch_facts(arch).reserved
     assert (found.arch, found.shape) == (arch, Shape(3, 32, 2, 64))
     assert found.positions == 130 - reserved

@@ -6,12 +6,12 @@ import pytest
 from model_files import edit, encoder_shapes, write_encoder, write_tensors
 from studies import study_dict, write_study
 
-from kd import sources
-from kd.archs import ARCHS, arch_facts
-from kd.cli import main
-from kd.errors import UserError
-from kd.safetensors_header import read_header
-from kd.tokenizer_files import words
+from kd.axes.architectures import ARCHS, arch_facts
+from kd.cli.main import main
+from kd.encoders import facts
+from kd.encoders.safetensors_header import read_header
+from kd.encoders.tokenizer_files import words
+from kd.runtime.errors import UserError
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 440449768\n"
 SHARDS = "model.safetensors.index.json"
@@ -35,7 +35,7 @@ def study_of(tmp_path, folder, base=(), **teacher):
 
 def refusal(tmp_path, capsys, folder, command="plan", **teacher):
     """The one line that a command prints of a folder; '' where it has nothing against it."""
-    sources.encoder.cache_clear()
+    facts.encoder.cache_clear()
     arguments = [command, str(study_of(tmp_path, folder, **teacher))]
     status = main([*arguments, "--results", str(tmp_path / "results")])
     error = capsys.readouterr().err
@@ -374,8 +374,8 @@ def test_a_pretrained_student_of_other_positions(tmp_path, capsys, folder):
 
 
 def identity(folder):
-    sources.encoder.cache_clear()
-    return sources.encoder(str(folder), "main", None, "bert").identity
+    facts.encoder.cache_clear()
+    return facts.encoder(str(folder), "main", None, "bert").identity
 
 
 def test_what_is_written_beside_a_model_is_not_part_of_it(folder):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from kd.archs import arch_facts
-from kd.models import encoder_config
-from kd.shapes import Shape
-from kd.sources import HUB_ENCODERS, encoder
+from kd.axes.architectures import arch_facts
+from kd.axes.shapes import Shape
+from kd.encoders.build import encoder_config
+from kd.encoders.facts import HUB_ENCODERS, encoder
 
 
 @pytest.mark.network

@@ -10,18 +10,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
 
-from kd.copying import (
+from kd.axes.initialisations import INITIALISATIONS, PCA
+from kd.axes.shapes import Shape
+from kd.encoders.build import build_random, shaped_config
+from kd.encoders.facts import Encoder
+from kd.encoders.initialise import (
     compress_embeddings,
     copy_layers,
     initialise,
     load_pretrained_weights,
     principal_directions,
 )
-from kd.errors import UserError
-from kd.initialisation import INITIALISATIONS, PCA
-from kd.models import build_random, shaped_config
-from kd.shapes import Shape
-from kd.sources import Encoder
+from kd.runtime.errors import UserError
 
 DEEP = Shape(layers=5, hidden=24, heads=3, ffn=40)
 SMALL = Shape(layers=2, hidden=12, heads=2, ffn=20)  # heads of 6 out of the teacher's of 8

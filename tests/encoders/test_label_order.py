@@ -4,12 +4,12 @@ import pytest
 from model_files import edit, write_encoder
 from studies import study_dict, write_study
 
-from kd import sources
-from kd.errors import UserError
-from kd.grid import load_grid
-from kd.label_order import label_order, stated_order
-from kd.tasks import TASKS
-from kd.teacher_quality import is_unusable, teacher_warning
+from kd.axes.tasks import TASKS
+from kd.axes.teacher_quality import is_unusable, teacher_warning
+from kd.encoders import facts
+from kd.encoders.label_order import label_order, stated_order
+from kd.runtime.errors import UserError
+from kd.study.grid import load_grid
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_an_order_that_is_no_order():
 
 
 def teacher_of(tmp_path, folder, task="sst2", **keys):
-    sources.encoder.cache_clear()
+    facts.encoder.cache_clear()
     teacher = {"model": str(folder), "finetuned": True, **keys}
     base = {"student": "2L-16-2h-32", "task": task, "knowledge": "logits"}
     study = study_dict(teachers={"t": teacher}, base=base, axes={"seed": [1]})

@@ -16,11 +16,12 @@ from transformers import (
     PreTrainedModel,
 )
 
-from kd.archs import ARCHS as KINDS
-from kd.archs import SCRATCH_ARCHS
-from kd.capture import Capture, encoder_layers
-from kd.errors import UserError
-from kd.models import (
+from kd.axes.architectures import ARCHS as KINDS
+from kd.axes.architectures import SCRATCH_ARCHS
+from kd.axes.shapes import Shape
+from kd.axes.tasks import TASKS
+from kd.data.generated import vocabulary
+from kd.encoders.build import (
     align_labels,
     build_random,
     encoder_config,
@@ -31,11 +32,10 @@ from kd.models import (
     shape_of,
     shaped_config,
 )
-from kd.shapes import Shape
-from kd.sources import SCRATCH, Encoder, encoder
-from kd.steps import _export
-from kd.synthetic import vocabulary
-from kd.tasks import TASKS
+from kd.encoders.capture import Capture, encoder_layers
+from kd.encoders.facts import SCRATCH, Encoder, encoder
+from kd.jobs.steps import _export
+from kd.runtime.errors import UserError
 
 every_arch = pytest.mark.parametrize("arch", ARCHS)
 every_kind = pytest.mark.parametrize("arch", KINDS)

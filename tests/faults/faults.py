@@ -20,12 +20,12 @@ from typing import Any
 from moments import GATE, HOOKS, Changes, Gate
 from studies import SYNTHETIC, tiny_study, write_study
 
-from kd import steps
-from kd.cli import main
-from kd.data import prepare_task
-from kd.files import check_seal, leftovers, read_record, set_aside
-from kd.grid import load_grid
-from kd.layout import Layout
+from kd.cli.main import main
+from kd.data.text import prepare_task
+from kd.jobs import steps
+from kd.runtime.files import check_seal, leftovers, read_record, set_aside
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
 
 ROOT = Path(__file__).parents[2]
 TIMES = int(os.environ.get("KD_FAULTS", "2"))

@@ -6,8 +6,8 @@ import shutil
 import pytest
 from faults import TIMES, Place, prepare, snakemake, status, write
 
-from kd.errors import UserError
-from kd.results import collect
+from kd.monitor.collect import collect
+from kd.runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import subprocess
 import pytest
 from faults import Place, finish, remove, snakemake, write
 
-from kd.checkpoint import Checkpoint
-from kd.files import check_seal, leftovers, read_record
+from kd.runtime.files import check_seal, leftovers, read_record
+from kd.training.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.root
 
@@ -117,7 +117,7 @@ def test_a_disk_full_to_the_last_byte_ends_no_training(whole, disk, monkeypatch)
         return kept
 
     monkeypatch.setattr(Checkpoint, "save", reporting)
-    monkeypatch.setattr("kd.progress._BEAT", 0.001)
+    monkeypatch.setattr("kd.runtime.progress._BEAT", 0.001)
     fill(folder, 0)
     assert shutil.disk_usage(folder).free == 0
     job = place.fork("distil", 0)

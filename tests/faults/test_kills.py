@@ -8,7 +8,7 @@ import pytest
 from faults import TIMES, Place, clear, finish, kill_at_random, remove, write
 from moments import Gate, until
 
-from kd.progress import STATE
+from kd.runtime.progress import STATE
 
 
 @pytest.fixture(scope="module")

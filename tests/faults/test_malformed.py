@@ -13,14 +13,14 @@ from faults import TIMES
 from helpers import save_encoder
 from studies import tiny_study, write_study
 
-from kd.cli import check_inputs
-from kd.data import check_tsv
-from kd.errors import UserError
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.models import load_weights
-from kd.plan import plan
-from kd.sources import encoder
+from kd.cli.main import check_inputs
+from kd.data.text import check_tsv
+from kd.encoders.build import load_weights
+from kd.encoders.facts import encoder
+from kd.monitor.plan import plan
+from kd.runtime.errors import UserError
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
 
 COUNT = 15 * TIMES  # of each kind: 300 in a full campaign
 
@@ -168,7 +168,7 @@ def test_malformed_model_folders(tmp_path):
 
 def loaded(folder: Path) -> str:
     """Load a model as a teacher's job does."""
-    from kd.models import encoder_config, encoder_tokenizer
+    from kd.encoders.build import encoder_config, encoder_tokenizer
 
     try:
         made = encoder(str(folder), "main", None, "bert")

@@ -13,21 +13,24 @@ from safetensors.torch import load_file, save_file
 from studies import SYNTHETIC, study_dict, tiny_study, write_study
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from kd import evaluation, models, plan, sources, steps
-from kd.archs import SCRATCH_ARCHS, attention_obstacle
-from kd.columns import metrics_schema
-from kd.data import prepare_task
-from kd.errors import UserError
-from kd.files import read_record, write_json, write_record
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.models import build_random
-from kd.progress import STATE
-from kd.provenance import tokenizer_fingerprint
-from kd.results import collect, run_status
-from kd.store import need_of
-from kd.tasks import TASKS
-from kd.tokens import load_split
+from kd.axes.architectures import SCRATCH_ARCHS, attention_obstacle
+from kd.axes.tasks import TASKS
+from kd.data.text import prepare_task
+from kd.data.tokens import load_split
+from kd.encoders import build, facts
+from kd.encoders.build import build_random
+from kd.jobs import steps
+from kd.monitor import plan
+from kd.monitor.collect import collect, run_status
+from kd.results.columns import metrics_schema
+from kd.runtime.errors import UserError
+from kd.runtime.files import read_record, write_json, write_record
+from kd.runtime.progress import STATE
+from kd.runtime.provenance import tokenizer_fingerprint
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
+from kd.study.stored import need_of
+from kd.training import evaluation
 
 RECIPE = {"epochs": 1, "learning_rate": 1e-3}
 BASE = {"student": "2L-32-2h-64", "task": "toy-pair", **RECIPE}
@@ -465,7 +468,7 @@ def untrained_teacher(tmp_path, task="toy-single"):
 def test_an_encoder_that_reads_too_little_is_refused_before_any_training(tmp_path, monkeypatch):
     """Of a hub model outside the table it is not known before its config is loaded."""
     grid, layout, run, _ = untrained_teacher(tmp_path)
-    monkeypatch.setattr(models, "longest_input", lambda config: 64)
+    monkeypatch.setattr(build, "longest_input", lambda config: 64)
     with pytest.raises(UserError, match=r"reads at most 64 tokens.* but max_length is 128"):
         steps.run_tokenise(grid, layout, run.task, run.teacher.tokens_id)
 
@@ -483,7 +486,7 @@ def test_a_teacher_with_its_labels_in_another_order_is_the_same_teacher(tmp_path
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config = read(folder / "config.json")
     write_json(folder / "config.json", {**config, "id2label": {"0": "LABEL_1", "1": "LABEL_0"}})
-    sources.encoder.cache_clear()
+    facts.encoder.cache_clear()
     grid = load_grid(tmp_path / "study.yaml")
     (run,) = grid.runs.values()
     steps.run_tokenise(grid, layout, run.task, run.teacher.tokens_id)

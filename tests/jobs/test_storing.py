@@ -8,16 +8,17 @@ from contextlib import contextmanager
 import pytest
 from studies import tiny_study, write_study
 
-from kd import steps, storing, teacher_outputs
-from kd.budget import made_of
-from kd.data import prepare_task
-from kd.files import aside, only_one, read_record
-from kd.freeing import free, idle_outputs
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.manifests import array_of
-from kd.plan import plan, plan_text
-from kd.store import WRITER, need_of
+from kd.data.text import prepare_task
+from kd.jobs import steps, storing
+from kd.monitor.free import free, idle_outputs
+from kd.monitor.plan import plan, plan_text
+from kd.runtime.files import aside, only_one, read_record
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
+from kd.study.stored import WRITER, need_of
+from kd.teacher import arrays as teacher_arrays
+from kd.teacher.budget import made_of
+from kd.teacher.manifests import array_of
 
 ONE = 2 * 96 * 16 * 32 / 1e9  # about the gigabytes of one layer's hidden states
 
@@ -166,7 +167,7 @@ def seen(monkeypatch):
     """The features of each pass of a teacher that stores, and the examples that it read."""
     passes = []
 
-    class Counted(teacher_outputs.Capture):
+    class Counted(teacher_arrays.Capture):
         def __init__(self, model, wanted):
             super().__init__(model, wanted)
             passes.append([set(wanted), 0])
@@ -175,7 +176,7 @@ def seen(monkeypatch):
             passes[-1][1] += len(inputs["input_ids"])
             return super().__call__(**inputs)
 
-    monkeypatch.setattr(teacher_outputs, "Capture", Counted)
+    monkeypatch.setattr(teacher_arrays, "Capture", Counted)
     return passes
 
 
@@ -287,15 +288,15 @@ def test_what_no_run_can_read_any_more_makes_room(tmp_path, layout):
 
 def test_peak_memory_is_that_of_the_training_alone(tmp_path, layout, monkeypatch):
     """Lost outputs are stored again in the same process, before."""
-    from kd import training
+    from kd.training import loop
 
     happened = []
-    write, reset = storing.write_outputs, training._reset_peak_memory
+    write, reset = storing.write_outputs, loop._reset_peak_memory
     monkeypatch.setattr(
         storing, "write_outputs", lambda *given: (happened.append("store"), write(*given))
     )
     monkeypatch.setattr(
-        training,
+        loop,
         "_reset_peak_memory",
         lambda device: (happened.append("reset"), reset(device)),
     )

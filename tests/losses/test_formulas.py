@@ -13,9 +13,9 @@ from loss_cases import LOSSES, MASKED, SOFTENED, Case, draw, gradient
 from loss_references import REFERENCES, cosine, entropy, mean, softened, softmax, vector_pairs
 from torch import Tensor
 
-from kd import losses
-from kd.knowledge import KNOWLEDGE
-from kd.matching import MATCHINGS
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.matchings import MATCHINGS
+from kd.losses import formulas
 
 torch.set_num_threads(1)
 
@@ -30,8 +30,8 @@ every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
 def public_losses() -> set[str]:
-    found = inspect.getmembers(losses, inspect.isfunction)
-    own = ("kd.losses", "kd.relational")
+    found = inspect.getmembers(formulas, inspect.isfunction)
+    own = ("kd.losses.formulas", "kd.losses.relations")
     return {name for name, f in found if f.__module__ in own and name[0] != "_"} - NO_LOSS
 
 
@@ -44,14 +44,14 @@ def test_every_loss_is_tested_here():
 def test_every_argument_of_a_loss_is_an_option_here(name):
     loss = LOSSES[name]
     inputs = ["student", "teacher"] + ["mask"] * loss.masked
-    assert list(inspect.signature(getattr(losses, name)).parameters) == [*inputs, *loss.options]
+    assert list(inspect.signature(getattr(formulas, name)).parameters) == [*inputs, *loss.options]
 
 
 def test_every_row_of_matchings_states_the_facts_of_its_loss():
     for form, rows in MATCHINGS.items():
         for matching, row in rows.items():
             label = f"{form}:{matching} ({row.loss})"
-            assert row.loss in LOSSES, f"{label}: kd.losses has no such loss"
+            assert row.loss in LOSSES, f"{label}: kd.losses.formulas has no such loss"
             loss = LOSSES[row.loss]
             equal = row.same_width or row.both_projected
             assert equal == loss.same_width, f"{label}: same_width"
@@ -341,7 +341,7 @@ def test_mask_changes_the_loss(name):
 
 def test_defaults_are_those_of_the_papers():
     def default(name: str, option: str) -> Any:
-        return inspect.signature(getattr(losses, name)).parameters[option].default
+        return inspect.signature(getattr(formulas, name)).parameters[option].default
 
     assert default("triplet_angle_mse", "window") == default("triplet_angle_huber", "window") == 21
     assert default("vector_contrastive", "temperature") == 0.07
@@ -385,7 +385,7 @@ def logits(seed: int, classes: int = 4) -> tuple[Tensor, Tensor]:
 def test_flsw_heats_examples_on_which_both_agree(tau):
     s, t = logits(0)
     w = [1 - cosine(x, y) for x, y in zip(s.tolist(), t.tolist(), strict=True)]
-    found = losses.flsw_temperature(s, t, tau)
+    found = formulas.flsw_temperature(s, t, tau)
     wanted = [max(tau + mean(w) - one, tau / 10) for one in w]
     assert found.tolist() == pytest.approx(wanted, rel=1e-5)
     assert not found.requires_grad and (found > 0).all()
@@ -396,7 +396,7 @@ def test_flsw_heats_examples_on_which_both_agree(tau):
 def test_cwsm_heats_examples_of_which_the_student_is_sure(tau):
     s, t = logits(1)
     w = [1 / max(softmax(x)) for x in s.tolist()]
-    found = losses.cwsm_temperature(s, t, tau)
+    found = formulas.cwsm_temperature(s, t, tau)
     wanted = [max(tau + mean(w) - one, tau / 10) for one in w]
     assert found.tolist() == pytest.approx(wanted, rel=1e-5)
     assert not found.requires_grad and (found > 0).all()
@@ -406,16 +406,16 @@ def test_cwsm_heats_examples_of_which_the_student_is_sure(tau):
 @pytest.mark.parametrize("schedule", ["flsw_temperature", "cwsm_temperature"])
 def test_temperatures_of_bf16_logits_are_fp32(schedule):
     s, t = (x.detach().bfloat16() for x in logits(2))
-    found = getattr(losses, schedule)(s, t, 4.0)
+    found = getattr(formulas, schedule)(s, t, 4.0)
     assert found.dtype == torch.float32 and found.shape == (6,)
-    zero = getattr(losses, schedule)(torch.zeros_like(s), t, 4.0)
+    zero = getattr(formulas, schedule)(torch.zeros_like(s), t, 4.0)
     assert zero.tolist() == pytest.approx([4.0] * 6, rel=1e-5)
 
 
 def test_probability_shift_swaps_the_largest_logit_with_that_of_the_gold_class():
     teacher = torch.tensor([[3.0, 1.0, 2.0], [0.5, 4.0, -1.0], [1.0, 2.0, 3.0]])
     before = teacher.clone()
-    shifted = losses.probability_shift(teacher, torch.tensor([1, 1, 0]))
+    shifted = formulas.probability_shift(teacher, torch.tensor([1, 1, 0]))
     assert shifted.tolist() == [[1.0, 3.0, 2.0], [0.5, 4.0, -1.0], [3.0, 2.0, 1.0]]
     assert teacher.equal(before), "the teacher's logits were changed in place"
     shifted.add_(1)
@@ -427,7 +427,7 @@ def test_double_softmax_hands_probabilities_on_as_scores():
     twice = replace(
         case,
         **{
-            side: (losses.double_softmax(getattr(case, side)[0], case.mask),)
+            side: (formulas.double_softmax(getattr(case, side)[0], case.mask),)
             for side in ("student", "teacher")
         },
     )

@@ -20,12 +20,12 @@ from features import (
 from torch import nn
 from torch.nn import functional as F
 
-from kd.errors import UserError
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import Moment
-from kd.objective import HARD, Objective, hard_label_loss, wanted_features
-from kd.shapes import Shape
-from kd.terms import Term, matchings_of
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import Moment
+from kd.axes.shapes import Shape
+from kd.axes.terms import Term, matchings_of
+from kd.losses.objective import HARD, Objective, hard_label_loss, wanted_features
+from kd.runtime.errors import UserError
 
 
 def objective(*terms: Term, student: Shape = SAME, regression: bool = False, **settings):

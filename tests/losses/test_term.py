@@ -21,17 +21,17 @@ from features import (
 )
 from torch.nn import functional as F
 
-from kd import losses
-from kd.comparison import CONTRASTIVE_WIDTH, Comparison, mixture
-from kd.fields import RUN_DEFAULTS
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import MAPPINGS, Moment, resolve_mapping
-from kd.objective import Objective
-from kd.schedules import Weight
-from kd.shapes import Shape
-from kd.terms import matchings_of
-from kd.transport import layer_weights, transport_plan
-from kd.variants import ERRATA
+from kd.axes.errata import ERRATA
+from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import MAPPINGS, Moment, resolve_mapping
+from kd.axes.shapes import Shape
+from kd.axes.terms import matchings_of
+from kd.axes.weights import Weight
+from kd.losses import formulas
+from kd.losses.objective import Objective
+from kd.losses.term import CONTRASTIVE_WIDTH, Comparison, mixture
+from kd.losses.transport import layer_weights, transport_plan
 
 DEEP = Shape(layers=3, hidden=12, heads=2, ffn=8)
 THIN = Shape(layers=3, hidden=8, heads=2, ffn=8)
@@ -62,7 +62,7 @@ def direct(name, matching, temperature=2.0):
     """The term at teacher layer 2, student layer 1, from the loss functions alone."""
     s, t = features(SAME, 1), features(TEACHER, 100)
     row = matchings_of(name, regression=False)[matching]
-    loss = getattr(losses, row.loss)
+    loss = getattr(formulas, row.loss)
     if name == "logits":
         more = [temperature] if row.softened else []
         return loss(s["logits", 0], t["logits", 0], *more)
@@ -472,6 +472,6 @@ def test_probability_shift_puts_the_right_class_on_top():
         top = int(row.argmax())
         row[top], row[label] = row[label].item(), row[top].item()
     assert not torch.equal(shifted, t), "the teacher never errs: nothing is tested"
-    wanted = losses.logits_kl(features(SAME, 1)["logits", 0], shifted, 2.0).item()
+    wanted = formulas.logits_kl(features(SAME, 1)["logits", 0], shifted, 2.0).item()
     assert part("logits", probability_shift=True) == pytest.approx(wanted, rel=1e-6)
     assert part("hidden", probability_shift=True) == part("hidden")

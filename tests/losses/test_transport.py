@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from kd.transport import layer_weights, transport_plan
+from kd.losses.transport import layer_weights, transport_plan
 
 sizes = st.integers(1, 6)
 

@@ -8,16 +8,16 @@ import torch
 import yaml
 from studies import tiny_study, write_study
 
-from kd import presets
-from kd.errors import UserError
-from kd.figures.curves import curves_of
-from kd.files import write_json
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.results import collect, compact_history
-from kd.steps import _write_history
-from kd.terms import parse_knowledge
-from kd.training import Fitted, _Recorder
+from kd.axes import presets
+from kd.axes.terms import parse_knowledge
+from kd.jobs.steps import _write_history
+from kd.monitor.collect import collect, compact_history
+from kd.results.figures.curves import curves_of
+from kd.runtime.errors import UserError
+from kd.runtime.files import write_json
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
+from kd.training.loop import Fitted, _Recorder
 
 
 def history(path, rows):

@@ -6,11 +6,11 @@ import shutil
 import pytest
 from studies import tiny_study, write_study
 
-from kd.copies import _DRAWN, _jobs, _stamp, _time, note_collected, note_drawn, settle
-from kd.files import atomic_dir, model_fingerprint, read_record, write_json, write_record
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.store import need_of
+from kd.monitor.copies import _DRAWN, _jobs, _stamp, _time, note_collected, note_drawn, settle
+from kd.runtime.files import atomic_dir, model_fingerprint, read_record, write_json, write_record
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
+from kd.study.stored import need_of
 
 
 def sealed(folder, **files):

@@ -7,13 +7,13 @@ import sys
 import pytest
 from studies import tiny_study, write_study
 
-from kd.cli import main
-from kd.errors import UserError
-from kd.files import only_one, write_json
-from kd.freeing import free, idle_outputs
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.store import WRITER, keys_of, name_of
+from kd.cli.main import main
+from kd.monitor.free import free, idle_outputs
+from kd.runtime.errors import UserError
+from kd.runtime.files import only_one, write_json
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
+from kd.study.stored import WRITER, keys_of, name_of
 
 
 @pytest.fixture

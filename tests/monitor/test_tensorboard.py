@@ -5,10 +5,10 @@ import sys
 import pytest
 from studies import tiny_study, write_study
 
-from kd.errors import UserError
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.tensorboard import read_history, write_events
+from kd.monitor.tensorboard import read_history, write_events
+from kd.runtime.errors import UserError
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
 
 HISTORY = "step,learning_rate,loss,logits:kl\n5,0.001,0.7,0.1\n10,0.0005,0.6,0.05\n15,0.0"
 

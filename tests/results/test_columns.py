@@ -7,10 +7,10 @@ import jsonschema
 import pytest
 from fake_runs import one_run
 
-from kd.columns import COLUMNS, METRICS, columns_text, metrics_schema, numbers, runs_schema
-from kd.fields import RUN_FIELDS
+from kd.axes.fields import RUN_FIELDS
+from kd.results.columns import COLUMNS, METRICS, columns_text, metrics_schema, numbers, runs_schema
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("name", "made"), [("metrics", metrics_schema), ("runs", runs_schema)])

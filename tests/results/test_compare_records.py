@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from fake_runs import grid, three_seeds, write
 
-from kd.cli import main
-from kd.compare import compare, compare_text, find_record
-from kd.errors import UserError
+from kd.cli.main import main
+from kd.results.compare_records import compare, compare_text, find_record
+from kd.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from fake_runs import of_study, three_seeds, write
 from studies import tiny_study, write_study
 
-from kd.cli import main
-from kd.errors import UserError
-from kd.grid import load_grid
-from kd.record import load_record, read_runs
+from kd.cli.main import main
+from kd.results.record import load_record, read_runs
+from kd.runtime.errors import UserError
+from kd.study.grid import load_grid
 
 AXES = {"mapping": ["first", "last"], "knowledge": ["logits", "logits+hidden"], "seed": [1, 2, 3]}
 COMMANDS = ("tables", "figures", "report", "guideline")

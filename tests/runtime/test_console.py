@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kd import console
-from kd.cli import main
-from kd.console import own_console
+from kd.cli.main import main
+from kd.runtime import console
+from kd.runtime.console import own_console
 
 FULL = Path("/dev/full")
 # A notebook's, a small container's, a strict old server's.
@@ -31,7 +31,7 @@ HOSTILE = {
 }
 _PRINT = r"""
 import sys
-from kd import cli
+from kd.cli import main as cli
 def act(options):
     print("87.8 \xb1 1.6 \udcff")
     import matplotlib, tempfile

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from kd import device, slots
-from kd.errors import UserError
+from kd.runtime import device, gpu_slots
+from kd.runtime.errors import UserError
 
 JOB = """
     import sys
     from pathlib import Path
-    from kd.slots import take_slot
+    from kd.runtime.gpu_slots import take_slot
     each, folder = int(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(exist_ok=True)
     say = lambda reason: print("waits", flush=True)
@@ -74,10 +74,10 @@ def test_a_job_that_waits_says_for_what(tmp_path, monkeypatch):
 
     def waiting(reason: str) -> None:
         said.append(reason)
-        os.close(slots._held.pop())
+        os.close(gpu_slots._held.pop())
 
-    monkeypatch.setattr(slots, "_held", [])
-    assert [slots.take_slot(["a", "b"], 1, tmp_path, waiting, pause=0) for _ in range(3)] == [
+    monkeypatch.setattr(gpu_slots, "_held", [])
+    assert [gpu_slots.take_slot(["a", "b"], 1, tmp_path, waiting, pause=0) for _ in range(3)] == [
         0,
         1,
         1,
@@ -98,12 +98,12 @@ def four_gpus(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "get_device_properties", Properties)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    monkeypatch.setattr(slots, "_held", [])
-    monkeypatch.setenv(slots.LOCKS, str(tmp_path / "locks"))
+    monkeypatch.setattr(gpu_slots, "_held", [])
+    monkeypatch.setenv(gpu_slots.LOCKS, str(tmp_path / "locks"))
     for name in ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     yield chosen
-    for handle in slots._held:
+    for handle in gpu_slots._held:
         os.close(handle)
 
 
@@ -135,7 +135,10 @@ def test_a_gpu_is_the_same_one_however_jobs_have_numbered_those_they_see(four_gp
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: Properties(1 - i))
     assert device.choose_device().index == 0, "its number 0 is free: number 1 of the first job"
-    assert {path.name for path in slots.slots_folder().glob("[!.]*")} == {"uuid-0.0", "uuid-1.0"}
+    assert {p.name for p in gpu_slots.slots_folder().glob("[!.]*")} == {
+        "uuid-0.0",
+        "uuid-1.0",
+    }
 
 
 @pytest.mark.parametrize("names", ["MIG-aa,MIG-bb", "MIG-GPU-aa/7/0, MIG-GPU-aa/8/0"])
@@ -150,15 +153,15 @@ def test_of_parts_of_a_gpu_each_job_takes_one_and_sees_it_alone(four_gpus, monke
 
 
 def test_several_jobs_a_gpu_as_the_environment_says(four_gpus, monkeypatch):
-    monkeypatch.setenv(slots.JOBS_PER_GPU, "2")
+    monkeypatch.setenv(gpu_slots.JOBS_PER_GPU, "2")
     assert [device.choose_device().index for _ in range(8)] == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("text", ["0", "two", "1.5", "-1"])
 def test_a_count_that_is_none_is_a_sentence(monkeypatch, text):
-    monkeypatch.setenv(slots.JOBS_PER_GPU, text)
+    monkeypatch.setenv(gpu_slots.JOBS_PER_GPU, text)
     with pytest.raises(UserError, match="KD_JOBS_PER_GPU: found"):
-        slots.jobs_per_gpu()
+        gpu_slots.jobs_per_gpu()
 
 
 def test_without_a_gpu_the_cpu_is_taken_and_said(monkeypatch, capsys):
@@ -168,13 +171,13 @@ def test_without_a_gpu_the_cpu_is_taken_and_said(monkeypatch, capsys):
 
 
 def test_all_jobs_of_a_user_lock_in_one_folder_whatever_their_tmpdir(monkeypatch, tmp_path):
-    monkeypatch.delenv(slots.LOCKS, raising=False)
+    monkeypatch.delenv(gpu_slots.LOCKS, raising=False)
     found = set()
     for name in ("job-1", "job-2"):
         (tmp_path / name).mkdir()
         monkeypatch.setattr("tempfile.gettempdir", lambda name=name: str(tmp_path / name))
         monkeypatch.setenv("TMPDIR", str(tmp_path / name))
-        found.add(slots.slots_folder())
+        found.add(gpu_slots.slots_folder())
     (folder,) = found
     assert folder.name == f"kd-gpus-{os.getuid()}"
     assert folder.stat().st_mode & 0o77 == 0
@@ -194,23 +197,23 @@ def unfit(folder: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["a link", "a file", "open to all"])
 def test_a_folder_that_others_could_have_made_is_not_used(monkeypatch, tmp_path, how):
     unfit(tmp_path / "locks", how)
-    monkeypatch.setenv(slots.LOCKS, str(tmp_path / "locks"))
+    monkeypatch.setenv(gpu_slots.LOCKS, str(tmp_path / "locks"))
     with pytest.raises(UserError, match="KD_GPU_LOCKS names one"):
-        slots.slots_folder()
+        gpu_slots.slots_folder()
 
 
 def test_the_next_folder_is_tried_where_one_cannot_be_used(monkeypatch, tmp_path):
-    monkeypatch.delenv(slots.LOCKS, raising=False)
-    obstacle = slots._obstacle
+    monkeypatch.delenv(gpu_slots.LOCKS, raising=False)
+    obstacle = gpu_slots._obstacle
     tried: list[Path] = []
 
     def none_but_the_last(folder: Path) -> str:
         tried.append(folder)
         return obstacle(folder) if tmp_path in folder.parents else "Read-only file system"
 
-    monkeypatch.setattr(slots, "_obstacle", none_but_the_last)
+    monkeypatch.setattr(gpu_slots, "_obstacle", none_but_the_last)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    assert slots.slots_folder() == tmp_path / f"kd-gpus-{os.getuid()}"
+    assert gpu_slots.slots_folder() == tmp_path / f"kd-gpus-{os.getuid()}"
     assert len(tried) == 4
 
 
@@ -219,7 +222,7 @@ def test_a_folder_without_locks_is_not_used(monkeypatch, tmp_path):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refused)
-    assert slots._obstacle(tmp_path / "locks") == "No locks available"
+    assert gpu_slots._obstacle(tmp_path / "locks") == "No locks available"
 
 
 @pytest.mark.parametrize(("major", "precision"), [(7, "fp32"), (8, "bf16")])

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from kd import digests
-from kd.digests import VARIABLE, cache_folder, cached_file_digest
-from kd.files import file_digest
+from kd.runtime import digests
+from kd.runtime.digests import VARIABLE, cache_folder, cached_file_digest
+from kd.runtime.files import file_digest
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from kd.errors import UserError
-from kd.files import (
+from kd.runtime.errors import UserError
+from kd.runtime.files import (
     MARK,
     SEAL,
     atomic_dir,
@@ -127,7 +127,7 @@ def test_what_a_kill_left_is_removed(tmp_path):
     code = f"""
         import os, sys
         from pathlib import Path
-        from kd.files import atomic_dir
+        from kd.runtime.files import atomic_dir
         with atomic_dir(Path({str(tmp_path)!r}) / "f"):
             os.kill(os.getpid(), 9)
     """
@@ -176,7 +176,7 @@ def test_a_record_without_what_is_needed_is_damaged(tmp_path):
 HOLDER = """
     import sys
     from pathlib import Path
-    from kd.files import only_one
+    from kd.runtime.files import only_one
     with only_one(Path(sys.argv[1]), lambda owner: None):
         print("held", flush=True)
         sys.stdin.read()  # until the test kills it

@@ -10,11 +10,11 @@ import threading
 
 import pytest
 
-from kd import progress, state
-from kd.errors import UserError
-from kd.progress import Progress, step_state
-from kd.signals import Stopped
-from kd.state import SILENCE, STATE, is_alive, read_state, this_process, write_state
+from kd.runtime import progress, state
+from kd.runtime.errors import UserError
+from kd.runtime.progress import Progress, step_state
+from kd.runtime.signals import Stopped
+from kd.runtime.state import SILENCE, STATE, is_alive, read_state, this_process, write_state
 
 
 def dead_pid():
@@ -63,7 +63,7 @@ def test_a_full_disk_does_not_hide_what_happened(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(UserError, match="the reason"), step_state(tmp_path, "distil"):
-        monkeypatch.setattr("kd.progress.write_state", full)
+        monkeypatch.setattr("kd.runtime.progress.write_state", full)
         raise UserError("the reason")
 
 
@@ -83,7 +83,7 @@ def test_a_full_disk_ends_no_step_at_its_signs_of_life(tmp_path, monkeypatch):
         tried.release()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kd.progress.write_state", full)
+    monkeypatch.setattr("kd.runtime.progress.write_state", full)
     monkeypatch.setattr(progress, "_BEAT", 0.01)
     with step_state(tmp_path, "distil") as step:
         step.start("distilling", 2)
@@ -102,7 +102,7 @@ def test_a_silent_step_gives_signs_of_life(tmp_path, monkeypatch):
         write_state(*args, **kwargs)
         written.release()
 
-    monkeypatch.setattr("kd.progress.write_state", write)
+    monkeypatch.setattr("kd.runtime.progress.write_state", write)
     monkeypatch.setattr(progress, "_BEAT", 0.01)
     threads = threading.active_count()
     with step_state(tmp_path, "distil"):

@@ -8,7 +8,7 @@ import huggingface_hub
 import pytest
 from test_tokens import make_tokenizer
 
-from kd.provenance import dataset_commit, model_commit, tokenizer_fingerprint, weights_dtype
+from kd.runtime.provenance import dataset_commit, model_commit, tokenizer_fingerprint, weights_dtype
 
 COMMIT, OTHER = "0123456789" * 4, "ab" * 20
 

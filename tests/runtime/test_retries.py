@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
-from kd import cli, retries
-from kd.errors import Transient, UserError
-from kd.progress import step_state
-from kd.retries import FIRST_LOG, START, Repeated
-from kd.state import STATE, read_state, write_state
+from kd.cli import main as cli
+from kd.runtime import retries
+from kd.runtime.errors import Transient, UserError
+from kd.runtime.progress import step_state
+from kd.runtime.retries import FIRST_LOG, START, Repeated
+from kd.runtime.state import STATE, read_state, write_state
 
 NAN = "the loss is not finite at step 7"
 

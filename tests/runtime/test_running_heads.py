@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kd.heads import is_snakemake, workflows
+from kd.runtime.snakemake_processes import is_snakemake, workflows
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kd import cli
 from kd.__main__ import _STOPPED, run
-from kd.signals import BY_HAND, SIGNALS, STATUS, Stopped, deferred, watched
+from kd.cli import main as cli
+from kd.runtime.signals import BY_HAND, SIGNALS, STATUS, Stopped, deferred, watched
 
 
 @pytest.mark.parametrize("number", SIGNALS)

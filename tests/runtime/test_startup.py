@@ -3,16 +3,16 @@
 import subprocess
 import sys
 
-from kd.startup import replaced
+from kd.runtime.startup import replaced
 
 _CHECK = """
 import os, sys
-from kd import startup
+from kd.runtime import startup
 %s
 startup.prepare()
 assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-from kd import steps
-from kd.optimiser import adamw
+from kd.jobs import steps
+from kd.training.optimiser import adamw
 import torch, transformers
 torch.manual_seed(0)
 torch.set_num_threads(1)
@@ -40,8 +40,8 @@ class Broken(startup._NoCompiler):
         assert "transformers.utils" in sys.modules
         raise RuntimeError("not as it was")
 startup._NoCompiler = Broken
-import kd.optimiser
-kd.optimiser.unwrap = lambda function: None
+import kd.training.optimiser
+kd.training.optimiser.unwrap = lambda function: None
 """
 
 

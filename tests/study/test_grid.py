@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from studies import study_dict, tiny_study, write_study
 
-from kd.errors import UserError
-from kd.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
-from kd.grid import _tell_apart, load_grid, pruned_values
+from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.runtime.errors import UserError
+from kd.study.grid import _tell_apart, load_grid, pruned_values
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 DESIGN_EXAMPLE = """
 study: mapping
@@ -653,7 +653,7 @@ def test_specs_are_json_and_labels_cover_every_field(grid):
 def test_planning_loads_nothing_heavy(tmp_path):
     path = write_study(tmp_path, study_dict())
     code = (
-        "import sys; from kd.cli import main;"
+        "import sys; from kd.cli.main import main;"
         "main(['plan', sys.argv[1]]); main(['runs', sys.argv[1]]);"
         "print([m for m in ('torch', 'pandas', 'numpy', 'transformers') if m in sys.modules])"
     )
@@ -666,7 +666,7 @@ def test_planning_loads_nothing_heavy(tmp_path):
 def test_a_raised_recipe_changes_every_id(tmp_path, monkeypatch):
     path = write_study(tmp_path, study_dict())
     before = load_grid(path)
-    monkeypatch.setattr("kd.grid.RECIPE", 2)
+    monkeypatch.setattr("kd.study.grid.RECIPE", 2)
     after = load_grid(path)
     assert not set(before.runs) & set(after.runs)
     assert all(run.spec["recipe"] == 2 for run in after.runs.values())

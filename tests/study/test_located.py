@@ -6,10 +6,10 @@ import pytest
 from model_files import write_encoder
 from studies import study_dict, write_study
 
-from kd import sources
-from kd.cli import main
-from kd.errors import UserError
-from kd.grid import load_grid
+from kd.cli.main import main
+from kd.encoders import facts
+from kd.runtime.errors import UserError
+from kd.study.grid import load_grid
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
 ROWS = "0\ta b\tc\tentailment\n1\td\te f\tnot_entailment\n"
@@ -18,7 +18,7 @@ ROWS = "0\ta b\tc\tentailment\n1\td\te f\tnot_entailment\n"
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder for the study, and another one to work in."""
-    sources.encoder.cache_clear()
+    facts.encoder.cache_clear()
     for name in ("studies", "elsewhere"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

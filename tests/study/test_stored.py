@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from studies import study_dict, tiny_study, write_study
 
-from kd.budget import choose_outputs
-from kd.cli import main
-from kd.grid import load_grid
-from kd.layout import Layout
-from kd.plan import plan
-from kd.store import key_bytes, keys_of, name_of, need_of
+from kd.cli.main import main
+from kd.monitor.plan import plan
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
+from kd.study.stored import key_bytes, keys_of, name_of, need_of
+from kd.teacher.budget import choose_outputs
 
 
 def grid_of(tmp_path, **changes):

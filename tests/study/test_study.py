@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import study_dict, tiny_study, write_study
 
-from kd.cli import main
-from kd.errors import UserError
-from kd.grid import load_grid
-from kd.schema import study_schema
-from kd.study import load_study
+from kd.cli.main import main
+from kd.runtime.errors import UserError
+from kd.study.check import load_study
+from kd.study.grid import load_grid
+from kd.study.schema import study_schema
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 BAD = {
     "unknown key": ({"axis": {}}, "key: found 'axis', allowed: .*did you mean axes"),

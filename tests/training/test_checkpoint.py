@@ -10,13 +10,13 @@ import torch
 from helpers import tiny_model
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_training import TERMS, Training, differs, make_objective, term
+from test_loop import TERMS, Training, differs, make_objective, term
 
-from kd import checkpoint as saved
-from kd.checkpoint import Checkpoint
-from kd.errors import UserError
-from kd.mapping import MAPPINGS, resolve_mapping
-from kd.signals import Stopped
+from kd.axes.mappings import MAPPINGS, resolve_mapping
+from kd.runtime.errors import UserError
+from kd.runtime.signals import Stopped
+from kd.training import checkpoint as saved
+from kd.training.checkpoint import Checkpoint
 
 IDENTITY = {"run": 1}
 
@@ -122,7 +122,7 @@ def test_the_state_of_a_second_job_has_the_time_of_the_first(tmp_path):
     ("kept", "said"), [(True, "the state is saved: start again to go on"), (False, "not saved")]
 )
 def test_who_stops_a_training_is_told_whether_its_state_is_saved(tmp_path, monkeypatch, kept, said):
-    monkeypatch.setattr("kd.training.deferred", lambda: nullcontext(lambda: "SIGTERM"))
+    monkeypatch.setattr("kd.training.loop.deferred", lambda: nullcontext(lambda: "SIGTERM"))
     monkeypatch.setattr(Checkpoint, "save", lambda *_: kept)
     with pytest.raises(Stopped, match=rf"after step 1 of 8; {said}"):
         Training(tmp_path, checkpoint=Checkpoint(tmp_path / "c", IDENTITY))
@@ -130,8 +130,8 @@ def test_who_stops_a_training_is_told_whether_its_state_is_saved(tmp_path, monke
 
 def test_the_progress_of_a_resumed_training_starts_at_its_step(tmp_path, monkeypatch):
     started: list[Any] = []
-    monkeypatch.setattr("kd.progress.Progress.start", lambda _, *args: started.append(args))
-    monkeypatch.setattr("kd.progress.Progress.advance", lambda *_: None)
+    monkeypatch.setattr("kd.runtime.progress.Progress.start", lambda _, *args: started.append(args))
+    monkeypatch.setattr("kd.runtime.progress.Progress.advance", lambda *_: None)
     killed_and_resumed(tmp_path, 3)
     assert started == [("testing", 8, 0), ("testing", 8, 3)]
 

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 from helpers import tiny_config, tiny_model
+from test_loop import make_split
 from test_tokens import MAX_LENGTH, make_tokenizer, write_text
-from test_training import make_split
 
-from kd import evaluation
-from kd.evaluation import evaluate, explained, latency, predict
-from kd.progress import Progress
-from kd.tokens import Split, load_split, tokenise
+from kd.data.tokens import Split, load_split, tokenise
+from kd.runtime.progress import Progress
+from kd.training import evaluation
+from kd.training.evaluation import evaluate, explained, latency, predict
 
 CPU = torch.device("cpu")
 MATCHED = [0, 1, 2, 0, 1, 2, 0, 1, 2]  # the best constant answer is right for 3 of 9

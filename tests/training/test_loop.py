@@ -12,21 +12,20 @@ from helpers import SHAPE, VOCABULARY, tiny_config, tiny_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kd.checkpoint import Checkpoint
-from kd.errors import UserError
-from kd.evaluation import predict
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import MAPPINGS, Moment, Pairs, resolve_mapping
-from kd.models import build_random
-from kd.objective import Objective
-from kd.optimiser import adamw
-from kd.progress import Progress
-from kd.schedules import as_weight
-from kd.shapes import Shape
-from kd.teaching import Teaching
-from kd.terms import Term, matchings_of, taught_keys
-from kd.tokens import Split
-from kd.training import (
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import MAPPINGS, Moment, Pairs, resolve_mapping
+from kd.axes.shapes import Shape
+from kd.axes.terms import Term, matchings_of, taught_keys
+from kd.axes.weights import as_weight
+from kd.data.tokens import Split
+from kd.encoders.build import build_random
+from kd.losses.objective import Objective
+from kd.runtime.errors import UserError
+from kd.runtime.progress import Progress
+from kd.teacher.features import Teaching
+from kd.training.checkpoint import Checkpoint
+from kd.training.evaluation import predict
+from kd.training.loop import (
     Fitted,
     _Recorder,
     _Watch,
@@ -37,6 +36,7 @@ from kd.training import (
     model_inputs,
     training_batches,
 )
+from kd.training.optimiser import adamw
 
 CPU = torch.device("cpu")
 NARROW = Shape(layers=2, hidden=12, heads=3, ffn=20)
@@ -268,7 +268,7 @@ def test_the_gradients_of_student_and_projections_are_clipped_together(tmp_path,
         optimiser.step = MethodType(watched, optimiser)
         return optimiser
 
-    monkeypatch.setattr("kd.training.adamw", watching)
+    monkeypatch.setattr("kd.training.loop.adamw", watching)
     training = Training(tmp_path, term("hidden"), max_grad_norm=0.01)
     count = len([*training.student.parameters(), *training.objective.parameters()])
     assert norms == [(pytest.approx(0.01, rel=1e-3), count)] * 8
@@ -440,7 +440,7 @@ def test_a_teacher_in_training_does_not_shift_the_students_dropout(tmp_path):
 
 def test_a_teacher_in_training_draws_other_dropout_at_every_step(tmp_path, monkeypatch):
     """A student without dropout that does not move, on one batch: only the teacher changes."""
-    monkeypatch.setattr("kd.training.epoch_batches", lambda *_: [torch.arange(30)])
+    monkeypatch.setattr("kd.training.loop.epoch_batches", lambda *_: [torch.arange(30)])
     still: dict[str, Any] = {"batch_size": 30, "epochs": 4, "learning_rate": 1e-12}
     taught = term("logits")
     for errata, moves in (("none", False), ("teacher-in-training", True)):
@@ -611,7 +611,7 @@ def test_a_bad_step_is_found_before_its_state_is_saved(tmp_path, monkeypatch):
             return True
 
     steps: list[int] = []
-    monkeypatch.setattr("kd.training._Watch", lambda patience: _Watch(32))  # as on a GPU
+    monkeypatch.setattr("kd.training.loop._Watch", lambda patience: _Watch(32))  # as on a GPU
     with pytest.raises(UserError, match="not finite at step 3"):
         Training(
             tmp_path, objective=Poisoned(3, math.nan), checkpoint=Saved(tmp_path / "c", {"a": 1})

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from kd import optimiser
-from kd.optimiser import adamw
+from kd.training import optimiser
+from kd.training.optimiser import adamw
 
 
 def _trained(make: Any) -> tuple[list[torch.Tensor], dict[str, Any]]:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
-from kd import evaluation
-from kd.sampling_error import _spearman, score_error
-from kd.tasks import TASKS, evaluate_metrics
+from kd.axes.tasks import TASKS, evaluate_metrics
+from kd.training import evaluation
+from kd.training.sampling_error import _spearman, score_error
 
 
 def classified(rng, n, right, positive=0.7):
@@ -51,7 +51,7 @@ def test_every_metric_has_the_error_that_new_samples_show(task, draw, n):
 @pytest.mark.parametrize("task", ["cola", "mrpc", "mnli"])
 def test_scores_of_counts_are_the_official_ones(task, monkeypatch):
     """With one resample that is the sample itself, the score is that of `evaluate_metrics`."""
-    from kd import sampling_error
+    from kd.training import sampling_error
 
     class Same:
         def multinomial(self, n, share, size):

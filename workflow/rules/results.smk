@@ -1,5 +1,5 @@
 # From metrics to what people read. Tables, figures and report are made from runs.csv alone.
-from kd.files import short_hash
+from kd.runtime.files import short_hash
 
 # Asked for only these, Snakemake draws from the runs.csv that is there and trains nothing.
 DRAWN = {"tables", "figures", "report", "guideline"}

@@ -1,7 +1,8 @@
 """Judges the values of each axis by their paired differences: data frames in, plain data out.
 
 For each question the values of its axis are compared like with like, over all tasks and settings
-that were run with both (`kd.judge`). docs/statistics.md has the rules, `kd.answers` the sentences.
+that were run with both (`judge`). docs/statistics.md has the rules, `kd.results.report.answers` the
+sentences.
 """
 
 from dataclasses import replace
@@ -9,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from kd.judge import contrasts_of, judge_values, leader_of, turned
-from kd.soundness import average_error, seeds_done, students_at_floor
-from kd.statistics.effects import contrasts, seed_share, variance
-from kd.statistics.pairing import prepare
-from kd.statistics.runs import ALIAS, AVERAGE, CELL, IDLE, each, followers, levels, studied
-from kd.student_sizes import equal_students, front
-from kd.verdict import LEVEL, Advice, Contrast, Partner
+from kd.results.advice.judge import contrasts_of, judge_values, leader_of, turned
+from kd.results.advice.soundness import average_error, seeds_done, students_at_floor
+from kd.results.advice.student_sizes import equal_students, front
+from kd.results.advice.verdict import LEVEL, Advice, Contrast, Partner
+from kd.results.statistics.effects import contrasts, seed_share, variance
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.runs import ALIAS, AVERAGE, CELL, IDLE, each, followers, levels, studied
 
 # The questions of Lu et al. 2022 (arXiv:2206.14366), in its order, and the axis that answers each.
 QUESTIONS = {

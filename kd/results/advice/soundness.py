@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kd.floor import standard_error
-from kd.statistics.runs import studied
-from kd.tasks import TASKS
+from kd.axes.constant_answer import standard_error
+from kd.axes.tasks import TASKS
+from kd.results.statistics.runs import studied
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from kd.errors import UserError
-from kd.judge import contrasts_of, means_of, turned
-from kd.shapes import MEASURES, TOKENS, parse_shape
-from kd.statistics.cost import equal_cost, pareto, with_costs
-from kd.statistics.effects import contrasts
-from kd.statistics.runs import AVERAGE
-from kd.verdict import Step
+from kd.axes.shapes import MEASURES, TOKENS, parse_shape
+from kd.results.advice.judge import contrasts_of, means_of, turned
+from kd.results.advice.verdict import Step
+from kd.results.statistics.cost import equal_cost, pareto, with_costs
+from kd.results.statistics.effects import contrasts
+from kd.results.statistics.runs import AVERAGE
+from kd.runtime.errors import UserError
 
 # Measures of size by which students can be alike, as `iso-MEASURE` makes them -> words, factor,
 # column of a record.

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kd.figures.style import finish, panels_of, series_look, words
-from kd.statistics.runs import ALIAS, AVERAGE, studied, values_of
+from kd.results.figures.style import finish, panels_of, series_look, words
+from kd.results.statistics.runs import ALIAS, AVERAGE, studied, values_of
 
 _HARD = "hard"  # the hard-label loss, the one part that every run has
 

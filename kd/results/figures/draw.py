@@ -10,21 +10,21 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from kd.figures.curves import can_be_drawn, curves_figure
-from kd.figures.kinds import MORE, PLAIN, caption
-from kd.figures.maps import heatmap, width_depth_figure
-from kd.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
-from kd.figures.strips import difference_figure, effect_figure
-from kd.figures.style import STYLE, Look, above_foot, short_names
-from kd.figures.tradeoff import tradeoff_figure
-from kd.files import atomic_dir
-from kd.record import read_runs
-from kd.shapes import parse_shape
-from kd.statistics.cost import with_costs
-from kd.statistics.effects import variance
-from kd.statistics.pairing import prepare
-from kd.statistics.runs import axes, studied
-from kd.statistics.views import base_of
+from kd.axes.figures import MORE, PLAIN, caption
+from kd.axes.shapes import parse_shape
+from kd.results.figures.curves import can_be_drawn, curves_figure
+from kd.results.figures.maps import heatmap, width_depth_figure
+from kd.results.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
+from kd.results.figures.strips import difference_figure, effect_figure
+from kd.results.figures.style import STYLE, Look, above_foot, short_names
+from kd.results.figures.tradeoff import tradeoff_figure
+from kd.results.record import read_runs
+from kd.results.statistics.cost import with_costs
+from kd.results.statistics.effects import variance
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.runs import axes, studied
+from kd.results.statistics.views import base_of
+from kd.runtime.files import atomic_dir
 
 ABSENT = "not drawn"  # the part of captions.md on figures that the runs do not allow
 Drawing = Callable[[], Figure]

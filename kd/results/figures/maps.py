@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from kd.figures.style import (
+from kd.axes.shapes import Shape, parse_shape
+from kd.results.figures.style import (
     COLUMN,
     GREY,
     HATCH,
@@ -20,10 +21,9 @@ from kd.figures.style import (
     words,
     wrapped,
 )
-from kd.shapes import Shape, parse_shape
-from kd.statistics.cells import describe
-from kd.statistics.runs import IDLE, control_of, each, levels, values_of
-from kd.statistics.views import grid_view
+from kd.results.statistics.cells import describe
+from kd.results.statistics.runs import IDLE, control_of, each, levels, values_of
+from kd.results.statistics.views import grid_view
 
 _MAP = "cividis"  # equal steps for every eye, also in grey
 _INCHES = 0.3  # that a number needs

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kd.figures.style import (
+from kd.results.figures.style import (
     COLOURS,
     COLUMN,
     GREY,
@@ -18,11 +18,11 @@ from kd.figures.style import (
     series_look,
     wrapped,
 )
-from kd.statistics.cells import describe
-from kd.statistics.effects import variance
-from kd.statistics.intervals import pooled_sd
-from kd.statistics.runs import AVERAGE, each, studied, values_of
-from kd.statistics.views import grid_view
+from kd.results.statistics.cells import describe
+from kd.results.statistics.effects import variance
+from kd.results.statistics.intervals import pooled_sd
+from kd.results.statistics.runs import AVERAGE, each, studied, values_of
+from kd.results.statistics.views import grid_view
 
 _MOST = 24  # terms that are still bars of their own
 _NOISE = "#bbbbbb"

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kd.figures.style import (
+from kd.results.figures.style import (
     COLUMN,
     CONTROL,
     FEW,
@@ -30,9 +30,9 @@ from kd.figures.style import (
     words,
     wrapped,
 )
-from kd.statistics.cells import corrected, describe
-from kd.statistics.runs import ALIAS, IDLE, control_of, each, studied, values_of
-from kd.statistics.views import at_base, axis_view
+from kd.results.statistics.cells import corrected, describe
+from kd.results.statistics.runs import ALIAS, IDLE, control_of, each, studied, values_of
+from kd.results.statistics.views import at_base, axis_view
 
 
 def effect_figure(runs: pd.DataFrame, axis: str) -> Figure:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kd.figures.style import (
+from kd.results.figures.style import (
     GREY,
     REFERENCES,
     Look,
@@ -18,10 +18,10 @@ from kd.figures.style import (
     series_look,
     short_names,
 )
-from kd.statistics.cells import describe
-from kd.statistics.cost import COSTS, pareto, with_costs
-from kd.statistics.runs import values_of
-from kd.statistics.views import grid_view
+from kd.results.statistics.cells import describe
+from kd.results.statistics.cost import COSTS, pareto, with_costs
+from kd.results.statistics.runs import values_of
+from kd.results.statistics.views import grid_view
 
 FRONT: Look = {"color": "black", "linewidth": 0.6, "drawstyle": "steps-post"}
 

@@ -1,6 +1,6 @@
 """The sentences of an answer: what to use, the numbers behind it, and where it may not hold.
 
-The judgement is `kd.advice`; nothing is decided here.
+The judgement is `kd.results.advice.advice`; nothing is decided here.
 """
 
 from collections.abc import Sequence
@@ -8,10 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from kd.study import FEW_SEEDS
-from kd.table import plain
-from kd.verdict import Advice, Contrast
-from kd.words import (
+from kd.results.advice.verdict import Advice, Contrast
+from kd.results.report.words import (
     Names,
     axis_words,
     count,
@@ -22,6 +20,8 @@ from kd.words import (
     significance,
     span,
 )
+from kd.results.tables.writing import plain
+from kd.study.check import FEW_SEEDS
 
 _FURTHER = 1.5  # students that cost so many times as much are no more alike
 

@@ -2,9 +2,7 @@
 
 import pandas as pd
 
-from kd.grid import pruned_values
-from kd.record import Record
-from kd.soundness import (
+from kd.results.advice.soundness import (
     Floor,
     above_teacher,
     dev_errors,
@@ -12,7 +10,9 @@ from kd.soundness import (
     students_at_floor,
     teachers_at_floor,
 )
-from kd.words import count, listed, names_of, quoted
+from kd.results.record import Record
+from kd.results.report.words import count, listed, names_of, quoted
+from kd.study.grid import pruned_values
 
 
 def cautions(record: Record) -> list[str]:

@@ -7,17 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from kd.advice import advise
-from kd.answers import answer, evidence, limits
-from kd.cautions import cautions, dev_noise
-from kd.files import atomic_write
-from kd.findings import winners
-from kd.grid import PrunedValue, pruned_values
-from kd.record import Record, load_record
-from kd.statistics.runs import control_of, levels
-from kd.study import MARGIN
-from kd.verdict import Advice, Contrast
-from kd.words import Names, count, names_of
+from kd.results.advice.advice import advise
+from kd.results.advice.verdict import Advice, Contrast
+from kd.results.record import Record, load_record
+from kd.results.report.answers import answer, evidence, limits
+from kd.results.report.cautions import cautions, dev_noise
+from kd.results.report.findings import winners
+from kd.results.report.words import Names, count, names_of
+from kd.results.statistics.runs import control_of, levels
+from kd.runtime.files import atomic_write
+from kd.study.check import MARGIN
+from kd.study.grid import PrunedValue, pruned_values
 
 EVIDENCE = "Evidence (differences in points; 95 % intervals are not corrected, p values are{}):"
 STRENGTH = {

@@ -11,16 +11,16 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from kd.cautions import cautions, dev_noise
-from kd.figures.draw import ABSENT, read_captions
-from kd.files import atomic_write
-from kd.findings import effects, headlines, winners
-from kd.guideline import EVIDENCE, STRENGTH, answers
-from kd.record import Record, load_record
-from kd.statistics.runs import AXES, IDLE, axes, followers, levels
-from kd.table import plain
-from kd.tables import make_tables
-from kd.words import axis_words, count
+from kd.results.figures.draw import ABSENT, read_captions
+from kd.results.record import Record, load_record
+from kd.results.report.cautions import cautions, dev_noise
+from kd.results.report.findings import effects, headlines, winners
+from kd.results.report.guideline import EVIDENCE, STRENGTH, answers
+from kd.results.report.words import axis_words, count
+from kd.results.statistics.runs import AXES, IDLE, axes, followers, levels
+from kd.results.tables.content import make_tables
+from kd.results.tables.writing import plain
+from kd.runtime.files import atomic_write
 
 ENVIRONMENT = [
     *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
@@ -53,7 +53,7 @@ def write_report(
         }
         for name, table in make_tables(frame).items()
     ]
-    template = files("kd").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    template = files("kd.results.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

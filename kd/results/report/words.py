@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from kd.fields import RUN_FIELDS
-from kd.initialisation import PRETRAINED
-from kd.study import Study
-from kd.table import p_text, plain
+from kd.axes.fields import RUN_FIELDS
+from kd.axes.initialisations import PRETRAINED
+from kd.results.tables.writing import p_text, plain
+from kd.study.check import Study
 
 _SHOWN = 6  # items of a list that are named one by one
 Names = dict[str, dict[str, str]]  # axis -> value -> how the study file writes it

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from kd.statistics.intervals import bootstrap, holm, seed_means
-from kd.statistics.pairing import prepare
-from kd.statistics.runs import AVERAGE, CELL, control_of, metric, studied
+from kd.results.statistics.intervals import bootstrap, holm, seed_means
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.runs import AVERAGE, CELL, control_of, metric, studied
 
 _COUNTED = ("score", "difference", "difference_none")
 

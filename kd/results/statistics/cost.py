@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from kd.errors import UserError
-from kd.shapes import parse_shape
-from kd.statistics.effects import contrasts
-from kd.statistics.intervals import rounded
-from kd.statistics.runs import studied
+from kd.axes.shapes import parse_shape
+from kd.results.statistics.effects import contrasts
+from kd.results.statistics.intervals import rounded
+from kd.results.statistics.runs import studied
+from kd.runtime.errors import UserError
 
 TOKENS = 128  # length of the input that FLOPs are counted for
 NEAR = 1.1  # costs within 10 % are equal

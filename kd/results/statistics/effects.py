@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from kd.statistics.intervals import holm, seed_means
-from kd.statistics.runs import ALIAS, AVERAGE, IDLE, disagreements, levels, studied
-from kd.statistics.views import base_of
+from kd.results.statistics.intervals import holm, seed_means
+from kd.results.statistics.runs import ALIAS, AVERAGE, IDLE, disagreements, levels, studied
+from kd.results.statistics.views import base_of
 
 # Rows of `variance` that are no axis and no pair of axes.
 HIGHER, SEEDS, REST = "three axes and more", "seeds", "not attributable (unbalanced design)"

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from kd.statistics.runs import (
+from kd.results.statistics.runs import (
     ALIAS,
     AVERAGE,
     AXES,

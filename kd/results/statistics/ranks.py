@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from kd.statistics.cells import describe
-from kd.statistics.intervals import holm, rounded
-from kd.statistics.runs import AVERAGE, studied
+from kd.results.statistics.cells import describe
+from kd.results.statistics.intervals import holm, rounded
+from kd.results.statistics.runs import AVERAGE, studied
 
 
 @dataclass(frozen=True)

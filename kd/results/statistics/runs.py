@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kd.errors import UserError
-from kd.fields import RUN_FIELDS
-from kd.shapes import parse_shape
-from kd.tasks import TASKS
+from kd.axes.fields import RUN_FIELDS
+from kd.axes.shapes import parse_shape
+from kd.axes.tasks import TASKS
+from kd.runtime.errors import UserError
 
 AXES = list(RUN_FIELDS)
 CELL = [axis for axis in AXES if axis not in ("task", "seed")]

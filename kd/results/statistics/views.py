@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from kd.statistics.runs import ALIAS, CELL, IDLE, TERMS, disagreements, studied
+from kd.results.statistics.runs import ALIAS, CELL, IDLE, TERMS, disagreements, studied
 
 
 def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:

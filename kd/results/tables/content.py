@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from kd.files import atomic_dir, atomic_write
-from kd.record import read_runs
-from kd.statistics.cells import corrected, describe, summarise
-from kd.statistics.cost import TOKENS, iso_cost, with_costs
-from kd.statistics.effects import SEEDS, contrasts, variance
-from kd.statistics.intervals import pooled_sd
-from kd.statistics.pairing import prepare
-from kd.statistics.ranks import rank
-from kd.statistics.runs import (
+from kd.results.record import read_runs
+from kd.results.statistics.cells import corrected, describe, summarise
+from kd.results.statistics.cost import TOKENS, iso_cost, with_costs
+from kd.results.statistics.effects import SEEDS, contrasts, variance
+from kd.results.statistics.intervals import pooled_sd
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.ranks import rank
+from kd.results.statistics.runs import (
     ALIAS,
     AVERAGE,
     IDLE,
@@ -27,8 +26,18 @@ from kd.statistics.runs import (
     studied,
     values_of,
 )
-from kd.statistics.views import axis_view, base_of
-from kd.table import NOTHING, Table, document, interval, millions, p_text, plain, points
+from kd.results.statistics.views import axis_view, base_of
+from kd.results.tables.writing import (
+    NOTHING,
+    Table,
+    document,
+    interval,
+    millions,
+    p_text,
+    plain,
+    points,
+)
+from kd.runtime.files import atomic_dir, atomic_write
 
 Cells = dict[tuple[str, ...], dict[str, Any]]  # rows of a description by cell, then by task
 SHOWN = 12  # missing cells that a footnote names one by one

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from fake_runs import grid
 
-from kd.advice import advise
-from kd.judge import judge_values
-from kd.shapes import parse_iso, parse_shape
-from kd.statistics.pairing import prepare
-from kd.statistics.runs import AVERAGE
+from kd.axes.shapes import parse_iso, parse_shape
+from kd.results.advice.advice import advise
+from kd.results.advice.judge import judge_values
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.runs import AVERAGE
 
 TASKS = ["rte", "qnli", "sst2"]
 SEEDS = ["1", "2", "3"]

@@ -4,8 +4,8 @@ import pytest
 from drawn import full_grid, marked, texts
 from fake_runs import grid
 
-from kd.figures.curves import curves_figure, curves_of
-from kd.statistics.pairing import prepare
+from kd.results.figures.curves import curves_figure, curves_of
+from kd.results.statistics.pairing import prepare
 
 
 def test_history_is_read_back_and_names_may_hold_colons():

@@ -8,8 +8,8 @@ from drawn import full_grid, marked
 from fake_runs import grid, write
 from PIL import Image
 
-from kd.figures.draw import make_figures, possible, read_captions, write_figures
-from kd.record import read_runs
+from kd.results.figures.draw import make_figures, possible, read_captions, write_figures
+from kd.results.record import read_runs
 
 
 def test_nothing_finished_and_nothing_varied():

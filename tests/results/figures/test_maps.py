@@ -6,9 +6,9 @@ from drawn import full_grid, marked, texts
 from fake_runs import grid
 from matplotlib.patches import Patch
 
-from kd.figures.maps import heatmap, width_depth_figure
-from kd.shapes import parse_shape
-from kd.statistics.pairing import prepare
+from kd.axes.shapes import parse_shape
+from kd.results.figures.maps import heatmap, width_depth_figure
+from kd.results.statistics.pairing import prepare
 
 
 @pytest.fixture(scope="module")

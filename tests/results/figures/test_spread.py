@@ -4,8 +4,8 @@ import pytest
 from drawn import full_grid, marked, texts
 from fake_runs import grid
 
-from kd.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
-from kd.statistics.pairing import prepare
+from kd.results.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
+from kd.results.statistics.pairing import prepare
 
 
 def test_variance_bars_are_the_shares_largest_first():

@@ -6,8 +6,8 @@ import pytest
 from drawn import full_grid, marked, texts
 from fake_runs import grid, one_run
 
-from kd.figures.strips import difference_figure, effect_figure
-from kd.statistics.pairing import prepare
+from kd.results.figures.strips import difference_figure, effect_figure
+from kd.results.statistics.pairing import prepare
 
 
 @pytest.fixture(scope="module")

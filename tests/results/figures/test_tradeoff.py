@@ -5,8 +5,8 @@ import pytest
 from drawn import full_grid, marked, texts
 from fake_runs import grid
 
-from kd.figures.tradeoff import tradeoff_figure
-from kd.statistics.pairing import prepare
+from kd.results.figures.tradeoff import tradeoff_figure
+from kd.results.statistics.pairing import prepare
 
 
 @pytest.fixture(scope="module")

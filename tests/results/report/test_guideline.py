@@ -9,12 +9,18 @@ from fake_runs import grid, of_study, write
 from studies import study_dict, write_study
 from test_advice import KNOWLEDGE, TASKS, by, lose, noisy, open_leader
 
-from kd.advice import advise
-from kd.answers import answer, evidence, limits
-from kd.cautions import cautions, dev_noise
-from kd.cli import main
-from kd.guideline import STRENGTH, advice_data, answers, guideline_text, write_guideline
-from kd.record import Record, load_record
+from kd.cli.main import main
+from kd.results.advice.advice import advise
+from kd.results.record import Record, load_record
+from kd.results.report.answers import answer, evidence, limits
+from kd.results.report.cautions import cautions, dev_noise
+from kd.results.report.guideline import (
+    STRENGTH,
+    advice_data,
+    answers,
+    guideline_text,
+    write_guideline,
+)
 
 
 def of(frame, axis):

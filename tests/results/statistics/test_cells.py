@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fake_runs import frame_of, grid, one_run, row_of, three_seeds
 
-from kd.statistics.cells import summarise
-from kd.statistics.runs import AVERAGE
+from kd.results.statistics.cells import summarise
+from kd.results.statistics.runs import AVERAGE
 
 
 def test_summary_by_hand():

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from kd.shapes import Shape
-from kd.statistics.cost import equal_cost, forward_flops, iso_cost, pareto, with_costs
-from kd.statistics.pairing import prepare
+from kd.axes.shapes import Shape
+from kd.results.statistics.cost import equal_cost, forward_flops, iso_cost, pareto, with_costs
+from kd.results.statistics.pairing import prepare
 
 
 def test_flops_are_those_that_an_encoder_does():

@@ -7,7 +7,7 @@ from fake_runs import frame_of, grid, one_run
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import AnovaRM, anova_lm
 
-from kd.statistics.effects import (
+from kd.results.statistics.effects import (
     HIGHER,
     REST,
     SEEDS,
@@ -19,7 +19,7 @@ from kd.statistics.effects import (
     pairs,
     variance,
 )
-from kd.statistics.pairing import prepare
+from kd.results.statistics.pairing import prepare
 
 SMALL, LARGE = "3L-384-12h-1536", "6L-768-12h-3072"
 SEED = ["1", "2", "3"]

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from kd.statistics.intervals import (
+from kd.results.statistics.intervals import (
     _cluster_variance,
     bootstrap,
     holm,

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from fake_runs import frame_of, grid, one_run, row_of
 
-from kd.statistics.cells import describe, summarise
-from kd.statistics.pairing import prepare
-from kd.statistics.runs import AVERAGE
-from kd.statistics.views import axis_view
+from kd.results.statistics.cells import describe, summarise
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.runs import AVERAGE
+from kd.results.statistics.views import axis_view
 
 
 def test_control_must_share_the_settings():

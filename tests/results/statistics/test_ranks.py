@@ -5,8 +5,8 @@ import pytest
 from fake_runs import grid, row_of
 from scipy import stats
 
-from kd.statistics.pairing import prepare
-from kd.statistics.ranks import rank
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.ranks import rank
 
 TASKS = ["rte", "cola", "mrpc", "sst2", "qnli", "qqp"]
 

@@ -4,10 +4,9 @@ import pandas as pd
 import pytest
 from fake_runs import frame_of, grid, one_run, row_of, three_seeds, write
 
-from kd.errors import UserError
-from kd.record import read_runs
-from kd.statistics.cells import summarise
-from kd.statistics.runs import (
+from kd.results.record import read_runs
+from kd.results.statistics.cells import summarise
+from kd.results.statistics.runs import (
     axes,
     control_of,
     disagreements,
@@ -17,6 +16,7 @@ from kd.statistics.runs import (
     studied,
     values_of,
 )
+from kd.runtime.errors import UserError
 
 
 def test_axes_are_what_varies_in_the_fixed_order():

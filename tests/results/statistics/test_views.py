@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from fake_runs import frame_of, grid, one_run
 
-from kd.statistics.cells import describe
-from kd.statistics.pairing import prepare
-from kd.statistics.views import at_base, axis_view, base_of, grid_view
+from kd.results.statistics.cells import describe
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.views import at_base, axis_view, base_of, grid_view
 
 
 def test_axis_view_compares_like_with_like():

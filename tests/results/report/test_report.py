@@ -7,11 +7,19 @@ import pytest
 from browser import Browser
 from fake_runs import grid, write
 
-from kd.figures.draw import write_figures
-from kd.findings import effects, headlines, winners
-from kd.report import cost, design, environment_of, has_log, missing, run_table, write_report
-from kd.statistics.effects import variance
-from kd.tables import write_tables
+from kd.results.figures.draw import write_figures
+from kd.results.report.findings import effects, headlines, winners
+from kd.results.report.page import (
+    cost,
+    design,
+    environment_of,
+    has_log,
+    missing,
+    run_table,
+    write_report,
+)
+from kd.results.statistics.effects import variance
+from kd.results.tables.content import write_tables
 
 SCORES = {"logits": [0.60, 0.61, 0.65], "logits+hidden": [0.62, 0.64, 0.66]}
 STUDY = """\

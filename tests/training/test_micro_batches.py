@@ -7,18 +7,18 @@ import pytest
 import torch
 from helpers import EVERY_ARCH, tiny_inputs, tiny_model
 from test_checkpoint import IDENTITY, DyingAt
-from test_training import Training, differs, make_split, term
+from test_loop import Training, differs, make_split, term
 
-from kd.archs import attention_obstacle
-from kd.capture import Capture
-from kd.checkpoint import Checkpoint
-from kd.errors import UserError
-from kd.knowledge import KNOWLEDGE
-from kd.mapping import MAPPINGS, resolve_mapping
-from kd.objective import Objective
-from kd.pieces import in_pieces
-from kd.signals import Stopped
-from kd.terms import matchings_of
+from kd.axes.architectures import attention_obstacle
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.mappings import MAPPINGS, resolve_mapping
+from kd.axes.terms import matchings_of
+from kd.encoders.capture import Capture
+from kd.encoders.micro_batches import in_pieces
+from kd.losses.objective import Objective
+from kd.runtime.errors import UserError
+from kd.runtime.signals import Stopped
+from kd.training.checkpoint import Checkpoint
 
 
 @pytest.mark.parametrize("arch", EVERY_ARCH)
@@ -96,7 +96,7 @@ def test_an_odd_batch_is_halved_upwards(tmp_path, monkeypatch):
     assert tried[:3] == [5, 3, 2]
 
 
-@pytest.mark.parametrize("place", ["kd.training.Objective.total", "kd.training._largest_logits"])
+@pytest.mark.parametrize("place", ["Objective.total", "_largest_logits"])
 def test_a_failed_try_leaves_neither_gradients_nor_random_numbers(tmp_path, monkeypatch, place):
     """Memory runs out in the second step: before anything was drawn, or after it, or at its end."""
 
@@ -115,7 +115,7 @@ def test_a_failed_try_leaves_neither_gradients_nor_random_numbers(tmp_path, monk
         assert (len(calls), training.fitted.micro_batch) == (4, 4)
         return training
 
-    before, after = trained("kd.training.model_inputs"), trained(place)
+    before, after = trained("kd.training.loop.model_inputs"), trained(f"kd.training.loop.{place}")
     assert before.history == after.history
     assert not differs(before.state(), after.state())
 

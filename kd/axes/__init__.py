@@ -1,0 +1,1 @@
+"""What a study may ask for: one table a file, without torch. May import runtime."""

@@ -1,0 +1,1 @@
+"""What each workflow rule does. Only `cli` and the workflow import it."""

@@ -1,0 +1,1 @@
+"""Formulas by form, the terms of a run, and its objective."""

@@ -1,0 +1,1 @@
+"""From runs.csv to statistics, tables, figures, report and advice. No torch."""

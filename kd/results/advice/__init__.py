@@ -1,0 +1,1 @@
+"""Judges the values of each axis. Data frames in, plain data out."""

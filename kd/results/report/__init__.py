@@ -1,0 +1,1 @@
+"""The report, the findings and the guideline: numbers in sentences."""

@@ -1,0 +1,1 @@
+"""Files, locks, signals, progress, devices. Knows no study and no model."""
