@@ -54,10 +54,11 @@ bench: $(STAMP)  ## time this project against other libraries: results/bench/
 		textbrewer torchdistill tensorboardX protobuf accelerate
 	PYTHONPATH=.bench OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
 
-lint: $(STAMP)   ## ruff, mypy, snakefmt, snakemake --lint, the lock, audit
+lint: $(STAMP)   ## ruff, mypy, import-linter, snakefmt, snakemake --lint, the lock, audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/python .ci/lock.py requirements.lock
