@@ -1,4 +1,4 @@
-"""Who may import whom: import-linter, with the contracts of pyproject.toml, refuses a wrong import."""
+"""The contracts of pyproject.toml: import-linter refuses a wrong import."""
 
 import shutil
 import subprocess
