@@ -13,11 +13,11 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-from kd.cli.main import check_inputs
 from kd.monitor.copies import settle
 from kd.runtime.errors import UserError
 from kd.runtime.files import marked, set_aside
 from kd.study.grid import load_grid
+from kd.study.inputs import check_inputs
 from kd.monitor.kept import keep, namesakes, same_name
 from kd.study.paths import Layout
 from kd.runtime.retries import START

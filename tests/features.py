@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.mappings import Moment, Pairs
+from kd.axes.mappings import Pairs
 from kd.axes.shapes import Shape
 from kd.axes.terms import Term, matchings_of
 from kd.axes.weights import Weight, as_weight
 from kd.encoders.capture import Features
+from kd.losses.moving import Moment
 
 torch.set_num_threads(1)
 

@@ -9,9 +9,10 @@ from huggingface_hub import constants
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel
 
+from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
 from kd.encoders.build import build_random, encoder_tokenizer, shaped_config
-from kd.encoders.facts import SCRATCH, encoder
+from kd.encoders.facts import encoder
 
 ARCHS = ("bert", "roberta", "distilbert", "electra")
 EVERY_ARCH = (*ARCHS, "albert", "modernbert")

@@ -13,11 +13,12 @@ from helpers import tiny_inputs, tiny_model
 from studies import study_dict, write_study
 
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.mappings import MAPPINGS, Moment
+from kd.axes.mappings import MAPPINGS
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import TASKS
 from kd.axes.terms import matchings_of
 from kd.encoders.capture import Capture, capture_teacher
+from kd.losses.moving import Moment
 from kd.losses.objective import Objective, wanted_features
 from kd.study.grid import Grid, load_grid
 from kd.study.run import Run

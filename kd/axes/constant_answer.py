@@ -1,6 +1,8 @@
-"""The constant answer as the floor of a score: who is above it, given the size of the dev split."""
+"""The best constant answer: the floor that a student and a teacher must be above."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from kd.axes.tasks import TASKS
 
@@ -22,3 +24,38 @@ def standard_error(task: str, constant: float, examples: float) -> float:
 def at_floor(task: str, score: float, constant: float, examples: float) -> bool:
     """Whether a score is less than two standard errors above the constant answer's."""
     return score <= constant + 2 * standard_error(task, constant, examples)
+
+
+def teacher_warning(task: str, record: Mapping[str, Any]) -> str:
+    """What is wrong with a teacher, and what to check; '' where nothing is.
+
+    Args:
+        task: name of the task.
+        record: `score` and `majority_score` (fractions), for a regression `r2`, and `finetuned`,
+            whether it came fine-tuned. What an older record lacks is not judged.
+    """
+    row, score, floor = TASKS[task], record.get("score"), record.get("majority_score")
+    if score is not None and floor is not None and score <= floor:
+        place = "below" if score < floor else "no more than"
+        return (
+            f"it scores {100 * score:.1f} on {row.title}, {place} the best constant answer "
+            f"({100 * floor:.1f}); {_check(record, row.regression)}"
+        )
+    if record.get("r2", 0) < 0:
+        return (
+            f"its squared error on {row.title} is above that of the mean score as constant answer "
+            f"(R^2 {record['r2']:.2f}); check that its outputs are on the scale of the labels"
+        )
+    return ""
+
+
+def _check(record: Mapping[str, Any], regression: bool) -> str:
+    if not record.get("finetuned"):
+        return "check its learning rate and epochs"
+    order = "" if regression else "the order of its labels (the key labels states it), "
+    return f"check {order}that it was fine-tuned on this task, and its tokenizer"
+
+
+def is_unusable(record: Mapping[str, Any]) -> bool:
+    """Whether it is worse than the constant answer: reversed labels, another task or scale."""
+    return bool(record["score"] < record["majority_score"] or record.get("r2", 0) < 0)

@@ -2,8 +2,8 @@
 
 A mapping is a total function (teacher layers T, student layers S, seed) -> [(teacher layer,
 student layer), ...], 1-based; layer 0 is the embeddings. It is defined for every T and S, also
-where S > T and where S does not divide T. A *moving* mapping names all the pairs it may use, and
-`active` says which of them count at a step.
+where S > T and where S does not divide T. A *moving* mapping names all the pairs it may use; which
+of them count at a step, or how much, is decided in the training.
 """
 
 import random
@@ -121,47 +121,8 @@ def increasing(teacher: int, student: int, seed: int) -> Pairs:
     return tuple((t, s) for s in range(1, student + 1) for t in range(s, s + spare + 1))
 
 
-@dataclass(frozen=True)
-class Moment:
-    """Where a training stands: `step` of `total` (0-based), `epoch` (0-based), the run's seed."""
-
-    step: int
-    total: int
-    epoch: int
-    seed: int
-
-    @property
-    def progress(self) -> float:
-        """Share of the training that is done, from 0."""
-        return self.step / self.total
-
-
-def one_in_block(pairs: Pairs, moment: Moment, share: float) -> Pairs:
-    """One pair of every student layer, drawn anew at each step."""
-    draw = random.Random(f"block {moment.seed} {moment.step}")
-    return tuple((draw.choice(layers), s) for s, layers in _by_student(pairs).items())
-
-
-def one_choice_an_epoch(pairs: Pairs, moment: Moment, share: float) -> Pairs:
-    """As many teacher layers as there are student layers, in order, drawn anew in each epoch."""
-    students, teachers = sorted({s for _, s in pairs}), sorted({t for t, _ in pairs})
-    draw = random.Random(f"epoch {moment.seed} {moment.epoch}")
-    if len(students) > len(teachers):
-        chosen = sorted(draw.choices(teachers, k=len(students)))
-    else:
-        chosen = sorted(draw.sample(teachers, len(students)))
-    return tuple(zip(chosen, students, strict=True))
-
-
-def first_share(pairs: Pairs, moment: Moment, share: float) -> Pairs:
-    """The pairs of the lowest student layers: one more with every S-th part of the time."""
-    students = sorted({s for _, s in pairs})
-    passed = int(round(share * len(students), 9))  # 3 * (1 / 3) may be just below 1
-    reached = students[min(passed, len(students) - 1)]
-    return tuple(pair for pair in pairs if pair[1] <= reached)
-
-
-def _by_student(pairs: Pairs) -> dict[int, list[int]]:
+def by_student(pairs: Pairs) -> dict[int, list[int]]:
+    """{student layer: its teacher layers}, in the order of the pairs."""
     found: dict[int, list[int]] = {}
     for t, s in pairs:
         found.setdefault(s, []).append(t)
@@ -172,21 +133,21 @@ def _by_student(pairs: Pairs) -> dict[int, list[int]]:
 class Mapping:
     """A named mapping. `pairs` takes (T, S, seed), and k where the name ends in -K.
 
-    `active` makes it a moving one: (all pairs, moment, share of the term's time) -> pairs that
-    count now. `weighted` ones use all their pairs at once, with weights that `objective` finds.
+    Of a `choosing` mapping some pairs count at a step. A `weighted` one uses all its pairs at once,
+    with weights that change. Both are moving.
     """
 
     pairs: Callable[..., Pairs]
     formula: str
     source: str
     seeded: bool = False
-    active: Callable[[Pairs, Moment, float], Pairs] | None = None
+    choosing: bool = False
     weighted: bool = False
 
     @property
     def moving(self) -> bool:
         """The pairs, or their weights, change during the training."""
-        return self.active is not None or self.weighted
+        return self.choosing or self.weighted
 
 
 _TINYBERT = "TinyBERT (arXiv:1909.10351)"
@@ -229,20 +190,20 @@ MAPPINGS: dict[str, Mapping] = {
         "s <- any of uniform(s - 1) + 1 .. uniform(s), drawn at every step",
         "CoFi (arXiv:2204.00408), its released code",
         seeded=True,
-        active=one_in_block,
+        choosing=True,
     ),
     "random-per-epoch": Mapping(
         increasing,
         "1..S <- S layers in order, drawn in every epoch",
         "RAIL-KD (arXiv:2109.10164)",
         seeded=True,
-        active=one_choice_an_epoch,
+        choosing=True,
     ),
     "progressive": Mapping(
         uniform,
         "uniform, for s <= 1 + floor(S p), p the share of the term's time that has passed",
         "MobileBERT (arXiv:2004.02984)",
-        active=first_share,
+        choosing=True,
     ),
 }
 PATTERNS = "K a number as in first-2, or explicit pairs TEACHER-STUDENT,... such as 4-1,8-2,12-3"
@@ -301,4 +262,4 @@ def moves(mapping: str, pairs: Pairs) -> bool:
     row, _ = _row_of(mapping)
     if row is None or not row.moving or len(pairs) < 2:
         return False
-    return mapping in ("emd", "progressive") or len(_by_student(pairs)) < len(pairs)
+    return mapping in ("emd", "progressive") or len(by_student(pairs)) < len(pairs)

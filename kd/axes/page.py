@@ -12,9 +12,9 @@ from kd.axes.knowledge import KNOWLEDGE, Knowledge
 from kd.axes.mappings import MAPPINGS
 from kd.axes.matchings import MATCHINGS, Matching
 from kd.axes.presets import preset_names, read_preset
+from kd.axes.pretrained import HUB_ENCODERS
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
-from kd.encoders.facts import HUB_ENCODERS
 from kd.runtime.errors import unknown
 
 _TITLE = """\

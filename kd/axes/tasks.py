@@ -1,15 +1,9 @@
 """The tasks: GLUE's nine with their official columns, labels and metrics, and the synthetic ones.
 
-Source of columns, labels and metrics: Wang et al. 2018, GLUE (arXiv:1804.07461). Metrics are
-computed by scikit-learn and SciPy, which are imported when they are needed, not before.
+Source of columns, labels and metrics: Wang et al. 2018, GLUE (arXiv:1804.07461).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -158,53 +152,3 @@ HUB_SPLITS_MNLI = {
     "dev": "validation_matched",
     "dev_mismatched": "validation_mismatched",
 }
-
-
-def evaluate_metrics(
-    task: Task, predictions: "np.ndarray", labels: "np.ndarray"
-) -> dict[str, float]:
-    """The official metrics of `task`, and `score`, their mean (as on the GLUE leaderboard).
-
-    Args:
-        task: a row of TASKS.
-        predictions: (n,) class indices, or scores for a regression.
-        labels: (n,) gold labels of the same kind.
-
-    Correlations are computed in float64: predictions may differ in their last digits alone. Those
-    of a constant prediction are undefined; they count as 0.
-    """
-    import warnings
-
-    import numpy as np
-    from scipy.stats import pearsonr, spearmanr
-    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
-
-    def correlation(function: "object") -> float:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # constant input: handled as 0 below
-            exact = (predictions.astype(np.float64), labels.astype(np.float64))
-            value = float(function(*exact).statistic)  # type: ignore[operator]
-        return value if value == value else 0.0
-
-    functions = {
-        "accuracy": lambda: float(accuracy_score(labels, predictions)),
-        "f1": lambda: float(f1_score(labels, predictions, zero_division=0.0)),
-        "matthews": lambda: float(matthews_corrcoef(labels, predictions)),
-        "pearson": lambda: correlation(pearsonr),
-        "spearman": lambda: correlation(spearmanr),
-    }
-    values = {name: functions[name]() for name in task.metrics}
-    return {"score": sum(values.values()) / len(values), **values}
-
-
-def constant_score(task: Task, labels: Sequence[float]) -> float:
-    """Score on these labels of the best constant answer: the floor that a model must beat."""
-    import numpy as np
-
-    gold = np.asarray(labels)
-    if task.regression:
-        return 0.0
-    return max(
-        evaluate_metrics(task, np.full_like(gold, answer), gold)["score"]
-        for answer in range(len(task.labels))
-    )

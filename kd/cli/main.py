@@ -20,6 +20,7 @@ from kd.runtime.console import own_console
 from kd.runtime.errors import UserError, storage_trouble, without_secrets
 from kd.runtime.signals import Stopped, watched
 from kd.study.grid import Grid, load_grid
+from kd.study.inputs import check_inputs
 from kd.study.paths import Layout
 
 _DESCRIPTION = """\
@@ -256,15 +257,6 @@ def _plan(options: argparse.Namespace) -> None:
     print(json.dumps(found, indent=2) if options.json else plan_text(found))
 
 
-def check_inputs(grid: Grid) -> None:
-    """Read the TSV files of a study's tasks, so that their errors show before anything runs."""
-    if grid.study.data["source"] == "tsv":
-        from kd.data.text import check_tsv
-
-        for task in sorted({run.task for run in grid.runs.values()}):
-            check_tsv(grid.study.data["path"], task)
-
-
 def _runs(options: argparse.Namespace) -> None:
     grid, _ = _grid(options)
     if options.json:
@@ -314,7 +306,7 @@ def _free(options: argparse.Namespace) -> None:
 
 
 def _data(options: argparse.Namespace) -> None:
-    from kd.data.text import prepare_task
+    from kd.jobs.data import prepare_task
 
     prepare_task(*_grid(options), options.task)
 

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kd.axes.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task
-from kd.encoders import facts
-from kd.runtime.errors import Transient, UserError, listing, unknown
+from kd.data.identity import HUB_DATASET, data_identity, tsv_files
+from kd.runtime.errors import Transient, UserError, listing
 from kd.runtime.files import atomic_dir, file_digest, write_json
-from kd.runtime.progress import step_state
-from kd.study.grid import Grid
-from kd.study.paths import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +51,7 @@ def prepare(data: dict[str, Any], task: str, out: Path) -> None:
             folder / "manifest.json",
             {
                 "task": task,
-                "data": facts.data_identity(data, task),
+                "data": data_identity(data, task),
                 "examples": counts,
                 **_facts(data, TASKS[task], loaded),
                 "fingerprint": file_digest(*files),
@@ -69,24 +66,13 @@ def _facts(data: dict[str, Any], task: Task, loaded: Loaded) -> dict[str, Any]:
         commits = sorted(set(loaded.commits.values()))
         if len(commits) > 1:
             raise Transient(
-                f"data.revision {data['revision']}: {facts.HUB_DATASET} changed while it was "
+                f"data.revision {data['revision']}: {HUB_DATASET} changed while it was "
                 f"loaded (commits {listing(commits)}); start again, or give one of them"
             )
         known["revision"] = commits[0] if commits else data["revision"]
     if task.corrupted and data["source"] == "tsv":
         known["broken_rows"] = loaded.broken
     return known
-
-
-def prepare_task(grid: Grid, layout: Layout, task: str) -> None:
-    """`prepare` for a task of a study."""
-    ids = {run.task: run.data_id for run in grid.runs.values()}
-    if task not in ids:
-        raise unknown(f"{grid.study.path}: task", task, ids)
-    out = layout.text(ids[task], task)
-    with step_state(layout.preparing(ids[task], task), "data") as progress:
-        if not (progress.waited and out.is_dir()):
-            prepare(grid.study.data, task, out)
 
 
 def load_rows(
@@ -98,7 +84,7 @@ def load_rows(
         yield from _synthetic_rows(data, task, split)
     elif data["source"] == "tsv":
         broken: list[int] = []
-        file = facts.tsv_files(data["path"], task)[split]
+        file = tsv_files(data["path"], task)[split]
         yield from tsv_rows(file, TASKS[task], broken)
         if TASKS[task].corrupted:
             loaded.broken[split] = len(broken)
@@ -117,7 +103,7 @@ def check_tsv(path: str, task: str) -> None:
     Raises:
         UserError: the first error, with file and line.
     """
-    for file in facts.tsv_files(path, task).values():
+    for file in tsv_files(path, task).values():
         for _ in tsv_rows(file, TASKS[task]):
             pass
 
@@ -197,20 +183,20 @@ def _hub_rows(revision: str, task: str, split: str, loaded: Loaded) -> Iterator[
     row = TASKS[task]
     name = (HUB_SPLITS_MNLI if task == "mnli" else HUB_SPLITS)[split]
     try:
-        dataset = load_dataset(facts.HUB_DATASET, task, revision=revision, split=name)
+        dataset = load_dataset(HUB_DATASET, task, revision=revision, split=name)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise Transient(
-            f"data.source hub: {facts.HUB_DATASET} ({task}, {name}, revision {revision}) could "
+            f"data.source hub: {HUB_DATASET} ({task}, {name}, revision {revision}) could "
             f"not be loaded: {type(error).__name__}: {reason}"
         ) from error
     for column in (*row.columns, "label"):
         if column not in dataset.column_names:
             raise UserError(
-                f"{facts.HUB_DATASET} ({task}): column {column!r} is missing; "
+                f"{HUB_DATASET} ({task}): column {column!r} is missing; "
                 f"found {listing(dataset.column_names)}"
             )
-    if commit := dataset_commit(dataset, facts.HUB_DATASET):
+    if commit := dataset_commit(dataset, HUB_DATASET):
         loaded.commits[split] = commit
     for index, example in enumerate(dataset):
         text = [example[column].strip() for column in row.columns]

@@ -20,10 +20,11 @@ from transformers import (
 )
 
 from kd.axes.architectures import ARCHS, arch_facts
+from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
 from kd.axes.tasks import Task
 from kd.encoders.exact_tokenizer import exact_tokenizer
-from kd.encoders.facts import SCRATCH, Encoder
+from kd.encoders.facts import Encoder
 from kd.encoders.hub_cache import pickles_sentence
 from kd.encoders.label_order import label_order, unknown_names
 from kd.encoders.tokenizer_files import TOKENIZER, check_normaliser, words

@@ -19,7 +19,6 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from kd.axes.architectures import arch_facts, attention_obstacle
-from kd.losses.relations import pooled
 from kd.runtime.errors import UserError
 
 Features = dict[tuple[str, int], Tensor]
@@ -44,6 +43,12 @@ AttentionMaskInterface.register(_NAME, sdpa_mask)
 def vector_of(name: str, hidden: Tensor, mask: Tensor) -> Tensor:
     """One vector of an example, (B, H): cls, of its first token, or pooled, the mean of all."""
     return hidden[:, 0] if name == "cls" else pooled(hidden, mask)
+
+
+def pooled(x: Tensor, mask: Tensor) -> Tensor:
+    """(B, H): the mean of each example's valid tokens."""
+    weight = (mask / mask.sum(-1, keepdim=True).clamp_min(1)).unsqueeze(1)
+    return (weight @ x.float()).squeeze(1)
 
 
 class _DeepEnough(Exception):

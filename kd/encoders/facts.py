@@ -1,89 +1,32 @@
-"""Facts about data and pretrained encoders that identity and pruning need, read from small files.
+"""Facts about an encoder that identity and pruning need, without loading it.
 
-Nothing here loads a model or reaches the network: a local folder answers by its config.json, a hub
-model by the table HUB_ENCODERS or by the `shape` and `arch` that the study gives.
+Nothing here reaches the network. The facts of a local folder come from its config.json, those of a
+hub model from the table HUB_ENCODERS or from the `shape` and `arch` that the study gives.
 """
 
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, shape_obstacle
+from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.shapes import Shape, parse_shape
-from kd.axes.tasks import TASKS, Task
+from kd.axes.tasks import Task
 from kd.encoders.folder import (
     check_head,
     check_use,
     check_weights,
     identity_files,
-    is_folder,
     label_names,
     model_config,
-    readable,
     weight_files,
 )
 from kd.encoders.hub_cache import only_pickles, pickles_sentence
 from kd.encoders.tokenizer_files import check_tokenizer, missing_packages
 from kd.runtime.digests import cached_file_digest
 from kd.runtime.errors import UserError, listing, shown, unknown
-
-SCRATCH = "scratch"
-HUB_DATASET = "nyu-mll/glue"
-
-
-class HubEncoder(NamedTuple):
-    """What the config.json of a hub model says; `positions` is its longest input in tokens."""
-
-    arch: str
-    shape: Shape
-    vocabulary: int
-    positions: int = 512
-    sentencepiece: bool = False  # its vocabulary is a SentencePiece model, without tokenizer.json
-
-
-def _deberta_v3(shape: Shape) -> HubEncoder:
-    return HubEncoder("deberta-v2", shape, 128100, sentencepiece=True)
-
-
-_BERT = 30522
-HUB_ENCODERS: dict[str, HubEncoder] = {
-    "google-bert/bert-base-uncased": HubEncoder("bert", Shape(12, 768, 12, 3072), _BERT),
-    "google-bert/bert-base-cased": HubEncoder("bert", Shape(12, 768, 12, 3072), 28996),
-    "google-bert/bert-large-uncased": HubEncoder("bert", Shape(24, 1024, 16, 4096), _BERT),
-    "google-bert/bert-large-cased": HubEncoder("bert", Shape(24, 1024, 16, 4096), 28996),
-    "FacebookAI/roberta-base": HubEncoder("roberta", Shape(12, 768, 12, 3072), 50265),
-    "FacebookAI/roberta-large": HubEncoder("roberta", Shape(24, 1024, 16, 4096), 50265),
-    "distilbert/distilbert-base-uncased": HubEncoder("distilbert", Shape(6, 768, 12, 3072), _BERT),
-    "distilbert/distilroberta-base": HubEncoder("roberta", Shape(6, 768, 12, 3072), 50265),
-    "google/electra-small-discriminator": HubEncoder("electra", Shape(12, 256, 4, 1024), _BERT),
-    "google/electra-base-discriminator": HubEncoder("electra", Shape(12, 768, 12, 3072), _BERT),
-    "google/electra-large-discriminator": HubEncoder("electra", Shape(24, 1024, 16, 4096), _BERT),
-    "FacebookAI/xlm-roberta-base": HubEncoder("xlm-roberta", Shape(12, 768, 12, 3072), 250002),
-    "albert/albert-base-v2": HubEncoder("albert", Shape(12, 768, 12, 3072), 30000),
-    "albert/albert-large-v2": HubEncoder("albert", Shape(24, 1024, 16, 4096), 30000),
-    "answerdotai/ModernBERT-base": HubEncoder(
-        "modernbert", Shape(22, 768, 12, 1152), 50368, positions=8192
-    ),
-    "answerdotai/ModernBERT-large": HubEncoder(
-        "modernbert", Shape(28, 1024, 16, 2624), 50368, positions=8192
-    ),
-    "microsoft/deberta-v3-xsmall": _deberta_v3(Shape(12, 384, 6, 1536)),
-    "microsoft/deberta-v3-small": _deberta_v3(Shape(6, 768, 12, 3072)),
-    "microsoft/deberta-v3-base": _deberta_v3(Shape(12, 768, 12, 3072)),
-    "microsoft/mpnet-base": HubEncoder("mpnet", Shape(12, 768, 12, 3072), 30527),
-    "microsoft/MiniLM-L12-H384-uncased": HubEncoder("bert", Shape(12, 384, 12, 1536), _BERT),
-    "nreimers/MiniLM-L6-H384-uncased": HubEncoder("bert", Shape(6, 384, 12, 1536), _BERT),
-    **{
-        f"google/bert_uncased_L-{layers}_H-{hidden}_A-{hidden // 64}": HubEncoder(
-            "bert",
-            Shape(layers, hidden, hidden // 64, 4 * hidden),
-            _BERT,
-        )
-        for layers in (2, 4, 6, 8, 10, 12)
-        for hidden in (128, 256, 512, 768)
-    },
-}
+from kd.runtime.user_paths import expanded, is_folder
 
 
 @dataclass(frozen=True)
@@ -105,13 +48,6 @@ def is_local(model: str) -> bool:
     return model.startswith(("/", "./", "../", "~")) or is_folder(Path(model))
 
 
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"{path!r}: {error}") from None
-
-
 @cache
 def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
     """What is known of `model` without loading it.
@@ -131,7 +67,7 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
             raise UserError(f"shape: {reason}")
         return Encoder(SCRATCH, None, arch, size, None, 510, tuple(identity.items()), False)
     if is_local(model):
-        return _local_encoder(_expanded(model))
+        return _local_encoder(expanded(model))
     if model in HUB_ENCODERS:
         arch, known, vocabulary, positions, sentencepiece = HUB_ENCODERS[model]
         if sentencepiece and (missing := missing_packages()):
@@ -224,34 +160,3 @@ def check_outputs(location: str, task: Task) -> None:
         )
     if config.get("model_type") in ARCHS:  # others may name their head otherwise
         check_head(folder, task.outputs, task.title)
-
-
-@cache
-def tsv_files(path: str, task: str) -> dict[str, Path]:
-    """{split: TSV file} of a task in a glue_data folder.
-
-    Raises:
-        UserError: the folder or a split is missing.
-    """
-    root = _expanded(path)
-    if not is_folder(root):
-        raise UserError(f"data.path: found {path!r}, which is no folder")
-    row = TASKS[task]
-    files = {"train": root / row.folder / "train.tsv"}
-    files |= {split: root / row.folder / f"{name}.tsv" for split, name in row.dev}
-    for split, file in files.items():
-        readable(file, f"{row.title} needs it as its {split} split")
-    return files
-
-
-@cache
-def tsv_fingerprint(path: str, task: str) -> str:
-    """16 hex digits that identify the contents of a task's TSV files."""
-    return cached_file_digest(*tsv_files(path, task).values())
-
-
-def data_identity(data: dict[str, Any], task: str) -> dict[str, Any]:
-    """What identifies a task's data: source with revision, fingerprint or generator settings."""
-    if data["source"] == "tsv":
-        return {"source": "tsv", "fingerprint": tsv_fingerprint(data["path"], task)}
-    return dict(data)

@@ -5,13 +5,13 @@ Every function raises a UserError that names the file and what to do. No torch, 
 
 import json
 import re
-import stat
 from pathlib import Path
 from typing import Any
 
 from kd.axes.architectures import arch_facts
 from kd.encoders.safetensors_header import Entry, read_header
 from kd.runtime.errors import UserError, listing, shown
+from kd.runtime.user_paths import is_folder, readable
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHARDS = f"{WEIGHTS}.index.json"
@@ -25,10 +25,6 @@ _TEXTS = (
     "tokenizer_config.json",
     "vocab.json",
 )
-_POINTERS = {
-    b"version https://git-lfs.github.com/": ("Git LFS", "`git lfs pull`"),
-    b"/annex/objects/": ("git-annex", "`git annex get .`"),
-}
 _UNUSABLE = {
     "quantization_config": "quantised weights cannot be used, allowed: weights in floating point",
     "is_decoder": "a decoder reads from left to right, allowed: an encoder",
@@ -39,40 +35,6 @@ _POSITIONS = re.compile(r"(?:^|\.)embeddings\.position_embeddings\.weight$")
 _TYPES = re.compile(r"(?:^|\.)embeddings\.token_type_embeddings\.weight$")
 _FFN = re.compile(r"\.(?:intermediate\.dense|ffn\.lin1)\.weight$")
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
-
-
-def readable(path: Path, need: str = "download or copy it again") -> Path:
-    """The path, if it is a file that can be read and holds what it is named for.
-
-    Raises:
-        UserError: it is missing, a link to nothing, a folder, unreadable, or a pointer to a file.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UserError(f"{path}: found a folder or device, allowed: a file; {need}")
-        with path.open("rb") as handle:
-            start = handle.read(max(map(len, _POINTERS)))
-    except FileNotFoundError:
-        if path.is_symlink():
-            target = path.readlink()
-            raise UserError(f"{path}: a link to {target}, which is missing; {need}") from None
-        raise UserError(f"{path}: missing; {need}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    for first, (kind, cure) in _POINTERS.items():
-        if start.startswith(first):
-            raise UserError(
-                f"{path}: a {kind} pointer, not the file itself; {cure} in its folder fetches it"
-            )
-    return path
-
-
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder; a name that no file can have is none."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def read_object(path: Path, need: str) -> dict[str, Any]:

@@ -16,14 +16,14 @@ import torch
 import transformers
 
 from kd import __version__
+from kd.axes.constant_answer import is_unusable, teacher_warning
 from kd.axes.initialisations import needs_teacher
+from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import parse_shape
 from kd.axes.tasks import TASKS
-from kd.axes.teacher_quality import is_unusable, teacher_warning
 from kd.axes.terms import taught_keys
 from kd.data import tokens
 from kd.encoders import build
-from kd.encoders.facts import SCRATCH
 from kd.encoders.initialise import initialise
 from kd.jobs.storing import (
     load_teacher,

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 from kd.axes.errata import errata_of
 from kd.axes.fields import RUN_DEFAULTS
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.mappings import Moment
 from kd.axes.shapes import Shape
 from kd.axes.terms import Term, matchings_of
 from kd.axes.weights import ONE, Weight, as_weight
 from kd.encoders.capture import Features
 from kd.losses import formulas
+from kd.losses.moving import Moment
 from kd.losses.term import Comparison
 from kd.runtime.errors import UserError
 

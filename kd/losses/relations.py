@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kd.encoders.capture import pooled
 from kd.losses.reduce import direction, kl, log_softmax, mean, sides
 
 # Of the squared norms: two items at a smaller squared distance differ by rounding to fp32 alone.
@@ -76,12 +77,6 @@ def token_rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor
 def token_rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """`vector_rkd_angle` of the examples' mean valid tokens."""
     return vector_rkd_angle(pooled(student, mask), pooled(teacher, mask))
-
-
-def pooled(x: Tensor, mask: Tensor) -> Tensor:
-    """(B, H): the mean of each example's valid tokens."""
-    weight = (mask / mask.sum(-1, keepdim=True).clamp_min(1)).unsqueeze(1)
-    return (weight @ x.float()).squeeze(1)
 
 
 # --- between the tokens of an example, (B, L, H) -------------------------------------------------

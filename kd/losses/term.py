@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from kd.axes.errata import errata_of
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.mappings import MAPPINGS, Moment, Pairs
+from kd.axes.mappings import Pairs
 from kd.axes.matchings import Matching
 from kd.axes.shapes import Shape
 from kd.axes.terms import Term
 from kd.encoders.capture import Features, vector_of
 from kd.losses import formulas
+from kd.losses.moving import Moment, active_pairs
 from kd.losses.transport import layer_weights, transport_plan
 
 CONTRASTIVE_WIDTH = 128  # to which both sides are projected (as in CRD, arXiv:1910.10699)
@@ -92,9 +93,8 @@ class Comparison(nn.Module):
                 x = learner(self._key((0, s)), s)
                 values.append(self._compare((0, s), x, mixture(x, layers), mask))
             return torch.stack(values).mean()
-        active = MAPPINGS[term.moving].active if term.moving else None
         share = term.weight.share(moment.progress)
-        return compared(active(term.pairs, moment, share) if active else term.pairs).mean()
+        return compared(active_pairs(term.moving, term.pairs, moment, share)).mean()
 
     def _key(self, pair: tuple[int, int]) -> str:
         """Name of the projection of a layer pair."""

@@ -4,10 +4,10 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
+from kd.axes.constant_answer import teacher_warning
 from kd.axes.fields import RUN_DEFAULTS, TEACHER_DEFAULTS
+from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import VOCABULARY, Shape, parse_shape
-from kd.axes.teacher_quality import teacher_warning
-from kd.encoders.facts import SCRATCH
 from kd.monitor.collect import run_status
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_record

@@ -14,6 +14,7 @@ from kd.axes.initialisations import (
     pairs_text,
 )
 from kd.axes.mappings import Pairs
+from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.shapes import Shape
 from kd.encoders import facts
 from kd.encoders.folder import model_config
@@ -91,7 +92,7 @@ def _check_pca(shape: Shape, encoder: facts.Encoder) -> None:
 def _embedding_width(encoder: facts.Encoder) -> int:
     """Of the embedding tables: ALBERT and small ELECTRA keep them narrower than the layers."""
     usual = {"albert": 128, "electra": 128}.get(encoder.arch, encoder.shape.hidden)
-    if encoder.location == facts.SCRATCH:
+    if encoder.location == SCRATCH:
         return usual
     if facts.is_local(encoder.location):
         width = model_config(Path(encoder.location)).get("embedding_size")
@@ -126,7 +127,7 @@ def pretrained(init: str, shape: Shape) -> facts.Encoder:
     name = _filled(init, shape)
     model, _, revision = (name, "", "") if facts.is_local(name) else name.partition("@")
     made_up = name != init.removeprefix(PRETRAINED)
-    if made_up and not facts.is_local(model) and model not in facts.HUB_ENCODERS:
+    if made_up and not facts.is_local(model) and model not in HUB_ENCODERS:
         raise Pruned(f"init {init} would be {model} for {shape}, which is not known here")
     try:
         return facts.encoder(model, revision or "main", None, "bert")
@@ -154,7 +155,7 @@ def _check_pretrained(init: str, shape: Shape, encoder: facts.Encoder) -> None:
             f"init {init} has {found.positions} positions, but the student, as its teacher, "
             f"{encoder.positions}"
         )
-    local = all(e.revision is None and e.location != facts.SCRATCH for e in (found, encoder))
+    local = all(e.revision is None and e.location != SCRATCH for e in (found, encoder))
     if local and (differs := _first_difference(found, encoder)):
         number, its_word, word = differs
         raise Pruned(
@@ -166,7 +167,7 @@ def _check_pretrained(init: str, shape: Shape, encoder: facts.Encoder) -> None:
 
 def _other_positions(found: facts.Encoder, encoder: facts.Encoder) -> bool:
     """Whether the tables of positions differ in size, where there are some."""
-    absolute = arch_facts(encoder.arch).position_table and encoder.location != facts.SCRATCH
+    absolute = arch_facts(encoder.arch).position_table and encoder.location != SCRATCH
     known = None not in (found.positions, encoder.positions)
     return absolute and known and found.positions != encoder.positions
 

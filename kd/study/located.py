@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from kd.encoders.folder import is_folder
 from kd.runtime.errors import UserError, shown
+from kd.runtime.user_paths import is_folder
 
 
 def located_path(text: str, study: Path) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from kd.axes.fields import RECIPE, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.tasks import TASKS
+from kd.data.identity import data_identity
 from kd.encoders import facts
 from kd.encoders.folder import label_names, model_config
 from kd.encoders.label_order import label_order, stated_order, unknown_names
@@ -41,22 +43,22 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
     Raises:
         UserError: it is missing, damaged, or has a key that would change nothing.
     """
-    data = facts.data_identity(study.data, task)
+    data = data_identity(study.data, task)
     given = study.teachers[name]
     full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given}
     where = f"teachers.{name}"
     model = full["model"].replace("{task}", task)
-    if model != facts.SCRATCH:
+    if model != SCRATCH:
         try:
             model = located_model(model, study.path)
         except UserError as error:
             raise UserError(f"{where}.model: {error}") from None
     _check_teacher_keys(where, given, model)
-    if model == facts.SCRATCH and study.data["source"] != "synthetic":
+    if model == SCRATCH and study.data["source"] != "synthetic":
         raise UserError(f"{where}.model: scratch has a vocabulary only for data source synthetic")
     try:
         encoder = facts.encoder(model, full["revision"], given.get("shape"), full["arch"])
-        if full["finetuned"] and encoder.revision is None and model != facts.SCRATCH:
+        if full["finetuned"] and encoder.revision is None and model != SCRATCH:
             facts.check_outputs(encoder.location, TASKS[task])
         order, named = _label_order(encoder, full, task)
     except UserError as error:
@@ -88,8 +90,8 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
 
 def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
     """A key that would change nothing is an error."""
-    scratch, local = model == facts.SCRATCH, facts.is_local(model)
-    known = model in facts.HUB_ENCODERS
+    scratch, local = model == SCRATCH, facts.is_local(model)
+    known = model in HUB_ENCODERS
     recipe = [k for k in given if k in RUN_FIELDS and k != "max_length"]
     for keys, idle, why in (
         (("shape", "arch"), local or known, "the model has its own"),

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kd.axes.mappings import Moment
 from kd.encoders.capture import Capture, Features, capture_teacher
 from kd.encoders.micro_batches import in_pieces
+from kd.losses.moving import Moment
 from kd.runtime.device import to_device
 from kd.study.stored import Key
 from kd.teacher.arrays import StoredOutputs, captured

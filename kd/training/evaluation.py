@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kd.axes.tasks import TASKS, constant_score, evaluate_metrics
+from kd.axes.tasks import TASKS
 from kd.data.tokens import Split, load_split, ordered_batches
 from kd.runtime.device import model_inputs, to_device
 from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress
+from kd.training.metrics import constant_score, evaluate_metrics
 from kd.training.sampling_error import score_error
 
 _BATCH = 64

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kd.axes.mappings import Moment
 from kd.data.tokens import Split, epoch_batches
 from kd.encoders.capture import Capture, Features
 from kd.encoders.micro_batches import in_pieces
+from kd.losses.moving import Moment
 from kd.losses.objective import Objective, wanted_features
 from kd.runtime.device import autocast, choose_precision, model_inputs, to_device
 from kd.runtime.errors import Transient, UserError

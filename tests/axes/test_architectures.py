@@ -16,9 +16,10 @@ from kd.axes.architectures import (
     attention_obstacle,
     shape_obstacle,
 )
+from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.shapes import Shape
 from kd.encoders.build import build_random, encoder_config
-from kd.encoders.facts import HUB_ENCODERS, SCRATCH, encoder
+from kd.encoders.facts import encoder
 
 every_kind = pytest.mark.parametrize("arch", ARCHS)
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from kd.axes.tasks import TASKS
+from kd.data.identity import tsv_files
 from kd.data.text import check_tsv, load_rows, prepare, tsv_rows
-from kd.encoders import facts
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_json
 
@@ -438,7 +438,7 @@ def test_splits_of_two_commits_are_a_sentence(monkeypatch, tmp_path):
 def test_row_counts_of_the_official_files(task, train, dev):
     if not (GLUE / TASKS[task].folder).is_dir():
         pytest.skip("the official GLUE files are not beside this checkout")
-    files = facts.tsv_files(str(GLUE), task)
+    files = tsv_files(str(GLUE), task)
     counts = {split: sum(1 for _ in tsv_rows(file, TASKS[task])) for split, file in files.items()}
     assert counts == {"train": train, "dev": dev}
     assert TASKS[task].examples == train, "the table of tasks says another number"

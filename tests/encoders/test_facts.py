@@ -11,6 +11,7 @@ from studies import study_dict, write_study
 from kd.axes.architectures import ARCHS, arch_facts
 from kd.axes.shapes import Shape
 from kd.cli.main import main
+from kd.data import identity
 from kd.encoders import facts
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
@@ -188,10 +189,10 @@ def test_identity_is_content_not_place(tmp_path, encoder_folder):
 
 
 def test_data_identity_is_content(glue):
-    before = facts.tsv_fingerprint(str(glue), "rte")
-    facts.tsv_fingerprint.cache_clear()
+    before = identity.tsv_fingerprint(str(glue), "rte")
+    identity.tsv_fingerprint.cache_clear()
     (glue / "RTE" / "train.tsv").write_text(HEADER + ROWS * 2)
-    assert facts.tsv_fingerprint(str(glue), "rte") != before
+    assert identity.tsv_fingerprint(str(glue), "rte") != before
 
 
 def test_longer_inputs_than_the_encoder_reads(tmp_path, capsys, encoder_folder):

@@ -3,9 +3,10 @@
 import pytest
 
 from kd.axes.architectures import arch_facts
+from kd.axes.pretrained import HUB_ENCODERS
 from kd.axes.shapes import Shape
 from kd.encoders.build import encoder_config
-from kd.encoders.facts import HUB_ENCODERS, encoder
+from kd.encoders.facts import encoder
 
 
 @pytest.mark.network

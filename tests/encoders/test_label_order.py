@@ -4,8 +4,8 @@ import pytest
 from model_files import edit, write_encoder
 from studies import study_dict, write_study
 
+from kd.axes.constant_answer import is_unusable, teacher_warning
 from kd.axes.tasks import TASKS
-from kd.axes.teacher_quality import is_unusable, teacher_warning
 from kd.encoders import facts
 from kd.encoders.label_order import label_order, stated_order
 from kd.runtime.errors import UserError

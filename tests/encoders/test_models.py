@@ -18,6 +18,7 @@ from transformers import (
 
 from kd.axes.architectures import ARCHS as KINDS
 from kd.axes.architectures import SCRATCH_ARCHS
+from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
 from kd.axes.tasks import TASKS
 from kd.data.generated import vocabulary
@@ -33,7 +34,7 @@ from kd.encoders.build import (
     shaped_config,
 )
 from kd.encoders.capture import Capture, encoder_layers
-from kd.encoders.facts import SCRATCH, Encoder, encoder
+from kd.encoders.facts import Encoder, encoder
 from kd.jobs.steps import _export
 from kd.runtime.errors import UserError
 

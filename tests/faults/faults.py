@@ -21,8 +21,8 @@ from moments import GATE, HOOKS, Changes, Gate
 from studies import SYNTHETIC, tiny_study, write_study
 
 from kd.cli.main import main
-from kd.data.text import prepare_task
 from kd.jobs import steps
+from kd.jobs.data import prepare_task
 from kd.runtime.files import check_seal, leftovers, read_record, set_aside
 from kd.study.grid import load_grid
 from kd.study.paths import Layout

@@ -13,13 +13,13 @@ from faults import TIMES
 from helpers import save_encoder
 from studies import tiny_study, write_study
 
-from kd.cli.main import check_inputs
 from kd.data.text import check_tsv
 from kd.encoders.build import load_weights
 from kd.encoders.facts import encoder
 from kd.monitor.plan import plan
 from kd.runtime.errors import UserError
 from kd.study.grid import load_grid
+from kd.study.inputs import check_inputs
 from kd.study.paths import Layout
 
 COUNT = 15 * TIMES  # of each kind: 300 in a full campaign

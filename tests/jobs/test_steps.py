@@ -15,11 +15,11 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from kd.axes.architectures import SCRATCH_ARCHS, attention_obstacle
 from kd.axes.tasks import TASKS
-from kd.data.text import prepare_task
 from kd.data.tokens import load_split
 from kd.encoders import build, facts
 from kd.encoders.build import build_random
 from kd.jobs import steps
+from kd.jobs.data import prepare_task
 from kd.monitor import plan
 from kd.monitor.collect import collect, run_status
 from kd.results.columns import metrics_schema

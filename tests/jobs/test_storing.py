@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 from studies import tiny_study, write_study
 
-from kd.data.text import prepare_task
 from kd.jobs import steps, storing
+from kd.jobs.data import prepare_task
 from kd.monitor.free import free, idle_outputs
 from kd.monitor.plan import plan, plan_text
 from kd.runtime.files import aside, only_one, read_record

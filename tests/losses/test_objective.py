@@ -21,9 +21,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.mappings import Moment
 from kd.axes.shapes import Shape
 from kd.axes.terms import Term, matchings_of
+from kd.losses.moving import Moment
 from kd.losses.objective import HARD, Objective, hard_label_loss, wanted_features
 from kd.runtime.errors import UserError
 

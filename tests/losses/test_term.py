@@ -24,11 +24,12 @@ from torch.nn import functional as F
 from kd.axes.errata import ERRATA
 from kd.axes.fields import RUN_DEFAULTS
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.mappings import MAPPINGS, Moment, resolve_mapping
+from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.axes.shapes import Shape
 from kd.axes.terms import matchings_of
 from kd.axes.weights import Weight
 from kd.losses import formulas
+from kd.losses.moving import CHOICES, Moment
 from kd.losses.objective import Objective
 from kd.losses.term import CONTRASTIVE_WIDTH, Comparison, mixture
 from kd.losses.transport import layer_weights, transport_plan
@@ -204,14 +205,14 @@ def test_contrastive_trains_both_projections():
 
 
 @pytest.mark.parametrize("name", ["hidden", "attention", "value-relation"])
-@pytest.mark.parametrize("mapping", [name for name, row in MAPPINGS.items() if row.active])
+@pytest.mark.parametrize("mapping", CHOICES)
 def test_chosen_pairs_against_a_loop(mapping, name):
     made = comparison(moving(name, mapping), DEEP)
     student = features(DEEP, 1)
     seen = set()
     for step in range(0, 100, 9):
         moment = Moment(step, 100, step // 10, seed=3)
-        chosen = MAPPINGS[mapping].active(made.term.pairs, moment, step / 100)
+        chosen = CHOICES[mapping](made.term.pairs, moment, step / 100)
         alone = [value(comparison(term(name, pairs=(p,)), DEEP), START, student) for p in chosen]
         found = value(made, moment, student)
         assert found.item() == pytest.approx(sum(alone).item() / len(chosen), rel=1e-5)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from helpers import SHAPE, VOCABULARY, tiny_model
 
-from kd.axes.mappings import Moment
 from kd.data.tokens import Split
 from kd.encoders.capture import Capture, capture_teacher, vector_of
+from kd.losses.moving import Moment
 from kd.runtime.device import model_inputs
 from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress

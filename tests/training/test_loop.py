@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.mappings import MAPPINGS, Moment, Pairs, resolve_mapping
+from kd.axes.mappings import MAPPINGS, Pairs, resolve_mapping
 from kd.axes.shapes import Shape
 from kd.axes.terms import Term, matchings_of, taught_keys
 from kd.axes.weights import as_weight
 from kd.data.tokens import Split
 from kd.encoders.build import build_random
+from kd.losses.moving import Moment
 from kd.losses.objective import Objective
 from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress

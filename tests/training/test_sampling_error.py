@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
-from kd.axes.tasks import TASKS, evaluate_metrics
+from kd.axes.tasks import TASKS
 from kd.training import evaluation
+from kd.training.metrics import evaluate_metrics
 from kd.training.sampling_error import _spearman, score_error
 
 

@@ -1,0 +1,43 @@
+"""What identifies the data of a task, found in its files without reading them as rows."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kd.axes.tasks import TASKS
+from kd.runtime.digests import cached_file_digest
+from kd.runtime.errors import UserError
+from kd.runtime.user_paths import expanded, is_folder, readable
+
+HUB_DATASET = "nyu-mll/glue"
+
+
+@cache
+def tsv_files(path: str, task: str) -> dict[str, Path]:
+    """{split: TSV file} of a task in a glue_data folder.
+
+    Raises:
+        UserError: the folder or a split is missing.
+    """
+    root = expanded(path)
+    if not is_folder(root):
+        raise UserError(f"data.path: found {path!r}, which is no folder")
+    row = TASKS[task]
+    files = {"train": root / row.folder / "train.tsv"}
+    files |= {split: root / row.folder / f"{name}.tsv" for split, name in row.dev}
+    for split, file in files.items():
+        readable(file, f"{row.title} needs it as its {split} split")
+    return files
+
+
+@cache
+def tsv_fingerprint(path: str, task: str) -> str:
+    """16 hex digits that identify the contents of a task's TSV files."""
+    return cached_file_digest(*tsv_files(path, task).values())
+
+
+def data_identity(data: dict[str, Any], task: str) -> dict[str, Any]:
+    """What identifies a task's data: source with revision, fingerprint or generator settings."""
+    if data["source"] == "tsv":
+        return {"source": "tsv", "fingerprint": tsv_fingerprint(data["path"], task)}
+    return dict(data)

@@ -1,0 +1,60 @@
+"""Moving mappings that choose: which of the layer pairs count at a moment of the training."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kd.axes.mappings import Pairs, by_student
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a training stands: `step` of `total` (0-based), `epoch` (0-based), the run's seed."""
+
+    step: int
+    total: int
+    epoch: int
+    seed: int
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, from 0."""
+        return self.step / self.total
+
+
+def one_in_block(pairs: Pairs, moment: Moment, share: float) -> Pairs:
+    """One pair of every student layer, drawn anew at each step."""
+    draw = random.Random(f"block {moment.seed} {moment.step}")
+    return tuple((draw.choice(layers), s) for s, layers in by_student(pairs).items())
+
+
+def one_choice_an_epoch(pairs: Pairs, moment: Moment, share: float) -> Pairs:
+    """As many teacher layers as there are student layers, in order, drawn anew in each epoch."""
+    students, teachers = sorted({s for _, s in pairs}), sorted({t for t, _ in pairs})
+    draw = random.Random(f"epoch {moment.seed} {moment.epoch}")
+    if len(students) > len(teachers):
+        chosen = sorted(draw.choices(teachers, k=len(students)))
+    else:
+        chosen = sorted(draw.sample(teachers, len(students)))
+    return tuple(zip(chosen, students, strict=True))
+
+
+def first_share(pairs: Pairs, moment: Moment, share: float) -> Pairs:
+    """The pairs of the lowest student layers: one more with every S-th part of the time."""
+    students = sorted({s for _, s in pairs})
+    passed = int(round(share * len(students), 9))  # 3 * (1 / 3) may be just below 1
+    reached = students[min(passed, len(students) - 1)]
+    return tuple(pair for pair in pairs if pair[1] <= reached)
+
+
+# Of the mappings that choose: (all pairs, moment, share of the term's time that has passed).
+CHOICES: dict[str, Callable[[Pairs, Moment, float], Pairs]] = {
+    "random-in-block": one_in_block,
+    "random-per-epoch": one_choice_an_epoch,
+    "progressive": first_share,
+}
+
+
+def active_pairs(mapping: str, pairs: Pairs, moment: Moment, share: float) -> Pairs:
+    """The pairs that count at a moment; all of them, where the mapping makes no choice."""
+    return CHOICES[mapping](pairs, moment, share) if mapping in CHOICES else pairs

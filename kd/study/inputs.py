@@ -1,0 +1,15 @@
+"""Reads the data files of a study once, so that their errors show before anything runs."""
+
+from kd.data.text import check_tsv
+from kd.study.grid import Grid
+
+
+def check_inputs(grid: Grid) -> None:
+    """Read the TSV files of the study's tasks; other sources have no files of the user's.
+
+    Raises:
+        UserError: the first error, with file and line.
+    """
+    if grid.study.data["source"] == "tsv":
+        for task in sorted({run.task for run in grid.runs.values()}):
+            check_tsv(grid.study.data["path"], task)
