@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from kd.axes.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task
 from kd.data.identity import HUB_DATASET, data_identity, tsv_files
+from kd.data.tsv import Row, tsv_rows
 from kd.runtime.errors import Transient, UserError, listing
 from kd.runtime.files import atomic_dir, file_digest, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -95,84 +94,6 @@ def load_rows(
             )
     else:
         yield from _hub_rows(data["revision"], task, split, loaded)
-
-
-def check_tsv(path: str, task: str) -> None:
-    """Read every TSV file of a task, to find its errors before anything runs.
-
-    Raises:
-        UserError: the first error, with file and line.
-    """
-    for file in tsv_files(path, task).values():
-        for _ in tsv_rows(file, TASKS[task]):
-            pass
-
-
-def tsv_rows(file: Path, task: Task, broken: list[int] | None = None) -> Iterator[Row]:
-    """Rows of a TSV file in the official layout: UTF-8, tab-delimited, quotes are plain characters.
-
-    CoLA has no header; MRPC starts with a byte-order mark, which utf-8-sig takes off.
-    `broken` takes the line numbers of the rows that are left out of a `corrupted` task.
-
-    Raises:
-        UserError: empty file, missing column, wrong number of columns, label out of range.
-    """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as handle:  # a lone \r is no line end
-            lines = handle.read().split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not UTF-8 text ({error})") from None
-    if lines and not lines[-1].strip():
-        lines.pop()
-    header = isinstance(task.label, str)
-    if len(lines) < 1 + header:
-        raise UserError(f"{file}: empty; {task.title} needs rows in it")
-    names = lines[0].rstrip("\r").split("\t")
-    places = [_place(names, column, file) for column in (*task.text, task.label)]
-    width = len(names)
-    for number, line in enumerate(lines[header:], start=1 + header):
-        fields = line.rstrip("\r").split("\t")
-        if len(fields) != width and task.corrupted:
-            if broken is not None:
-                broken.append(number)
-            continue
-        if len(fields) != width:
-            raise UserError(
-                f"{file}, line {number}: found {len(fields)} columns, allowed: {width} as in line 1"
-            )
-        *text, label = (fields[place] for place in places)
-        yield {
-            "id": number - 1 - header,
-            "sentence1": text[0].strip(),
-            "sentence2": text[1].strip() if len(text) > 1 else None,
-            "label": _label(label, task, f"{file}, line {number}"),
-        }
-
-
-def _place(names: list[str], column: str | int, file: Path) -> int:
-    if isinstance(column, int):
-        if column >= len(names):
-            raise UserError(
-                f"{file}, line 1: found {len(names)} columns, allowed: at least {column + 1}"
-            )
-        return column
-    if column not in names:
-        raise UserError(f"{file}, line 1: column {column!r} is missing; found {listing(names)}")
-    return names.index(column)
-
-
-def _label(text: str, task: Task, where: str) -> int | float:
-    if not task.regression:
-        if text not in task.labels:
-            raise UserError(f"{where}: label {text!r}, allowed: {listing(task.labels)}")
-        return task.labels.index(text)
-    try:
-        score = float(text)
-    except ValueError:
-        score = -1.0
-    if not 0 <= score <= 5:
-        raise UserError(f"{where}: score {text!r}, allowed: a number from 0 to 5")
-    return score
 
 
 def _hub_rows(revision: str, task: str, split: str, loaded: Loaded) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """Reads the data files of a study once, so that their errors show before anything runs."""
 
-from kd.data.text import check_tsv
+from kd.data.tsv import check_tsv
 from kd.study.grid import Grid
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from kd.axes.tasks import TASKS
 from kd.data.identity import tsv_files
-from kd.data.text import check_tsv, load_rows, prepare, tsv_rows
+from kd.data.text import load_rows, prepare
+from kd.data.tsv import check_tsv, tsv_rows
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_json
 

@@ -13,7 +13,7 @@ from faults import TIMES
 from helpers import save_encoder
 from studies import tiny_study, write_study
 
-from kd.data.text import check_tsv
+from kd.data.tsv import check_tsv
 from kd.encoders.build import load_weights
 from kd.encoders.facts import encoder
 from kd.monitor.plan import plan
