@@ -355,7 +355,7 @@ def _study_folder(options: argparse.Namespace) -> Path:
 
 def _tables(options: argparse.Namespace) -> None:
     from kd.monitor.copies import note_drawn
-    from kd.results.tables.content import write_summary, write_tables
+    from kd.results.tables.write import write_summary, write_tables
 
     folder = _study_folder(options)
     write_summary(folder / "runs.csv", folder / "summary.csv", Path(options.study))

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kd.results.numbers import plain, points
 from kd.results.record import read_runs
 from kd.results.statistics.cells import describe
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import control_of, studied
-from kd.results.tables.writing import plain, points
 from kd.runtime.errors import UserError
 
 # What can make equal runs differ, and what says that they are not equal at all.

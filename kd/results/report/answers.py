@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kd.results.advice.verdict import Advice, Contrast
+from kd.results.numbers import plain
 from kd.results.report.words import (
     Names,
     axis_words,
@@ -20,7 +21,6 @@ from kd.results.report.words import (
     significance,
     span,
 )
-from kd.results.tables.writing import plain
 from kd.study.check import FEW_SEEDS
 
 _FURTHER = 1.5  # students that cost so many times as much are no more alike

@@ -4,12 +4,12 @@ from typing import Any
 
 import pandas as pd
 
+from kd.results.numbers import plain, points
 from kd.results.report.words import axis_words, count, listed, p_words, significance, span
 from kd.results.statistics.cells import corrected, describe
 from kd.results.statistics.effects import SEEDS, seed_share, variance
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, IDLE, control_of, each, metric, studied
-from kd.results.tables.writing import plain, points
 
 _SHOWN = 6  # cells that are named one by one
 

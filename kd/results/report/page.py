@@ -12,14 +12,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from kd.results.figures.draw import ABSENT, read_captions
+from kd.results.numbers import plain
 from kd.results.record import Record, load_record
 from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.findings import effects, headlines, winners
 from kd.results.report.guideline import EVIDENCE, STRENGTH, answers
 from kd.results.report.words import axis_words, count
 from kd.results.statistics.runs import AXES, IDLE, axes, followers, levels
-from kd.results.tables.content import make_tables
-from kd.results.tables.writing import plain
+from kd.results.tables.write import make_tables
 from kd.runtime.files import atomic_write
 
 ENVIRONMENT = [

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kd.axes.fields import RUN_FIELDS
 from kd.axes.initialisations import PRETRAINED
-from kd.results.tables.writing import p_text, plain
+from kd.results.numbers import p_text, plain
 from kd.study.check import Study
 
 _SHOWN = 6  # items of a list that are named one by one

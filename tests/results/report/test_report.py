@@ -19,7 +19,7 @@ from kd.results.report.page import (
     write_report,
 )
 from kd.results.statistics.effects import variance
-from kd.results.tables.content import write_tables
+from kd.results.tables.write import write_tables
 
 SCORES = {"logits": [0.60, 0.61, 0.65], "logits+hidden": [0.62, 0.64, 0.66]}
 STUDY = """\

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from fake_runs import grid, one_run, write
 
-from kd.results.tables.content import make_tables, write_summary, write_tables
-from kd.results.tables.writing import Table, interval, p_text, plain, points
+from kd.results.numbers import interval, p_text, plain, points
+from kd.results.tables.table import Table
+from kd.results.tables.write import make_tables, write_summary, write_tables
 
 SCORES = {
     ("logits", "rte"): [0.60, 0.62],

@@ -1,0 +1,60 @@
+"""The table of one axis: a row per value, and its paired difference to the control."""
+
+import pandas as pd
+
+from kd.results.numbers import NOTHING
+from kd.results.statistics.cells import corrected, describe
+from kd.results.statistics.runs import IDLE, control_of, values_of
+from kd.results.statistics.views import axis_view
+from kd.results.tables.rows import (
+    cells_by_task,
+    difference_text,
+    metrics_note,
+    missing_notes,
+    score_text,
+)
+from kd.results.tables.table import Table
+
+
+def value_label(value: str, series: str, control: str) -> str:
+    """How a row of an axis view is named; the idle value is the control that the axis leaves be."""
+    name = control if value == IDLE else value
+    return f"{name} (control)" if series == "control" else name
+
+
+def axis_table(runs: pd.DataFrame, axis: str) -> Table:
+    """A row per value of `axis`, then each value's paired difference to the control."""
+    view, note = axis_view(runs, axis)
+    control = control_of(runs)
+    tasks = list(dict.fromkeys(runs["task"]))
+    table = describe(view, ["value", "series", "task"])
+    table["p_holm"] = corrected(table.assign(p=table["p"].where(table["series"] == "main")))
+    cells = cells_by_task(table, ["value", "series"])
+    values = values_of(runs, axis)
+    order = [(v, s) for v in values for s in ("main", "control") if (v, s) in cells]
+    rows = [
+        [value_label(*key, control), "score", *(score_text(cells[key].get(task)) for task in tasks)]
+        for key in order
+    ]
+    compared = bool(control) and bool((view["role"] != "control").any())
+    rows += [
+        [key[0], f"difference to {control}", *(difference_text(cells[key].get(t)) for t in tasks)]
+        for key in order
+        if compared and key[1] == "main"
+    ]
+    about = (
+        f"Differences: mean ± sd of the paired differences to the control, {control}, in points; "
+        f"*: p < 0.05 after Holm's correction; {NOTHING} where no control has the same settings"
+    )
+    return Table(
+        f"Scores by {axis} in points (score × 100): mean ± sd over seeds of the mean over "
+        f"settings, number of runs in brackets{'; ' * bool(note)}{note}.",
+        [axis, "shows", *tasks],
+        rows,
+        2,
+        notes=[
+            metrics_note(tasks),
+            *[about] * compared,
+            *missing_notes(cells, lambda key: value_label(key[0], key[1], control), tasks),
+        ],
+    )

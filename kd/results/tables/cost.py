@@ -1,0 +1,100 @@
+"""The table of size and cost."""
+
+import pandas as pd
+
+from kd.results.numbers import NOTHING, millions, plain
+from kd.results.statistics.cost import TOKENS, with_costs
+from kd.results.tables.rows import by_teacher, listed_note
+from kd.results.tables.table import Table
+
+HEADER = [
+    *("student", "knowledge", "parameters", "non-embedding", "GFLOPs", "ms", "runs"),
+    *("seconds a run", "hours in all", "examples/s"),
+]
+
+
+def cost_table(frame: pd.DataFrame) -> Table:
+    """Sizes, operations, latency and training time per student and knowledge."""
+    frame = with_costs(frame)
+    rows = [
+        [
+            *(f"teacher {teacher}", "", millions(group["teacher_parameters"].mean()), NOTHING),
+            plain(group["teacher_flops"].mean() / 1e9, 2),
+            plain(1e3 * group["teacher_latency_seconds"].median(), 1),
+            *[NOTHING] * 4,
+        ]
+        for teacher, group in by_teacher(frame)
+    ]
+    lost = []
+    groups = frame.groupby(["student", "knowledge"], sort=False)
+    shared = _shared_tasks(frame)
+    for (student, knowledge), group in groups:
+        done = group[group["status"] == "done"]
+        alike = done[done["task"].isin(shared)].groupby("task")
+        seconds, speed = done["train_seconds"], alike["examples_per_second"].mean()
+        rows.append(
+            [
+                *(str(student), str(knowledge)),
+                millions(group["student_parameters"].mean()),
+                millions(group["parameters"].mean()),
+                plain(group["flops"].mean() / 1e9, 3 if group["flops"].mean() < 1e9 else 1),
+                plain(1e3 * done["latency"].median(), 1),
+                f"{len(done)}" if len(done) == len(group) else f"{len(done)}/{len(group)}",
+                *(
+                    plain(alike["train_seconds"].mean().mean()),
+                    plain(seconds.sum(min_count=1) / 3600, 2),
+                ),
+                plain(speed.mean(), 1),
+            ]
+        )
+        if len(done) < len(group):
+            lost.append(f"{student}, {knowledge}: {len(group) - len(done)} of {len(group)}")
+    return Table(
+        "Size and cost; seconds a run and examples/s are means over tasks.",
+        HEADER,
+        rows,
+        2,
+        notes=[
+            f"GFLOPs: one forward pass over {TOKENS} tokens, by formula; ms: median time of one "
+            "example alone, measured on the evaluated examples",
+            *_devices(frame),
+            *listed_note("missing runs", lost),
+            *_tasks_of_times(frame, shared),
+        ],
+    )
+
+
+def _shared_tasks(frame: pd.DataFrame) -> list[str]:
+    """The tasks on which all students and knowledge with any run have one: those whose times
+    compare. All tasks, where there is none."""
+    done = frame[frame["train_seconds"].notna()]
+    there = done.groupby(["student", "knowledge"])["task"].agg(set)
+    shared = set.intersection(*there) if len(there) else set()
+    tasks = list(dict.fromkeys(frame["task"]))
+    return [task for task in tasks if task in shared] or tasks
+
+
+def _tasks_of_times(frame: pd.DataFrame, shared: list[str]) -> list[str]:
+    """Which tasks the means of times leave out."""
+    out = [task for task in dict.fromkeys(frame["task"]) if task not in shared]
+    if not out:
+        return []
+    return [f"seconds a run, examples/s: without {', '.join(out)}, of which a row has no run"]
+
+
+def _devices(frame: pd.DataFrame) -> list[str]:
+    """Where the runs were trained and, where that is another device, timed."""
+    columns = ["device", "evaluated_on", "teacher_evaluated_on"]
+    known = frame.reindex(columns=columns).fillna("")
+    trained = _counts(known["device"])
+    notes = [f"device: {trained}; times compare only on one device"] * bool(trained)
+    if len(set(known.to_numpy().ravel()) - {""}) > 1:
+        for name, what in (("evaluated_on", "the students"), ("teacher_evaluated_on", "teachers")):
+            where = _counts(known[name])
+            notes += [f"ms of {what} measured on: {where}"] * bool(where)
+    return notes
+
+
+def _counts(values: "pd.Series[str]") -> str:
+    counts = values[values != ""].value_counts()
+    return ", ".join(f"{value} ({n} runs)" for value, n in counts.items())

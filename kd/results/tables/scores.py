@@ -1,0 +1,93 @@
+"""The table of scores, as in a paper: a row per cell, a column per task."""
+
+import numpy as np
+import pandas as pd
+
+from kd.results.numbers import NOTHING, millions, plain
+from kd.results.statistics.best import best_and_near
+from kd.results.statistics.cells import describe
+from kd.results.statistics.cost import TOKENS, with_costs
+from kd.results.statistics.runs import studied
+from kd.results.tables.rows import (
+    SELECTED,
+    by_teacher,
+    cells_by_task,
+    metrics_note,
+    missing_notes,
+    reference_scores,
+    score_text,
+)
+from kd.results.tables.table import Table
+
+
+def score_table(runs: pd.DataFrame) -> Table:
+    """Teacher, majority class, then a row per cell; a column per task, average, size, speed-up."""
+    names = studied(runs) or ["knowledge"]
+    tasks = list(dict.fromkeys(runs["task"]))
+    table = describe(runs, [*names, "task"])
+    blank = [""] * (len(names) - 1)
+    costs = with_costs(runs)
+    speeds, how = _speedups(costs)
+    rows = [
+        [
+            *(f"teacher {teacher}", *blank, *reference_scores(group, "teacher_score", tasks)),
+            *(millions(group["teacher_parameters"].mean()), "1.0×"),
+        ]
+        for teacher, group in by_teacher(runs)
+    ]
+    majority = reference_scores(runs, "majority_score", tasks)
+    rows.append(["majority class", *blank, *majority, NOTHING, NOTHING])
+    first = len(rows)
+    cells = cells_by_task(table, names)
+    sizes = runs.groupby(names, sort=False)["student_parameters"].mean()
+    speed = speeds.groupby([runs[name] for name in names], sort=False).median()
+    for cell, by in cells.items():
+        key = cell if len(cell) > 1 else cell[0]
+        shown = [score_text(by.get(task)) for task in tasks]
+        factor = speed.get(key, np.nan)
+        rows.append(
+            [*cell, *shown, millions(sizes.get(key, np.nan)), plain(factor, 1) + "×"]
+            if not pd.isna(factor)
+            else [*cell, *shown, millions(sizes.get(key, np.nan)), NOTHING]
+        )
+    bold, underlined = set(), set()
+    for j, task in enumerate(tasks, start=len(names)):
+        best, near = best_and_near(table[table["task"] == task])
+        places = {cell: first + i for i, cell in enumerate(cells)}
+        bold |= {(places[cell], j) for cell in _keys(best, names)}
+        underlined |= {(places[cell], j) for cell in _keys(near, names)}
+    means = table[table["task"].isin(tasks[-1:])]["mean"].fillna(-np.inf).to_numpy()
+    order = [*range(first), *(first + np.argsort(-means, kind="stable"))]
+    return Table(
+        "Scores in points (score × 100) on the dev split: mean ± sd over seeds, number of runs in "
+        "brackets. Best complete cell in bold; underlined: within noise of it.",
+        [*names, *tasks, "size", "speed-up"],
+        rows,
+        len(names),
+        bold,
+        underlined,
+        [
+            metrics_note(tasks),
+            "within noise: a two-sided t test at 5 %, with the standard deviation over seeds "
+            "pooled over the task's cells, does not tell it from the best, uncorrected"
+            "; " + SELECTED,
+            *[f"size: parameters with embeddings; speed-up over the teacher: {how}"] * bool(how),
+            "majority class: the best constant answer",
+            *missing_notes(cells, " ".join, tasks),
+        ],
+        [int(i) for i in order],
+    )
+
+
+def _keys(rows: pd.DataFrame, names: list[str]) -> list[tuple[str, ...]]:
+    return list(map(tuple, rows[names].to_numpy()))
+
+
+def _speedups(costs: pd.DataFrame) -> tuple["pd.Series[float]", str]:
+    """Speed-up of each run over its teacher, and how it is known."""
+    if costs["speedup"].notna().any():
+        return costs["speedup"], "measured, median time of one example alone"
+    ratio = costs["teacher_flops"] / costs["flops"]
+    if ratio.notna().any():
+        return ratio, f"ratio of FLOPs for {TOKENS} tokens, not measured"
+    return ratio, ""

@@ -1,0 +1,137 @@
+"""The tables of tests: variance, contrasts, ranks, students of equal cost."""
+
+from typing import Any
+
+import pandas as pd
+
+from kd.results.numbers import NOTHING, interval, p_text, plain
+from kd.results.statistics.cost import iso_cost
+from kd.results.statistics.effects import SEEDS, contrasts, variance
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.ranks import rank
+from kd.results.statistics.runs import control_of, each, studied
+from kd.results.statistics.views import base_of
+from kd.results.tables.rows import SELECTED
+from kd.results.tables.table import Table
+
+
+def effects_table(frame: pd.DataFrame) -> Table | None:
+    """Which axis matters, how much: shares of the variance."""
+    table = variance(frame)
+    if table.empty:
+        return None
+    rows = [
+        [
+            row.term,
+            NOTHING if pd.isna(row.df) else f"{row.df:.0f}",
+            f"{100 * row.share:.1f} %",
+            NOTHING if pd.isna(row.unbiased) else plain(100 * row.unbiased, 1) + " %",
+            NOTHING if pd.isna(row.F) else plain(row.F, 1),
+            p_text(row.p_holm),
+        ]
+        for row in each(table)
+    ]
+    tested = table["p"].notna().any()
+    notes = [
+        "shares are of the variance within tasks; an axis is adjusted for the other axes, a pair "
+        "for all axes; in a grid with gaps they need not add up to 100 %",
+        f"{SEEDS}: spread of runs that differ in the seed alone",
+        "F: against the term's own change from seed to seed on a task",
+        "ω²: the share without what chance alone gives; negative: less than chance",
+    ]
+    if not tested:
+        notes.append("nothing is tested: no two seeds, or seeds that do not differ")
+    if base_of(prepare(frame)) is not None:
+        notes.append("one axis at a time was varied: pairs of axes cannot be judged")
+    return Table(
+        "Where the variance of the score comes from (analysis of variance).",
+        ["term", "df", "share (η²)", "unbiased (ω²)", "F", "p (Holm)"],
+        rows,
+        notes=notes,
+    )
+
+
+def contrasts_table(runs: pd.DataFrame) -> Table | None:
+    """Every two values of every axis against each other."""
+    rows = []
+    for axis in studied(runs):
+        for row in each(contrasts(runs, axis).dropna(subset="mean")):
+            rows.append([axis, f"{row.b} − {row.a}", *contrast_cells(row)])
+    if not rows:
+        return None
+    return Table(
+        "Every two values of an axis: paired differences in points over all settings that were run "
+        "with both, on the same task with the same seed.",
+        ["axis", "difference", "mean", "95 % interval", "p (Holm)", "pairs", "seeds"],
+        rows,
+        2,
+        notes=["t interval over seeds; p corrected over all pairs of values of the axis"],
+        first=sorted(range(len(rows)), key=lambda i: (rows[i][4] == NOTHING, rows[i][4])),
+    )
+
+
+def contrast_cells(row: Any) -> list[str]:
+    """Mean, interval, p, pairs and seeds of one row of `contrasts`."""
+    count = f"{row.pairs}" if row.pairs == row.planned else f"{row.pairs}/{row.planned}"
+    return [
+        plain(100 * row.mean, 1, True),
+        interval(row.low, row.high) or NOTHING,
+        p_text(row.p_holm),
+        count,
+        f"{max(1, int(row.seeds))}",
+    ]
+
+
+def ranks_table(runs: pd.DataFrame) -> Table | None:
+    """Cells by their mean rank over tasks."""
+    found = rank(runs)
+    if found is None:
+        return None
+    names = studied(runs)
+    control = control_of(runs)
+    rows = [
+        [
+            *(str(getattr(row, name)) for name in names),
+            f"{row.rank:.1f}",
+            f"{row.best}" + f" ({row.shared} tied)" * bool(row.shared),
+            f"{row.wins} of {row.compared}" + f" ({row.equal} equal)" * bool(row.equal)
+            if row.compared
+            else NOTHING,
+            p_text(row.p_holm),
+        ]
+        for row in each(found.table)
+    ]
+    notes = [
+        f"Friedman's test that all cells are alike: p {p_text(found.p)}; mean ranks that differ by "
+        f"less than {found.critical:.1f} are not told apart (Nemenyi, 5 %)",
+        "p: Wilcoxon's signed-rank test over tasks against the control, Holm's correction"
+        + "; below six tasks it cannot reach 0.05" * (found.tasks < 6),
+        SELECTED,
+    ]
+    if found.left_out:
+        notes.append(f"{found.left_out} cells are left out: they lack a task")
+    return Table(
+        f"Cells ranked on each of {found.tasks} tasks by their mean over seeds (1 is best).",
+        [*names, "mean rank", "tasks won", f"better than {control or 'control'}", "p (Holm)"],
+        rows,
+        len(names),
+        notes=notes,
+    )
+
+
+def iso_cost_table(runs: pd.DataFrame) -> Table | None:
+    """Students of equal cost against each other."""
+    found = iso_cost(runs)
+    if found.empty:
+        return None
+    rows = [
+        [row.group, f"{row.b} − {row.a}", *contrast_cells(row)]
+        for row in each(found.dropna(subset="mean"))
+    ]
+    return Table(
+        "Students of equal cost (within 10 %): paired differences in points.",
+        ["cost", "difference", "mean", "95 % interval", "p (Holm)", "pairs", "seeds"],
+        rows,
+        2,
+        notes=["t interval over seeds; p corrected within a group of equal cost"],
+    )

@@ -1,0 +1,50 @@
+"""All tables of a study, from runs.csv alone, and their files."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from kd.results.record import read_runs
+from kd.results.statistics.cells import summarise
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.runs import studied
+from kd.results.tables.axis import axis_table
+from kd.results.tables.cost import cost_table
+from kd.results.tables.scores import score_table
+from kd.results.tables.table import Table, document
+from kd.results.tables.tests import contrasts_table, effects_table, iso_cost_table, ranks_table
+from kd.runtime.files import atomic_dir, atomic_write
+
+
+def make_tables(frame: pd.DataFrame) -> dict[str, Table]:
+    """All tables that these runs give, by name."""
+    runs = prepare(frame)
+    names = studied(runs)
+    tables = {"scores": score_table(runs)}
+    tables |= {f"axis-{axis}": axis_table(runs, axis) for axis in names}
+    more = {
+        "effects": effects_table(frame),
+        "contrasts": contrasts_table(runs),
+        "ranks": ranks_table(runs),
+        "iso-cost": iso_cost_table(runs),
+    }
+    tables |= {name: table for name, table in more.items() if table}
+    return tables | {"cost": cost_table(frame)}
+
+
+def write_tables(runs_csv: Path, out_dir: Path, study: Path | None = None) -> list[str]:
+    """Write every table as .csv, .md and .tex into `out_dir`; the names, in order."""
+    tables = make_tables(read_runs(runs_csv, study))
+    with atomic_dir(out_dir) as folder:
+        for name, table in tables.items():
+            (folder / f"{name}.csv").write_text(table.csv(), encoding="utf-8")
+            (folder / f"{name}.md").write_text(table.markdown(), encoding="utf-8")
+            (folder / f"{name}.tex").write_text(table.latex(), encoding="utf-8")
+        (folder / "all.tex").write_text(document(list(tables)), encoding="utf-8")
+    return list(tables)
+
+
+def write_summary(runs_csv: Path, summary_csv: Path, study: Path | None = None) -> None:
+    """Write the tidy summary: one row per cell and task, scores as in runs.csv."""
+    summary = summarise(read_runs(runs_csv, study))
+    atomic_write(summary_csv, summary.to_csv(index=False, float_format="%.6g"))
