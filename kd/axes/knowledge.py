@@ -1,19 +1,15 @@
-"""Knowledge types: what the student imitates. Facts only; the tensors come from `capture`.
-
-`form` says what is compared, and so which matchings of `matching.MATCHINGS` apply:
-logits (B, C); tokens and triplets (B, L, H); vector (B, H); layers (P, B, L, H), all P mapped ones
-together; maps and scores (B, heads, L, L); relation: two of Q, K, V (B, heads, L, d), whose scaled
-product is compared.
-"""
+"""Knowledge types: what the student imitates. Facts alone; `encoders.capture` has the tensors."""
 
 from dataclasses import dataclass
+
+from kd.axes.forms import LAYERS, LOGITS, MAPS, RELATION, SCORES, TOKENS, TRIPLETS, VECTOR, Form
 
 
 @dataclass(frozen=True)
 class Knowledge:
     """One knowledge type. `features` names what is captured; `layered` whether it has layers."""
 
-    form: str
+    form: Form
     features: tuple[str, ...]
     meaning: str
     source: str
@@ -22,14 +18,24 @@ class Knowledge:
     fewest_pairs: int = 1  # with fewer mapped layers there is nothing to compare
     vector: str = ""  # name of the one vector of an example that is made of `features`
 
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Names of the arrays that hold it of a teacher."""
+        return (self.vector,) if self.vector else self.features
 
-def _hidden(form: str, meaning: str, source: str, **facts: int | bool | str) -> Knowledge:
+    @property
+    def masked(self) -> bool:
+        """Whether padding has to be left out when it is read or compared."""
+        return not self.form.per_example or self.vector == "pooled"
+
+
+def _hidden(form: Form, meaning: str, source: str, **facts: int | bool | str) -> Knowledge:
     return Knowledge(form, ("hidden",), meaning, source, **{"lowest_layer": 0, **facts})  # type: ignore[arg-type]
 
 
 def _relation(x: str, y: str, source: str) -> Knowledge:
     meaning = f"softmax({x[0].upper()} {y[0].upper()}^T / sqrt(d_r)) in relation heads"
-    return Knowledge("relation", (x, y), meaning, source)
+    return Knowledge(RELATION, (x, y), meaning, source)
 
 
 _MINILM2 = "MiniLMv2 (arXiv:2012.15828)"
@@ -39,50 +45,50 @@ _QKV = ("query", "key", "value")
 
 KNOWLEDGE: dict[str, Knowledge] = {
     "logits": Knowledge(
-        "logits",
+        LOGITS,
         ("logits",),
         "outputs of the classification head",
         "Hinton et al. 2015 (arXiv:1503.02531)",
         layered=False,
     ),
     "embedding": _hidden(
-        "tokens",
+        TOKENS,
         "input of the first layer: embeddings after LayerNorm",
         _TINYBERT,
         layered=False,
     ),
-    "hidden": _hidden("tokens", "outputs of a layer", _TINYBERT),
+    "hidden": _hidden(TOKENS, "outputs of a layer", _TINYBERT),
     "cls": _hidden(
-        "vector",
+        VECTOR,
         "output of a layer at the first token",
         "BERT-PKD (arXiv:1908.09355)",
         vector="cls",
     ),
     "pooled": _hidden(
-        "vector",
+        VECTOR,
         "mean over the tokens of a layer's outputs",
         "RAIL-KD (arXiv:2109.10164)",
         vector="pooled",
     ),
     "attention": Knowledge(
-        "maps",
+        MAPS,
         ("query", "key"),
         "softmax(Q K^T / sqrt(d)) over valid keys, before dropout",
         "MiniLM (arXiv:2002.10957)",
     ),
     "attention-scores": Knowledge(
-        "scores", ("query", "key"), "Q K^T / sqrt(d) before the softmax", _TINYBERT
+        SCORES, ("query", "key"), "Q K^T / sqrt(d) before the softmax", _TINYBERT
     ),
     "query-relation": _relation("query", "query", _MINILM2),
     "key-relation": _relation("key", "key", _MINILM2),
     "value-relation": _relation("value", "value", f"MiniLM (A_r = h), {_MINILM2}"),
     **{f"{x}-{y}-relation": _relation(x, y, _MINILM2) for x in _QKV for y in _QKV if x != y},
     "token-triplet-angle": _hidden(
-        "triplets",
+        TRIPLETS,
         "angles at each token between the differences to two others within 10 places",
         f"{_CKD}, MGSKD (Liu et al., ACL 2022)",
     ),
     "layer-relation": _hidden(
-        "layers", "relations of a token's outputs in the mapped layers", _CKD, fewest_pairs=3
+        LAYERS, "relations of a token's outputs in the mapped layers", _CKD, fewest_pairs=3
     ),
 }

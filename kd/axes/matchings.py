@@ -1,4 +1,5 @@
-"""Matchings: how a student's and a teacher's tensor are compared. One table; first is the default.
+"""Matchings: how a student's and a teacher's tensor are compared. One table a form of knowledge,
+the default first.
 
 The functions stand in `losses`; here are the facts that the grid needs before torch is loaded.
 """
@@ -36,6 +37,7 @@ _BETWEEN_EXAMPLES = {
     "rkd-angle": ("huber(cos S - cos T) of the angles over triples of examples", _RKD, 3),
 }
 
+# By the name of a form.
 MATCHINGS: dict[str, dict[str, Matching]] = {
     "logits": {
         "kl": Matching("logits_kl", _SOFT, _HINTON, softened=True),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
 from kd.axes.errata import ERRATA, TEMPERATURE_SCHEDULES
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.axes.forms import FORMS
 from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
 from kd.axes.knowledge import KNOWLEDGE, Knowledge
 from kd.axes.mappings import MAPPINGS
@@ -53,7 +54,7 @@ def _knowledge() -> Section:
         "the mean over its layer pairs.",
         ("type", "what is compared", "matchings, the default first", "needs", "source"),
         [
-            (name, row.meaning, ", ".join(MATCHINGS[row.form]), _needs(row), row.source)
+            (name, row.meaning, ", ".join(MATCHINGS[row.form.name]), _needs(row), row.source)
             for name, row in KNOWLEDGE.items()
         ],
     )
@@ -63,7 +64,7 @@ def _needs(row: Knowledge) -> str:
     needs = []
     if row.features[0] in ("query", "key", "value"):
         needs.append("an encoder whose attention can be captured")
-    if row.form == "relation":
+    if row.form.relation_heads:
         needs.append("relation heads A_r that divide both widths")
     if row.fewest_pairs > 1:
         needs.append(f"{row.fewest_pairs} mapped layers or more, that stay mapped")
@@ -72,19 +73,6 @@ def _needs(row: Knowledge) -> str:
     elif not row.lowest_layer:
         needs.append("layer 0 (embeddings) allowed")
     return "; ".join(needs)
-
-
-_FORMS = {
-    "logits": "logits (B, C)",
-    "regression": "logits of a regression (B, 1)",
-    "tokens": "outputs of tokens (B, L, H)",
-    "vector": "one vector for an example (B, H)",
-    "maps": "attention maps (B, h, L, L)",
-    "scores": "attention scores (B, h, L, L)",
-    "relation": "relations of Q, K, V (B, A_r, L, L)",
-    "triplets": "triples of tokens",
-    "layers": "all mapped layers of a token",
-}
 
 
 def _matching() -> Section:
@@ -97,7 +85,7 @@ def _matching() -> Section:
         "the pairs move), trained with the student and left out of the exported model.",
         ("matching", "of", "formula", "needs", "value at S = T", "source"),
         [
-            (name, _FORMS[form], row.formula, _matching_needs(row), row.floor, row.source)
+            (name, FORMS[form].shape, row.formula, _matching_needs(row), row.floor, row.source)
             for form, table in MATCHINGS.items()
             for name, row in table.items()
         ],

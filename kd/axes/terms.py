@@ -54,8 +54,7 @@ def taught_keys(terms: Iterable[Term]) -> set[tuple[str, int]]:
     return {
         (feature, teacher_layer)
         for term in terms
-        for row in [KNOWLEDGE[term.knowledge]]
-        for feature in ([row.vector] if row.vector else row.features)
+        for feature in KNOWLEDGE[term.knowledge].stored
         for teacher_layer, _ in term.pairs
     }
 
@@ -66,9 +65,10 @@ def weight_text(weight: Weight) -> str:
 
 
 def matchings_of(knowledge: str, regression: bool) -> dict[str, Matching]:
-    """The matchings defined for a knowledge type; logits of a regression have only mse."""
+    """{name: matching} of a knowledge type, the default first; `regression` is whether the task is
+    one."""
     form = KNOWLEDGE[knowledge].form
-    return MATCHINGS["regression" if form == "logits" and regression else form]
+    return MATCHINGS[(form.of_regression if regression and form.of_regression else form).name]
 
 
 def parse_knowledge(text: object) -> tuple[RawTerm, ...]:

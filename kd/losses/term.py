@@ -1,6 +1,7 @@
 """One knowledge term: reads what it compares out of the features, projects it, and compares."""
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.axes.errata import errata_of
+from kd.axes.forms import LOGITS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import Pairs
 from kd.axes.matchings import Matching
@@ -60,11 +62,11 @@ class Comparison(nn.Module):
 
     def forward(self, student: Features, teacher: Features, mask: Tensor, moment: Moment) -> Tensor:
         """The loss of a batch; `mask` (B, L) is true for real tokens."""
-        term, form = self.term, self.knowledge.form
+        term = self.term
         teacher = {key: tensor.detach() for key, tensor in teacher.items()}
-        if form == "logits":
+        if self.knowledge.form is LOGITS:
             return self._soft_labels(student["logits", 0], teacher["logits", 0])
-        if form == "layers":
+        if self.knowledge.form.all_layers:
             stacks = (
                 torch.stack([features["hidden", pair[side]] for pair in term.pairs])
                 for side, features in ((1, student), (0, teacher))
@@ -102,25 +104,19 @@ class Comparison(nn.Module):
 
     def _read(self, features: Features, layer: int, mask: Tensor) -> Any:
         """What is compared of one layer, in the form that the loss takes."""
-        form, vector = self.knowledge.form, self.knowledge.vector
+        vector = self.knowledge.vector
         if (vector, layer) in features:  # a stored teacher has no more than that
             return features[vector, layer]
         tensors = [features[name, layer] for name in self.knowledge.features]
-        if form == "relation":
-            return tensors[0], tensors[-1]
-        if form in ("maps", "scores"):
-            scores = _scores(*tensors)
-            return formulas.double_softmax(scores, mask) if self._doubled else scores
-        if form == "vector":
-            return vector_of(vector, tensors[0], mask)
-        return tensors[0]
+        found = _READ[self.knowledge.form.name](tensors, vector, mask)
+        return formulas.double_softmax(found, mask) if self._doubled else found
 
     def _compare(self, pair: tuple[int, int], student: Any, teacher: Any, mask: Tensor) -> Tensor:
         form = self.knowledge.form
         teacher = _project(self.teacher_projections, self._key(pair), teacher)
-        if form == "vector":
+        if form.per_example:
             return self.loss(student, teacher)
-        if form == "relation":
+        if form.relation_heads:
             return self.loss(student, teacher, mask, self.settings["relation_heads"])
         if self._doubled:  # all keys take part, but a mean over valid queries it stays
             share = mask.sum() / mask.numel()
@@ -129,7 +125,7 @@ class Comparison(nn.Module):
 
     @property
     def _doubled(self) -> bool:
-        return self.knowledge.form == "maps" and "double-softmax" in self.errata
+        return self.knowledge.form.softmax and "double-softmax" in self.errata
 
     def _soft_labels(self, student: Tensor, teacher: Tensor) -> Tensor:
         if not self.matching.softened:
@@ -175,6 +171,34 @@ def _project(projections: nn.ModuleDict, key: str, x: Any) -> Any:
     return projections[key](x.float()) if key in projections else x
 
 
-def _scores(query: Tensor, key: Tensor) -> Tensor:
+def _scores(tensors: list[Tensor], vector: str, mask: Tensor) -> Tensor:
     """Q K^T / sqrt(d) in fp32: (B, h, L, L)."""
+    query, key = tensors
     return query.float() @ key.float().mT / math.sqrt(query.shape[-1])
+
+
+def _pair(tensors: list[Tensor], vector: str, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Two of Q, K and V, (B, h, L, d) each; the same one twice, where only one is captured."""
+    return tensors[0], tensors[-1]
+
+
+def _vector(tensors: list[Tensor], vector: str, mask: Tensor) -> Tensor:
+    """(B, H): the vector of that name."""
+    return vector_of(vector, tensors[0], mask)
+
+
+def _tokens(tensors: list[Tensor], vector: str, mask: Tensor) -> Tensor:
+    """(B, L, H): the hidden states as they are."""
+    return tensors[0]
+
+
+# By the name of a form: (captured tensors of a layer, name of a vector, mask) -> what is compared.
+# Logits and stacks of all layers are read in `Comparison.forward`.
+_READ: dict[str, Callable[[list[Tensor], str, Tensor], Any]] = {
+    "tokens": _tokens,
+    "triplets": _tokens,
+    "vector": _vector,
+    "maps": _scores,
+    "scores": _scores,
+    "relation": _pair,
+}

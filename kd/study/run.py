@@ -157,7 +157,7 @@ def _inert(
         inert |= {"hard_weight", "matching", "weights"}
     if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
         inert.add("mapping")
-    related = any(KNOWLEDGE[t.knowledge].form == "relation" for t in terms)
+    related = any(KNOWLEDGE[t.knowledge].form.relation_heads for t in terms)
     if not related or cell["relation_heads"] == relation_heads(student, encoder.shape):
         inert.add("relation_heads")
     return inert
@@ -184,7 +184,7 @@ def _labels(
         [t.mapping or cell["mapping"] for t in raw if KNOWLEDGE[t.knowledge].layered]
     )
     labels["init"] = labels["init"].removeprefix(PRETRAINED)
-    if any(KNOWLEDGE[t.knowledge].form == "relation" for t in decided):
+    if any(KNOWLEDGE[t.knowledge].form.relation_heads for t in decided):
         labels["relation_heads"] = str(cell["relation_heads"])
     return labels
 

@@ -5,13 +5,15 @@ writes and reads the arrays.
 """
 
 from kd.axes.errata import errata_of
+from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.tasks import TASKS
 from kd.axes.terms import taught_keys
 from kd.runtime.files import short_hash
 from kd.study.run import Run
 
 Key = tuple[str, int]
-PER_EXAMPLE = ("logits", "cls", "pooled")  # one row an example, and so always stored
+# Arrays of one row an example, which are always stored: logits, cls, pooled.
+PER_EXAMPLE = {name for row in KNOWLEDGE.values() if row.form.per_example for name in row.stored}
 WRITER = ".store"  # locked by who writes or removes stored arrays
 _LIVE = {"teacher-in-training", "padding"}  # errata that need the teacher itself
 

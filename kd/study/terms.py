@@ -60,7 +60,7 @@ def resolve_term(
             f"{raw.knowledge}:{matching} teaches nothing in batches of fewer than {fewest} "
             f"examples: the student would get no gradient"
         )
-    if row.form == "relation":
+    if row.form.relation_heads:
         _check_relation_heads(cell["relation_heads"], student, teacher)
     if not row.layered:
         return Term(raw.knowledge, matching, ((0, 0),), raw.weight)
@@ -179,15 +179,14 @@ def possible_errata(
     reversible: bool,
 ) -> list[str]:
     """The errata that can affect the outcome of a cell, in table order."""
-    forms = {KNOWLEDGE[t.knowledge].form for t in terms}
+    taught = [KNOWLEDGE[t.knowledge] for t in terms]
     softened = any(matchings_of(t.knowledge, regression)[t.matching].softened for t in terms)
     padded = cell["batch_size"] > 1
     scaled = cell["temperature"] != 1 and cell["temperature_schedule"] == "constant"
-    pooled = any(t.knowledge == "pooled" for t in terms)
     possible = {
-        "double-softmax": "maps" in forms,
+        "double-softmax": any(row.form.softmax for row in taught),
         "no-tau-squared": softened and scaled,
-        "padding": padded and (pooled or bool(forms - {"logits", "vector"})),
+        "padding": padded and any(row.masked for row in taught),
         "teacher-in-training": bool(terms) and encoder.dropout,
         "reversed-last-k": reversible,
     }

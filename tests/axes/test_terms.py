@@ -2,11 +2,13 @@
 
 import pytest
 
+from kd.axes.forms import FORMS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.matchings import MATCHINGS
 from kd.axes.terms import NONE, Term, matchings_of, parse_knowledge
 from kd.axes.weights import Weight, as_weight
 from kd.runtime.errors import UserError
+from kd.study.stored import PER_EXAMPLE
 
 
 def test_every_part_is_read():
@@ -75,7 +77,7 @@ def test_errors_say_what_is_wrong(text, message):
 
 def test_every_knowledge_has_matchings():
     for name, row in KNOWLEDGE.items():
-        assert matchings_of(name, regression=False) is MATCHINGS[row.form]
+        assert matchings_of(name, regression=False) is MATCHINGS[row.form.name]
     assert list(matchings_of("logits", regression=True)) == ["mse"]
 
 
@@ -90,3 +92,11 @@ def test_every_knowledge_has_matchings():
 def test_what_is_no_objective(bad):
     with pytest.raises(UserError):
         parse_knowledge(bad)
+
+
+def test_every_form_is_of_some_knowledge_and_has_matchings():
+    used = {row.form for row in KNOWLEDGE.values()}
+    used |= {form.of_regression for form in used if form.of_regression}
+    assert used == set(FORMS.values())
+    assert list(MATCHINGS) == list(FORMS)
+    assert {"logits", "cls", "pooled"} == PER_EXAMPLE

@@ -61,7 +61,9 @@ def test_every_row_of_matchings_states_the_facts_of_its_loss():
 
 def test_every_knowledge_type_has_a_matching():
     for name, knowledge in KNOWLEDGE.items():
-        assert MATCHINGS.get(knowledge.form), f"{name}: no matching for the form {knowledge.form}"
+        assert MATCHINGS.get(knowledge.form.name), (
+            f"{name}: no matching for the form {knowledge.form.name}"
+        )
 
 
 # --- values -----------------------------------------------------------------------------------

@@ -380,7 +380,7 @@ def part(name, matching=None, seed=0, **settings):
 
 def errs(erratum, name, matching):
     """Whether an erratum is one of a term."""
-    form = KNOWLEDGE[name].form
+    form = KNOWLEDGE[name].form.name
     return {
         "double-softmax": form == "maps",
         "no-tau-squared": matchings_of(name, False)[matching].softened,
