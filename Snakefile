@@ -14,13 +14,14 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 from kd.monitor.copies import settle
+from kd.monitor.kept import keep
 from kd.runtime.errors import UserError
 from kd.runtime.files import marked, set_aside
+from kd.runtime.retries import START
+from kd.study.find import namesakes, same_name
 from kd.study.grid import load_grid
 from kd.study.inputs import check_inputs
-from kd.monitor.kept import keep, namesakes, same_name
 from kd.study.paths import Layout
-from kd.runtime.retries import START
 from kd.study.stored import need_of
 
 # Snakemake holds millions of objects as long as it plans. To look for garbage among them as often

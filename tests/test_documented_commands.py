@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from snakemake.cli import get_argument_parser
 
-from kd.cli.main import _parser
+from kd.cli.main import make_parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [p for folder in (".", "docs", "config", "results") for p in (ROOT / folder).glob("*.md")]
@@ -45,7 +45,7 @@ def words_of(line):
 def test_kd(line):
     words = words_of(line)
     words = words[words.index("kd") + 1 :]
-    parser = _parser()
+    parser = make_parser()
     (commands,) = (a.choices for a in parser._actions if a.dest == "command")
     assert words[0] in commands
     if words[1:] == ["--json"]:  # a name and its flag

@@ -83,9 +83,16 @@ def test_a_study_file_that_is_missing_or_wrong_is_one_sentence(tmp_path):
         "key.yaml": "did you mean mapping",
     }
     lines = [["--configfile", str(tmp_path / name), "-n"] for name in expected]
-    for (name, message), start in zip(expected.items(), read_snakefile(*lines), strict=True):
+    *found, other_profile, name_alone = read_snakefile(
+        *lines,
+        [*lines[0], "--workflow-profile", "profiles/slurm"],  # in place of profiles/default
+        ["--configfile", "mapping", "-n"],
+    )
+    for (name, message), start in zip(expected.items(), found, strict=True):
         assert start["end"].startswith(f"error: {tmp_path / name}: "), start
         assert message in start["end"] and "Traceback" not in start["text"]
+    assert "no such study file" in other_profile["end"], other_profile
+    assert "Snakemake needs the file: --configfile config/studies/mapping" in name_alone["end"]
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What must not be written over: a runs.csv that is all that is left of its runs."""
 
 import csv
-import re
 from collections.abc import Container
 from pathlib import Path
 
@@ -30,25 +29,3 @@ def keep(path: Path, runs: Path, others: Container[str] = ()) -> None:
             f"{path}: has the results of {len(lost)} runs ({lost[0]}, ...) whose metrics.json is "
             f"not in {runs}; move it away to have it made without them"
         )
-
-
-def namesakes(study: Path, name: str) -> list[Path]:
-    """Other study files beside `study` with the same name, which share its folder of results."""
-    found = []
-    for path in sorted({*study.parent.glob("*.yaml"), *study.parent.glob("*.yml")}):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            continue
-        said = re.search(rf"^study:\s*['\"]?{re.escape(name)}['\"]?\s*(#.*)?$", text, re.M)
-        if said and not path.samefile(study):
-            found.append(path)
-    return found
-
-
-def same_name(study: Path, other: Path, name: str) -> str:
-    """What to say of a namesake."""
-    return (
-        f"{study}: {other} has the name {name!r} too; each writes over the other's "
-        f"results/studies/{name}: give one of them another `study`"
-    )

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 from studies import study_dict, tiny_study, write_study
 
-from kd.cli.main import main
+from kd.cli.main import main, make_parser
 from kd.monitor import plan as planning
 from kd.runtime.files import write_json
 from kd.runtime.state import SILENCE, this_process, write_state
@@ -31,8 +32,13 @@ def test_help_names_every_step(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    for name in ("plan", "runs", "status", "free", "data", "tokenise", "teacher", "distil"):
-        assert name in text
+    for name in commands():
+        assert re.search(rf"^  {name} +[A-Z]", text, re.MULTILINE), name
+
+
+def commands():
+    (found,) = (a.choices for a in make_parser()._actions if a.dest == "command")
+    return list(found)
 
 
 def test_plan_has_the_documented_keys(study, capsys):
@@ -176,6 +182,30 @@ def test_the_estimate_follows_what_was_measured(study):
     slow = next(iter(grid.runs.values()))
     write_json(layout.run(slow) / "training.json", {"train_seconds": 36000})
     assert planning.plan(grid, layout)["device_hours"] > before + 10
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["stauts", "x"], "error: no command 'stauts' (did you mean status?); `kd --help` lists"),
+        (["zz"], "error: no command 'zz'; `kd --help` lists all commands"),
+        (["status", "studi"], "error: studi: no such study file (did you mean study.yaml?)"),
+    ],
+)
+def test_a_mistyped_word_is_one_sentence_with_the_nearest(study, capsys, words, message):
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_study_is_known_by_its_name(study, capsys):
+    assert json_of(capsys, "status", "test")["runs"] == 4
+    assert json_of(capsys, "free", "test")["files"] == {}
+
+
+def test_no_word_is_a_question_for_help(capsys):
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 0 and "kd plan STUDY" in capsys.readouterr().out
 
 
 def test_unknown_run_is_one_sentence(study, capsys):

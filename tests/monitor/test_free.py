@@ -121,9 +121,9 @@ def test_the_command_removes_only_when_told(tmp_path, layout, capsys):
     grid = stored(tmp_path, layout, ["logits"])
     command = ["free", str(grid.study.path), "--results", str(layout.results)]
     assert main(command) == 0
-    assert capsys.readouterr().out.startswith("no teacher outputs")
+    assert capsys.readouterr().out.startswith("there are no stored teacher outputs")
     finish(layout, *grid.runs.values())
-    for words, end, left in (((), "--yes does it", True), (("--yes",), "removed", False)):
+    for words, end, left in (((), "with --yes", True), (("--yes",), "removed", False)):
         assert main([*command, *words]) == 0
         text = capsys.readouterr().out
         assert "logits.npy" in text and text.rstrip().endswith(end)

@@ -1,0 +1,59 @@
+"""Arguments that several commands share, and how a command is added to the parser."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from kd.study.grid import Grid, load_grid
+from kd.study.paths import Layout
+
+Commands = Any  # what argparse's add_subparsers returns: its class is private
+Act = Callable[[argparse.Namespace], None]
+
+STUDY = "a study file (YAML), or the name of a study in ., studies/ or config/studies/"
+_SHARED: dict[str, dict[str, Any]] = {
+    "--results": {
+        "default": "results",
+        "metavar": "FOLDER",
+        "help": "folder of all outputs (default: results, which is where Snakemake writes)",
+    },
+    "--json": {"action": "store_true", "help": "print JSON"},
+    "--task": {"required": True, "help": "name of the task"},
+    "--tokens": {"required": True, "metavar": "ID", "help": "folder name of the tokens"},
+    "--teacher": {"required": True, "metavar": "ID", "help": "id of the teacher"},
+    "--need": {"required": True, "metavar": "ID", "help": "id of the set of outputs to store"},
+    "--run": {"required": True, "metavar": "ID", "help": "id of the run, as `kd runs` prints it"},
+    "--threads": {
+        "type": int,
+        "default": 1,
+        "metavar": "N",
+        "help": "CPU threads (default: 1); numbers are equal to the bit only for equal counts",
+    },
+}
+
+
+def command(commands: Commands, name: str, act: Act, text: str) -> argparse.ArgumentParser:
+    """Add a command; `text` is its help, and the first line of it its line in `kd --help`."""
+    parser = commands.add_parser(
+        name, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.set_defaults(act=act)
+    return parser
+
+
+def study_command(commands: Commands, name: str, act: Act, text: str, *options: str) -> None:
+    """Add a command about one study, with some of the shared options."""
+    parser = command(commands, name, act, text)
+    parser.add_argument("study", metavar="STUDY", help=STUDY)
+    add_options(parser, "--results", *options)
+
+
+def add_options(parser: argparse.ArgumentParser, *options: str) -> None:
+    """Add shared options to a command."""
+    for option in options:
+        parser.add_argument(option, **_SHARED[option])
+
+
+def grid_of(options: argparse.Namespace) -> tuple[Grid, Layout]:
+    """The grid of the study, and where its results lie."""
+    return load_grid(options.study), Layout(options.results)

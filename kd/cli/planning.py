@@ -1,0 +1,112 @@
+"""Commands for who runs a study: what it will cost, how far it is, what it left behind."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from kd.cli.arguments import STUDY, Commands, add_options, command, grid_of, study_command
+from kd.study.find import find_study, namesakes, same_name
+from kd.study.grid import load_grid
+from kd.study.inputs import check_inputs
+from kd.study.paths import Layout
+
+_PLAN = """\
+Show what a study would run, and what it costs; start nothing
+
+Prints how many cells the study has, which have no meaning and why, how many runs are left, how many
+jobs of each kind, an estimate of the time on one device, and the disk that the results will take.
+"""
+
+_FREE = """\
+Remove stored teacher outputs that no unfinished run needs
+
+Without --yes it only lists them. Name every study that is not finished: what their unfinished runs
+read is kept, and everything else that is stored for their teachers is removed. Finished runs stay
+finished. A later run that needs something that was removed computes and stores it again.
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the commands of this module."""
+    study_command(commands, "plan", _plan, _PLAN, "--json")
+    study_command(commands, "runs", _runs, "List a study's runs with their ids and specs", "--json")
+    study_command(
+        commands,
+        "status",
+        _status,
+        "Show how many runs are done, running, failed, missing",
+        "--json",
+    )
+    study_command(
+        commands,
+        "recover",
+        _recover,
+        "After a crash, list what was left behind, and what to do about it",
+        "--json",
+    )
+    free = command(commands, "free", _free, _FREE)
+    free.add_argument("studies", metavar="STUDY", nargs="+", help=STUDY)
+    add_options(free, "--results", "--json")
+    free.add_argument("--yes", action="store_true", help="remove them")
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from kd.monitor.plan import plan, plan_text
+
+    grid, layout = grid_of(options)
+    check_inputs(grid)
+    for other in namesakes(grid.study.path, grid.study.name):
+        print(f"warning: {same_name(grid.study.path, other, grid.study.name)}", file=sys.stderr)
+    found = plan(grid, layout)
+    print(json.dumps(found, indent=2) if options.json else plan_text(found))
+
+
+def _runs(options: argparse.Namespace) -> None:
+    grid, _ = grid_of(options)
+    if options.json:
+        rows = [
+            {"id": run.id, "spec": run.spec, "labels": run.labels, "teacher_id": run.teacher.id}
+            for run in grid.runs.values()
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    for run in grid.runs.values():
+        print(run.id, *(f"{key}={run.labels[key]}" for key in grid.varied))
+
+
+def _status(options: argparse.Namespace) -> None:
+    from kd.monitor.plan import status, status_text
+
+    found = status(*grid_of(options))
+    print(json.dumps(found, indent=2) if options.json else status_text(found))
+
+
+def _recover(options: argparse.Namespace) -> None:
+    from kd.monitor.recover import recover
+
+    found = recover(*grid_of(options), Path())
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(found) or "nothing is left of a workflow that died")
+
+
+def _free(options: argparse.Namespace) -> None:
+    from kd.monitor.free import free, idle_outputs
+
+    layout = Layout(options.results)
+    found = idle_outputs([load_grid(find_study(study)) for study in options.studies], layout)
+    if options.yes:
+        free(found, layout)
+    if options.json:
+        files = {str(file): size for file, size in found.items()}
+        print(json.dumps({"removed": options.yes, "files": files}, indent=2))
+        return
+    if not found:
+        print("there are no stored teacher outputs that no unfinished run needs")
+        return
+    for file, size in found.items():
+        print(f"{size / 1e6:>12,.3f} MB  {file}")
+    end = "removed" if options.yes else "would be removed with --yes"
+    print(f"{sum(found.values()) / 1e6:>12,.3f} MB  of teacher outputs {end}")

@@ -1,0 +1,82 @@
+"""Commands that are the steps of the workflow: one for each rule that computes something."""
+
+import argparse
+from typing import Any
+
+from kd.cli.arguments import Commands, grid_of, study_command
+
+
+def add(commands: Commands) -> None:
+    """Add the commands of this module, in the order of the work."""
+    study_command(commands, "data", _data, "Load the text of one task", "--task")
+    study_command(
+        commands, "tokenise", _tokenise, "Tokenise the text of one task", "--task", "--tokens"
+    )
+    study_command(
+        commands,
+        "teacher",
+        _teacher,
+        "Fine-tune one teacher and evaluate it",
+        *("--teacher", "--threads"),
+    )
+    study_command(
+        commands,
+        "outputs",
+        _outputs,
+        "Store a teacher's outputs on the training examples, for all runs that need them",
+        *("--teacher", "--tokens", "--need", "--threads"),
+    )
+    study_command(commands, "distil", _distil, "Train the student of one run", "--run", "--threads")
+    study_command(
+        commands, "evaluate", _evaluate, "Evaluate the student of one run", "--run", "--threads"
+    )
+    study_command(commands, "collect", _collect, "Gather the metrics of all runs into runs.csv")
+
+
+def _jobs() -> Any:
+    """The module of jobs, imported with what makes its start quick."""
+    from kd.runtime import startup
+
+    startup.prepare()
+    from kd.jobs import steps
+
+    return steps
+
+
+def _data(options: argparse.Namespace) -> None:
+    from kd.jobs.data import prepare_task
+
+    prepare_task(*grid_of(options), options.task)
+
+
+def _tokenise(options: argparse.Namespace) -> None:
+    _jobs().run_tokenise(*grid_of(options), options.task, options.tokens)
+
+
+def _teacher(options: argparse.Namespace) -> None:
+    _jobs().run_teacher(*grid_of(options), options.teacher, options.threads)
+
+
+def _outputs(options: argparse.Namespace) -> None:
+    _jobs().run_outputs(
+        *grid_of(options), options.teacher, options.tokens, options.need, options.threads
+    )
+
+
+def _distil(options: argparse.Namespace) -> None:
+    _jobs().run_distil(*grid_of(options), options.run, options.threads)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    _jobs().run_evaluate(*grid_of(options), options.run, options.threads)
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from kd.monitor.collect import collect
+    from kd.monitor.copies import note_collected
+
+    grid, layout = grid_of(options)
+    path = layout.study(grid.study.name) / "runs.csv"
+    counts = collect(grid, layout, path)
+    note_collected(grid, layout)
+    print(f"{path}: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
