@@ -8,11 +8,11 @@ from torch import Tensor
 
 from benchmarks.workload import DEVICE, Silent, Workload, recipe
 from kd.axes.fields import RUN_DEFAULTS
-from kd.axes.mappings import Moment
 from kd.axes.pretrained import SCRATCH
 from kd.axes.terms import Term, parse_knowledge, taught_keys
 from kd.encoders.capture import Capture
 from kd.encoders.facts import encoder
+from kd.losses.moving import Moment
 from kd.losses.objective import Objective, wanted_features
 from kd.runtime.device import model_inputs, to_device
 from kd.study.terms import relation_heads, resolve_term

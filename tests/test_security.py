@@ -11,6 +11,7 @@ import pytest
 from studies import tiny_study, write_study
 
 from kd.cli import main as cli
+from kd.cli import steps
 from kd.runtime.errors import UserError, without_secrets
 from kd.runtime.progress import step_state
 from kd.runtime.state import read_state
@@ -141,8 +142,8 @@ def test_no_token_in_a_log_or_a_state(tmp_path, monkeypatch, capsys, kind):
         with step_state(tmp_path, "distil"):
             raise kind(f"the hub said no to {TOKEN}")
 
-    monkeypatch.setattr(cli, "_distil", fails)
-    assert cli.main(["distil", "study.yaml", "--run", "a-1"]) in (1, 2)
+    monkeypatch.setattr(steps, "_distil", fails)
+    assert cli.main(["distil", __file__, "--run", "a-1"]) in (1, 2)
     said = capsys.readouterr()
     assert "the hub said no to ***" in said.err
     assert TOKEN not in said.out + said.err

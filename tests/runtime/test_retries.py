@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from kd.cli import main as cli
+from kd.cli import steps
 from kd.runtime import retries
 from kd.runtime.errors import Transient, UserError
 from kd.runtime.progress import step_state
@@ -129,8 +130,8 @@ def test_the_command_ends_with_a_sentence(tmp_path, monkeypatch, capsys):
         with step_state(tmp_path, "distil"):
             raise UserError(NAN)
 
-    monkeypatch.setattr(cli, "_distil", act)
+    monkeypatch.setattr(steps, "_distil", act)
     for _ in range(2):
-        assert cli.main(["distil", "study.yaml", "--run", "a-1"]) == 2
+        assert cli.main(["distil", __file__, "--run", "a-1"]) == 2
         error = capsys.readouterr().err
         assert error.startswith(f"error: {NAN}") and "Traceback" not in error

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kd.__main__ import _STOPPED, run
+from kd.cli import drawing, steps
 from kd.cli import main as cli
 from kd.runtime.signals import BY_HAND, SIGNALS, STATUS, Stopped, deferred, watched
 
@@ -42,11 +43,12 @@ def test_within_a_training_the_first_is_noted_and_the_second_ends():
         (signal.SIGINT, BY_HAND, "stopped by ctrl-C\n"),
     ],
 )
-@pytest.mark.parametrize("command", [["distil", "study.yaml", "--run", "a-1"], ["figures", "s"]])
+@pytest.mark.parametrize("command", [["distil", __file__, "--run", "a-1"], ["figures", __file__]])
 def test_what_is_stopped_says_so_and_exits_with_a_status_of_its_own(
     monkeypatch, capsys, number, status, line, command
 ):
-    monkeypatch.setattr(cli, f"_{command[0]}", lambda options: os.kill(os.getpid(), number))
+    group = steps if command[0] == "distil" else drawing
+    monkeypatch.setattr(group, f"_{command[0]}", lambda options: os.kill(os.getpid(), number))
     assert cli.main(command) == status
     assert capsys.readouterr().err == line
 
@@ -77,8 +79,8 @@ def test_a_full_disk_is_a_sentence(monkeypatch, capsys):
     def full(_):
         raise OSError(28, "No space left on device", "results/a")
 
-    monkeypatch.setattr(cli, "_distil", full)
-    assert cli.main(["distil", "study.yaml", "--run", "a-1"]) == 2
+    monkeypatch.setattr(steps, "_distil", full)
+    assert cli.main(["distil", __file__, "--run", "a-1"]) == 2
     assert "error: results/a: No space left on device" in capsys.readouterr().err
 
 
