@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kd.axes.labels import check_label
 from kd.axes.mappings import Pairs, first, last, uniform
 from kd.runtime.errors import UserError, listing, nearest, shown
 
@@ -90,12 +91,13 @@ def parse_init(value: object) -> str:
     """A name of INITIALISATIONS or a form of INIT_FORMS; explicit pairs in student order.
 
     Raises:
-        UserError: neither, or pairs that do not name each student layer once.
+        UserError: neither, pairs that do not name each student layer once, or a model whose name
+            cannot be a label.
     """
     if isinstance(value, str):
         text = value.strip()
         if text.startswith(PRETRAINED) and len(text) > len(PRETRAINED):
-            return text
+            return PRETRAINED + check_label(text.removeprefix(PRETRAINED))
         name = text.removesuffix(TRUNCATE)
         cut = text[len(name) :]
         if match := _EXPLICIT.fullmatch(name.replace(" ", "")):

@@ -18,6 +18,7 @@ import transformers
 from kd import __version__
 from kd.axes.constant_answer import is_unusable, teacher_warning
 from kd.axes.initialisations import needs_teacher
+from kd.axes.labels import INERT
 from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import parse_shape
 from kd.axes.tasks import TASKS
@@ -51,7 +52,7 @@ from kd.runtime.progress import Progress, step_state
 from kd.runtime.provenance import model_commit, weights_dtype
 from kd.study.grid import Grid
 from kd.study.paths import Layout
-from kd.study.run import INERT, Run
+from kd.study.run import Run
 from kd.study.stored import name_of, need_of
 from kd.study.teacher import Teacher
 from kd.study.terms import relation_heads

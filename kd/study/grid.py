@@ -4,13 +4,14 @@ A *cell* is one combination of axis values as the study writes it; `run.resolve`
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from kd.axes.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
+from kd.axes.labels import merged
 from kd.runtime.errors import Pruned, UserError
 from kd.study.check import Study, load_study, with_preset
 from kd.study.run import Run, resolve
@@ -70,14 +71,15 @@ def expand(study: Study) -> Grid:
         except Pruned as reason:
             pruned.append((cell, str(reason)))
             continue
-        runs[run.id] = _merge(runs[run.id], run) if run.id in runs else run
+        if run.id in runs:
+            run = replace(runs[run.id], labels=merged(runs[run.id].labels, run.labels))
+        runs[run.id] = run
     for i in range(len(study.exclude)):
         if i not in excludes_used:
             raise UserError(f"exclude[{i}]: no cell matches it")
-    _tell_apart(runs.values())
     if not runs:
         raise UserError(f"axes: none of the {cells} cells can run; the first: {pruned[0][1]}")
-    return Grid(study, cells, pruned, runs)
+    return Grid(study, cells, pruned, _told_apart(runs))
 
 
 def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
@@ -133,23 +135,15 @@ def _excludes(entry: dict[str, list[Any]], cell: Cell, named: set[str] | None) -
     return all(cell.get(key) in values for key, values in entry.items())
 
 
-def _tell_apart(runs: Iterable[Run]) -> None:
-    """Runs that labels cannot tell apart get their whole objective as the label of `knowledge`."""
-    alike: dict[tuple[str, ...], list[Run]] = {}
-    for run in runs:
-        alike.setdefault(tuple(run.labels.values()), []).append(run)
-    for group in alike.values():
-        if len(group) > 1:
-            for run in group:
-                run.labels["knowledge"] = run.objective
-
-
-def _merge(old: Run, new: Run) -> Run:
-    """Two cells are one run: where their labels differ, the run carries both ('first = last')."""
-    for key, label in new.labels.items():
-        if label not in old.labels[key].split(" = "):
-            old.labels[key] += f" = {label}"
-    return old
+def _told_apart(runs: dict[str, Run]) -> dict[str, Run]:
+    """The same runs; those that have equal labels get their whole objective as `knowledge`."""
+    counts = Counter(tuple(run.labels.values()) for run in runs.values())
+    return {
+        id: run
+        if counts[tuple(run.labels.values())] == 1
+        else replace(run, labels={**run.labels, "knowledge": run.objective})
+        for id, run in runs.items()
+    }
 
 
 def pruned_values(grid: Grid | None) -> list[PrunedValue]:

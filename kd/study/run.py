@@ -17,6 +17,7 @@ from kd.axes.initialisations import (
     needs_teacher,
 )
 from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.labels import INERT
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import TASKS
 from kd.axes.terms import NONE, RawTerm, Term, matchings_of, parse_knowledge, weight_text
@@ -39,12 +40,21 @@ from kd.study.terms import (
 )
 
 _DECIDED = ("preset", "init", "knowledge", "matching", "mapping")  # what became terms and weights
-INERT = "-"  # label of a field that cannot affect a run
 
 
 @dataclass(frozen=True)
 class Run:
-    """One fully specified distillation: `spec` is its canonical form, `labels` what tables say."""
+    """One fully specified distillation of one student.
+
+    Three dictionaries have the fields of a run as keys, each for one use:
+
+    - `spec` identifies it, and the id is its hash: all that its numbers depend on, without fields
+      that are inert or have their default. What `spec.json` holds.
+    - `values` is what the training reads: every setting of the recipe and the objective as a
+      number or name, the defaults filled in.
+    - `labels` is what people read: every axis as text, in the words of the study, with the marks of
+      `axes.labels`. What `runs.csv` holds.
+    """
 
     id: str
     spec: dict[str, Any] = field(hash=False)

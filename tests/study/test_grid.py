@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from studies import study_dict, tiny_study, write_study
 
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.axes.labels import merged, parts
 from kd.runtime.errors import UserError
-from kd.study.grid import _tell_apart, load_grid, pruned_values
+from kd.study.grid import _told_apart, load_grid, pruned_values
 
 ROOT = Path(__file__).parents[2]
 
@@ -359,9 +361,27 @@ def test_runs_that_differ_have_labels_that_differ(grid):
 def test_two_runs_whose_labels_are_alike_are_named_by_their_objective(grid):
     axes = {"knowledge": ["logits", "logits+hidden"], "seed": [1]}
     one, two = grid(axes=axes).runs.values()
-    two.labels.update(one.labels)
-    _tell_apart([one, two])
-    assert [run.labels["knowledge"] for run in (one, two)] == [one.objective, two.objective]
+    found = _told_apart({"one": one, "two": replace(two, labels=one.labels)})
+    assert {key: run.labels["knowledge"] for key, run in found.items()} == {
+        "one": one.objective,
+        "two": two.objective,
+    }
+    assert _told_apart({"one": one, "two": two}) == {"one": one, "two": two}
+
+
+def test_labels_of_a_run_that_several_cells_are(grid):
+    """Each value is there once."""
+    base = {"student": "12L-768", "task": "rte", "knowledge": "hidden"}
+    axes = {"mapping": ["first", "last", "uniform"], "probability_shift": [False, True]}
+    run = only(grid(base=base, axes=axes))
+    assert parts(run.labels["mapping"]) == ["first", "last", "uniform"]
+    assert merged(run.labels, run.labels) == run.labels
+
+
+@pytest.mark.parametrize("name", ["-", "./a = b", "org/a = b"])
+def test_a_name_that_reads_as_a_mark_of_the_tables_is_refused(grid, name):
+    with pytest.raises(UserError, match=r"axes\.init\[1\]: found .*, (allowed: text|which stands)"):
+        grid(axes={"init": ["random", f"pretrained:{name}"]})
 
 
 def test_a_pretrained_start_is_labelled_by_its_model(grid):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kd.axes import labels
 from kd.axes.fields import RUN_FIELDS
 from kd.axes.shapes import parse_shape
 from kd.axes.tasks import TASKS
@@ -20,8 +21,8 @@ TERMS = ["knowledge", "matching", "mapping", "relation_heads"]
 BUNDLE = "preset"
 NEEDED = ["run", "status", "score", "task", "student", "knowledge", "seed"]
 CONTROLS = ["none", "logits"]  # knowledge of the runs that others are compared with
-IDLE = "-"  # the value of an axis that cannot affect the run
-ALIAS = " = "  # joins the values of cells that are one and the same run
+IDLE = labels.INERT  # the value of an axis that cannot affect the run
+ALIAS = labels.ALIAS  # joins the values of cells that are one and the same run
 AVERAGE = "average"  # the pseudo-task that holds the mean over all tasks
 
 
