@@ -13,8 +13,8 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-from kd.monitor.copies import settle
-from kd.monitor.kept import keep
+from kd.monitor.copies import settle_times
+from kd.monitor.overwriting import refuse_to_lose
 from kd.runtime.errors import UserError
 from kd.runtime.files import marked, set_aside
 from kd.runtime.retries import START

@@ -54,7 +54,7 @@ def _study_folder(options: argparse.Namespace) -> Path:
 
 
 def _tables(options: argparse.Namespace) -> None:
-    from kd.monitor.copies import note_drawn
+    from kd.monitor.made_from import note_drawn
     from kd.results.tables.write import write_summary, write_tables
 
     folder = _study_folder(options)
@@ -64,7 +64,7 @@ def _tables(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from kd.monitor.copies import note_drawn
+    from kd.monitor.made_from import note_drawn
     from kd.results.figures.draw import write_figures
     from kd.study.check import load_study
 
@@ -77,7 +77,7 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from kd.monitor.copies import note_drawn
+    from kd.monitor.made_from import note_drawn
     from kd.results.report.page import write_report
 
     folder = _study_folder(options)
@@ -92,7 +92,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _guideline(options: argparse.Namespace) -> None:
-    from kd.monitor.copies import note_drawn
+    from kd.monitor.made_from import note_drawn
     from kd.results.record import load_record
     from kd.results.report.guideline import advice_data, write_guideline
 

@@ -76,9 +76,9 @@ def _runs(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from kd.monitor.plan import status, status_text
+    from kd.monitor.status import status_text, study_status
 
-    found = status(*grid_of(options))
+    found = study_status(*grid_of(options))
     print(json.dumps(found, indent=2) if options.json else status_text(found))
 
 

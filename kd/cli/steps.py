@@ -73,7 +73,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _collect(options: argparse.Namespace) -> None:
     from kd.monitor.collect import collect
-    from kd.monitor.copies import note_collected
+    from kd.monitor.made_from import note_collected
 
     grid, layout = grid_of(options)
     path = layout.study(grid.study.name) / "runs.csv"

@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kd.monitor.kept import keep
+from kd.monitor.overwriting import refuse_to_lose
+from kd.monitor.status import read_metrics, run_status
 from kd.results.columns import COLUMNS, METRICS
-from kd.runtime.errors import UserError
-from kd.runtime.files import atomic_write, read_record
-from kd.runtime.state import STATES, read_state
+from kd.runtime.files import atomic_write
+from kd.runtime.state import STATES
 from kd.study.grid import Grid
 from kd.study.paths import Layout
 from kd.study.run import Run
@@ -27,7 +27,7 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     """
     # In the order of the study, which is that of its tables and figures.
     rows = [run_row(run, layout) for run in grid.runs.values()]
-    keep(out, layout.results / "runs")
+    refuse_to_lose(out, layout.results / "runs")
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -47,36 +47,6 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
         row |= {k: metrics[k] for k in METRICS if metrics.get(k) is not None}
         row["history"] = compact_history(layout.run(run) / "history.csv")
     return row
-
-
-def run_status(run: Run, layout: Layout, mark: bool = False) -> tuple[str, str]:
-    """(one of STATES, last error line), from the files alone.
-
-    A run has failed too where a step failed that it waits for: data, tokens, teacher, outputs.
-    """
-    folder = layout.run(run)
-    if (folder / "metrics.json").is_file():
-        try:
-            read_metrics(folder / "metrics.json", run.id, mark)
-        except UserError as error:
-            return "failed", str(error)
-        return "done", ""
-    state = read_state(folder)
-    if state is not None:
-        return str(state["state"]), str(state.get("error", ""))
-    for step, place in layout.before(run).items():
-        before = read_state(place)
-        if before and before["state"] == "failed":
-            return "failed", f"{step}: {before['error']}"
-    return "missing", ""
-
-
-def read_metrics(path: Path, run_id: str, mark: bool = True) -> dict[str, Any]:
-    """A run's metrics.json, checked to be whole and to belong to that run."""
-    metrics = read_record(path, "run", "score", mark=mark)
-    if metrics["run"] != run_id:
-        raise UserError(f"{path}: not the metrics of run {run_id}; delete it to have it made again")
-    return metrics
 
 
 def compact_history(path: Path) -> str:

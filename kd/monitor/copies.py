@@ -2,28 +2,24 @@
 
 Snakemake makes again what is older than what it was made from. A copy without times (`cp -r`, some
 archives and object stores) gives results the order in which they were copied. Where seals and
-fingerprints prove that a result was made of the very files beside it, `settle` gives it their time.
-What they do not prove (a file that was edited or damaged, another teacher) keeps its time, and
-Snakemake decides. A copy may lack data and teachers, since Snakemake makes them only where a job
-needs them. Those that it has must match the results.
+fingerprints prove that a result was made from the very files beside it, `settle_times` gives it
+their time. Where they do not (a file was edited or damaged, the teacher is another one), the result
+keeps its time, and Snakemake decides. A copy may lack data and teachers, since Snakemake makes them
+only where a job needs them. Those that it has must match the results.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from kd.runtime.errors import UserError
+from kd.monitor.made_from import DRAWN, collected_files, drawn_files, is_noted, record_of
 from kd.runtime.files import (
     broken_seal,
-    file_digest,
-    folder_digests,
     model_fingerprint,
-    read_record,
     short_hash,
-    write_record,
 )
 from kd.study.grid import Grid
 from kd.study.paths import Layout
@@ -31,20 +27,13 @@ from kd.study.run import Run
 from kd.study.stored import need_of
 from kd.study.teacher import Teacher
 
-# Of the steps that draw: what they read and write in the study's folder.
-_DRAWN = {
-    "tables": (["runs.csv"], ["summary.csv", "tables"]),
-    "figures": (["runs.csv"], ["figures"]),
-    "report": (["summary.csv", "tables", "figures"], ["report.html"]),
-    "guideline": (["runs.csv"], ["guideline.md"]),
-}
 _STAMP = ".snakemake_timestamp"  # in a folder: the time that Snakemake takes for the folder's
 
 Job = tuple[Sequence[Path], Sequence[Path], Callable[[], bool]]  # inputs, outputs, are they proven
 
 
-def settle(grid: Grid, layout: Layout) -> list[Path]:
-    """Give every result that is older than what it was made of the time of that; returns which.
+def settle_times(grid: Grid, layout: Layout) -> list[Path]:
+    """Give a result that is older than what it was made from the time of that; return which had it.
 
     Nothing else is written. Contents are read only where times are wrong.
     """
@@ -61,19 +50,8 @@ def settle(grid: Grid, layout: Layout) -> list[Path]:
     return found
 
 
-def note_collected(grid: Grid, layout: Layout) -> None:
-    """Record of which metrics the study's runs.csv was made."""
-    folder = layout.study(grid.study.name)
-    _write_note(folder, "collect", _collected(grid, layout))
-
-
-def note_drawn(folder: Path, step: str) -> None:
-    """Record of what a step that draws has made its files, in the study's folder."""
-    _write_note(folder, step, _drawn(folder, step))
-
-
 def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
-    """The jobs of a study in the order of the work: what a job reads has its time by then."""
+    """The jobs of a study in the order of the work, so that inputs have their times first."""
     known = _Contents(layout)
     runs = list(grid.runs.values())
     owners: list[Run | Teacher] = [*runs, *(run.teacher for run in runs if run.needs_teacher)]
@@ -105,11 +83,11 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
         yield [tokens, *reads[1:], *made[:2]], metrics, partial(known.is_evaluated, run, tokens)
 
     study = layout.study(grid.study.name)
-    *metrics, record = _collected(grid, layout)
-    yield metrics, [record], partial(_is_noted, study, "collect", [*metrics, record])
-    for step, (inputs, outputs) in _DRAWN.items():
+    *metrics, record = collected_files(grid, layout)
+    yield metrics, [record], partial(is_noted, study, "collect", [*metrics, record])
+    for step, (inputs, outputs) in DRAWN.items():
         paths = [study / name for name in inputs], [study / name for name in outputs]
-        yield *paths, partial(_is_noted, study, step, _drawn(study, step))
+        yield *paths, partial(is_noted, study, step, drawn_files(study, step))
 
 
 class _Contents:
@@ -119,7 +97,7 @@ class _Contents:
         self.layout = layout
         self._is_whole = cache(lambda folder: not broken_seal(folder))
         self._weights = cache(model_fingerprint)
-        self._record = cache(_record_of)
+        self._record = cache(record_of)
 
     def is_tokenised(self, text: Path, tokens: Path) -> bool:
         """Whole tokens, made of this whole text."""
@@ -192,44 +170,6 @@ class _Contents:
     def _has_model(self, folder: Path, metrics: dict[str, Any]) -> bool:
         model = folder / "model"
         return self._is_whole(model) and self._weights(model) == metrics.get("fingerprint")
-
-
-def _record_of(path: Path) -> dict[str, Any]:
-    try:
-        return read_record(path, mark=False)
-    except (UserError, OSError):
-        return {}
-
-
-def _collected(grid: Grid, layout: Layout) -> list[Path]:
-    """All metrics of a study, and its runs.csv."""
-    metrics = [layout.run(run) / "metrics.json" for run in grid.runs.values()]
-    return [*metrics, layout.study(grid.study.name) / "runs.csv"]
-
-
-def _drawn(folder: Path, step: str) -> list[Path]:
-    return [folder / name for names in _DRAWN[step] for name in names]
-
-
-def _note(folder: Path, step: str) -> Path:
-    return folder / "log" / f"{step}.made.json"
-
-
-def _write_note(folder: Path, step: str, paths: Iterable[Path]) -> None:
-    write_record(_note(folder, step), {"digest": _digest(folder, paths)})
-
-
-def _is_noted(folder: Path, step: str, paths: Iterable[Path]) -> bool:
-    return _record_of(_note(folder, step)).get("digest") == _digest(folder, paths)
-
-
-def _digest(folder: Path, paths: Iterable[Path]) -> str:
-    """Of the contents of files and folders; one that is missing has none."""
-    found = []
-    for path in paths:
-        content = folder_digests(path) if path.is_dir() else path.is_file() and file_digest(path)
-        found.append([os.path.relpath(path, folder), content])
-    return short_hash(found)
 
 
 def _stamp(path: Path) -> Path:

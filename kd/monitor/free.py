@@ -1,15 +1,15 @@
-"""Gives back the disk of stored teacher outputs that no unfinished run needs: `kd free`.
+"""Removes stored teacher outputs that no unfinished run needs: `kd free`.
 
-A finished run never reads them again; a later one that does computes and stores them anew. The
-file that says so (`Layout.need`) stays: it is an input of finished runs, and Snakemake trains them
-again when it has to be made again, ancient or not.
+A finished run does not read them again. A later run that needs them computes and stores them again.
+The small file `Layout.need` stays: it is an input of finished runs, and Snakemake would train them
+again if it had to make that file again, even though the rule calls it ancient.
 """
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from kd.monitor.collect import run_status
+from kd.monitor.status import run_status
 from kd.runtime.errors import UserError
 from kd.runtime.files import only_one
 from kd.runtime.snakemake_processes import workflows

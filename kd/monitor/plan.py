@@ -1,37 +1,30 @@
-"""What a study would run, and how far it is: counts from the study and the files alone."""
+"""What a study would run: cells, runs, jobs, time and disk, and what it will not be able to say."""
 
 from collections import Counter
-from contextlib import suppress
 from typing import Any
 
-from kd.axes.constant_answer import teacher_warning
 from kd.axes.fields import RUN_DEFAULTS, TEACHER_DEFAULTS
 from kd.axes.pretrained import SCRATCH
-from kd.axes.shapes import VOCABULARY, Shape, parse_shape
-from kd.monitor.collect import run_status
-from kd.runtime.errors import UserError
-from kd.runtime.files import read_record
-from kd.runtime.state import STATES
+from kd.monitor.estimate import (
+    FLOPS_PER_SECOND,
+    hours,
+    measured_speed,
+    student_bytes,
+    teacher_bytes,
+)
 from kd.study.check import FEW_SEEDS
 from kd.study.grid import Grid, pruned_values
 from kd.study.paths import Layout
-from kd.study.run import Run
-from kd.study.stored import need_of, training_size
+from kd.study.stored import need_of
 from kd.teacher.budget import choose_outputs, label, unfinished
-
-# Effective training throughput that the estimate assumes where no run has been measured: a data
-# centre GPU in bf16 reaches about this on short sequences.
-FLOPS_PER_SECOND = 2e13
-_START = 10.0  # seconds to start a job and load models
-_BYTES = 4
 
 
 def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     """Cells, pruned ones with reasons, distinct runs, done ones, jobs by rule, hours and disk.
 
-    `device_hours` and `disk_bytes` are for what is still to do. Hours come from the runs of this
-    study that are done, scaled by floating-point operations; where there is none, from
-    FLOPS_PER_SECOND: an order of magnitude.
+    `device_hours` and `disk_bytes` are for what is still to do. Hours come from the floating-point
+    operations and from the speed of the runs of this study that are done (`device_hours_measured`).
+    Where none is done they come from FLOPS_PER_SECOND, and only the order of magnitude is right.
 
     Bytes of the teacher outputs that unfinished runs read, by name: `store` of those that will be
     stored, `store_there` of those that are, `store_computed` of those that are not, so that every
@@ -68,9 +61,8 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     }
     changed = bool(left) or not (study / "runs.csv").is_file()
     jobs |= dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), int(changed))
-    speed = _measured_speed(runs, layout) or FLOPS_PER_SECOND
-    operations = sum(map(run_flops, untrained)) + sum(map(teacher_flops, to_teach))
-    starts = _START * (len(untrained) + len(left) + len(to_teach))
+    speed = measured_speed(runs, layout)
+    starts = len(untrained) + len(left) + len(to_teach)
     return {
         "study": grid.study.name,
         "cells": grid.cells,
@@ -78,9 +70,10 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "runs": len(runs),
         "done": len(runs) - len(left),
         "jobs": jobs,
-        "device_hours": round((operations / speed + starts) / 3600, 3),
-        "disk_bytes": sum(map(_student_bytes, untrained))
-        + sum(map(_teacher_bytes, to_teach))
+        "device_hours": round(hours(untrained, to_teach, starts, speed or FLOPS_PER_SECOND), 3),
+        "device_hours_measured": speed is not None,
+        "disk_bytes": sum(map(student_bytes, untrained))
+        + sum(map(teacher_bytes, to_teach))
         + sum(store.values()),
         "store": store,
         "warnings": _warnings(grid),
@@ -91,7 +84,7 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
 
 
 def _warnings(grid: Grid) -> list[str]:
-    """What the study will not be able to say, before anything of it runs."""
+    """What the study will not be able to say; it shows before anything runs."""
     found = []
     seeds = len({run.values["seed"] for run in grid.runs.values()})
     if seeds < FEW_SEEDS:
@@ -103,7 +96,7 @@ def _warnings(grid: Grid) -> list[str]:
 
 
 def _recipe_warnings(grid: Grid) -> list[str]:
-    """Random weights that are trained by the defaults, which are those for pretrained encoders."""
+    """Random weights that are trained with the defaults, which are made for pretrained encoders."""
     found = []
     for name, teacher in grid.study.teachers.items():
         if teacher["model"] == SCRATCH and not {"epochs", "learning_rate"} & set(teacher):
@@ -127,47 +120,6 @@ def _recipe_warnings(grid: Grid) -> list[str]:
     return found
 
 
-def run_flops(run: Run) -> float:
-    """Of one training: 3 forward passes of the student (backward is two), one of the teacher."""
-    examples, tokens = training_size(run)
-    student = 3 * parse_shape(run.spec["student"]).flops(tokens)
-    teacher = run.teacher.encoder.shape.flops(tokens) if run.terms else 0
-    return float(examples * run.values["epochs"] * (student + teacher))
-
-
-def teacher_flops(run: Run) -> float:
-    """Of fine-tuning a run's teacher; evaluating alone, where it is fine-tuned already."""
-    examples, tokens = training_size(run)
-    teacher = run.teacher
-    if teacher.finetuned:
-        return 0.0
-    return float(examples * teacher.recipe["epochs"] * 3 * teacher.encoder.shape.flops(tokens))
-
-
-def _measured_speed(runs: list[Run], layout: Layout) -> float | None:
-    """Median operations per second of this study's finished trainings."""
-    speeds = []
-    for run in runs:
-        path = layout.run(run) / "training.json"
-        if path.is_file():
-            with suppress(UserError):  # damaged: the next one that needs it says so
-                seconds = read_record(path, "train_seconds", mark=False)["train_seconds"]
-                speeds.append(run_flops(run) / max(seconds, 1e-3))
-    return sorted(speeds)[len(speeds) // 2] if speeds else None
-
-
-def _bytes(shape: Shape, vocabulary: int | None) -> int:
-    return _BYTES * shape.parameters(vocabulary or VOCABULARY)
-
-
-def _student_bytes(run: Run) -> int:
-    return _bytes(parse_shape(run.spec["student"]), run.teacher.encoder.vocabulary)
-
-
-def _teacher_bytes(run: Run) -> int:
-    return _bytes(run.teacher.encoder.shape, run.teacher.encoder.vocabulary)
-
-
 def plan_text(found: dict[str, Any], shown: int = 10) -> str:
     """The plan for people."""
     reasons = Counter(entry["reason"] for entry in found["pruned"])
@@ -180,7 +132,8 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         "  jobs     " + ", ".join(f"{n} {rule}" for rule, n in found["jobs"].items() if n)
         if any(found["jobs"].values())
         else "  jobs     nothing to do",
-        f"  device   {found['device_hours']:>7.2f}   hours (an estimate)",
+        f"  device   {found['device_hours']:>7.2f}   hours on one device, estimated"
+        f" {_basis(found)}",
         f"  disk     {found['disk_bytes'] / 1e9:>7.2f}   GB, of which teacher outputs "
         f"{sum(found['store'].values()) / 1e9:.2f}",
         *_store_lines(found),
@@ -194,8 +147,15 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
     return "\n".join(lines)
 
 
+def _basis(found: dict[str, Any]) -> str:
+    """Where the estimate of the hours comes from."""
+    if found["device_hours_measured"]:
+        return "from the runs that are done"
+    return "for a data-centre GPU, since no run of this study is done"
+
+
 def _store_lines(found: dict[str, Any]) -> list[str]:
-    """What there is to say of stored teacher outputs, beside those that will be stored."""
+    """Lines on teacher outputs that are stored already, or will not be."""
     there, computed = (sum(found[f"store_{n}"].values()) / 1e9 for n in ("there", "computed"))
     lines = []
     if found["store_there"]:
@@ -212,58 +172,3 @@ def _store_lines(found: dict[str, Any]) -> list[str]:
                 f"that no unfinished run of this study reads: `kd free STUDY...` lists them"
             )
     return lines
-
-
-def status(grid: Grid, layout: Layout) -> dict[str, Any]:
-    """Runs in each of STATES, in all and by value of every axis that varies."""
-    found = {run.id: run_status(run, layout) for run in grid.runs.values()}
-    by_axis = {}
-    for axis in grid.varied:
-        counts: dict[str, Counter[str]] = {}
-        for run in grid.runs.values():
-            counts.setdefault(run.labels[axis], Counter())[found[run.id][0]] += 1
-        if len(counts) > 1:
-            by_axis[axis] = {value: dict(count) for value, count in counts.items()}
-    total = Counter(state for state, _ in found.values())
-    return {
-        "study": grid.study.name,
-        "runs": len(found),
-        **{state: total[state] for state in STATES},
-        "axes": by_axis,
-        "warnings": _teacher_warnings(grid, layout),
-        "failures": [
-            {"run": run, "error": error}
-            for run, (state, error) in found.items()
-            if state == "failed"
-        ],
-    }
-
-
-def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
-    """Teachers that are done and know no more than a constant answer."""
-    found = []
-    for teacher in {run.teacher.id: run.teacher for run in grid.runs.values()}.values():
-        with suppress(UserError):  # not there yet, or damaged: its runs' states say so
-            record = read_record(layout.teacher(teacher) / "metrics.json", mark=False)
-            if warning := teacher_warning(teacher.task, record):
-                found.append({"teacher": teacher.id, "warning": f"{teacher.name}: {warning}"})
-    return found
-
-
-def status_text(found: dict[str, Any]) -> str:
-    """The status for people."""
-    total = ", ".join(f"{found[state]} {state}" for state in STATES)
-    lines = [f"study {found['study']}: {found['runs']} runs: {total}"]
-    width = max((len(v) for values in found["axes"].values() for v in values), default=0)
-    for axis, values in found["axes"].items():
-        lines.append(f"  {axis}")
-        for value, counts in values.items():
-            shown = "".join(f"{counts.get(state, 0):>6} {state}" for state in STATES)
-            lines.append(f"    {value:<{width}} {shown}")
-    if found["warnings"]:
-        lines.append("teachers that have learned nothing:")
-        lines += [f"  {entry['teacher']}: {entry['warning']}" for entry in found["warnings"]]
-    if found["failures"]:
-        lines.append("failed:")
-        lines += [f"  {entry['run']}: {entry['error']}" for entry in found["failures"]]
-    return "\n".join(lines)

@@ -20,8 +20,8 @@ from kd.encoders import build, facts
 from kd.encoders.build import build_random
 from kd.jobs import steps
 from kd.jobs.data import prepare_task
-from kd.monitor import plan
-from kd.monitor.collect import collect, run_status
+from kd.monitor.collect import collect
+from kd.monitor.status import run_status, status_text, study_status
 from kd.results.columns import metrics_schema
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_record, write_json, write_record
@@ -512,16 +512,16 @@ def test_a_finetuned_teacher_below_the_constant_answer_stops(tmp_path, monkeypat
     assert not (folder / "model").exists() and not (folder / "metrics.json").exists()
     status, error = run_status(run, layout)
     assert status == "failed" and "order of its labels" in error
-    assert plan.status(grid, layout)["warnings"] == []
+    assert study_status(grid, layout)["warnings"] == []
 
     scores(0.6)
     step()
     record = read(folder / "metrics.json")
     assert record["score"] == 0.6 and "no more than the best" in record["teacher_warning"]
     assert "warning: teacher given: it scores 60.0" in capsys.readouterr().err
-    (warning,) = plan.status(grid, layout)["warnings"]
+    (warning,) = study_status(grid, layout)["warnings"]
     assert warning["teacher"] == run.teacher.id and "no more than the best" in warning["warning"]
-    assert warning["warning"] in plan.status_text(plan.status(grid, layout))
+    assert warning["warning"] in status_text(study_status(grid, layout))
 
 
 def test_a_regression_teacher_of_another_scale_stops(tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ import shutil
 import pytest
 from studies import tiny_study, write_study
 
-from kd.monitor.copies import _DRAWN, _jobs, _stamp, _time, note_collected, note_drawn, settle
+from kd.monitor.copies import _jobs, _stamp, _time, settle_times
+from kd.monitor.made_from import DRAWN, note_collected, note_drawn
 from kd.runtime.files import atomic_dir, model_fingerprint, read_record, write_json, write_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
@@ -63,7 +64,7 @@ def finished(tmp_path):
     for name in ("runs.csv", "summary.csv", "report.html", "guideline.md"):
         (study / name).write_text(name)
     note_collected(grid, layout)
-    for step in _DRAWN:
+    for step in DRAWN:
         note_drawn(study, step)
     return grid, layout
 
@@ -95,10 +96,10 @@ def test_a_copy_without_times_is_finished_and_only_its_times_change(finished):
     copy_without_times(grid, layout)
     assert len(outdated(grid, layout)) == 12  # tokens, teacher, outputs, 2 x 2 of runs, 5
     before = contents(layout)
-    assert settle(grid, layout)
+    assert settle_times(grid, layout)
     assert outdated(grid, layout) == set()
     assert contents(layout) == before
-    assert settle(grid, layout) == [], "not once more"
+    assert settle_times(grid, layout) == [], "not once more"
 
 
 def test_a_teacher_whose_record_is_older_than_the_fingerprint_of_its_data(finished):
@@ -108,7 +109,7 @@ def test_a_teacher_whose_record_is_older_than_the_fingerprint_of_its_data(finish
     del record["data_fingerprint"]
     write_record(teacher / "metrics.json", record)
     copy_without_times(grid, layout)
-    settle(grid, layout)
+    settle_times(grid, layout)
     assert outdated(grid, layout) == set()
 
 
@@ -119,7 +120,7 @@ def test_a_copy_without_data_or_teachers(finished, left_out):
     for name in left_out:
         shutil.rmtree(layout.results / name)
     assert outdated(grid, layout)
-    settle(grid, layout)
+    settle_times(grid, layout)
     assert outdated(grid, layout) == set()
 
 
@@ -211,7 +212,7 @@ def test_what_was_changed_is_left_to_snakemake(finished, case):
     change(at)
     copy_without_times(grid, layout)
     before = contents(layout)
-    settle(grid, layout)
+    settle_times(grid, layout)
     assert {name for name, path in at.items() if path in outdated(grid, layout)} == expected
     assert contents(layout) == before, "settling marks and makes nothing"
 
@@ -221,11 +222,11 @@ def test_what_is_missing_or_unfinished_is_left_to_snakemake(finished):
     control, run = grid.runs.values()
     (layout.run(run) / "metrics.json").unlink()
     copy_without_times(grid, layout)
-    settle(grid, layout)
+    settle_times(grid, layout)
     runs = {p for p in outdated(grid, layout) if layout.results / "runs" in p.parents}
     assert runs == set(), "one run is finished, the other is trained"
     (layout.run(control) / "training.json").unlink()
     copy_without_times(grid, layout)
-    settle(grid, layout)
+    settle_times(grid, layout)
     left = {p for p in outdated(grid, layout) if layout.results / "runs" in p.parents}
     assert left == {layout.run(control) / "model", layout.run(control) / "metrics.json"}

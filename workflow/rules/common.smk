@@ -45,7 +45,7 @@ def is_locked():
 
 def settle_copies():
     """A copy without times would be computed again, though its contents are known."""
-    if found := settle(GRID, LAYOUT):
+    if found := settle_times(GRID, LAYOUT):
         print(
             f"{LAYOUT.results}: {len(found)} results had the times of a copy, older than what they "
             f"were made of; their contents are as recorded, so they count as finished",

@@ -12,7 +12,7 @@ DRAW_ONLY = (
 # before it starts the job. Runs of this study whose files are here in part will be done again.
 if workflow.is_main_process and not DRAW_ONLY and not command_line().unlock:
     ON_THE_WAY = {run.id for run in RUNS.values() if LAYOUT.run(run).exists()}
-    or_end(keep, FOLDER / "runs.csv", LAYOUT.results / "runs", ON_THE_WAY)
+    or_end(refuse_to_lose, FOLDER / "runs.csv", LAYOUT.results / "runs", ON_THE_WAY)
 
 
 localrules:

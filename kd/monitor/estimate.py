@@ -1,0 +1,69 @@
+"""Estimates of a plan: operations, hours on one device, bytes on disk."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from kd.axes.shapes import VOCABULARY, Shape, parse_shape
+from kd.runtime.errors import UserError
+from kd.runtime.files import read_record
+from kd.study.paths import Layout
+from kd.study.run import Run
+from kd.study.stored import training_size
+
+# Effective training throughput that the estimate assumes where no run has been measured: a data
+# centre GPU in bf16 reaches about this on short sequences.
+FLOPS_PER_SECOND = 2e13
+_START = 10.0  # seconds to start a job and load models
+_BYTES = 4
+
+
+def hours(trainings: Sequence[Run], teachers: Sequence[Run], starts: int, speed: float) -> float:
+    """Hours on one device for these trainings of students and of the teachers of these runs.
+
+    `speed` is in operations per second; `starts` is how many jobs load a model.
+    """
+    operations = sum(map(run_flops, trainings)) + sum(map(teacher_flops, teachers))
+    return (operations / speed + _START * starts) / 3600
+
+
+def run_flops(run: Run) -> float:
+    """Of one training: 3 forward passes of the student (backward is two), one of the teacher."""
+    examples, tokens = training_size(run)
+    student = 3 * parse_shape(run.spec["student"]).flops(tokens)
+    teacher = run.teacher.encoder.shape.flops(tokens) if run.terms else 0
+    return float(examples * run.values["epochs"] * (student + teacher))
+
+
+def teacher_flops(run: Run) -> float:
+    """Of fine-tuning a run's teacher; evaluating alone, where it is fine-tuned already."""
+    examples, tokens = training_size(run)
+    teacher = run.teacher
+    if teacher.finetuned:
+        return 0.0
+    return float(examples * teacher.recipe["epochs"] * 3 * teacher.encoder.shape.flops(tokens))
+
+
+def measured_speed(runs: Iterable[Run], layout: Layout) -> float | None:
+    """Median operations per second of the trainings that are done; None: there is none."""
+    speeds = []
+    for run in runs:
+        path = layout.run(run) / "training.json"
+        if path.is_file():
+            with suppress(UserError):  # damaged: the job that needs it says so
+                seconds = read_record(path, "train_seconds", mark=False)["train_seconds"]
+                speeds.append(run_flops(run) / max(seconds, 1e-3))
+    return sorted(speeds)[len(speeds) // 2] if speeds else None
+
+
+def _bytes(shape: Shape, vocabulary: int | None) -> int:
+    return _BYTES * shape.parameters(vocabulary or VOCABULARY)
+
+
+def student_bytes(run: Run) -> int:
+    """Of the saved student of a run."""
+    return _bytes(parse_shape(run.spec["student"]), run.teacher.encoder.vocabulary)
+
+
+def teacher_bytes(run: Run) -> int:
+    """Of the saved teacher of a run."""
+    return _bytes(run.teacher.encoder.shape, run.teacher.encoder.vocabulary)

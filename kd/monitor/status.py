@@ -1,0 +1,99 @@
+"""How far a study is, from the files alone: the state of each run, counts, and what failed."""
+
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kd.axes.constant_answer import teacher_warning
+from kd.runtime.errors import UserError
+from kd.runtime.files import read_record
+from kd.runtime.state import STATES, read_state
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.study.run import Run
+
+
+def study_status(grid: Grid, layout: Layout) -> dict[str, Any]:
+    """Runs in each of STATES, in all and by value of every axis that varies."""
+    found = {run.id: run_status(run, layout) for run in grid.runs.values()}
+    by_axis = {}
+    for axis in grid.varied:
+        counts: dict[str, Counter[str]] = {}
+        for run in grid.runs.values():
+            counts.setdefault(run.labels[axis], Counter())[found[run.id][0]] += 1
+        if len(counts) > 1:
+            by_axis[axis] = {value: dict(count) for value, count in counts.items()}
+    total = Counter(state for state, _ in found.values())
+    return {
+        "study": grid.study.name,
+        "runs": len(found),
+        **{state: total[state] for state in STATES},
+        "axes": by_axis,
+        "warnings": _teacher_warnings(grid, layout),
+        "failures": [
+            {"run": run, "error": error}
+            for run, (state, error) in found.items()
+            if state == "failed"
+        ],
+    }
+
+
+def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
+    """Teachers that are done and know no more than a constant answer."""
+    found = []
+    for teacher in {run.teacher.id: run.teacher for run in grid.runs.values()}.values():
+        with suppress(UserError):  # not there yet, or damaged: its runs' states say so
+            record = read_record(layout.teacher(teacher) / "metrics.json", mark=False)
+            if warning := teacher_warning(teacher.task, record):
+                found.append({"teacher": teacher.id, "warning": f"{teacher.name}: {warning}"})
+    return found
+
+
+def status_text(found: dict[str, Any]) -> str:
+    """The status for people."""
+    total = ", ".join(f"{found[state]} {state}" for state in STATES)
+    lines = [f"study {found['study']}: {found['runs']} runs: {total}"]
+    width = max((len(v) for values in found["axes"].values() for v in values), default=0)
+    for axis, values in found["axes"].items():
+        lines.append(f"  {axis}")
+        for value, counts in values.items():
+            shown = "".join(f"{counts.get(state, 0):>6} {state}" for state in STATES)
+            lines.append(f"    {value:<{width}} {shown}")
+    if found["warnings"]:
+        lines.append("teachers that have learned nothing:")
+        lines += [f"  {entry['teacher']}: {entry['warning']}" for entry in found["warnings"]]
+    if found["failures"]:
+        lines.append("failed:")
+        lines += [f"  {entry['run']}: {entry['error']}" for entry in found["failures"]]
+    return "\n".join(lines)
+
+
+def run_status(run: Run, layout: Layout, mark: bool = False) -> tuple[str, str]:
+    """(one of STATES, last error line), from the files alone.
+
+    A run has failed too where a step failed that it waits for: data, tokens, teacher, outputs.
+    """
+    folder = layout.run(run)
+    if (folder / "metrics.json").is_file():
+        try:
+            read_metrics(folder / "metrics.json", run.id, mark)
+        except UserError as error:
+            return "failed", str(error)
+        return "done", ""
+    state = read_state(folder)
+    if state is not None:
+        return str(state["state"]), str(state.get("error", ""))
+    for step, place in layout.before(run).items():
+        before = read_state(place)
+        if before and before["state"] == "failed":
+            return "failed", f"{step}: {before['error']}"
+    return "missing", ""
+
+
+def read_metrics(path: Path, run_id: str, mark: bool = True) -> dict[str, Any]:
+    """A run's metrics.json, checked to be whole and to belong to that run."""
+    metrics = read_record(path, "run", "score", mark=mark)
+    if metrics["run"] != run_id:
+        raise UserError(f"{path}: not the metrics of run {run_id}; delete it to have it made again")
+    return metrics
