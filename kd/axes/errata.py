@@ -41,10 +41,11 @@ ERRATA: dict[str, Erratum] = {
     ),
 }
 
+PROBABILITY_SHIFT_SOURCE = _WEN = "arXiv:1911.07471"
 TEMPERATURE_SCHEDULES: dict[str, str] = {
     "constant": "tau for every example",
-    "flsw": "max(0.1 tau, tau + mean(w) - w), w = 1 - cos(S, T) of the logits (arXiv:1911.07471)",
-    "cwsm": "max(0.1 tau, tau + mean(w) - w), w = 1 / max softmax(S) (arXiv:1911.07471)",
+    "flsw": f"max(0.1 tau, tau + mean(w) - w), w = 1 - cos(S, T) of the logits ({_WEN})",
+    "cwsm": f"max(0.1 tau, tau + mean(w) - w), w = 1 / max softmax(S) ({_WEN})",
 }
 
 

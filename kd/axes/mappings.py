@@ -248,6 +248,12 @@ def _row_of(text: str) -> tuple[Mapping | None, list[int]]:
     return (MAPPINGS.get(f"{match[1]}K"), [int(match[2])]) if match else (None, [])
 
 
+def mapping_source(mapping: str) -> str:
+    """The source of a (parsed) mapping; "" for explicit pairs."""
+    row, _ = _row_of(mapping)
+    return row.source if row else ""
+
+
 def resolve_mapping(mapping: str, teacher: int, student: int, seed: int) -> Pairs:
     """The layer pairs of a (parsed) mapping for T teacher and S student layers; all that it may
     use, where it is a moving one."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
-from kd.axes.errata import ERRATA, TEMPERATURE_SCHEDULES
+from kd.axes.errata import ERRATA, PROBABILITY_SHIFT_SOURCE, TEMPERATURE_SCHEDULES
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.forms import FORMS
 from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
@@ -16,6 +16,7 @@ from kd.axes.presets import preset_names, read_preset
 from kd.axes.pretrained import HUB_ENCODERS
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
+from kd.axes.weights import RAMP_SOURCE, WINDOW_SOURCE
 from kd.runtime.errors import unknown
 
 _TITLE = """\
@@ -25,7 +26,9 @@ the tables of the code by `kd axes --markdown`; `kd axes NAME` prints one sectio
 S is the student, T the teacher (in mappings and initialisations their numbers of layers), s and t
 one layer of each, counted from 1; H is the hidden size, h the heads, d = H / h, L the tokens, B the
 batch, C the classes, tau the temperature. Every loss is the mean over its valid units (examples,
-tokens, query rows, heads, pairs): padding never changes it."""
+tokens, query rows, heads, pairs): padding never changes it.
+
+kd/axes/citations.bib has the sources as BibTeX."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,8 @@ def _weights() -> Section:
         ("weight", "meaning", "source"),
         [
             ("0.5", "the same at every step", ""),
-            ("0..1", "from the one to the other, linearly over the training", "TextBrewer"),
-            ("1%0-80", "in the first 80 percent of the steps only; 0 after", "TinyBERT's stages"),
+            ("0..1", "from the one to the other, linearly over the training", RAMP_SOURCE),
+            ("1%0-80", "in the first 80 percent of the steps only; 0 after", WINDOW_SOURCE),
             ("1..0%0-50", "both: linear over the window, 0 outside", ""),
         ],
     )
@@ -155,7 +158,7 @@ def _temperatures() -> Section:
         "temperature_schedule",
         "The temperature of the soft labels of each example; `temperature` is tau. "
         "`probability_shift: true` swaps the teacher's largest logit with that of the right class "
-        "(arXiv:1911.07471).",
+        f"({PROBABILITY_SHIFT_SOURCE}).",
         ("schedule", "temperature of an example"),
         list(TEMPERATURE_SCHEDULES.items()),
     )

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from kd.runtime.errors import UserError, shown
 
+RAMP_SOURCE, WINDOW_SOURCE = "TextBrewer", "TinyBERT's stages"
 _NUMBER = r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _WEIGHT = re.compile(rf"({_NUMBER})(?:\.\.({_NUMBER}))?(?:%({_NUMBER})-({_NUMBER}))?")
 ALLOWED = "a number above 0, START..END, and a window %FROM-TO after either"

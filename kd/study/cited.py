@@ -1,0 +1,106 @@
+"""The works that a run uses: what its values of the axes were taken from."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from kd.axes.citations import (
+    ARCH_SOURCES,
+    GLUE,
+    MODEL_SOURCES,
+    TASK_SOURCES,
+    Citation,
+    cited_in,
+)
+from kd.axes.errata import (
+    ERRATA,
+    PROBABILITY_SHIFT_SOURCE,
+    TEMPERATURE_SCHEDULES,
+    errata_of,
+)
+from kd.axes.initialisations import EXPLICIT, INIT_FORMS, INITIALISATIONS, TRUNCATE
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.labels import INERT, parts
+from kd.axes.mappings import mapping_source
+from kd.axes.presets import preset_names, read_preset
+from kd.axes.shapes import NAMED
+from kd.axes.tasks import TASKS
+from kd.axes.terms import matchings_of, parse_knowledge
+from kd.axes.weights import RAMP_SOURCE, WINDOW_SOURCE
+from kd.encoders.facts import Encoder
+from kd.study.run import Run
+
+
+def citations_of(run: Run) -> list[Citation]:
+    """The works of everything that the run uses, each once: first what teaches the student, then
+    how it starts, its shape, the encoders, the task."""
+    encoders = [run.teacher.encoder, *([run.donor] if run.donor else [])]
+    return citations_of_row({**run.labels, "objective": run.objective}, encoders)
+
+
+def citations_of_row(row: Mapping[str, str], encoders: Iterable[Encoder] = ()) -> list[Citation]:
+    """The same of a row of runs.csv, which names no pretrained encoder."""
+    works = (work for source in _sources(row, encoders) for work in cited_in(source))
+    return list(dict.fromkeys(works))
+
+
+def _sources(row: Mapping[str, str], encoders: Iterable[Encoder]) -> Iterator[str]:
+    """The source texts of the values in a row."""
+    task = TASKS.get(row["task"])
+    for preset in _values(row, "preset"):
+        if preset in preset_names():
+            yield read_preset(preset)["source"]
+    for term in parse_knowledge(row["objective"]):
+        yield KNOWLEDGE[term.knowledge].source
+        matchings = matchings_of(term.knowledge, bool(task and task.regression))
+        if term.matching in matchings:
+            yield matchings[term.matching].source
+    for mappings in _values(row, "mapping"):
+        yield from map(mapping_source, mappings.split("+"))
+    weights = " ".join([row["objective"], *_values(row, "hard_weight")])
+    yield from (source for sign, source in _WEIGHTS.items() if sign in weights)
+    for schedule in _values(row, "temperature_schedule"):
+        yield TEMPERATURE_SCHEDULES.get(schedule, "")
+    if "True" in _values(row, "probability_shift"):
+        yield PROBABILITY_SHIFT_SOURCE
+    for errata in _values(row, "errata"):
+        yield from (ERRATA[name].source for name in errata_of(errata))
+    for init in _values(row, "init"):
+        yield from _start(init)
+    yield _shape(row["student"])
+    for encoder in encoders:
+        yield _encoder(encoder.location, encoder.arch)
+    if row["task"] in TASK_SOURCES:
+        yield from (GLUE, TASK_SOURCES[row["task"]])
+
+
+_WEIGHTS = {"..": RAMP_SOURCE, "%": WINDOW_SOURCE}  # by the sign that makes a weight one
+
+
+def _values(row: Mapping[str, str], axis: str) -> list[str]:
+    """All values that a label stands for; none, where the axis has no effect on the run."""
+    return [value for value in parts(row.get(axis, INERT)) if value not in (INERT, "")]
+
+
+def _start(init: str) -> Iterator[str]:
+    """The sources of an init as labels have it: a pretrained one is its model alone."""
+    name = init.removesuffix(TRUNCATE)
+    written, cut, pretrained = (source for _, source in INIT_FORMS.values())
+    if name in INITIALISATIONS:
+        yield INITIALISATIONS[name].source
+    elif name.startswith(EXPLICIT):
+        yield written
+    else:
+        yield pretrained
+    if name != init:
+        yield cut
+
+
+def _shape(shape: str) -> str:
+    """The source of a shape, where one work alone has given it a name."""
+    sources = {named.source for named in NAMED.values() if str(named.shape) == shape}
+    return sources.pop() if len(sources) == 1 else ""
+
+
+def _encoder(model: str, arch: str) -> str:
+    """The source of published weights; of the kind of encoder, where the table lacks them."""
+    found = [source for start, source in MODEL_SOURCES.items() if model.startswith(start)]
+    return found[0] if found else ARCH_SOURCES.get(arch, "")
