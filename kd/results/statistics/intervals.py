@@ -5,6 +5,7 @@ independent evidence, whatever number of settings they cover. Formulas: docs/sta
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import stats
 
 LEVEL = 0.95
 _RESAMPLES = 2000
+_SAME = 1e-9  # relative difference of two expectations that are equal
 _Scores = TypeVar("_Scores", pd.Series, pd.DataFrame)
 _DIGITS = 10  # of a score that are no rounding error
 
@@ -109,31 +111,74 @@ def _cluster_variance(rest: np.ndarray, block: np.ndarray, seed: np.ndarray) -> 
 
     A cluster-robust variance: each seed's weighted sum of residuals is squared, since seeds are
     independent whatever their runs share. Residuals lack what their block's mean took, so the sum
-    of squares is scaled: by the larger of the factors that make it unbiased if the runs of a seed
-    share nothing and if they share all. In a complete grid both are S / (S - 1). Degrees of freedom
-    are Satterthwaite's for that case (Bell and McCaffrey 2002).
+    of squares is too small. How much depends on the share of the noise that the runs of a seed have
+    in common. That share is estimated (`_shared`); the sum is scaled to be unbiased at it, and the
+    degrees of freedom are Satterthwaite's at it (Bell and McCaffrey 2002; with an estimated share,
+    Imbens and Kolesár 2016). Where S seeds are in every block, the factor is S / (S - 1) and the
+    degrees of freedom are S - 1 at any share.
 
     Args:
         rest: (n,) values less their block's mean.
         block: (n,) codes from 0.
         seed: (n,) codes from 0.
     """
+    layout = _layout(block, seed)
+    share = _shared(rest, block, seed, layout)
+    square = float((np.bincount(seed, layout.weight[block] * rest) ** 2).sum())
+    form = (1 - share) * layout.own + share * layout.common
+    truth = (1 - share) * layout.truth[0] + share * layout.truth[1]
+    size = float(np.trace(form))
+    return truth / size * square, size**2 / float((form**2).sum())
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which block has which seed, and what that makes of noise of variance 1.
+
+    `times` (blocks, seeds) counts runs, `weight` (blocks,) is that of a run in the mean. `own` and
+    `common` (seeds, seeds) are the covariances of the seeds' weighted sums of residuals where the
+    runs of a seed have no noise in common, and where they have all of it; `truth` has the variance
+    of the mean in these two cases.
+    """
+
+    times: np.ndarray
+    weight: np.ndarray
+    own: np.ndarray
+    common: np.ndarray
+    truth: tuple[float, float]
+
+
+def _layout(block: np.ndarray, seed: np.ndarray) -> _Layout:
     times = np.zeros((block.max() + 1, seed.max() + 1))
     np.add.at(times, (block, seed), 1)
     sizes = times.sum(axis=1)
-    weight = 1 / sizes / len(sizes)  # of a run, by block
-    square = float((np.bincount(seed, weight[block] * rest) ** 2).sum())
-    # The expected square is a trace in either case; `truth` is what it should be.
-    nothing = np.diag(weight**2 @ times) - times.T @ (times * (weight**2 / sizes)[:, None])
-    everything = np.diag(weight @ times) - times.T @ (times * (weight / sizes)[:, None])
-    cases = [
-        (float(weight**2 @ sizes), nothing),
-        (float(((weight @ times) ** 2).sum()), everything @ everything),
-    ]
-    factor, free = max(
-        (truth / np.trace(form), np.trace(form) ** 2 / (form**2).sum()) for truth, form in cases
-    )
-    return float(factor * square), float(free)
+    weight = 1 / sizes / len(sizes)
+    own = np.diag(weight**2 @ times) - times.T @ (times * (weight**2 / sizes)[:, None])
+    root = np.diag(weight @ times) - times.T @ (times * (weight / sizes)[:, None])
+    truth = float(weight**2 @ sizes), float(((weight @ times) ** 2).sum())
+    return _Layout(times, weight, own, root @ root, truth)
+
+
+def _shared(rest: np.ndarray, block: np.ndarray, seed: np.ndarray, layout: _Layout) -> float:
+    """Estimated share of the noise that the runs of a seed have in common, from 0 to 1.
+
+    By moments: the plain sum of squared residuals and that of the seeds' weighted sums grow
+    differently with the two kinds of noise. 1/2 where they cannot tell the kinds apart (no two
+    blocks with a residual have a seed in common).
+    """
+    sizes = layout.times.sum(axis=1)
+    plain = float((rest**2).sum())
+    weighted = float((np.bincount(seed, layout.weight[block] * rest) ** 2).sum())
+    # Expected squares, plain and weighted, by noise of a run's own and of all runs of a seed.
+    within = len(rest) - len(sizes)
+    between = len(rest) - float((layout.times**2).sum(axis=1) @ (1 / sizes))
+    own, common = float(np.trace(layout.own)), float(np.trace(layout.common))
+    apart = within * common - own * between
+    if abs(apart) < _SAME * (within * common + own * between):
+        return 0.5
+    alone = (common * plain - between * weighted) / apart
+    shared = max(0.0, (within * weighted - own * plain) / apart)
+    return shared / (alone + shared) if alone > 0 else 1.0
 
 
 def _lent(strata: pd.DataFrame, keys: list[str]) -> "pd.Series[float]":

@@ -8,8 +8,11 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from kd.results.statistics import intervals
 from kd.results.statistics.intervals import (
     _cluster_variance,
+    _layout,
+    _shared,
     bootstrap,
     holm,
     pooled_sd,
@@ -132,6 +135,13 @@ LAYOUTS = {  # by task, by block, its seeds
     "a seed that one block alone has": [[[1, 2, 3], [1, 2, 3], [1, 2, 3, 7]]],
     "two sets of seeds": [[[1, 2, 3], [1, 2, 3], [4, 5, 6], [4, 5, 6]]],
     "one seed in one of two blocks": [[[1, 2, 3, 4, 5], [1]]],
+    "one seed in two of three blocks": [[[1, 2, 3, 4, 5], [1], [1]]],
+    "three seeds and two": [[[1, 2, 3], [1, 2]]],
+    "three seeds, two and one": [[[1, 2, 3], [1, 2], [1]]],
+    "a chain of three": [[[1, 2], [2, 3], [3, 4]]],
+    "a chain of five": [[[1, 2], [2, 3], [3, 4], [4, 5], [5, 6]]],
+    "a ring": [[[1, 2], [2, 3], [3, 4], [4, 5], [1, 5]]],
+    "two ragged tasks": [[[1, 2], [2, 3], [1, 3]], [[1, 2, 3], [1, 2]]],
     "tasks of 3 and 1 seeds": [[[1, 2, 3]], [[1]]],
     "tasks of 5 and 1 seeds": [[[1, 2, 3, 4, 5]], [[1]]],
     "tasks of 10 and 1 seeds": [[list(range(10))], [[1]]],
@@ -159,9 +169,10 @@ def simulated(layout, shared, count=500):
 @pytest.mark.parametrize("shared", [0.0, 0.9])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_intervals_hold_whichever_seeds_each_block_has(layout, shared):
-    """95 ± 2 %, and as much again for 500 simulations (their standard error is 1 %)."""
-    table = seed_means(simulated(LAYOUTS[layout], shared), ["key"], "value")
-    assert covered(table) == pytest.approx(0.95, abs=0.033)
+    """95 ± 2 %, and 2.5 standard errors of a share of 400 simulations at either end."""
+    table = seed_means(simulated(LAYOUTS[layout], shared, 400), ["key"], "value")
+    error = np.sqrt(0.95 * 0.05 / 400)
+    assert 0.93 - 2.5 * error <= covered(table) <= 0.97 + 2.5 * np.sqrt(0.97 * 0.03 / 400)
 
 
 def test_seeds_that_differ_between_blocks_are_a_two_sample_mean():
@@ -198,25 +209,39 @@ def test_a_task_of_one_seed_borrows_the_pooled_spread_of_two_others():
     assert row.high - row["mean"] == pytest.approx(half * math.sqrt(parts.sum()) / 3)
 
 
-@pytest.mark.parametrize(
-    "blocks", [[[1, 2, 3], [1, 2]], [[1, 2, 3], [1, 2, 4, 5]], [[1, 2], [2, 3], [1, 3]]]
-)
-def test_the_variance_of_ragged_seeds_is_too_small_on_average_for_no_share(blocks):
-    """Exact expectations: of a quadratic form under L Lᵀ, the sum of its values at L's columns.
+RAGGED = [[[1, 2, 3], [1, 2]], [[1, 2, 3], [1, 2, 4, 5]], [[1, 2], [2, 3], [1, 3]]]
 
-    Runs of a seed share nothing (L is the identity) or all (L says which seed a run has): one of
-    the two expectations is the true variance, the other is not below it.
-    """
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("blocks", RAGGED)
+def test_the_variance_of_ragged_seeds_is_unbiased_at_the_share_it_is_scaled_for(
+    blocks, share, monkeypatch
+):
+    """Exact expectations: of a quadratic form under L Lᵀ, the sum of its values at L's columns."""
     runs = [(b, seed) for b, seeds in enumerate(blocks) for seed in seeds]
     block, seed = (pd.factorize(pd.Series(side))[0] for side in zip(*runs, strict=True))
     centre = np.eye(len(runs)) - (block[:, None] == block) / np.bincount(block)[block]
     mean = 1 / np.bincount(block)[block] / len(blocks)
-    ratios = []
-    for spread in (np.eye(len(runs)), np.eye(seed.max() + 1)[seed]):
-        expected = sum(_cluster_variance(centre @ y, block, seed)[0] for y in spread.T)
-        ratios.append(expected / ((mean @ spread) ** 2).sum())
-    assert min(ratios) == pytest.approx(1)
-    assert max(ratios) > 1.01
+    spread = np.hstack(
+        [np.sqrt(1 - share) * np.eye(len(runs)), np.sqrt(share) * np.eye(seed.max() + 1)[seed]]
+    )
+    monkeypatch.setattr(intervals, "_shared", lambda *_: share)
+    expected = sum(_cluster_variance(centre @ y, block, seed)[0] for y in spread.T)
+    assert expected == pytest.approx(((mean @ spread) ** 2).sum())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_share_that_runs_of_a_seed_have_in_common_is_estimated(share):
+    """From 1,000 blocks of a chain; one of two blocks of a single seed says nothing of it."""
+    rng = np.random.default_rng(3)
+    block = np.repeat(np.arange(1000), 3)
+    seed = block + np.tile(np.arange(3), 1000)
+    value = np.sqrt(share) * rng.normal(size=1002)[seed]
+    value += np.sqrt(1 - share) * rng.normal(size=3000)
+    rest = value - np.repeat(value.reshape(-1, 3).mean(axis=1), 3)
+    assert _shared(rest, block, seed, _layout(block, seed)) == pytest.approx(share, abs=0.08)
+    block, seed, rest = np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([1.0, -1.0, 0.0])
+    assert _shared(rest, block, seed, _layout(block, seed)) == 0.5
 
 
 def test_holm_by_hand():
