@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from kd.results.statistics.intervals import holm, seed_means
+from kd.results.statistics.noise import Noise
 from kd.results.statistics.runs import ALIAS, AVERAGE, IDLE, disagreements, levels, studied
 from kd.results.statistics.views import base_of
 
@@ -37,10 +38,12 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
     total = float(score @ score)
     if len(done) < 3 or not names or total < _SMALL:
         return pd.DataFrame(columns=_COLUMNS)
-    units = np.asarray(pd.get_dummies(done[["task", "seed"]].agg(" ".join, axis=1)), dtype=float)
+    unit = done.groupby(["task", "seed"], sort=False).ngroup().to_numpy()
+    task = pd.factorize(done["task"])[0]
+    units = np.eye(unit.max() + 1)[unit]
     codes = {name: _codes(done[name]) for name in names}
-    terms = _terms(codes, np.asarray(pd.get_dummies(done["task"]), dtype=float))
-    noise = _Noise(score, done.groupby([*names, "task"], sort=False).ngroup().to_numpy(), units)
+    terms = _terms(codes, np.eye(task.max() + 1)[task])
+    noise = Noise(score, done.groupby([*names, "task"], sort=False).ngroup().to_numpy(), unit, task)
     mains = np.hstack(list(codes.values()))
     rows = []
     for (term, kind), own in terms.items():
@@ -56,7 +59,7 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
     higher, df = fitted - noise.left, noise.rank - rank
     factors = len(names) + (done["task"].nunique() > 1)
     if df > 0 and factors > 2 and higher > _SMALL * total:
-        rows.append((HIGHER, "higher", df, higher, noise.left, noise.free))
+        rows.append((HIGHER, "higher", df, higher, noise.left / max(noise.free, 1), noise.free))
     table = _tested(
         pd.DataFrame(rows, columns=["term", "kind", "df", "squares", "error", "free"]), total
     )
@@ -81,9 +84,9 @@ def seed_share(table: pd.DataFrame) -> float:
 
 
 def _tested(table: pd.DataFrame, total: float) -> pd.DataFrame:
-    """Shares and F tests of sums of squares, each against its own error."""
+    """Shares and F tests of sums of squares, each against its own error (a mean square)."""
     tested = table["free"] > 0.5
-    square = (table["error"] / table["free"]).where(tested & (table["error"] > _SMALL))
+    square = table["error"].where(tested & (table["error"] > _SMALL))
     ratio = table["squares"] / table["df"] / square
     table = table.assign(
         share=table["squares"] / total,
@@ -106,51 +109,6 @@ def _terms(codes: dict[str, np.ndarray], tasks: np.ndarray) -> dict[tuple[str, s
         for name, code in codes.items():
             terms[f"{name} × task", "task"] = _product(code, by_task)
     return terms
-
-
-class _Noise:
-    """What is left of the scores when every cell and every unit (task and seed) has its level.
-
-    `within` are the squares of runs about their cell, `left` those that the units do not explain;
-    `rank` is the number of parameters of cells and units.
-    """
-
-    def __init__(self, score: np.ndarray, cells: np.ndarray, units: np.ndarray) -> None:
-        self._count = np.bincount(cells)[cells]
-        self._units = units.argmax(axis=1)
-        means = np.zeros((cells.max() + 1, units.shape[1] + 1))
-        both = np.column_stack([score, units])
-        np.add.at(means, cells, both / self._count[:, None])
-        centred = both - means[cells]
-        self._design, own = centred[:, 1:], centred[:, 0]
-        self._inverse = np.linalg.pinv(self._design.T @ self._design, rcond=_SMALL, hermitian=True)
-        self._rest = own - self._design @ (self._inverse @ (self._design.T @ own))
-        self.within, self.left = float(own @ own), float(self._rest @ self._rest)
-        explained = round(float((self._inverse * (self._design.T @ self._design)).sum()))
-        self.within_free = len(score) - (cells.max() + 1)
-        self.rank = cells.max() + 1 + explained
-        self.free = len(score) - self.rank
-
-    def of(self, basis: np.ndarray) -> tuple[float, float]:
-        """Squares and degrees of freedom of how a term changes from seed to seed on a task.
-
-        In each unit the rest is projected on the term's columns: in a complete grid these are the
-        squares of term × seed within tasks. Those of the runs about their cell, where the term does
-        not change at all, as coarse scores may have it. `basis` is (n, df).
-        """
-        squares = free = 0.0
-        shared = np.zeros_like(self._inverse)
-        for unit in range(self._design.shape[1]):
-            rows = self._units == unit
-            left, size, _ = np.linalg.svd(basis[rows], full_matrices=False)
-            left = left[:, size > 1e-6]
-            squares += float(((self._rest[rows] @ left) ** 2).sum())
-            free += float(((left**2).sum(axis=1) * (1 - 1 / self._count[rows])).sum())
-            by_unit = left.T @ self._design[rows]
-            shared += by_unit.T @ by_unit
-        if squares < _SMALL * self.within:
-            return self.within, self.within_free
-        return squares, free - float((shared * self._inverse).sum())
 
 
 def _codes(values: "pd.Series[str]") -> np.ndarray:

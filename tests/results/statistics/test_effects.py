@@ -12,13 +12,13 @@ from kd.results.statistics.effects import (
     REST,
     SEEDS,
     _basis,
-    _Noise,
     _tested,
     contrasts,
     interaction,
     pairs,
     variance,
 )
+from kd.results.statistics.noise import Noise
 from kd.results.statistics.pairing import prepare
 
 SMALL, LARGE = "3L-384-12h-1536", "6L-768-12h-3072"
@@ -361,16 +361,26 @@ def test_the_idle_value_is_none_of_an_axis():
     }  # fmt: skip
 
 
-def test_degrees_of_freedom_are_the_expected_squares_of_noise():
-    """Exact for a grid that lacks runs: the sum of a quadratic form at the unit vectors."""
+def test_the_error_of_a_term_is_unbiased_for_noise_that_is_half_common():
+    """Exact for a grid that lacks runs: the sum of a quadratic form at the columns of the noise."""
     cells, units = np.divmod(np.arange(24), 4)  # six cells, four units
     present = ~np.isin(np.arange(24), [1, 6, 15, 20, 21])
     cells, units = cells[present], units[present]
     design, term = np.eye(4)[units], np.eye(3)[cells % 3] - 1 / 3
     basis = _basis(term, np.hstack([design, (cells // 3 - 0.5)[:, None]]))
-    found = [_Noise(unit, cells, design).of(basis) for unit in np.eye(len(cells))]
-    free = found[0][1]
-    assert free == pytest.approx(sum(squares for squares, _ in found))
+    common = np.hstack([basis * (units == unit)[:, None] for unit in range(4)])
+    common *= np.sqrt(basis.shape[1] / ((basis.T @ common) ** 2).sum())
+    tasks = np.zeros_like(cells)
+
+    def mean_square(score):
+        return Noise(score, cells, units, tasks).of(basis)[0]
+
+    for half in (np.eye(len(cells)), common):  # what the term's own mean square is expected to be
+        assert ((basis.T @ half) ** 2).sum() / basis.shape[1] == pytest.approx(1)
+    own = sum(mean_square(unit) for unit in np.eye(len(cells)))
+    shared = sum(mean_square(column) for column in common.T)
+    assert own != pytest.approx(shared, rel=0.01) and (own + shared) / 2 == pytest.approx(1)
+    free = Noise(np.eye(len(cells))[0], cells, units, tasks).of(basis)[1]
     assert 0 < free < 6 and abs(free - round(free)) > 0.01, "as in a grid that lacks none"
 
 
@@ -401,7 +411,7 @@ def test_two_axes_have_no_term_of_three():
 
 
 def test_less_than_half_a_degree_of_freedom_tests_nothing():
-    terms = {"term": ["a", "b"], "kind": "axis", "df": 1, "squares": 4.0, "error": [1.0, 2.0]}
+    terms = {"term": ["a", "b"], "kind": "axis", "df": 1, "squares": 4.0, "error": [1.0, 0.5]}
     table = _tested(pd.DataFrame(terms | {"free": [0.3, 4.0]}), 10.0)
     assert np.isnan(table.loc[0, ["F", "df_error", "p"]].astype(float)).all()
     assert table.loc[1, "F"] == pytest.approx(8) and table["share"].tolist() == [0.4, 0.4]
