@@ -21,7 +21,18 @@ from kd.runtime.retries import START
 from kd.study.find import namesakes, same_name
 from kd.study.grid import load_grid
 from kd.study.inputs import check_inputs
-from kd.study.paths import Layout
+from kd.study.paths import (
+    HISTORY,
+    METRICS,
+    MODEL,
+    RECORD,
+    SPEC,
+    TRAINING,
+    Layout,
+    benchmark_file,
+    log_file,
+    need_file,
+)
 from kd.study.stored import need_of
 
 # Snakemake holds millions of objects as long as it plans. To look for garbage among them as often
@@ -66,7 +77,7 @@ rule all:
     default_target: True
     input:
         # The runs themselves too: a runs.csv that was collected early must not hide missing ones.
-        METRICS,
+        RUN_METRICS,
         rules.tables.output,
         rules.figures.output,
         rules.report.output,

@@ -34,7 +34,6 @@ from kd.jobs.storing import (
     tokens_fingerprint,
 )
 from kd.losses.objective import Objective
-from kd.monitor.recover import CHECKPOINT
 from kd.runtime.device import choose_device, make_deterministic
 from kd.runtime.errors import UserError, unknown
 from kd.runtime.files import (
@@ -51,7 +50,7 @@ from kd.runtime.files import (
 from kd.runtime.progress import Progress, step_state
 from kd.runtime.provenance import model_commit, weights_dtype
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import CHECKPOINT, Layout
 from kd.study.run import Run
 from kd.study.stored import name_of, need_of
 from kd.study.teacher import Teacher

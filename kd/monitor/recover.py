@@ -6,9 +6,7 @@ from kd.runtime.files import leftovers, marked
 from kd.runtime.snakemake_processes import workflows
 from kd.runtime.state import read_state
 from kd.study.grid import Grid
-from kd.study.paths import Layout
-
-CHECKPOINT = "checkpoint.safetensors"  # beside what Snakemake removes when a job starts or fails
+from kd.study.paths import CHECKPOINT, Layout
 
 
 def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:

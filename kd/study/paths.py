@@ -1,4 +1,4 @@
-"""Where everything lies below results/; the Snakefile and every command ask here."""
+"""Where everything lies below results/; the workflow's rules and every command ask here."""
 
 from pathlib import Path
 
@@ -7,12 +7,46 @@ from kd.study.run import Run
 from kd.study.stored import need_of
 from kd.study.teacher import Teacher
 
+# In the folder of a run; a teacher's has the model, the metrics, the history and the checkpoint.
+MODEL = "model"
+METRICS = "metrics.json"
+TRAINING = "training.json"
+HISTORY = "history.csv"
+SPEC = "spec.json"
+INIT = "init.json"
+CHECKPOINT = "checkpoint.safetensors"  # no output of a rule, or Snakemake would remove it
+# In the folder of a study.
+RECORD = "runs.csv"
+
+
+def log_file(folder: Path, step: str) -> Path:
+    """The log of a step that works in a folder."""
+    return folder / "log" / f"{step}.log"
+
+
+def benchmark_file(folder: Path, step: str) -> Path:
+    """Snakemake's record of the time and memory of a step that works in a folder."""
+    return folder / "log" / f"{step}.benchmark.tsv"
+
+
+def need_file(outputs: Path, need: str) -> Path:
+    """What says that the outputs of a need are stored in a folder of outputs."""
+    return outputs / f"{need}.json"
+
 
 class Layout:
-    """Paths below one results folder."""
+    """Paths below one results folder.
+
+    Methods that take ids as text give the pattern of a rule too: `run_folder("{run}")`.
+    """
 
     def __init__(self, results: str | Path = "results") -> None:
         self.results = Path(results)
+
+    @property
+    def runs(self) -> Path:
+        """Folder of all runs, of all studies."""
+        return self.results / "runs"
 
     def text(self, data_id: str, task: str) -> Path:
         """Folder of a task's text, one Parquet a split."""
@@ -22,13 +56,21 @@ class Layout:
         """Folder of a task's packed tokens for one tokenizer and length."""
         return self.results / "data" / data_id / task / tokens_id
 
+    def teacher_folder(self, teacher_id: str, task: str) -> Path:
+        """Folder of a fine-tuned teacher, by its id."""
+        return self.results / "teachers" / teacher_id / task
+
     def teacher(self, teacher: Teacher) -> Path:
         """Folder of a fine-tuned teacher."""
-        return self.results / "teachers" / teacher.id / teacher.task
+        return self.teacher_folder(teacher.id, teacher.task)
+
+    def outputs_folder(self, teacher_id: str, task: str, tokens_id: str) -> Path:
+        """Folder of a teacher's stored outputs, by the ids."""
+        return self.teacher_folder(teacher_id, task) / "outputs" / tokens_id
 
     def outputs(self, teacher: Teacher, tokens_id: str) -> Path:
         """Folder of a teacher's stored outputs for one tokenizer and length."""
-        return self.teacher(teacher) / "outputs" / tokens_id
+        return self.outputs_folder(teacher.id, teacher.task, tokens_id)
 
     def arrays(self) -> list[Path]:
         """Every stored array of teacher outputs, of all studies."""
@@ -36,7 +78,7 @@ class Layout:
 
     def need(self, run: Run) -> Path:
         """What says that the teacher outputs which a run can read are stored."""
-        return self.outputs(run.teacher, run.tokens_id) / f"{need_of(run)}.json"
+        return need_file(self.outputs(run.teacher, run.tokens_id), need_of(run))
 
     def before(self, run: Run) -> dict[str, Path]:
         """{step: folder of its state} of all that a run waits for, in the order of the work.
@@ -66,9 +108,13 @@ class Layout:
         """Folder of the state of storing the teacher outputs which a run can read."""
         return self.teacher(run.teacher) / "log" / f"{run.tokens_id}-{need_of(run)}"
 
+    def run_folder(self, run_id: str) -> Path:
+        """Folder of a run, by its id."""
+        return self.runs / run_id
+
     def run(self, run: Run) -> Path:
         """Folder of a run."""
-        return self.results / "runs" / run.id
+        return self.run_folder(run.id)
 
     def marks(self) -> list[Path]:
         """The marks of all that a job has found to be damaged."""

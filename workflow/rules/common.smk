@@ -81,7 +81,7 @@ if workflow.is_main_process and not command_line().dryrun:
 if workflow.is_main_process and not is_locked():
     settle_copies()
 RUNS = GRID.runs
-METRICS = [LAYOUT.run(run) / "metrics.json" for run in RUNS.values()]
+RUN_METRICS = [LAYOUT.run(run) / METRICS for run in RUNS.values()]
 TEACHERS = {run.teacher.id: run.teacher for run in RUNS.values()}
 FOLDER = LAYOUT.study(GRID.study.name)
 # Runs are trained on one CPU core each: the numbers depend on the thread count, the cores are kept
@@ -121,7 +121,7 @@ def distil_input(wildcards):
     `outputs` is ancient: what is stored later leaves finished runs as they are.
     """
     run = run_of(wildcards)
-    teacher = [LAYOUT.teacher(run.teacher) / "model"] if run.needs_teacher else []
+    teacher = [LAYOUT.teacher(run.teacher) / MODEL] if run.needs_teacher else []
     outputs = [ancient(LAYOUT.need(run))] if need_of(run) else []
     return {"tokens": tokens_of(run), "teacher": teacher, "outputs": outputs}
 
@@ -131,15 +131,13 @@ def outputs_input(wildcards):
     teacher = TEACHERS[wildcards.teacher]
     return {
         "tokens": LAYOUT.tokens(teacher.data_id, teacher.task, wildcards.tokens),
-        "teacher": LAYOUT.teacher(teacher) / "model",
-        "metrics": LAYOUT.teacher(teacher) / "metrics.json",
+        "teacher": LAYOUT.teacher(teacher) / MODEL,
+        "metrics": LAYOUT.teacher(teacher) / METRICS,
     }
 
 
 def evaluate_input(wildcards):
     """What an evaluation needs: the student, and its teacher's scores for the record."""
     run = run_of(wildcards)
-    teacher = (
-        [LAYOUT.teacher(run.teacher) / "metrics.json"] if run.needs_teacher else []
-    )
+    teacher = [LAYOUT.teacher(run.teacher) / METRICS] if run.needs_teacher else []
     return {"tokens": tokens_of(run), "teacher": teacher}

@@ -5,7 +5,7 @@ rule data:
     output:
         directory(LAYOUT.text("{data}", "{task}")),
     log:
-        "results/logs/data/{data}-{task}.log",
+        str(LAYOUT.preparing("{data}", "{task}")) + ".log",
     priority: 20  # teachers wait for it
     conda:
         "../envs/kd.yaml"
@@ -22,7 +22,7 @@ rule tokenise:
     output:
         directory(LAYOUT.tokens("{data}", "{task}", "{tokens}")),
     log:
-        "results/logs/tokenise/{data}-{task}-{tokens}.log",
+        str(LAYOUT.tokenising("{data}", "{task}", "{tokens}")) + ".log",
     priority: 20  # teachers wait for it
     conda:
         "../envs/kd.yaml"

@@ -3,16 +3,14 @@ from kd.runtime.files import short_hash
 
 # Asked for only these, Snakemake draws from the runs.csv that is there and trains nothing.
 DRAWN = {"tables", "figures", "report", "guideline"}
-DRAW_ONLY = (
-    bool(asked_for()) and asked_for() <= DRAWN and (FOLDER / "runs.csv").is_file()
-)
+DRAW_ONLY = bool(asked_for()) and asked_for() <= DRAWN and (FOLDER / RECORD).is_file()
 
 
 # What `collect` would refuse to write over has to be refused now: Snakemake removes what a job makes
 # before it starts the job. Runs of this study whose files are here in part will be done again.
 if workflow.is_main_process and not DRAW_ONLY and not command_line().unlock:
     ON_THE_WAY = {run.id for run in RUNS.values() if LAYOUT.run(run).exists()}
-    or_end(refuse_to_lose, FOLDER / "runs.csv", LAYOUT.results / "runs", ON_THE_WAY)
+    or_end(refuse_to_lose, FOLDER / RECORD, LAYOUT.runs, ON_THE_WAY)
 
 
 localrules:
@@ -28,11 +26,11 @@ if not DRAW_ONLY:
 
     rule collect:
         input:
-            METRICS,
+            RUN_METRICS,
         output:
-            FOLDER / "runs.csv",
+            FOLDER / RECORD,
         log:
-            FOLDER / "log/collect.log",
+            log_file(FOLDER, "collect"),
         conda:
             "../envs/kd.yaml"
         params:
@@ -43,7 +41,7 @@ if not DRAW_ONLY:
 
 rule tables:
     input:
-        FOLDER / "runs.csv",
+        FOLDER / RECORD,
     output:
         summary=report(
             FOLDER / "summary.csv",
@@ -59,7 +57,7 @@ rule tables:
             labels={"table": "{name}"},
         ),
     log:
-        FOLDER / "log/tables.log",
+        log_file(FOLDER, "tables"),
     conda:
         "../envs/kd.yaml"
     shell:
@@ -68,7 +66,7 @@ rule tables:
 
 rule figures:
     input:
-        FOLDER / "runs.csv",
+        FOLDER / RECORD,
     output:
         report(
             directory(FOLDER / "figures"),
@@ -78,7 +76,7 @@ rule figures:
             labels={"figure": "{name}"},
         ),
     log:
-        FOLDER / "log/figures.log",
+        log_file(FOLDER, "figures"),
     conda:
         "../envs/kd.yaml"
     params:
@@ -99,7 +97,7 @@ rule report:
             labels={"report": "all of it on one page"},
         ),
     log:
-        FOLDER / "log/report.log",
+        log_file(FOLDER, "report"),
     conda:
         "../envs/kd.yaml"
     params:
@@ -111,7 +109,7 @@ rule report:
 
 rule guideline:
     input:
-        FOLDER / "runs.csv",
+        FOLDER / RECORD,
     output:
         report(
             FOLDER / "guideline.md",
@@ -120,7 +118,7 @@ rule guideline:
             labels={"report": "what to do"},
         ),
     log:
-        FOLDER / "log/guideline.log",
+        log_file(FOLDER, "guideline"),
     conda:
         "../envs/kd.yaml"
     params:

@@ -1,17 +1,19 @@
 # Teachers, shared by all runs that need them; then one training and one evaluation a run.
 # The shell lines stay as they are: a changed letter would train every finished run again.
+TEACHER, RUN = LAYOUT.teacher_folder("{teacher}", "{task}"), LAYOUT.run_folder("{run}")
+OUTPUTS = LAYOUT.outputs_folder("{teacher}", "{task}", "{tokens}")
 
 
 rule teacher:
     input:
         lambda wildcards: tokens_of(TEACHERS[wildcards.teacher]),
     output:
-        model=directory("results/teachers/{teacher}/{task}/model"),
-        metrics="results/teachers/{teacher}/{task}/metrics.json",
+        model=directory(TEACHER / MODEL),
+        metrics=TEACHER / METRICS,
     log:
-        "results/teachers/{teacher}/{task}/log/teacher.log",
+        log_file(TEACHER, "teacher"),
     benchmark:
-        "results/teachers/{teacher}/{task}/log/teacher.benchmark.tsv"
+        benchmark_file(TEACHER, "teacher")
     priority: 10  # runs wait for it
     conda:
         "../envs/kd.yaml"
@@ -28,9 +30,9 @@ rule outputs:
     input:
         unpack(outputs_input),
     output:
-        "results/teachers/{teacher}/{task}/outputs/{tokens}/{need}.json",
+        need_file(OUTPUTS, "{need}"),
     log:
-        "results/teachers/{teacher}/{task}/log/{tokens}-{need}.log",
+        log_file(TEACHER, "{tokens}-{need}"),
     priority: 10  # runs wait for it
     conda:
         "../envs/kd.yaml"
@@ -47,14 +49,14 @@ rule distil:
     input:
         unpack(distil_input),
     output:
-        model=directory("results/runs/{run}/model"),
-        training="results/runs/{run}/training.json",
-        history="results/runs/{run}/history.csv",
-        spec="results/runs/{run}/spec.json",
+        model=directory(RUN / MODEL),
+        training=RUN / TRAINING,
+        history=RUN / HISTORY,
+        spec=RUN / SPEC,
     log:
-        "results/runs/{run}/log/distil.log",
+        log_file(RUN, "distil"),
     benchmark:
-        "results/runs/{run}/log/distil.benchmark.tsv"
+        benchmark_file(RUN, "distil")
     group:
         "run"
     conda:
@@ -74,9 +76,9 @@ rule evaluate:
         model=rules.distil.output.model,
         training=rules.distil.output.training,
     output:
-        metrics="results/runs/{run}/metrics.json",
+        metrics=RUN / METRICS,
     log:
-        "results/runs/{run}/log/evaluate.log",
+        log_file(RUN, "evaluate"),
     group:
         "run"
     conda:
