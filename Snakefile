@@ -1,5 +1,6 @@
-# The grid as a DAG: data -> tokenise -> teacher -> distil -> evaluate -> collect -> tables, figures
-# -> report, guideline. The study file says what to run; `python -m kd` does the work; rules only connect.
+# The grid as a graph of jobs: data -> tokenise -> teacher -> outputs -> distil -> evaluate -> collect ->
+# tables, figures -> report; guideline. The study file says what to run, `python -m kd` does the work, and
+# the rules in workflow/rules connect the two.
 import gc
 import os
 import sys
@@ -35,8 +36,8 @@ from kd.study.paths import (
 )
 from kd.study.stored import need_of
 
-# Snakemake holds millions of objects as long as it plans. To look for garbage among them as often
-# as Python does by default takes a sixth of the time that it plans a large grid.
+# Snakemake holds millions of objects while it plans. Looking for garbage among them as often as Python
+# does by default takes a sixth of the planning time of a large grid.
 gc.set_threshold(100_000, 50, 100)
 
 STUDY = (
@@ -46,31 +47,55 @@ STUDY = (
 )
 
 
-# Shell lines find the interpreter and the study through this prefix, so that they read the same on
-# every machine and for every study: Snakemake runs a finished job again when its line changes.
-# With conda a job has an interpreter of its own, which is activated before the prefix is read.
+# Snakemake runs a finished job again when its shell line changes. So the lines must be the same on every
+# machine and for every study, and find the interpreter and the study through this prefix. With conda a
+# job has its own interpreter, which is activated before the prefix is read.
 prefix = f"export KD_STUDY={quote(str(STUDY))}; "
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     prefix += f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH; "
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
 
 
-# Jobs inherit it: an automatic retry has that of the try before it, a person's new start another.
+# An id of this start, which jobs inherit: an automatic retry has the same one, a new start another.
 if workflow.is_main_process:
     os.environ[START] = uuid4().hex
 
 
-# Defines GRID (the study's runs), the paths of their results.
-include: "workflow/rules/common.smk"
+include: "workflow/study.smk"  # GRID, the runs of the study; LAYOUT, the paths of all results
+include: "workflow/start.smk"  # before planning: refuses, repairs
+include: "workflow/inputs.smk"  # what the rules share
 
 
 report: "workflow/report/workflow.rst"
 
 
+localrules:
+    all,
+    collect,
+    tables,
+    figures,
+    report,
+    guideline,
+
+
 include: "workflow/rules/data.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/results.smk"
-include: "workflow/rules/hooks.smk"
+include: "workflow/rules/tokenise.smk"
+include: "workflow/rules/teacher.smk"
+include: "workflow/rules/outputs.smk"
+include: "workflow/rules/distil.smk"
+include: "workflow/rules/evaluate.smk"
+
+
+if not DRAW_ONLY:
+
+    include: "workflow/rules/collect.smk"
+
+
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/guideline.smk"
+include: "workflow/end.smk"  # what is printed at the end, and drawn after a failure
 
 
 rule all:

@@ -17,7 +17,7 @@ SNAKEFILE = f"""
 import sys
 from pathlib import Path
 FOLDER, STUDY, DRAW_ONLY = Path("."), Path("study.yaml"), False
-include: "{ROOT}/workflow/rules/hooks.smk"
+include: "{ROOT}/workflow/end.smk"
 rule report:
     input: "part.txt"
     output: "report.html"

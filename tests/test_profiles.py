@@ -81,5 +81,5 @@ def test_what_is_documented_is_in_force():
 
 def test_no_rule_has_retries_of_its_own():
     """They would win over those of the profiles and of the command line."""
-    for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
+    for path in [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]:
         assert "retries:" not in path.read_text(), path

@@ -1,4 +1,5 @@
-# Text of a task, and its tokens for one tokenizer and length.
+# The text of a task: one Parquet file a split.
+# Frozen: if a letter of the shell line changes, Snakemake runs every finished job again.
 
 
 rule data:
@@ -14,20 +15,3 @@ rule data:
         runtime=60,
     shell:
         'python -m kd data "$KD_STUDY" --task {wildcards.task} > {log} 2>&1'
-
-
-rule tokenise:
-    input:
-        rules.data.output,
-    output:
-        directory(LAYOUT.tokens("{data}", "{task}", "{tokens}")),
-    log:
-        str(LAYOUT.tokenising("{data}", "{task}", "{tokens}")) + ".log",
-    priority: 20  # teachers wait for it
-    conda:
-        "../envs/kd.yaml"
-    resources:
-        mem_mb=memory(8000),
-        runtime=60,
-    shell:
-        'python -m kd tokenise "$KD_STUDY" --task {wildcards.task} --tokens {wildcards.tokens} > {log} 2>&1'

@@ -1,4 +1,4 @@
-# What Snakemake says and does when it ends: well, with a failure, or by ctrl-C.
+# What Snakemake prints and does at its end: after success, a failure, or ctrl-C.
 import logging
 import os
 import re

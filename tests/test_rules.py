@@ -1,0 +1,35 @@
+"""The rules of the workflow: one a file, and shell lines that stay as they are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+RULES = sorted((Path(__file__).parents[1] / "workflow/rules").glob("*.smk"))
+
+# Snakemake runs a finished job again when a letter of its shell line changes.
+STUDY = 'python -m kd {} "$KD_STUDY"'
+OPTIONS = {
+    "data": " --task {wildcards.task}",
+    "tokenise": " --task {wildcards.task} --tokens {wildcards.tokens}",
+    "teacher": " --teacher {wildcards.teacher} --threads {threads}",
+    "outputs": (
+        " --teacher {wildcards.teacher} --tokens {wildcards.tokens}"
+        " --need {wildcards.need} --threads {threads}"
+    ),
+    "distil": " --run {wildcards.run} --threads {threads}",
+    "evaluate": " --run {wildcards.run} --threads {threads}",
+    **dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), ""),
+}
+
+
+def test_there_is_a_file_for_each_rule():
+    assert {path.stem for path in RULES} == set(OPTIONS)
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_a_file_has_one_rule_of_its_name_with_its_frozen_shell_line(path):
+    text = path.read_text()
+    assert re.findall(r"^ *rule (\w+):", text, re.MULTILINE) == [path.stem]
+    (line,) = re.findall(r"shell:\n +'(.*)'\n", text)
+    assert line == STUDY.format(path.stem) + OPTIONS[path.stem] + " > {log} 2>&1"

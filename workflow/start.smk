@@ -1,0 +1,61 @@
+# What happens before Snakemake plans: what would go wrong later is refused now, damaged results are set
+# aside, copied results get consistent times. Only the main Snakemake does this, not that of a job.
+
+
+def asked_for():
+    """The targets on the command line; the Snakemake of a single job has none."""
+    return set(command_line().targets) if workflow.is_main_process else set()
+
+
+def is_locked():
+    """Whether another Snakemake runs here, whose files must stay where they are."""
+    return any(Path(".snakemake/locks").glob("*"))
+
+
+def settle_copies():
+    """Results that were copied without their times count as finished, if their contents match."""
+    if found := settle_times(GRID, LAYOUT):
+        print(
+            f"{LAYOUT.results}: {len(found)} copied results were older than what they were made "
+            f"from; their contents are as recorded, so they count as finished",
+            file=sys.stderr,
+        )
+
+
+def set_damaged_aside():
+    """Rename what jobs have found damaged, so that Snakemake makes it again."""
+    for mark in LAYOUT.marks():
+        kept = set_aside(mark)
+        print(
+            f"{marked(mark)}: damaged; kept as {kept.name}, and made again",
+            file=sys.stderr,
+        )
+
+
+def check_writable():
+    """End with a sentence where nothing can be written; Snakemake would end with a traceback."""
+    for folder in (Path(), LAYOUT.results):
+        if folder.exists() and not os.access(folder, os.W_OK):
+            sys.exit(
+                f"error: {folder.resolve()}: cannot be written to; nothing was started"
+            )
+
+
+# The targets that are made from runs.csv alone. Asked for nothing else, Snakemake takes the runs.csv
+# that is there and trains nothing.
+DRAWN = {"tables", "figures", "report", "guideline"}
+DRAW_ONLY = bool(asked_for()) and asked_for() <= DRAWN and (FOLDER / RECORD).is_file()
+
+if workflow.is_main_process:
+    if not command_line().dryrun:
+        check_writable()
+        if not is_locked():
+            set_damaged_aside()
+    if not is_locked():
+        settle_copies()
+    # `collect` would refuse to write over results that only runs.csv has. That is too late: Snakemake
+    # removes what a job makes before it starts the job. Runs of this study that are here in part are
+    # done again, so they are no loss.
+    if not DRAW_ONLY and not command_line().unlock:
+        STARTED = {run.id for run in RUNS.values() if LAYOUT.run(run).exists()}
+        or_end(refuse_to_lose, FOLDER / RECORD, LAYOUT.runs, STARTED)

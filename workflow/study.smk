@@ -1,0 +1,41 @@
+# The study, its grid, and the folders of its results. Every job of a cluster reads this file again, so
+# it imports only what planning needs, and reads only the local models and data that have changed
+# (kd/runtime/digests.py).
+
+
+def or_end(function, *arguments):
+    """The function's value; a mistake of the user's ends Snakemake with one sentence."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def load_study_grid():
+    """The grid of the study, and warnings about it."""
+    if len(workflow.configfiles) > 1:
+        sys.exit("error: one study at a time: give --configfile once, with one file")
+    if workflow.config_settings.config:
+        sys.exit("error: --config changes nothing here: write a study file")
+    grid = or_end(load_grid, STUDY)
+    # The Snakemake of a single job need not read the data again.
+    if workflow.is_main_process:
+        or_end(check_inputs, grid)
+        for other in namesakes(STUDY, grid.study.name):
+            print(
+                f"warning: {same_name(STUDY, other, grid.study.name)}", file=sys.stderr
+            )
+    return grid
+
+
+def command_line():
+    """What Snakemake was called with."""
+    return get_argument_parser().parse_known_args(sys.argv[1:])[0]
+
+
+GRID = load_study_grid()
+LAYOUT = Layout("results")
+RUNS = GRID.runs
+RUN_METRICS = [LAYOUT.run(run) / METRICS for run in RUNS.values()]
+TEACHERS = {run.teacher.id: run.teacher for run in RUNS.values()}
+FOLDER = LAYOUT.study(GRID.study.name)
