@@ -10,7 +10,7 @@ RECORD := results/records/demo
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo record test test-all peers bench lint audit format clean
+.PHONY: help setup demo record test test-all peers bench generated lint audit format clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -53,6 +53,9 @@ bench: $(STAMP)  ## time this project against other libraries: results/bench/
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --constraint requirements.lock --target .bench \
 		textbrewer torchdistill tensorboardX protobuf accelerate
 	PYTHONPATH=.bench OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
+
+generated: $(STAMP) ## write what is generated: schemas, docs/axes.md, docs/columns.md, the tree
+	PYTHONPATH=. $(BIN)/python .ci/generate.py
 
 lint: $(STAMP)   ## ruff, mypy, import-linter, snakefmt, snakemake --lint, the lock, audit
 	$(BIN)/ruff check .

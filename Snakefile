@@ -1,6 +1,6 @@
-# The grid as a graph of jobs: data -> tokenise -> teacher -> outputs -> distil -> evaluate -> collect ->
-# tables, figures -> report; guideline. The study file says what to run, `python -m kd` does the work, and
-# the rules in workflow/rules connect the two.
+# The study as a graph of jobs, from data to report. The study file says what to run, `python -m kd` does the
+# work, and the rules connect the two: data -> tokenise -> teacher -> outputs -> distil -> evaluate ->
+# collect -> tables, figures -> report; guideline.
 import gc
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`python -m kd`."""
+"""Starts the command line, as `python -m kd` and as `kd`."""
 
 import os
 import sys

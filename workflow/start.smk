@@ -1,5 +1,5 @@
-# What happens before Snakemake plans: what would go wrong later is refused now, damaged results are set
-# aside, copied results get consistent times. Only the main Snakemake does this, not that of a job.
+# What is done before Snakemake plans. What would go wrong later is refused, damaged results are set aside,
+# and copied results get consistent times. Only the main Snakemake does this, not that of a single job.
 
 
 def asked_for():

@@ -1,0 +1,114 @@
+"""Writes every file that is generated from the code: schemas, pages, the tree in CONTRIBUTING.md.
+
+`make generated` runs it. `tests/test_generated.py` compares the files with what it would write.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+from kd.cli.main import main as kd
+
+ROOT = Path(__file__).parents[1]
+_COLUMN = 34  # where the phrases of the tree begin
+# Files and folders of the tree that cannot say themselves what they hold.
+DATA = {
+    "workflow/envs": "The environment of jobs with `--sdm conda`",
+    "workflow/report": "Captions of the files in Snakemake's own report",
+    "workflow/schemas": "JSON schemas of studies, records and runs.csv (make generated)",
+    "kd/axes/presets": "Published methods, a YAML file each",
+    "kd/axes/citations.bib": "The works behind the tables",
+    "kd/results/report/report.html.jinja": "The page of the report, without its numbers",
+}
+
+
+def printed(*words: str) -> str:
+    """What a command of kd prints."""
+    with redirect_stdout(StringIO()) as out:
+        if kd(words):
+            raise SystemExit(f"kd {' '.join(words)} failed")
+    return out.getvalue()
+
+
+def with_tree() -> str:
+    """CONTRIBUTING.md with the tree of today."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = "\n".join(
+        ["<!-- tree: make generated -->", "```text", *tree(), "```", "<!-- /tree -->"]
+    )
+    return re.sub(r"<!-- tree.*?<!-- /tree -->", lambda _: block, text, flags=re.DOTALL)
+
+
+def tree() -> list[str]:
+    """A line for each file of workflow/ and kd/, rooms in the order of their imports."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (rooms,) = (
+        contract["layers"]
+        for contract in config["tool"]["importlinter"]["contracts"]
+        if contract["id"] == "rooms"
+    )
+    order = re.findall(r'"(workflow/[a-z/]+\.smk)"', (ROOT / "Snakefile").read_text())
+    lines = [_line(ROOT / "Snakefile", 0), "workflow/"]
+    lines += [_line(ROOT / name, 1) for name in order if "/rules/" not in name]
+    lines += ["  rules/", *(_line(ROOT / name, 2) for name in order if "/rules/" in name)]
+    lines += [_data_line(ROOT / name, 1) for name in DATA if name.startswith("workflow")]
+    lines += ["kd/", *(_line(path, 1) for path in _modules(ROOT / "kd"))]
+    for room in reversed(rooms):
+        lines += _folder(ROOT / "kd" / room, 1)
+    return lines
+
+
+def _folder(folder: Path, depth: int) -> Iterator[str]:
+    yield _line(folder / "__init__.py", depth, folder.name + "/")
+    for path in _modules(folder):
+        yield _line(path, depth + 1)
+    for path in (ROOT / name for name in DATA):
+        if path.parent == folder:
+            yield _data_line(path, depth + 1)
+    for inner in sorted(path.parent for path in folder.glob("*/__init__.py")):
+        yield from _folder(inner, depth + 1)
+
+
+def _data_line(path: Path, depth: int) -> str:
+    name = f"{path.name}/" if path.is_dir() else path.name
+    return f"{'  ' * depth + name:<{_COLUMN}}{DATA[str(path.relative_to(ROOT))]}"
+
+
+def _modules(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+
+
+def _line(path: Path, depth: int, name: str = "") -> str:
+    start = "  " * depth + (name or path.name)
+    return f"{start:<{_COLUMN}}{_phrase(path)}".rstrip()
+
+
+def _phrase(path: Path) -> str:
+    """The first sentence of a file's docstring or comment, without what follows a semicolon."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        text = ast.get_docstring(ast.parse(text)) or ""
+    else:
+        comment = re.match(r"(?:# ?.*\n)+", text)
+        text = re.sub(r"^# ?", "", comment[0] if comment else "", flags=re.MULTILINE)
+    return re.split(r"\.(?=\s|$)|;|\n\n", " ".join(text.split()))[0]
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "docs/axes.md": lambda: printed("axes", "--markdown"),
+    "docs/columns.md": lambda: printed("schema", "columns"),
+    "workflow/schemas/study.schema.json": lambda: printed("schema", "study"),
+    "workflow/schemas/metrics.schema.json": lambda: printed("schema", "metrics"),
+    "workflow/schemas/runs.schema.json": lambda: printed("schema", "runs"),
+    "CONTRIBUTING.md": with_tree,
+}
+
+
+if __name__ == "__main__":
+    for name, made in GENERATED.items():
+        (ROOT / name).write_text(made(), encoding="utf-8")
+        print(name)
