@@ -29,6 +29,14 @@ class Task:
         return not self.labels
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The labels in words: `equivalent` where the official files say 1."""
+        if not self.names:
+            return self.labels
+        named = zip(self.labels, self.names, strict=True)
+        return tuple(names[0] if label.isdecimal() else label for label, names in named)
+
+    @property
     def outputs(self) -> int:
         """Size of the classification head: number of labels, or 1."""
         return max(1, len(self.labels))
@@ -107,7 +115,7 @@ TASKS: dict[str, Task] = {
         "QQP",
         ("question1", "question2"),
         "is_duplicate",
-        names=(_OTHER, _SAME),
+        names=(("not_duplicate", *_OTHER), ("duplicate", *_SAME)),
         corrupted=True,
     ),
     "mnli": Task(

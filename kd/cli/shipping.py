@@ -1,0 +1,108 @@
+"""The command that makes a model to ship."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from kd.cli.arguments import Commands, add_options, command
+from kd.runtime.errors import UserError, unknown
+from kd.study.find import find_study
+from kd.study.paths import Layout
+
+_EXPORT = """\
+Make a folder to ship: weights, tokenizer, ONNX in fp32 and int8, model card
+
+  kd export STUDY --best        the best student of each task of a study
+  kd export RUN OUT             one run by its id, to the folder OUT
+
+The folder has model.safetensors, config.json and the tokenizer for `from_pretrained`,
+onnx/model.onnx, onnx/model_quantized.onnx, README.md (the model card), citations.bib, and
+export.json with all that was measured. The logits of ONNX fp32 must equal PyTorch's to 1e-4 on the
+dev split, or nothing is written; the dev score of int8 and the latency of each form are measured.
+It needs onnx, onnxscript and onnxruntime: pip install 'kd-grid[export]'
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the commands of this module."""
+    export = command(commands, "export", _export, _EXPORT)
+    export.add_argument("what", metavar="STUDY|RUN", help="a study with --best, or the id of a run")
+    export.add_argument(
+        "out", metavar="OUT", nargs="?", help="the folder to make (results/studies/NAME/export)"
+    )
+    export.add_argument("--best", action="store_true", help="the best student of each task")
+    export.add_argument("--task", action="append", metavar="TASK", help="only of this task")
+    add_options(export, "--threads", "--results")
+
+
+def _export(options: argparse.Namespace) -> None:
+    layout = Layout(options.results)
+    if options.best:
+        _export_best(options, layout)
+    elif options.out is None:
+        raise UserError("export: a run needs the folder to make: kd export RUN OUT")
+    elif options.task:
+        raise UserError("export: --task goes with --best: a run has one task")
+    else:
+        run = layout.results / "runs" / options.what
+        if not run.is_dir():
+            known = [path.name for path in (layout.results / "runs").glob("*")]
+            raise unknown("export: run", options.what, sorted(known))
+        _make({Path(): (run, None, None)}, Path(options.out), options)
+
+
+def _export_best(options: argparse.Namespace, layout: Layout) -> None:
+    from kd.results.best import best_students
+    from kd.results.record import read_runs
+    from kd.study.check import load_study
+
+    study = find_study(options.what)
+    folder = layout.study(load_study(study).name)
+    runs = read_runs(folder / "runs.csv", study)
+    tasks = list(dict.fromkeys(runs["task"]))
+    for task in options.task or ():
+        if task not in tasks:
+            raise unknown(f"{study}: task", task, tasks)
+    wanted = runs[runs["task"].isin(options.task or tasks)]
+    best = best_students(wanted)
+    rows = {row["run"]: row for row in runs.to_dict("records")}
+    found = {
+        Path(task): (layout.results / "runs" / one.run, one, rows[one.run])
+        for task, one in best.items()
+    }
+    for task, one in best.items():
+        print(f"{task}: {one.run}, the best of {one.cells} cells (mean {100 * one.mean:.1f})")
+    _make(found, Path(options.out) if options.out else folder / "export", options)
+
+
+def _make(
+    wanted: dict[Path, tuple[Path, Any, Any]], out: Path, options: argparse.Namespace
+) -> None:
+    """Make the folder `out` with one model in each of the folders below it, or none of it."""
+    from kd.runtime import startup
+
+    startup.prepare()
+    from kd.axes.citations import bibtex
+    from kd.jobs.export import export
+    from kd.results.report.model_card import model_card
+    from kd.runtime.files import atomic_dir
+    from kd.study.cited import citations_of_row
+
+    if out.exists() and not list(out.glob("**/export.json")):
+        raise UserError(f"{out}: is there, and no earlier export; give another folder")
+    with atomic_dir(out) as whole:
+        for place, (run, best, row) in wanted.items():
+            folder = whole / place
+            folder.mkdir(exist_ok=True)
+            facts = export(run, Path(options.results), folder, options.threads)
+            works = citations_of_row(row or {k: str(v) for k, v in facts["record"].items()})
+            name = (out / place).name
+            (folder / "citations.bib").write_text(bibtex(works), encoding="utf-8")
+            (folder / "README.md").write_text(
+                model_card(facts, best, works, name), encoding="utf-8"
+            )
+            (folder / "export.json").write_text(json.dumps(facts, indent=2) + "\n")
+        for file in filter(Path.is_file, whole.rglob("*")):
+            file.chmod(whole.stat().st_mode & 0o666)  # libraries write files for their owner alone
+    print(f"{out}: {', '.join(str(place) for place in wanted if place.name) or 'made'}")

@@ -1,0 +1,332 @@
+"""The model card of an exported student: README.md with the metadata of the Hugging Face hub.
+
+All that it states is a fact of the run's record or was measured at the export; what nobody can
+know from these (licence, intended use) is left to fill in, and says so.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from kd.axes.citations import Citation, bibtex
+from kd.axes.initialisations import INITIALISATIONS
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
+from kd.axes.tasks import TASKS, Task
+from kd.axes.terms import matchings_of, parse_knowledge
+from kd.data.identity import HUB_DATASET
+from kd.results.best import Best
+
+_FORMS = {
+    "pytorch": ("PyTorch", "model.safetensors"),
+    "fp32": ("ONNX fp32", "onnx/model.onnx"),
+    "int8": ("ONNX int8", "onnx/model_quantized.onnx"),
+}
+_HUB_METRICS = {"matthews": "matthews_correlation", "pearson": "pearsonr", "spearman": "spearmanr"}
+
+
+def model_card(
+    facts: Mapping[str, Any], best: Best | None, works: Sequence[Citation], name: str
+) -> str:
+    """README.md.
+
+    Args:
+        facts: what `jobs.export.export` returned.
+        best: how the run was chosen among a study's; None: by name.
+        works: what to cite.
+        name: a name for the model, of its folder.
+    """
+    row = TASKS[facts["record"]["task"]]
+    parts = [
+        _metadata(facts, row, name),
+        f"# {name}\n\n{_summary(facts, row)}",
+        _use(name, row),
+        _method(facts, row),
+        _scores(facts, row, best),
+        _speed(facts),
+        _limits(facts, row, best),
+        _licence(facts),
+        _citation(works),
+        _provenance(facts),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _metadata(facts: Mapping[str, Any], row: Task, name: str) -> str:
+    spec, scores = facts["spec"], facts["metrics"]["pytorch"]
+    data: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-classification"}
+    if spec["teacher"]["model"] in HUB_ENCODERS:
+        data["base_model"] = spec["teacher"]["model"]
+    if row.folder:
+        data |= {"language": ["en"], "datasets": [HUB_DATASET]}
+    data["metrics"] = [_HUB_METRICS.get(name, name) for name in row.metrics]
+    data["tags"] = ["knowledge-distillation", "onnx"]
+    results = [
+        {"type": _HUB_METRICS.get(metric, metric), "value": round(scores[metric], 4)}
+        for metric in row.metrics
+    ]
+    dataset = {"name": row.title, "type": HUB_DATASET if row.folder else "generated"}
+    if row.folder:
+        dataset |= {"config": facts["record"]["task"], "split": "validation"}
+    task = {"type": "text-classification"}
+    data["model-index"] = [
+        {"name": name, "results": [{"task": task, "dataset": dataset, "metrics": results}]}
+    ]
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return f"---\n{text}# license: fill in; see the section Licence\n---"
+
+
+def _summary(facts: Mapping[str, Any], row: Task) -> str:
+    record = facts["record"]
+    teacher = record.get("teacher_parameters")
+    ratio = (
+        f", {record['student_parameters'] / teacher:.0%} of its teacher's {_millions(teacher)}"
+        if teacher
+        else ""
+    )
+    kind = (
+        f"gives a score ({row.title})"
+        if row.regression
+        else f"chooses between {_words([f'`{word}`' for word in row.words], 'and')} ({row.title})"
+    )
+    return (
+        f"An encoder with {record['student_layers']} layers and a hidden size of "
+        f"{record['student_hidden']} that {kind}. It has {_millions(record['student_parameters'])} "
+        f"parameters{ratio}."
+    )
+
+
+def _use(name: str, row: Task) -> str:
+    inputs = '"a sentence"' if len(row.columns) == 1 else '"a sentence", "another one"'
+    answer = (
+        "logits[:, 0]"
+        if row.regression
+        else "[model.config.id2label[i] for i in logits.argmax(-1).tolist()]"
+    )
+    return f"""## Use
+
+```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+folder = "{name}"  # this folder
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+inputs = tokenizer({inputs}, truncation=True, return_tensors="pt")
+logits = model(**inputs).logits
+print({answer})
+```
+
+With ONNX Runtime alone:
+
+```python
+import onnxruntime
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+session = onnxruntime.InferenceSession("{name}/onnx/model.onnx")
+inputs = tokenizer({inputs}, truncation=True, return_tensors="np")
+names = [node.name for node in session.get_inputs()]
+(logits,) = session.run(["logits"], {{n: inputs[n].astype("int64") for n in names}})
+```"""
+
+
+def _method(facts: Mapping[str, Any], row: Task) -> str:
+    record, spec = facts["record"], facts["spec"]
+    terms = parse_knowledge(record["objective"].replace(" ", ""))
+    lines = ["## How it was trained", ""]
+    if not terms:
+        lines.append("It was trained on the labels alone, without a teacher.")
+    else:
+        lines += [
+            f"It was distilled from {_teacher(facts)}. Beside the labels' cross-entropy "
+            f"(weight {record.get('hard_weight', 1)}) it minimised"
+            if not row.regression
+            else f"It was distilled from {_teacher(facts)}. Beside the squared error of the labels "
+            f"(weight {record.get('hard_weight', 1)}) it minimised",
+            "",
+        ]
+        for term in terms:
+            knowledge = KNOWLEDGE[term.knowledge]
+            matching = matchings_of(term.knowledge, row.regression)[str(term.matching)]
+            lines.append(
+                f"- `{term}`: {knowledge.meaning}, compared by {matching.formula}"
+                + (" (pairs are teacher layer-student layer)" if "@" in str(term) else "")
+            )
+    init = record.get("init", "random")
+    start = INITIALISATIONS[init].meaning if init in INITIALISATIONS else init
+    lines += [
+        "",
+        f"It started from: {start} (`{init}`). Epochs: {record['epochs']}; steps: "
+        f"{record['steps']:,}; batch size: {record['batch_size']}; learning rate: "
+        f"{record['learning_rate']}; longest input: {record['max_length']} tokens; seed: "
+        f"{record['seed']}; precision: {record['precision_used']}.",
+        "",
+        f"Data: {row.title}, {record['examples_train']:,} training examples (source: "
+        f"{spec['data']['source']}, fingerprint `{record['data_fingerprint']}`).",
+    ]
+    return "\n".join(lines)
+
+
+def _teacher(facts: Mapping[str, Any]) -> str:
+    record, teacher = facts["record"], facts["spec"]["teacher"]
+    model = teacher["model"]
+    if model == SCRATCH:
+        what = "an encoder trained from random weights"
+    elif model in HUB_ENCODERS:
+        what = f"`{model}`, fine-tuned on the task"
+    else:
+        what = f"a fine-tuned encoder (`{record['teacher_id']}`)"
+    shape, score = record.get("teacher_shape"), record.get("teacher_score")
+    size = f" with the shape {shape}" if shape else ""
+    return f"{what}{size}" + (f" and a score of {100 * score:.1f}" if score is not None else "")
+
+
+def _scores(facts: Mapping[str, Any], row: Task, best: Best | None) -> str:
+    record = facts["record"]
+    names = [n for n in facts["metrics"]["pytorch"] if n != "score"]
+    head = ["", *(["score"] if len(names) > 1 else []), *names]
+    lines = [
+        "## Scores on the dev split",
+        "",
+        f"Points (x 100) on {_examples(facts)}. The rows of this model were measured with the "
+        f"files of this folder.",
+        "",
+        _table_row(head),
+        _table_row(["---"] * len(head)),
+    ]
+    shown = head[1:]
+    for form, (title, _) in _FORMS.items():
+        values = facts["metrics"][form]
+        lines.append(_table_row([f"this model, {title}", *(_points(values[n]) for n in shown)]))
+    for title, key in (("its teacher", "teacher_score"), ("best constant answer", None)):
+        value = record.get(key) if key else facts["majority_score"]
+        if value is not None:
+            own = shown[0] if shown else ""
+            cells = [_points(value) if n == own else "" for n in shown]
+            lines.append(_table_row([title, *cells]))
+    if record.get("score") is not None:
+        gap = abs(facts["metrics"]["pytorch"]["score"] - record["score"])
+        if gap > 1e-6:
+            lines += [
+                "",
+                f"Its evaluation in the study gave {100 * record['score']:.2f} "
+                f"({record.get('evaluated_on', 'another machine')}).",
+            ]
+    error = record.get("score_se")
+    if error:
+        lines += ["", f"Standard error of the score over dev examples: {100 * error:.1f} points."]
+    if best:
+        lines += ["", _chosen(best)]
+    return "\n".join(lines)
+
+
+def _chosen(best: Best) -> str:
+    lost = best.expected - best.seeds
+    runs = f"{best.seeds} seeds" if best.seeds > 1 else "1 seed"
+    interval = (
+        f" (95 % interval {_points(best.low)} to {_points(best.high)})"
+        if not math.isnan(best.low)
+        else ""
+    )
+    return (
+        f"Over {runs}{f' ({lost} more are missing)' if lost else ''}, models made like this one "
+        f"score {_points(best.mean)} on average{interval}. This configuration has the highest mean "
+        f"of {best.cells} in its study, and this model the highest score of its seeds. Both were "
+        f"chosen on the dev split, so expect a lower score on new data."
+    )
+
+
+def _speed(facts: Mapping[str, Any]) -> str:
+    batches = list(dict.fromkeys(row["batch"] for row in facts["latency"]))
+    head = ["", "file", "size", *(f"batch of {batch}" for batch in batches)]
+    lines = [
+        "## Size and speed",
+        "",
+        f"Median milliseconds of a batch, without the tokenizer, in brackets the 10th and 90th "
+        f"percentile; {facts['threads']} CPU thread{'s' if facts['threads'] > 1 else ''} of "
+        f"{facts['device']}, inputs of the dev split.",
+        "",
+        _table_row(head),
+        _table_row(["---"] * len(head)),
+    ]
+    for form, (title, file) in _FORMS.items():
+        rows = [row for row in facts["latency"] if row["form"] == form]
+        times = [
+            f"{1e3 * r['seconds']:.2f} ({1e3 * r['low']:.2f} to {1e3 * r['high']:.2f})"
+            for r in rows
+        ]
+        size = f"{facts['bytes'][file] / 1e6:.1f} MB"
+        lines.append(_table_row([title, f"`{file}`", size, *times]))
+    lines += [
+        "",
+        f"The logits of ONNX fp32 differ from PyTorch's by at most "
+        f"{facts['largest_difference']:.1e} on the dev split. In int8 the weights of the matrix "
+        f"products are quantised, and activations while they are computed (dynamic quantisation).",
+    ]
+    return "\n".join(lines)
+
+
+def _limits(facts: Mapping[str, Any], row: Task, best: Best | None) -> str:
+    record = facts["record"]
+    lines = [
+        "## Limits",
+        "",
+        f"- It knows one task, {row.title}, and the kind of text of its training data.",
+        f"- Inputs longer than {record['max_length']} tokens are cut.",
+        "- Its scores are of the dev split; it has no score on a test split.",
+        "- Whether its probabilities are calibrated was not measured.",
+        "- Intended use, and uses to avoid: fill in.",
+    ]
+    if best is None or best.seeds < 3:
+        lines.append("- How much its score depends on the seed was not measured well.")
+    return "\n".join(lines)
+
+
+def _licence(facts: Mapping[str, Any]) -> str:
+    return (
+        "## Licence\n\nFill in. The licences of the teacher's weights, of the tokenizer and of the "
+        "training data apply to what is made of them; check each."
+    )
+
+
+def _citation(works: Sequence[Citation]) -> str:
+    return (
+        "## Citation\n\nThe works that this model uses, also in `citations.bib`:\n\n"
+        f"```bibtex\n{bibtex(works)}```"
+    )
+
+
+def _provenance(facts: Mapping[str, Any]) -> str:
+    record = facts["record"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    return (
+        f"## Provenance\n\nRun `{record['run']}`, trained on {record.get('device', '?')} with "
+        f"torch {record.get('torch_version', '?')} and transformers "
+        f"{record.get('transformers_version', '?')}. Weights: `{record['model_fingerprint']}`. "
+        f"Exported with {versions}. All measurements are in `export.json`."
+    )
+
+
+def _examples(facts: Mapping[str, Any]) -> str:
+    splits = facts["examples"]
+    if len(splits) == 1:
+        return f"{splits['dev']:,} examples"
+    return _words([f"{n:,} examples of {split}" for split, n in splits.items()], "and")
+
+
+def _table_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _millions(count: float) -> str:
+    return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,.0f}"
+
+
+def _words(items: Sequence[str], last: str) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
