@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kd.axes.shapes import parse_shape
 from kd.results.statistics.cells import describe
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, CELL
@@ -30,7 +31,8 @@ class Best:
 
 
 def best_students(frame: pd.DataFrame) -> dict[str, Best]:
-    """For each task of a record, in its order, the cell with the highest mean over seeds.
+    """For each task of a record, in its order, the cell with the highest mean over seeds; of
+    equal ones the smallest student.
 
     Args:
         frame: the runs, as `record.read_runs` returns them.
@@ -47,7 +49,9 @@ def best_students(frame: pd.DataFrame) -> dict[str, Best]:
         cells = table[(table["task"] == task) & table["mean"].notna()]
         if cells.empty:
             raise UserError(f"no run on {task} is done; done on: {listing(_done(frame)) or '-'}")
-        cell = cells.loc[cells["mean"].idxmax()]
+        sizes = [parse_shape(student).layer_parameters for student in cells["student"]]
+        tied = cells.assign(size=sizes).sort_values(["mean", "size"], ascending=[False, True])
+        cell = tied.iloc[0]
         same = (runs["task"] == task) & (runs[CELL] == cell[CELL]).all(axis=1)
         row = runs[same].loc[runs.loc[same, "score"].idxmax()]
         found[task] = Best(
