@@ -6,17 +6,21 @@ A *cell* is one combination of axis values as the study writes it; `run.resolve`
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from kd.axes.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.labels import merged
+from kd.axes.presets import NONE, read_preset
 from kd.runtime.errors import Pruned, UserError
-from kd.study.check import Study, load_study, with_preset
+from kd.study.check import Study, load_study
+from kd.study.keys import values_of
 from kd.study.run import Run, resolve
 from kd.study.terms import Cell
 
+_NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
 PrunedValue = tuple[str, str, str]  # axis, value, the most frequent reason
 _CROSSED = ("task", "seed")  # always crossed, also one at a time
 # What an included point is crossed with: a control is wanted for each of these.
@@ -113,8 +117,21 @@ def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
 def _over_base(study: Study, point: Cell) -> Cell:
     """A point laid over the base; a preset of its own replaces that of the base."""
     if "preset" in point:
-        return {**study.base, **with_preset(point)}
-    return {**with_preset(study.base), **point}
+        return {**study.base, **_with_preset(point)}
+    return {**_with_preset(study.base), **point}
+
+
+def _with_preset(entry: dict[str, Any]) -> dict[str, Any]:
+    """A partial run, with the keys of its preset where it does not set them itself."""
+    name = entry.get("preset", NONE)
+    return {**_preset_run(name), **entry} if name != NONE else entry
+
+
+@cache
+def _preset_run(name: str) -> dict[str, Any]:
+    """The checked keys of a preset. It is a method: where it is tried is left to the study."""
+    fields = {k: f for k, f in RUN_FIELDS.items() if k not in _NOT_IN_PRESETS}
+    return values_of(read_preset(name)["run"], f"preset {name}: run", fields)
 
 
 def _key(cell: Cell) -> tuple[tuple[str, str], ...]:

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS, Field
+from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
 from kd.axes.shapes import ISO, MEASURES
-from kd.study.check import DESIGNS, KEYS, MARGIN, NAME, STORE_GIGABYTES
+from kd.axes.values import Field
+from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
+from kd.study.keys import STORE_GIGABYTES
 
 
 def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A cell's knowledge terms: matchings, layer pairs and weights decided, or why they cannot be."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from kd.axes.architectures import attention_obstacle
@@ -28,82 +29,116 @@ def resolve_term(
         Pruned: it has no meaning for this student and teacher.
     """
     row, teacher = KNOWLEDGE[raw.knowledge], encoder.shape
-    if {"query", "key", "value"} & set(row.features) and (
-        reason := attention_obstacle(encoder.arch)
-    ):
-        raise Pruned(f"{raw.knowledge} needs queries, keys or values of each head, but {reason}")
-    defined = matchings_of(raw.knowledge, regression)
-    matching = raw.matching or cell["matching"]
-    if matching == "default":
-        matching = next(iter(defined))
-    if matching not in defined:
-        kind = f"{raw.knowledge} of a regression" if regression else raw.knowledge
-        hint = (
-            ""
-            if raw.matching
-            else f"; name one in the term, as in {raw.knowledge}:{next(iter(defined))}"
-        )
-        raise Pruned(f"{kind} has no matching {matching} (it has {listing(defined)}){hint}")
-    if defined[matching].same_heads and student.heads != teacher.heads:
-        raise Pruned(
-            f"{raw.knowledge}:{matching} compares head with head, but the student has "
-            f"{student.heads} heads and the teacher {teacher.heads}"
-            + _head_mean_hint(raw.knowledge, matching, defined)
-        )
-    if (fewest := defined[matching].fewest_classes) > TASKS[cell["task"]].outputs:
-        raise Pruned(
-            f"{raw.knowledge}:{matching} teaches nothing with fewer than {fewest} classes: "
-            f"the student would get no gradient"
-        )
-    if (fewest := defined[matching].fewest_examples) > cell["batch_size"]:
-        raise Pruned(
-            f"{raw.knowledge}:{matching} teaches nothing in batches of fewer than {fewest} "
-            f"examples: the student would get no gradient"
-        )
+    _prune(_capture_obstacles(raw.knowledge, encoder.arch))
+    name, matching = _matching(raw, cell, regression)
+    _prune(_matching_obstacles(raw.knowledge, name, matching, cell, student, teacher))
     if row.form.relation_heads:
-        _check_relation_heads(cell["relation_heads"], student, teacher)
+        _prune(_relation_obstacles(cell["relation_heads"], student, teacher))
     if not row.layered:
-        return Term(raw.knowledge, matching, ((0, 0),), raw.weight)
+        return Term(raw.knowledge, name, ((0, 0),), raw.weight)
     mapping = raw.mapping or cell["mapping"]
     pairs = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
     moving = mapping if moves(mapping, pairs) else ""
     if IN_TERMS in errata_of(cell["errata"]) and is_last_k(mapping):
         pairs = reversed_pairs(pairs)
-    if not pairs:
-        raise Pruned(f"mapping {mapping} leaves the last layer out, and the student has no other")
-    distinct = min(len({pair[side] for pair in pairs}) for side in (0, 1))
-    if row.fewest_pairs > 1 and (moving or distinct < row.fewest_pairs):
-        raise Pruned(
-            f"{raw.knowledge} relates at least {row.fewest_pairs} different layers that stay "
-            f"mapped, but mapping {mapping} has "
-            + ("pairs that change" if moving else str(distinct))
-        )
-    if moving == "attention-weighted" and row.features != ("hidden",):
-        raise Pruned(f"mapping {mapping} mixes the outputs of layers, and {raw.knowledge} has none")
-    if moving == "attention-weighted" and defined[matching].both_projected:
-        raise Pruned(
-            f"{raw.knowledge}:{matching} projects both sides, so {mapping} cannot mix them"
-        )
-    for t, s in pairs:
-        if not (
-            row.lowest_layer <= t <= teacher.layers and row.lowest_layer <= s <= student.layers
-        ):
-            raise Pruned(
-                f"mapping {mapping} pairs teacher layer {t} with student layer {s}, but "
-                f"{raw.knowledge} has layers {row.lowest_layer} to {teacher.layers} in the "
-                f"teacher and to {student.layers} in the student"
-            )
+    _prune(_pair_obstacles(raw.knowledge, mapping, pairs, moving))
+    if moving == "attention-weighted":
+        _prune(_mixing_obstacles(raw.knowledge, name, matching, mapping))
+    _prune(_layer_obstacles(raw.knowledge, mapping, pairs, student, teacher))
     # Hidden states of layer 0 are the embeddings.
-    name = "embedding" if (raw.knowledge, pairs) == ("hidden", ((0, 0),)) else raw.knowledge
-    return Term(name, matching, pairs, raw.weight, moving)
+    knowledge = "embedding" if (raw.knowledge, pairs) == ("hidden", ((0, 0),)) else raw.knowledge
+    return Term(knowledge, name, pairs, raw.weight, moving)
 
 
-def _check_relation_heads(heads: int | str, student: Shape, teacher: Shape) -> None:
-    if heads != "auto" and (student.hidden % heads or teacher.hidden % heads):  # type: ignore[operator]
-        raise Pruned(
+def _prune(obstacles: Iterator[str]) -> None:
+    """Give up the cell at the first obstacle."""
+    for obstacle in obstacles:
+        raise Pruned(obstacle)
+
+
+def _matching(raw: RawTerm, cell: Cell, regression: bool) -> tuple[str, Matching]:
+    """The matching that a term names, or else the cell, with its name."""
+    defined = matchings_of(raw.knowledge, regression)
+    first = next(iter(defined))
+    name = raw.matching or cell["matching"]
+    name = first if name == "default" else name
+    if name not in defined:
+        kind = f"{raw.knowledge} of a regression" if regression else raw.knowledge
+        hint = "" if raw.matching else f"; name one in the term, as in {raw.knowledge}:{first}"
+        raise Pruned(f"{kind} has no matching {name} (it has {listing(defined)}){hint}")
+    return name, defined[name]
+
+
+# Each of these yields the reasons why a term has no meaning, in the order in which they count.
+
+
+def _capture_obstacles(knowledge: str, arch: str) -> Iterator[str]:
+    needs_attention = {"query", "key", "value"} & set(KNOWLEDGE[knowledge].features)
+    if needs_attention and (reason := attention_obstacle(arch)):
+        yield f"{knowledge} needs queries, keys or values of each head, but {reason}"
+
+
+def _matching_obstacles(
+    knowledge: str, name: str, matching: Matching, cell: Cell, student: Shape, teacher: Shape
+) -> Iterator[str]:
+    term, free = f"{knowledge}:{name}", f"head-mean-{name}"
+    if matching.same_heads and student.heads != teacher.heads:
+        known = free in matchings_of(knowledge, regression=False)
+        hint = f"; {knowledge}:{free} does not need them equal" if known else ""
+        yield (
+            f"{term} compares head with head, but the student has {student.heads} heads and the "
+            f"teacher {teacher.heads}{hint}"
+        )
+    if matching.fewest_classes > TASKS[cell["task"]].outputs:
+        yield (
+            f"{term} teaches nothing with fewer than {matching.fewest_classes} classes: the "
+            f"student would get no gradient"
+        )
+    if matching.fewest_examples > cell["batch_size"]:
+        yield (
+            f"{term} teaches nothing in batches of fewer than {matching.fewest_examples} "
+            f"examples: the student would get no gradient"
+        )
+
+
+def _relation_obstacles(heads: int | str, student: Shape, teacher: Shape) -> Iterator[str]:
+    if isinstance(heads, int) and (student.hidden % heads or teacher.hidden % heads):
+        yield (
             f"relation_heads {heads} does not divide both widths "
             f"({student.hidden} and {teacher.hidden})"
         )
+
+
+def _pair_obstacles(knowledge: str, mapping: str, pairs: Pairs, moving: str) -> Iterator[str]:
+    if not pairs:
+        yield f"mapping {mapping} leaves the last layer out, and the student has no other"
+    fewest = KNOWLEDGE[knowledge].fewest_pairs
+    distinct = min(len({pair[side] for pair in pairs}) for side in (0, 1))
+    if fewest > 1 and (moving or distinct < fewest):
+        yield (
+            f"{knowledge} relates at least {fewest} different layers that stay mapped, but mapping "
+            f"{mapping} has {'pairs that change' if moving else distinct}"
+        )
+
+
+def _mixing_obstacles(knowledge: str, name: str, matching: Matching, mapping: str) -> Iterator[str]:
+    if KNOWLEDGE[knowledge].features != ("hidden",):
+        yield f"mapping {mapping} mixes the outputs of layers, and {knowledge} has none"
+    if matching.both_projected:
+        yield f"{knowledge}:{name} projects both sides, so {mapping} cannot mix them"
+
+
+def _layer_obstacles(
+    knowledge: str, mapping: str, pairs: Pairs, student: Shape, teacher: Shape
+) -> Iterator[str]:
+    lowest = KNOWLEDGE[knowledge].lowest_layer
+    for t, s in pairs:
+        if not (lowest <= t <= teacher.layers and lowest <= s <= student.layers):
+            yield (
+                f"mapping {mapping} pairs teacher layer {t} with student layer {s}, but "
+                f"{knowledge} has layers {lowest} to {teacher.layers} in the teacher and to "
+                f"{student.layers} in the student"
+            )
 
 
 def is_last_k(mapping: str) -> bool:
@@ -114,11 +149,6 @@ def is_last_k(mapping: str) -> bool:
 def reversed_pairs(pairs: Pairs) -> Pairs:
     """The same layers of both sides, the teacher's in reverse order."""
     return tuple((t, s) for (t, _), (_, s) in zip(reversed(pairs), pairs, strict=True))
-
-
-def _head_mean_hint(knowledge: str, matching: str, defined: dict[str, Matching]) -> str:
-    free = f"head-mean-{matching}"
-    return f"; {knowledge}:{free} does not need them equal" if free in defined else ""
 
 
 def relation_heads(student: Shape, teacher: Shape) -> int:

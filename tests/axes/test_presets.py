@@ -7,8 +7,7 @@ from studies import study_dict, write_study
 from kd.axes.fields import RUN_DEFAULTS
 from kd.axes.presets import FOLDER, check_preset, preset_names, read_preset
 from kd.runtime.errors import UserError
-from kd.study.check import _preset_run
-from kd.study.grid import load_grid
+from kd.study.grid import _preset_run, load_grid
 
 RTE = {"student": "6L-768", "task": "rte"}
 TO_COME = ("teacher-distilbert", "{layers}")  # inits that two presets use

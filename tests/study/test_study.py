@@ -103,6 +103,14 @@ BAD = {
     "bad design": ({"design": "factoral"}, "found 'factoral'.*mean factorial"),
     "bad exclude": ({"exclude": [{"maping": "first"}]}, r"exclude\[0\]: key: found 'maping'"),
     "exclude no list": ({"exclude": {"mapping": "first"}}, "exclude: found"),
+    "unknown task": (
+        {"base": {"task": "rtee"}},
+        r"base\.task: found 'rtee', allowed: cola, .* \(did you mean rte\?\)",
+    ),
+    "large seed": (
+        {"axes": {"seed": [2**32]}},
+        r"found 4294967296, allowed: a whole number from 0 to 4294967295$",
+    ),
     "bad include": ({"include": [{"student": "huge"}]}, r"include\[0\].student: found 'huge'"),
 }
 

@@ -1,0 +1,165 @@
+"""Each key of a study file by itself: its value is checked and brought into one form.
+
+Every function raises a UserError that names the key, what was found and what is allowed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from kd.axes.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS
+from kd.axes.figures import MORE, parse_figure
+from kd.axes.shapes import parse_iso
+from kd.axes.values import Field
+from kd.runtime.errors import UserError, listing, shown, unknown
+from kd.study.located import located_path
+
+STORE_GIGABYTES = 20  # where a study does not say how much disk large teacher outputs may take
+
+
+def figure_names(value: Any) -> list[str]:
+    """The key `figures`: names of figures, each as the file has it."""
+    if not isinstance(value, list):
+        raise UserError(f"figures: found {shown(value)}, allowed: a list of names")
+    names: list[str] = []
+    for i, item in enumerate(value):
+        try:
+            more = isinstance(item, str) and item.startswith(MORE)
+            name = parse_figure(item[1:] if more else item)
+        except UserError as error:
+            raise UserError(f"figures[{i}]: {error}") from None
+        if name in names:
+            raise UserError(f"figures[{i}]: {name} is there twice")
+        if more != str(value[0]).startswith(MORE):
+            raise UserError(
+                f"figures[{i}]: found {item}, allowed: all names with a {MORE} (added to those "
+                "that are drawn anyway), or none"
+            )
+        names.append(name)
+    return [str(item) for item in value]
+
+
+def margin_of(value: Any) -> float:
+    """The key `margin`, in points of the score."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
+        raise UserError(
+            f"margin: found {shown(value)}, allowed: a number of points above 0, up to 100"
+        )
+    return float(value)
+
+
+def mapping_of(value: Any, where: str) -> dict[str, Any]:
+    """Keys with values; {} where nothing is given."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: found {shown(value)}, allowed: keys with values")
+    return value
+
+
+def value_of(value: Any, where: str, key: str, fields: dict[str, Field]) -> Any:
+    """A value of one key of `fields`; `where` is the place that an error names."""
+    if key not in fields:
+        raise unknown(f"{where}: key", key, fields)
+    try:
+        return fields[key].parse(value)
+    except UserError as error:
+        raise UserError(f"{where}.{key}: {error}") from None
+
+
+def values_of(value: Any, where: str, fields: dict[str, Field]) -> dict[str, Any]:
+    """Keys with values, all of them keys of `fields`."""
+    return {k: value_of(v, where, k, fields) for k, v in mapping_of(value, where).items()}
+
+
+def data_source(value: Any, study: Path) -> dict[str, Any]:
+    """The key `data`, its defaults filled in; a path in it becomes absolute."""
+    data = dict(mapping_of(value, "data"))
+    source = data.pop("source", "hub")
+    if not isinstance(source, str) or source not in DATA_FIELDS:
+        raise unknown("data.source", source, DATA_FIELDS)
+    given = values_of(data, f"data (source {source})", DATA_FIELDS[source])
+    for key in DATA_FIELDS[source]:
+        if key not in given and key not in DATA_DEFAULTS:
+            raise UserError(f"data.{key}: missing; source {source} needs it")
+        given.setdefault(key, DATA_DEFAULTS.get(key))
+    if "path" in given:
+        try:
+            given["path"] = located_path(given["path"], study)
+        except UserError as error:
+            raise UserError(f"data.path: {error}") from None
+    return {"source": source, **given}
+
+
+def store_bytes(value: Any) -> int | None:
+    """Bytes of disk for large teacher outputs."""
+    if value is False:
+        return None
+    found = {"gigabytes": STORE_GIGABYTES}
+    if isinstance(value, dict):
+        for key in value:
+            if key not in found:
+                raise unknown("store: key", key, found)
+        found |= value
+    size = found["gigabytes"]
+    if not isinstance(value, dict) or isinstance(size, bool) or not isinstance(size, int | float):
+        raise UserError(f"store: found {shown(value)}, allowed: false, or {{gigabytes: NUMBER}}")
+    if not 0 <= size < 1e9:
+        raise UserError(f"store.gigabytes: found {shown(size)}, allowed: a number from 0")
+    return int(size * 1e9)
+
+
+def axis_values(value: Any) -> dict[str, list[Any]]:
+    """The key `axes`: for each axis its values, no value twice."""
+    axes: dict[str, list[Any]] = {}
+    for key, values in mapping_of(value, "axes").items():
+        if key not in RUN_FIELDS:
+            raise unknown("axes: axis", key, RUN_FIELDS)
+        if key == "student" and isinstance(values, dict):
+            values = _students(values)
+        if not isinstance(values, list) or not values:
+            raise UserError(f"axes.{key}: found {shown(values)}, allowed: a list of values")
+        axes[key] = []
+        for i, item in enumerate(values):
+            try:
+                parsed = RUN_FIELDS[key].parse(item)
+            except UserError as error:
+                raise UserError(f"axes.{key}[{i}]: {error}") from None
+            if parsed in axes[key]:
+                raise UserError(f"axes.{key}[{i}]: {shown(item)} is there twice")
+            axes[key].append(parsed)
+    if not axes:
+        raise UserError(f"axes: found none; a study varies at least one of {listing(RUN_FIELDS)}")
+    return axes
+
+
+def _students(value: dict[Any, Any]) -> list[str]:
+    """Students of equal size, where the axis names a measure instead of a list."""
+    try:
+        return [str(shape) for shape, _ in parse_iso(value)]
+    except UserError as error:
+        raise UserError(f"axes.student: {error}") from None
+
+
+def partial_runs(value: Any, where: str, lists: bool = False) -> list[dict[str, Any]]:
+    """Entries of `include`, or of `exclude`, where `lists` allows several values for a key."""
+    if not isinstance(value, list):
+        raise UserError(f"{where}: found {shown(value)}, allowed: a list of partial runs")
+    entries = []
+    for i, item in enumerate(value):
+        here, entry = f"{where}[{i}]", {}
+        if not isinstance(item, dict) or not item:
+            raise UserError(f"{here}: found {shown(item)}, allowed: keys with values")
+        for key, found in item.items():
+            several = lists and isinstance(found, list) and not _is_pairs(found)
+            options = found if several else [found]
+            parsed = [value_of(option, here, key, RUN_FIELDS) for option in options]
+            entry[key] = parsed if several else parsed[0]
+        entries.append(entry)
+    return entries
+
+
+def _is_pairs(value: list[Any]) -> bool:
+    """[[4, 1], [8, 2]] is one mapping; a list of anything else is a list of values."""
+    return bool(value) and all(
+        isinstance(p, list) and p and all(isinstance(n, int) for n in p) for p in value
+    )
