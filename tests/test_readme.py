@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kd.monitor.plan import plan
 from kd.results.figures.draw import write_figures
 from kd.results.record import read_runs
 from kd.study.grid import load_grid
+from kd.study.paths import Layout
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,7 +36,11 @@ def test_the_study_in_the_readme(tmp_path):
     assert len(grid.runs) == (3 + 2) * 2 * 3
 
 
-MAKES = {"make demo": r"bin/snakemake --cores all$", "make test": r"bin/python -m pytest "}
+MAKES = {
+    "make demo": r"bin/snakemake --cores all$",
+    "make test": r"bin/python -m pytest ",
+    "make setup": "",  # here it is done
+}
 
 
 def test_make_targets_start_what_the_readme_says():
@@ -47,7 +53,7 @@ def test_make_targets_start_what_the_readme_says():
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith(("python", "snake"))])
 def test_commands(line, tmp_path):
-    """Snakemake's are dry runs: the studies of the README train BERT-base."""
+    """Snakemake's are dry runs, since the studies of the README train BERT-base."""
     words = line.split()
     if words[0] == "snakemake":
         words += ["--dry-run", "--quiet", "--directory", str(tmp_path)]
@@ -86,3 +92,13 @@ def test_the_numbers_of_the_readme_are_those_of_the_record():
     used = re.findall(r"\d+\.\d ± \d+\.\d", README)
     assert len(used) == 4 and set(used) <= set(told)
     assert f"the teacher has {100 * frame['teacher_score'].max():.1f}" in " ".join(README.split())
+
+
+def test_the_costs_in_the_readme_are_those_that_plan_estimates(tmp_path):
+    rows = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| (\d+) \| ([\d.]+) \| (\d+) \|$", README, re.M)
+    assert len(rows) == 4
+    for name, runs, hours, disk in rows:
+        found = plan(load_grid(ROOT / f"config/studies/{name}.yaml"), Layout(tmp_path))
+        assert found["runs"] == int(runs), name
+        assert found["device_hours"] == pytest.approx(float(hours), rel=0.04), name
+        assert found["disk_bytes"] / 1e9 == pytest.approx(int(disk), abs=0.6), name
