@@ -1,0 +1,81 @@
+"""How well a model's probabilities fit the labels, and how far a student agrees with its teacher.
+
+Sources: Stanton et al. 2021 (arXiv:2106.05945) on fidelity, Xu et al. 2021 (arXiv:2109.03228) on
+loyalty, Guo et al. 2017 (arXiv:1706.04599) on calibration. All in float64, from logits at
+temperature 1.
+"""
+
+import math
+import warnings
+
+import numpy as np
+from scipy.special import log_softmax
+from scipy.stats import pearsonr
+
+BINS = 15  # of the calibration error: equal width, as Guo et al. have it
+
+
+def calibration(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """`nll`, `brier` and `ece` of a classification.
+
+    `nll` is the mean negative log-likelihood of the labels, in nats. `brier` is the mean over
+    examples of sum_c (p_c - [c = y])^2, from 0 to 2. `ece` is the expected calibration error: over
+    15 bins of equal width of the highest probability, the mean of |accuracy - confidence|, weighted
+    by the examples in each.
+
+    Args:
+        logits: (n, C).
+        labels: (n,) class indices.
+    """
+    log_p = log_softmax(logits.astype(np.float64), axis=-1)
+    p = np.exp(log_p)
+    gold = labels.astype(int)
+    rows = np.arange(len(gold))
+    squares = (p**2).sum(-1) - 2 * p[rows, gold] + 1
+    confidence, right = p.max(-1), p.argmax(-1) == gold
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=BINS)
+    return {
+        "nll": float(-log_p[rows, gold].mean()),
+        "brier": float(squares.mean()),
+        "ece": float(np.abs(gaps).sum() / len(gold)),
+    }
+
+
+def fidelity(student: np.ndarray, teacher: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """How far a student agrees with its teacher, on the same examples, of a classification.
+
+    `agreement` is the share of examples for which both choose the same class;
+    `agreement_where_teacher_errs` the same where the teacher is wrong (NaN where it never is);
+    `teacher_kl` is KL(teacher || student) of the probabilities, mean over examples, in nats.
+
+    Args:
+        student: (n, C) logits.
+        teacher: (n, C) logits.
+        labels: (n,) class indices.
+    """
+    log_s, log_t = (log_softmax(x.astype(np.float64), axis=-1) for x in (student, teacher))
+    chosen = teacher.argmax(-1)
+    same, errs = student.argmax(-1) == chosen, chosen != labels
+    return {
+        "agreement": float(same.mean()),
+        "agreement_where_teacher_errs": float(same[errs].mean()) if errs.any() else math.nan,
+        "teacher_kl": float((np.exp(log_t) * (log_t - log_s)).sum(-1).mean()),
+    }
+
+
+def score_fidelity(student: np.ndarray, teacher: np.ndarray) -> dict[str, float]:
+    """The same of a regression: `agreement` is the Pearson correlation of the scores (0 where one
+    side is constant), `teacher_difference` the mean of student minus teacher.
+
+    Args:
+        student: (n,) scores.
+        teacher: (n,) scores.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constant input: handled as 0 below
+        found = float(pearsonr(student.astype(np.float64), teacher.astype(np.float64)).statistic)
+    return {
+        "agreement": found if found == found else 0.0,
+        "teacher_difference": float((student.astype(np.float64) - teacher).mean()),
+    }
