@@ -13,9 +13,9 @@ from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, shape_obstac
 from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import Task
+from kd.encoders.config_values import check_config
 from kd.encoders.folder import (
     check_head,
-    check_use,
     check_weights,
     identity_files,
     label_names,
@@ -104,10 +104,10 @@ def checked_folder(folder: Path) -> Encoder:
     """
     config = model_config(folder)
     weight_files(folder)
-    check_use(folder, config)
     arch = _config_value(config, folder, "model_type")
     if not isinstance(arch, str):
         raise UserError(f"{folder / 'config.json'}: model_type: found {shown(arch)}, allowed: text")
+    check_config(folder, config, arch)
     layers, hidden, heads, ffn = (
         _whole(config, folder, *names)
         for names in (

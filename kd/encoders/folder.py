@@ -25,10 +25,6 @@ _TEXTS = (
     "tokenizer_config.json",
     "vocab.json",
 )
-_UNUSABLE = {
-    "quantization_config": "quantised weights cannot be used, allowed: weights in floating point",
-    "is_decoder": "a decoder reads from left to right, allowed: an encoder",
-}
 _WIDTHS = ("hidden_size", "dim", "embedding_size")  # of embeddings, whatever the encoder calls it
 _WORDS = re.compile(r"(?:^|\.)embeddings\.(?:word|tok)_embeddings\.weight$")
 _POSITIONS = re.compile(r"(?:^|\.)embeddings\.position_embeddings\.weight$")
@@ -99,13 +95,6 @@ def tensors(folder: Path) -> dict[str, Entry]:
             if name not in found:
                 raise UserError(f"{folder / shard}: lacks {name}, which {SHARDS} says is in it")
     return found
-
-
-def check_use(folder: Path, config: dict[str, Any]) -> None:
-    """config.json must describe an encoder with plain weights."""
-    for key, reason in _UNUSABLE.items():
-        if value := config.get(key):
-            raise UserError(f"{folder / CONFIG}: {key}: found {shown(value)}; {reason}")
 
 
 def check_weights(folder: Path, config: dict[str, Any], layers: int, arch: str) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from kd.axes.tasks import Task
 from kd.runtime.errors import UserError, listing
 
+_GENERIC = re.compile(r"(label)?\d+")
+
 
 def label_order(names: Sequence[object], task: Task) -> tuple[int, ...] | None:
     """(n,) for each official label, the model's output for it; None: the names do not say.
@@ -34,6 +36,26 @@ def _official(name: object, task: Task) -> int | None:
         if key in (f"label{label}", str(label), *map(_key, (official, *others))):
             return label
     return None
+
+
+def contradiction(names: Sequence[object], numbers: object, task: Task) -> str:
+    """Where label2id gives a name another output than id2label does; '' where they agree.
+
+    Args:
+        names: what id2label calls the outputs, in their order.
+        numbers: label2id, {name: output}. LABEL_2 and the like are defaults, and say nothing.
+        task: a classification.
+    """
+    for name, output in numbers.items() if isinstance(numbers, dict) else ():
+        label = None if _GENERIC.fullmatch(_key(name)) else _official(name, task)
+        if label is None or not str(output).isdecimal() or int(output) >= len(names):
+            continue
+        if _official(names[int(output)], task) != label:
+            return (
+                f"label2id: found {name} for output {output}, which id2label calls "
+                f"{names[int(output)]}"
+            )
+    return ""
 
 
 def _key(name: object) -> str:

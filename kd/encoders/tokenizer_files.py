@@ -3,19 +3,21 @@
 No torch, no transformers. Errors are UserErrors that name the file and what to do.
 """
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from kd.axes.architectures import ARCHS, arch_facts
 from kd.encoders.folder import optional_object, read_object
-from kd.runtime.errors import UserError, shown
+from kd.runtime.errors import UserError, listing, nearest, shown
 
 TOKENIZER = "tokenizer.json"
 SLOW_VOCABULARIES = (
     *("vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model"),
     "tokenizer.model",
 )
+_MODELS = ("WordPiece", "BPE", "Unigram", "WordLevel")
 _GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
 
 
@@ -65,6 +67,7 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
 def check_tokenizer(folder: Path, vocabulary: int, arch: str) -> None:
     """tokenizer.json must fit the embeddings, tokenizer_config.json and the need for padding."""
     tokenizer = _tokenizer(folder)
+    _check_parts(folder, tokenizer)
     known = _words(folder, tokenizer)
     if (size := 1 + max(known)) > vocabulary:
         raise UserError(
@@ -89,6 +92,29 @@ def check_tokenizer(folder: Path, vocabulary: int, arch: str) -> None:
             f"tokenizer.json there, so that examples of different lengths make one batch"
         )
     _compare_normaliser(folder, tokenizer.get("normalizer"), given)
+
+
+def _check_parts(folder: Path, tokenizer: dict[str, Any]) -> None:
+    """The installed tokenizers must know every part. The words are left out of what it reads."""
+    from tokenizers import Tokenizer, __version__
+
+    model = tokenizer.get("model")
+    kind = model.get("type", _MODELS[0]) if isinstance(model, dict) else None
+    if kind not in _MODELS:
+        raise UserError(
+            f"{folder / TOKENIZER}: model: found the type {shown(kind)}, allowed: "
+            f"{listing(_MODELS)}{nearest(kind, _MODELS)}"
+        )
+    empty = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
+    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        found = tokenizer.get(part)
+        try:
+            Tokenizer.from_str(json.dumps({"version": "1.0", "model": empty, part: found}))
+        except Exception:  # the library has no narrower one
+            raise UserError(
+                f"{folder / TOKENIZER}: {part}: found {shown(found)}, which the installed "
+                f"tokenizers {__version__} cannot read"
+            ) from None
 
 
 def _text(token: Any) -> str | None:

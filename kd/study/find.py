@@ -44,7 +44,11 @@ def namesakes(study: Path, name: str) -> list[Path]:
 
 
 def same_name(study: Path, other: Path, name: str) -> str:
-    """The warning for a namesake."""
+    """The warning for a namesake.
+
+    It is no error, since a copy of a study beside it is common and nothing is lost. The files of
+    the runs stay, and a runs.csv whose runs have no files left is never written over.
+    """
     return (
         f"{study}: {other} has the name {name!r} too; each writes over the other's "
         f"results/studies/{name}: give one of them another `study`"

@@ -10,8 +10,8 @@ from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.tasks import TASKS
 from kd.data.identity import data_identity
 from kd.encoders import facts
-from kd.encoders.folder import label_names, model_config
-from kd.encoders.label_order import label_order, stated_order, unknown_names
+from kd.encoders.folder import CONFIG, label_names, model_config
+from kd.encoders.label_order import contradiction, label_order, stated_order, unknown_names
 from kd.runtime.errors import UserError
 from kd.runtime.files import short_hash
 from kd.study.check import Study
@@ -119,10 +119,16 @@ def _label_order(
     named = None
     if encoder.revision is None:
         folder = Path(encoder.location)
-        names = label_names(model_config(folder))
+        config = model_config(folder)
+        names = label_names(config)
+        if stated is None and (reason := contradiction(names, config.get("label2id"), row)):
+            raise UserError(
+                f"{folder / CONFIG}: {reason}; correct the one that is wrong, or give the teacher "
+                f"the key labels"
+            )
         named = label_order(names, row) if not row.regression else None
         if named is None and stated is None:
-            raise unknown_names(str(folder / "config.json"), names, row)
+            raise unknown_names(str(folder / CONFIG), names, row)
     if stated is None:
         return named, named
     try:

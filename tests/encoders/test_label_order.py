@@ -93,6 +93,38 @@ def test_names_of_a_folder_are_understood_at_plan(tmp_path):
     assert teacher_of(tmp_path, folder).order == (0, 1), "LABEL_0 and LABEL_1"
 
 
+@pytest.mark.parametrize(
+    ("label2id", "agrees"),
+    [
+        ({"POSITIVE": 0, "NEGATIVE": 1}, True),
+        ({"pos": "0", "neg": "1"}, True),
+        ({"LABEL_0": 0, "LABEL_1": 1}, True),
+        ({"good": 1}, True),
+        ({"POSITIVE": 1, "NEGATIVE": 0}, False),
+        ({"neg": 0}, False),
+    ],
+)
+def test_label2id_that_contradicts_id2label(tmp_path, label2id, agrees):
+    names = {"0": "POSITIVE", "1": "NEGATIVE"}
+    folder = write_encoder(tmp_path / "t", id2label=names, label2id=label2id)
+    if agrees:
+        assert teacher_of(tmp_path, folder).order == (1, 0)
+    else:
+        with pytest.raises(UserError, match=r"config\.json: label2id: found .* id2label calls"):
+            teacher_of(tmp_path, folder)
+    assert teacher_of(tmp_path, folder, labels=["pos", "neg"]).order == (1, 0)
+
+
+def test_generic_names_that_label2id_contradicts(tmp_path):
+    """id2label's LABEL_0 stands for negative, the first label of SST-2."""
+    names = {"0": "LABEL_0", "1": "LABEL_1"}
+    folder = write_encoder(tmp_path / "t", id2label=names, label2id={"positive": 0, "negative": 1})
+    with pytest.raises(
+        UserError, match=r"found positive for output 0, which id2label calls LABEL_0"
+    ):
+        teacher_of(tmp_path, folder)
+
+
 def test_a_stated_order_is_part_of_the_id_where_it_changes_something(tmp_path):
     folder = write_encoder(tmp_path / "t", id2label={"0": "POSITIVE", "1": "NEGATIVE"})
     plain = teacher_of(tmp_path, folder)
