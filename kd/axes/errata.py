@@ -5,9 +5,8 @@ A defect is off unless a run asks for it, so that what it is worth can be measur
 
 from dataclasses import dataclass
 
+from kd.axes.labels import NONE
 from kd.runtime.errors import UserError, shown, unknown
-
-NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def parse_errata(text: str) -> str:
         if name not in ERRATA:
             raise unknown(f"erratum in {shown(text)}", name, [NONE, *ERRATA])
     if len(set(names)) < len(names):
-        raise UserError(f"found {shown(text)}: an erratum stands there twice")
+        raise UserError(f"found {shown(text)}: an erratum is there twice")
     return "+".join(name for name in ERRATA if name in names)
 
 

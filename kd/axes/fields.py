@@ -10,12 +10,13 @@ from typing import Any
 from kd.axes.architectures import ARCHS
 from kd.axes.errata import TEMPERATURE_SCHEDULES, parse_errata
 from kd.axes.initialisations import parse_init
+from kd.axes.labels import NONE
 from kd.axes.mappings import parse_mapping
 from kd.axes.matchings import MATCHINGS
 from kd.axes.presets import check_preset
 from kd.axes.shapes import parse_shape
 from kd.axes.tasks import TASKS
-from kd.axes.terms import NONE, parse_knowledge
+from kd.axes.terms import parse_knowledge
 from kd.axes.values import Field, boolean, choice, label_names, number, or_auto, text
 from kd.axes.weights import ALLOWED, parse_weight
 from kd.runtime.errors import UserError

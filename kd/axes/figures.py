@@ -1,4 +1,4 @@
-"""The figures that there are, by the names that a study file gives them. Light: no pandas."""
+"""The names of figures in a study file, and their captions. No pandas."""
 
 import re
 
@@ -58,7 +58,7 @@ def parse_figure(value: object) -> str:
 
 
 def axes_of(name: str) -> list[str]:
-    """The axes that a figure is of; [] for those of the whole study."""
+    """The axes in the name of a figure; [] where it has none."""
     name = name.removeprefix(MORE)
     return [] if name in PLAIN else name.split("-")[1:]
 

@@ -1,4 +1,4 @@
-"""Student initialisations: what each starts from. Facts only; the copying itself is in `copying`.
+"""Student initialisations: what each starts from. `encoders.initialise` copies the weights.
 
 An init is written as a name of INITIALISATIONS, or in one of the forms of INIT_FORMS.
 """

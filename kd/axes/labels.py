@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from kd.runtime.errors import UserError, shown
 
+NONE = "none"  # a value of its own: no knowledge, no preset, no erratum
 INERT = "-"
 ALIAS = " = "
 

@@ -130,7 +130,7 @@ def by_student(pairs: Pairs) -> dict[int, list[int]]:
 
 
 @dataclass(frozen=True)
-class Mapping:
+class LayerMapping:
     """A named mapping. `pairs` takes (T, S, seed), and k where the name ends in -K.
 
     Of a `choosing` mapping some pairs count at a step. A `weighted` one uses all its pairs at once,
@@ -155,51 +155,51 @@ _PKD = "BERT-PKD (arXiv:1908.09355)"
 _SELECTION = "arXiv:2502.04499"
 _OFA = "Lu et al. 2022 (arXiv:2206.14366)"
 
-MAPPINGS: dict[str, Mapping] = {
-    "uniform": Mapping(uniform, "s <- ceil(s T / S)", f"{_TINYBERT}, its uniform strategy"),
-    "first": Mapping(first, "s <- s", f"{_TINYBERT}, its bottom strategy"),
-    "last": Mapping(last, "s <- s + T - S", f"{_TINYBERT}, its top strategy"),
-    "last-only": Mapping(last_only, "S <- T", "MiniLM (arXiv:2002.10957)"),
-    "pkd-skip": Mapping(pkd_skip, "uniform, for s < S", _PKD),
-    "pkd-last": Mapping(pkd_last, "last, for s < S", _PKD),
-    "both-ends": Mapping(both_ends, "1 <- 1 and S <- T", "CKD (arXiv:2109.08359)"),
-    "reverse": Mapping(reverse, "s <- uniform(S + 1 - s)", f"{_SELECTION}: a null baseline"),
-    "all-to-one": Mapping(all_to_one, "s <- T", f"{_SELECTION}: a null baseline"),
-    "random": Mapping(
+MAPPINGS: dict[str, LayerMapping] = {
+    "uniform": LayerMapping(uniform, "s <- ceil(s T / S)", f"{_TINYBERT}, its uniform strategy"),
+    "first": LayerMapping(first, "s <- s", f"{_TINYBERT}, its bottom strategy"),
+    "last": LayerMapping(last, "s <- s + T - S", f"{_TINYBERT}, its top strategy"),
+    "last-only": LayerMapping(last_only, "S <- T", "MiniLM (arXiv:2002.10957)"),
+    "pkd-skip": LayerMapping(pkd_skip, "uniform, for s < S", _PKD),
+    "pkd-last": LayerMapping(pkd_last, "last, for s < S", _PKD),
+    "both-ends": LayerMapping(both_ends, "1 <- 1 and S <- T", "CKD (arXiv:2109.08359)"),
+    "reverse": LayerMapping(reverse, "s <- uniform(S + 1 - s)", f"{_SELECTION}: a null baseline"),
+    "all-to-one": LayerMapping(all_to_one, "s <- T", f"{_SELECTION}: a null baseline"),
+    "random": LayerMapping(
         random_permutation, "uniform, permuted by the seed", f"{_SELECTION}: null", seeded=True
     ),
-    "first-K": Mapping(first_k, "first, for s <= K", _OFA),
-    "last-K": Mapping(last_k, "last, for s > S - K", _OFA),
-    "both-ends-K": Mapping(both_ends_k, "first-K and last-K", "CKD (arXiv:2109.08359), K = 1"),
-    "all-to-K": Mapping(all_to, "s <- K", _SELECTION),
-    "last-to-K": Mapping(last_to, "S <- K", "MiniLMv2 (arXiv:2012.15828): K = 21 of 24"),
-    "emd": Mapping(
+    "first-K": LayerMapping(first_k, "first, for s <= K", _OFA),
+    "last-K": LayerMapping(last_k, "last, for s > S - K", _OFA),
+    "both-ends-K": LayerMapping(both_ends_k, "first-K and last-K", "CKD (arXiv:2109.08359), K = 1"),
+    "all-to-K": LayerMapping(all_to, "s <- K", _SELECTION),
+    "last-to-K": LayerMapping(last_to, "S <- K", "MiniLMv2 (arXiv:2012.15828): K = 21 of 24"),
+    "emd": LayerMapping(
         every_pair,
         "sum F_ts loss(t, s), F the optimal transport; layer weights ~ 1 / cost of the layer",
         "BERT-EMD (arXiv:2010.06133)",
         weighted=True,
     ),
-    "attention-weighted": Mapping(
+    "attention-weighted": LayerMapping(
         every_pair,
         "s <- sum_t softmax_t(<x_s, x_t> / sqrt(H)) x_t",
         "ALP-KD (arXiv:2012.14022)",
         weighted=True,
     ),
-    "random-in-block": Mapping(
+    "random-in-block": LayerMapping(
         blocks,
         "s <- any of uniform(s - 1) + 1 .. uniform(s), drawn at every step",
         "CoFi (arXiv:2204.00408), its released code",
         seeded=True,
         choosing=True,
     ),
-    "random-per-epoch": Mapping(
+    "random-per-epoch": LayerMapping(
         increasing,
         "1..S <- S layers in order, drawn in every epoch",
         "RAIL-KD (arXiv:2109.10164)",
         seeded=True,
         choosing=True,
     ),
-    "progressive": Mapping(
+    "progressive": LayerMapping(
         uniform,
         "uniform, for s <= 1 + floor(S p), p the share of the term's time that has passed",
         "MobileBERT (arXiv:2004.02984)",
@@ -240,7 +240,7 @@ def _order(pair: tuple[int, ...]) -> tuple[int, ...]:
     return pair[::-1]
 
 
-def _row_of(text: str) -> tuple[Mapping | None, list[int]]:
+def _row_of(text: str) -> tuple[LayerMapping | None, list[int]]:
     """The row of a name, and [k] where it has one; explicit pairs have no row."""
     if text in MAPPINGS and not text.endswith("-K"):
         return MAPPINGS[text], []

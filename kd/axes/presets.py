@@ -1,4 +1,4 @@
-"""Published methods, files of `kd/axes/presets`: keys of a run, their source, deviations."""
+"""Published methods: one file each in `kd/axes/presets`."""
 
 from functools import cache
 from pathlib import Path
@@ -6,15 +6,15 @@ from typing import Any
 
 import yaml
 
+from kd.axes.labels import NONE
 from kd.runtime.errors import UserError, unknown
 
 FOLDER = Path(__file__).with_name("presets")  # part of the package: a wheel has it too
-NONE = "none"
 KEYS = ("method", "source", "deviations", "run")
 
 
 def preset_names() -> list[str]:
-    """The presets that are there, by name."""
+    """Names of all presets, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
@@ -34,7 +34,7 @@ def read_preset(name: str) -> dict[str, Any]:
     """The file of a preset: method, source, deviations, and `run`, its keys as written.
 
     Raises:
-        UserError: not readable, or another set of keys.
+        UserError: the file is not readable, or has other keys.
     """
     path = FOLDER / f"{name}.yaml"
     try:

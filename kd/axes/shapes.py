@@ -1,19 +1,17 @@
-"""Student shapes: how they are written, their names in the literature, their sizes, and shapes of
-equal size.
+"""Student shapes: how they are written, their names in the literature, and their sizes.
 
 Sizes are those of a BERT encoder; another encoder of the same shape differs in what its embeddings,
 its gates or its shared layers add or save.
 """
 
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from kd.runtime.errors import UserError, listing, nearest, shown, unknown
+from kd.runtime.errors import UserError, listing, nearest, shown
 
 VOCABULARY = 30522  # of BERT uncased
+TOKENS = 128  # length of the sequence at which operations are compared
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ NAMED: dict[str, Named] = {
     ),
 }
 _PATTERN = re.compile(r"(\d{1,3})L-(\d{1,5})(?:-(\d{1,3})h-(\d{1,6}))?", re.IGNORECASE)
-_MOST_LAYERS, _NARROWEST, _WIDEST = 96, 16, 8192
+MOST_LAYERS, _NARROWEST, WIDEST = 96, 16, 8192
 
 
 def default_heads(hidden: int) -> int:
@@ -136,10 +134,10 @@ def parse_shape(text: str) -> Shape:
             f"(6L-384-12h-1536), or {listing(NAMED)}{nearest(text, NAMED)}"
         )
     layers, hidden = int(match[1]), int(match[2])
-    if not (1 <= layers <= _MOST_LAYERS and _NARROWEST <= hidden <= _WIDEST):
+    if not (1 <= layers <= MOST_LAYERS and _NARROWEST <= hidden <= WIDEST):
         raise UserError(
-            f"found {shown(text)}, allowed: 1 to {_MOST_LAYERS} layers and a hidden size of "
-            f"{_NARROWEST} to {_WIDEST}"
+            f"found {shown(text)}, allowed: 1 to {MOST_LAYERS} layers and a hidden size of "
+            f"{_NARROWEST} to {WIDEST}"
         )
     heads = int(match[3]) if match[3] else default_heads(hidden)
     ffn = int(match[4]) if match[4] else 4 * hidden
@@ -149,123 +147,3 @@ def parse_shape(text: str) -> Shape:
             f"or the feed-forward size is 0"
         )
     return Shape(layers, hidden, heads, ffn)
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A size that shapes can have in common."""
-
-    size: Callable[[Shape], int]
-    meaning: str
-
-
-TOKENS = 128  # length of the sequence that `flops` are compared at
-MEASURES: dict[str, Measure] = {
-    "params": Measure(
-        lambda shape: shape.parameters(), f"all parameters, with a vocabulary of {VOCABULARY}"
-    ),
-    "nonembedding": Measure(
-        lambda shape: shape.nonembedding_parameters, "parameters without embedding tables"
-    ),
-    "flops": Measure(
-        lambda shape: shape.flops(TOKENS), f"operations of a forward pass over {TOKENS} tokens"
-    ),
-}
-_TOLERANCE = 0.05
-_STEPS = (12, 4)  # of the width: 12 heads should divide it, but narrow shapes need finer steps
-
-
-def same_size(reference: Shape, measure: str, layers: Iterable[int]) -> list[tuple[Shape, float]]:
-    """For each depth the shape whose `measure` is nearest to the reference's, and its relative
-    deviation from it.
-
-    Widths are multiples of 12, or of 4 where none of those comes within 5 %; heads are the default,
-    the feed-forward network is 4 times as wide. At its own depth the reference stands as it is.
-
-    Raises:
-        UserError: at some depth no width comes within 5 %.
-    """
-    size = MEASURES[measure].size
-    wanted = size(reference)
-    found = []
-    for depth in layers:
-        best = reference
-        for step in _STEPS if depth != reference.layers else ():
-            widths = range(24, _WIDEST + 1, step)
-            shapes = (_plain(depth, width) for width in widths)
-            best = min(shapes, key=lambda shape: abs(size(shape) - wanted))
-            if abs(size(best) / wanted - 1) <= _TOLERANCE:
-                break
-        deviation = size(best) / wanted - 1
-        if abs(deviation) > _TOLERANCE:
-            raise UserError(
-                f"layers: found {depth}, where no width comes within {_TOLERANCE:.0%} of the "
-                f"{measure} of {reference} (the nearest, {best}, is {deviation:+.1%} off)"
-            )
-        found.append((best, deviation))
-    return found
-
-
-def _plain(layers: int, hidden: int) -> Shape:
-    return Shape(layers, hidden, default_heads(hidden), 4 * hidden)
-
-
-ISO = {f"iso-{measure}": measure for measure in MEASURES}
-
-
-def parse_iso(value: dict[Any, Any]) -> list[tuple[Shape, float]]:
-    """What `{iso-params: 6L-384, layers: [2, 3, 6]}` stands for, as `same_size` gives it.
-
-    Raises:
-        UserError: an unknown key, not exactly one measure, no shape, no list of depths, or a depth
-            at which no width fits.
-    """
-    for key in value:
-        if key not in (*ISO, "layers"):
-            raise unknown("key", key, (*ISO, "layers"))
-    given = [key for key in ISO if key in value]
-    if len(given) != 1:
-        raise UserError(f"found {listing(given) or 'no measure'}, allowed: one of {listing(ISO)}")
-    reference, layers = value[given[0]], value.get("layers")
-    if not isinstance(reference, str):
-        raise UserError(f"{given[0]}: found {shown(reference)}, allowed: a shape, such as 6L-384")
-    try:
-        shape = parse_shape(reference)
-    except UserError as error:
-        raise UserError(f"{given[0]}: {error}") from None
-    if not isinstance(layers, list) or not layers or not all(map(_is_depth, layers)):
-        raise UserError(
-            f"layers: found {shown(layers)}, allowed: a list of depths from 1 to {_MOST_LAYERS}"
-        )
-    if len(set(layers)) < len(layers):
-        raise UserError(f"layers: found {shown(layers)}, allowed: each depth once")
-    return same_size(shape, ISO[given[0]], layers)
-
-
-def _is_depth(value: object) -> bool:
-    return type(value) is int and 1 <= value <= _MOST_LAYERS
-
-
-def sizes_text(shapes: Iterable[tuple[Shape, float | None]]) -> str:
-    """Shapes as a table for people: sizes, relative deviation where there is one, names."""
-    rows = [("shape", "parameters", "non-embedding", f"at {TOKENS} tokens", "deviation", "names")]
-    rows += [
-        (
-            str(shape),
-            f"{shape.parameters() / 1e6:.1f} M",
-            f"{shape.nonembedding_parameters / 1e6:.1f} M",
-            f"{shape.flops(TOKENS) / 1e9:.2f} GFLOPs",
-            "" if deviation is None else f"{deviation:+.1%}",
-            ", ".join(name for name, row in NAMED.items() if row.shape == shape),
-        )
-        for shape, deviation in shapes
-    ]
-    if not any(row[4] for row in rows[1:]):
-        rows = [(*row[:4], "", row[5]) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        f"{first:<{widths[0]}}"
-        + "".join(f"  {text:>{w}}" for text, w in zip(sizes, widths[1:-1], strict=True) if w)
-        + f"  {names}".rstrip()
-        for first, *sizes, names in rows
-    )

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.labels import NONE
 from kd.axes.mappings import Pairs, parse_mapping
 from kd.axes.matchings import MATCHINGS, Matching
 from kd.axes.weights import ONE, Weight, parse_weight
 from kd.runtime.errors import UserError, listing, nearest, shown, unknown
 
-NONE = "none"
 _TERM = re.compile(r"([^:@*]+)(?::([^:@*]+))?(?:@([^:@*]+))?(?:\*([^:@*]+))?")
 
 
@@ -92,7 +92,7 @@ def _parse_terms(text: str) -> tuple[RawTerm, ...]:
     for term in terms:
         key = (term.knowledge, term.matching, term.mapping)
         if key in seen:
-            raise UserError(f"found {shown(text)}: the term {term.knowledge} stands there twice")
+            raise UserError(f"found {shown(text)}: the term {term.knowledge} is there twice")
         seen.add(key)
     return tuple(terms)
 

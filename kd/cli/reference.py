@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from kd.axes.shapes import MEASURES, NAMED, parse_iso, parse_shape, sizes_text
+from kd.axes.equal_size import MEASURES, parse_iso, sizes_text
+from kd.axes.shapes import NAMED, parse_shape
 from kd.cli.arguments import Commands, command
 from kd.runtime.errors import UserError
 

@@ -1,7 +1,8 @@
 """Small generated tasks in the three shapes of GLUE, for a demo and tests that need no network.
 
-The label is a function of the text alone: there is no noise. Operators work on what stands near
-them, so that a bag of words gets some labels and depth the rest. Spaces part the words.
+The label is a function of the text alone: there is no noise. A word such as "not" acts on the words
+near it, so a bag of words gets some labels right, and the others need depth. Words are separated by
+spaces.
 """
 
 import hashlib
@@ -44,7 +45,7 @@ _LISTS = (NOUNS, STRENGTH, DEGREE, SPEAKERS, REPORT, NAMES, NUMBERS, GAINS, LOSS
 
 
 def _sign(value: int) -> int | None:
-    """1 above naught, 0 below, None where it is too close to call."""
+    """1 above 0, 0 below it, None within 1 of it: no row is made of those."""
     return int(value > 0) if abs(value) >= 2 else None
 
 
@@ -126,7 +127,7 @@ _MAKERS: dict[str, tuple[Callable[[Random], Draw], tuple[float, ...]]] = {
     "toy-similarity": (_similarity, (0.0, 1.25, 2.5, 3.75, 5.0)),
 }
 TASKS = tuple(_MAKERS)
-# First sentences that there are, by split; the other tasks have more than any study may ask for.
+# Numbers of distinct first sentences by split; other tasks have more than a study may ask for.
 MOST = {"toy-similarity": {"train": 64_245, "dev": 21_809, "test": 21_946}}
 
 
@@ -137,19 +138,23 @@ def _split_of(sentence: str) -> str:
 
 
 def check_size(task: str, split: str, size: int) -> None:
-    """Raises a UserError where a split of a task has fewer than `size` first sentences."""
+    """Check that a split of a task has `size` different first sentences.
+
+    Raises:
+        UserError: it has fewer.
+    """
     most = MOST.get(task, {}).get(split, size)
     if size > most:
         raise UserError(
-            f"data.{split}: found {size}, allowed: at most {most}, as {task} has no more"
+            f"data.{split}: found {size}, allowed: at most {most}, because {task} has no more"
         )
 
 
 def generate(task: str, split: str, size: int, seed: int = 0) -> list[dict[str, Any]]:
     """`size` rows (sentence1, sentence2 or None, label) of `task`; the labels take turns.
 
-    A larger size begins with the rows of a smaller one. No first sentence comes twice, nor in
-    two splits, whatever the seeds.
+    A larger size begins with the rows of a smaller one. No first sentence occurs twice, in one
+    split or in two, whatever the seeds.
 
     Raises:
         UserError: no such task or split, or the split has fewer first sentences.

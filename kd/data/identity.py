@@ -1,4 +1,4 @@
-"""What identifies the data of a task, found in its files without reading them as rows."""
+"""What identifies the data of a task. No row of it is read."""
 
 from functools import cache
 from pathlib import Path

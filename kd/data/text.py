@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Loaded:
-    """What is learnt of a source while its rows are read, by split."""
+    """What becomes known of a source while its rows are read, by split."""
 
     commits: dict[str, str] = field(default_factory=dict)  # of the hub, where known
     broken: dict[str, int] = field(default_factory=dict)  # rows left out of `corrupted` files
@@ -77,7 +77,7 @@ def _facts(data: dict[str, Any], task: Task, loaded: Loaded) -> dict[str, Any]:
 def load_rows(
     data: dict[str, Any], task: str, split: str, loaded: Loaded | None = None
 ) -> Iterator[Row]:
-    """Rows of one split from the source that `data` names; `loaded` takes what is learnt of it."""
+    """Rows of one split from the source that `data` names; `loaded` takes what becomes known."""
     loaded = Loaded() if loaded is None else loaded
     if data["source"] == "synthetic":
         yield from _synthetic_rows(data, task, split)
@@ -137,7 +137,7 @@ def _synthetic_rows(data: dict[str, Any], task: str, split: str) -> Iterator[Row
 
 
 def _check_frame(frame: "pd.DataFrame", task: Task, where: str) -> None:
-    """What no source may deliver, whatever it is."""
+    """Checks that hold for every source."""
     if frame.empty:
         raise UserError(f"{where}: no rows")
     low, high = frame["label"].min(), frame["label"].max()

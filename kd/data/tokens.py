@@ -20,7 +20,7 @@ from kd.runtime.files import atomic_dir, file_digest, read_json, write_json
 from kd.runtime.provenance import tokenizer_fingerprint
 
 _BUCKET = 64  # batches that are sorted by length together
-_AT_ONCE = 10_000  # rows that the tokenizer gets: between two calls, ctrl-C is heard
+_AT_ONCE = 10_000  # rows a call of the tokenizer; ctrl-C is handled between calls
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def tokenise(
     row = TASKS[task]
     config = prepared_config(config, row)
     manifest = read_json(text / "manifest.json")
-    # Segments: a tokenizer may know them and its encoder not (DistilBERT), or the reverse.
+    # Both must know segments: DistilBERT's tokenizer does, its encoder does not.
     typed = getattr(config, "type_vocab_size", 0) > 1
     typed &= "token_type_ids" in tokenizer.model_input_names
     with atomic_dir(out, sealed=True) as folder:

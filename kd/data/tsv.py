@@ -12,7 +12,7 @@ Row = dict[str, Any]  # id, sentence1, sentence2 (None for single sentences), la
 
 
 def check_tsv(path: str, task: str) -> None:
-    """Read every TSV file of a task, to find its errors before anything runs.
+    """Read every TSV file of a task, so that errors show before anything runs.
 
     Raises:
         UserError: the first error, with file and line.

@@ -1,4 +1,4 @@
-"""What the files of a local model folder say, without loading it: is it whole, and do they agree.
+"""Reads the files of a local model folder without loading the model: are they whole, do they agree?
 
 Every function raises a UserError that names the file and what to do. No torch, no transformers.
 """

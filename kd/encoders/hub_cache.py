@@ -1,4 +1,4 @@
-"""What the Hugging Face hub's cache says of a model, without a library and without a network."""
+"""Looks into the local cache of the Hugging Face hub, without a library and without a network."""
 
 import os
 from contextlib import suppress
@@ -11,7 +11,7 @@ _TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads its variables
 def only_pickles(model: str, revision: str) -> bool:
     """Whether the network is switched off and the cache has a model's weights as pickles alone.
 
-    With a network nobody knows before: the cache has only what was asked for until now.
+    With a network it cannot be known: the cache has only the files that were asked for before.
     """
     if not any(os.environ.get(name, "").upper() in _TRUE for name in _SWITCHES):
         return False

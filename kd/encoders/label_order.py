@@ -1,8 +1,8 @@
-"""Which output of a fine-tuned model is which label of its task, from the names that it gives.
+"""Which output of a fine-tuned model is which label of its task, from the names in its config.
 
-Names are understood without case, blanks, dashes and underscores, through the synonyms of the
-table of tasks. LABEL_2 and 2 stand for label 2 of the official order. Names that are not
-understood are never taken by their position: the study must then say the order.
+Case, blanks, dashes and underscores in a name do not matter, and the table of tasks has synonyms.
+LABEL_2 and 2 stand for label 2 of the official order. The position of a name that is not known says
+nothing: the study must then give the order.
 """
 
 import re

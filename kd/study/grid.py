@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from kd.axes.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
-from kd.axes.labels import merged
-from kd.axes.presets import NONE, read_preset
+from kd.axes.labels import NONE, merged
+from kd.axes.presets import read_preset
 from kd.runtime.errors import Pruned, UserError
 from kd.study.check import Study, load_study
 from kd.study.keys import values_of
@@ -87,8 +87,8 @@ def expand(study: Study) -> Grid:
 
 
 def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
-    """Distinct cells as the study writes them, with the keys that an entry of `include` names; None
-    for those of the axes alone."""
+    """(cell, named) for each distinct cell as the study writes it: `named` are the keys that its
+    entry of `include` names, or None where it is a cell of the axes."""
     axes = study.axes
     crossed = {key: axes[key] for key in _CROSSED if key in axes}
     if study.design == "factorial":
@@ -145,8 +145,11 @@ def _complete(study: Study, cell: Cell) -> Cell:
 
 
 def _excludes(entry: dict[str, list[Any]], cell: Cell, named: set[str] | None) -> bool:
-    """Whether an entry of `exclude` leaves a cell out. What an entry of `include` asks for stays,
-    but for what it is crossed with: a student that no task is to have gets no control there."""
+    """Whether an entry of `exclude` leaves a cell out.
+
+    A cell of `include` can only be left out by the keys that its entry is crossed with: where a
+    student is excluded, it gets no control either.
+    """
     if named is not None and not (entry.keys() <= {*_CONTROLLED} - named):
         return False
     return all(cell.get(key) in values for key, values in entry.items())

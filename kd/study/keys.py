@@ -6,9 +6,9 @@ Every function raises a UserError that names the key, what was found and what is
 from pathlib import Path
 from typing import Any
 
+from kd.axes.equal_size import parse_iso
 from kd.axes.fields import DATA_DEFAULTS, DATA_FIELDS, RUN_FIELDS
 from kd.axes.figures import MORE, parse_figure
-from kd.axes.shapes import parse_iso
 from kd.axes.values import Field
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.located import located_path

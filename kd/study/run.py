@@ -17,16 +17,16 @@ from kd.axes.initialisations import (
     needs_teacher,
 )
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.labels import INERT
+from kd.axes.labels import INERT, NONE
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import TASKS
-from kd.axes.terms import NONE, RawTerm, Term, matchings_of, parse_knowledge, weight_text
+from kd.axes.terms import RawTerm, Term, matchings_of, parse_knowledge, weight_text
 from kd.axes.weights import as_weight
 from kd.encoders import facts
 from kd.runtime.errors import Pruned
 from kd.runtime.files import short_hash
 from kd.study.check import Study
-from kd.study.init import check_init, init_identity, located_init, pretrained
+from kd.study.initialisation import check_init, init_identity, located_init, pretrained
 from kd.study.teacher import Teacher, resolve_teacher, tokens_id_of
 from kd.study.terms import (
     IN_TERMS,
@@ -82,7 +82,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     """The run of a complete cell.
 
     Raises:
-        Pruned: the cell has no meaning; the reason says what would have.
+        Pruned: the cell has no meaning; the message says why.
     """
     task = TASKS[cell["task"]]
     teacher = resolve_teacher(study, cell["teacher"], cell["task"])

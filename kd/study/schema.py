@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from kd.axes.equal_size import ISO, MEASURES
 from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
-from kd.axes.shapes import ISO, MEASURES
 from kd.axes.values import Field
 from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
 from kd.study.keys import STORE_GIGABYTES

@@ -1,7 +1,7 @@
-"""What a run reads of its teacher, and the size of that when it is stored.
+"""Which arrays of teacher outputs a run reads, and how large they are.
 
-Facts of one run, no torch: `budget` decides what is stored, `storing` stores it, `teacher_outputs`
-writes and reads the arrays.
+Facts of one run, without torch: `teacher.budget` decides what is stored, `jobs.storing` stores it,
+`teacher.arrays` writes and reads the arrays.
 """
 
 from kd.axes.errata import errata_of

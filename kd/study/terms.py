@@ -165,7 +165,7 @@ def check_weights(
     """Whether the terms and their weights make an objective.
 
     Raises:
-        Pruned: a term stands there twice, or nothing is learned for a part of the training.
+        Pruned: two terms are equal, or nothing is learned for a part of the training.
     """
     if len({(t.knowledge, t.matching, t.pairs, t.moving) for t in terms}) < len(terms):
         raise Pruned(f"{cell['knowledge']}: two terms are the same once all is filled in")

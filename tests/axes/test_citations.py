@@ -20,9 +20,9 @@ from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS
 from kd.axes.matchings import MATCHINGS
-from kd.axes.page import sections
 from kd.axes.presets import preset_names, read_preset
 from kd.axes.pretrained import HUB_ENCODERS
+from kd.axes.sections import sections
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
 from kd.axes.weights import RAMP_SOURCE, WINDOW_SOURCE

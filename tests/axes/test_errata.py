@@ -2,7 +2,8 @@
 
 import pytest
 
-from kd.axes.errata import ERRATA, NONE, errata_of, parse_errata
+from kd.axes.errata import ERRATA, errata_of, parse_errata
+from kd.axes.labels import NONE
 from kd.runtime.errors import UserError
 
 
@@ -22,7 +23,7 @@ def test_errata_of_reads_what_parse_errata_wrote():
     [
         ("paddings", "did you mean padding"),
         ("none+padding", "found 'none'"),
-        ("padding+padding", "stands there twice"),
+        ("padding+padding", "is there twice"),
         ("padding+", "found ''"),
     ],
 )

@@ -19,7 +19,7 @@ from kd.axes.shapes import parse_shape
 from kd.encoders.facts import Encoder, encoder
 from kd.runtime.errors import Pruned, UserError
 from kd.study.grid import load_grid
-from kd.study.init import check_init, init_identity
+from kd.study.initialisation import check_init, init_identity
 
 BERT = encoder("google-bert/bert-base-uncased", "main", None, "bert")
 ALBERT = Encoder("scratch", None, "albert", BERT.shape, None, 510, ())

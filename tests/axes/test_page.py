@@ -12,8 +12,9 @@ from kd.axes.initialisations import INITIALISATIONS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.axes.matchings import MATCHINGS
-from kd.axes.page import chosen, markdown, plain, sections
+from kd.axes.page import chosen, markdown, plain
 from kd.axes.presets import preset_names
+from kd.axes.sections import sections
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
 from kd.cli.main import main

@@ -7,16 +7,8 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, BertModel
 
-from kd.axes.shapes import (
-    MEASURES,
-    NAMED,
-    Shape,
-    default_heads,
-    parse_iso,
-    parse_shape,
-    same_size,
-    sizes_text,
-)
+from kd.axes.equal_size import MEASURES, parse_iso, same_size, sizes_text
+from kd.axes.shapes import NAMED, Shape, default_heads, parse_shape
 from kd.cli.main import main
 from kd.encoders.build import shaped_config, sizes
 from kd.runtime.errors import UserError

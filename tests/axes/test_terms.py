@@ -4,8 +4,9 @@ import pytest
 
 from kd.axes.forms import FORMS
 from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.labels import NONE
 from kd.axes.matchings import MATCHINGS
-from kd.axes.terms import NONE, Term, matchings_of, parse_knowledge
+from kd.axes.terms import Term, matchings_of, parse_knowledge
 from kd.axes.weights import Weight, as_weight
 from kd.runtime.errors import UserError
 from kd.study.stored import PER_EXAMPLE
@@ -66,7 +67,7 @@ def test_the_default_matching_can_be_named():
         ("hiden", "did you mean hidden"),
         ("hidden:msee", "did you mean mse"),
         ("hidden@fist-2", "did you mean first"),
-        ("hidden*1%0-50+hidden*2%50-100", "the term hidden stands there twice"),
+        ("hidden*1%0-50+hidden*2%50-100", "the term hidden is there twice"),
         ("embedding@last", "embedding has no layers, so it takes no mapping"),
     ],
 )

@@ -212,7 +212,7 @@ def test_a_pretrained_student_of_another_architecture(tmp_path, capsys, encoder_
     teacher = {"model": "FacebookAI/roberta-base"}
     status, error = plan(tmp_path, capsys, teacher, student="6L-384", init=init)
     assert status == 2
-    assert "is a bert, but the student, as its teacher, roberta" in error
+    assert "is a bert, but student and teacher are roberta" in error
 
 
 # --- encoders whose attention cannot be captured ----------------------------------------------

@@ -369,7 +369,7 @@ def test_a_pretrained_student_of_other_positions(tmp_path, capsys, folder):
     other = write_encoder(tmp_path / "other", max_position_embeddings=64)
     write_tensors(other / "model.safetensors", shapes)
     error = refusal(tmp_path, capsys, folder, base={"init": f"pretrained:{other}"})
-    assert "has 64 positions, but the student, as its teacher, 128" in error
+    assert "has 64 positions, but student and teacher have 128" in error
 
 
 # --- identity ---------------------------------------------------------------------------------

@@ -102,3 +102,11 @@ def test_a_mapping_that_says_it_moves_does(name, teacher, student):
     pairs = resolve_mapping(name, teacher, student, 0)
     seen = {active(name, pairs, step, 600, 1) for step in range(600)}
     assert moves(name, pairs) == (len(seen) > 1)
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_a_mapping_is_called_seeded_where_the_seed_changes_something(name):
+    text = name.replace("K", "2")
+    pairs = {resolve_mapping(text, 12, 4, seed) for seed in range(5)}
+    drawn = {active(name, resolve_mapping(text, 12, 4, 0), 3, seed=seed) for seed in range(5)}
+    assert (len(pairs) > 1 or len(drawn) > 1) == MAPPINGS[name].seeded

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from kd.axes.shapes import MEASURES, TOKENS, parse_shape
+from kd.axes.equal_size import MEASURES
+from kd.axes.shapes import TOKENS, parse_shape
 from kd.results.advice.judge import contrasts_of, means_of, turned
 from kd.results.advice.verdict import Step
 from kd.results.statistics.cost import equal_cost, pareto, with_costs

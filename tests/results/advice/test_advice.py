@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from fake_runs import grid
 
-from kd.axes.shapes import parse_iso, parse_shape
+from kd.axes.equal_size import parse_iso
+from kd.axes.shapes import parse_shape
 from kd.results.advice.advice import advise
 from kd.results.advice.judge import judge_values
 from kd.results.statistics.pairing import prepare

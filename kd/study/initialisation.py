@@ -138,9 +138,7 @@ def pretrained(init: str, shape: Shape) -> facts.Encoder:
 def _check_pretrained(init: str, shape: Shape, encoder: facts.Encoder) -> None:
     found = pretrained(init, shape)
     if found.arch != encoder.arch:
-        raise Pruned(
-            f"init {init} is a {found.arch}, but the student, as its teacher, {encoder.arch}"
-        )
+        raise Pruned(f"init {init} is a {found.arch}, but student and teacher are {encoder.arch}")
     if found.shape != shape:
         raise Pruned(f"init {init} has the shape {found.shape}, but the student is {shape}")
     if None not in (found.vocabulary, encoder.vocabulary) and (
@@ -152,7 +150,7 @@ def _check_pretrained(init: str, shape: Shape, encoder: facts.Encoder) -> None:
         )
     if _other_positions(found, encoder):
         raise Pruned(
-            f"init {init} has {found.positions} positions, but the student, as its teacher, "
+            f"init {init} has {found.positions} positions, but student and teacher have "
             f"{encoder.positions}"
         )
     local = all(e.revision is None and e.location != SCRATCH for e in (found, encoder))

@@ -1,0 +1,283 @@
+"""Every value of every axis, as a table for each axis, made from the tables of this folder."""
+
+from dataclasses import dataclass
+
+from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
+from kd.axes.errata import ERRATA, PROBABILITY_SHIFT_SOURCE, TEMPERATURE_SCHEDULES
+from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.axes.forms import FORMS
+from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
+from kd.axes.knowledge import KNOWLEDGE, Knowledge
+from kd.axes.mappings import MAPPINGS
+from kd.axes.matchings import MATCHINGS, Matching
+from kd.axes.presets import preset_names, read_preset
+from kd.axes.pretrained import HUB_ENCODERS
+from kd.axes.shapes import NAMED, TOKENS
+from kd.axes.tasks import TASKS
+from kd.axes.weights import RAMP_SOURCE, WINDOW_SOURCE
+
+
+@dataclass(frozen=True)
+class Section:
+    """One axis: an introduction and a table whose first column is the value."""
+
+    name: str
+    text: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def sections() -> list[Section]:
+    """All of them, in the order of the page."""
+    return [
+        *(_knowledge(), _matching(), _mapping(), _weights(), _temperatures(), _errata(), _preset()),
+        *(_student(), _init(), _teacher(), _task(), _settings()),
+    ]
+
+
+def _knowledge() -> Section:
+    return Section(
+        "knowledge",
+        "What is imitated: terms `type[:matching][@mapping][*weight]` joined by `+`, as in "
+        "`logits+hidden:cosine@last-only*0.5`; `none` has no term and needs no teacher. A term is "
+        "the mean over its layer pairs.",
+        ("type", "what is compared", "matchings, the default first", "needs", "source"),
+        [
+            (name, row.meaning, ", ".join(MATCHINGS[row.form.name]), _needs(row), row.source)
+            for name, row in KNOWLEDGE.items()
+        ],
+    )
+
+
+def _needs(row: Knowledge) -> str:
+    needs = []
+    if row.features[0] in ("query", "key", "value"):
+        needs.append("an encoder whose attention can be captured")
+    if row.form.relation_heads:
+        needs.append("relation heads A_r that divide both widths")
+    if row.fewest_pairs > 1:
+        needs.append(f"{row.fewest_pairs} mapped layers or more, that stay mapped")
+    if not row.layered:
+        needs.append("no mapping")
+    elif not row.lowest_layer:
+        needs.append("layer 0 (embeddings) allowed")
+    return "; ".join(needs)
+
+
+def _matching() -> Section:
+    return Section(
+        "matching",
+        "How two tensors are compared. A matching is written in the term, or, for terms that name "
+        "none, under `matching`; `default` is the first of each kind. A cell whose matching is not "
+        "defined for one of its terms is pruned. A projection is a linear layer from the student's "
+        "width to the teacher's, one for each term and layer pair (for each student layer, where "
+        "the pairs move), trained with the student and left out of the exported model.",
+        ("matching", "of", "formula", "needs", "value at S = T", "source"),
+        [
+            (name, FORMS[form].shape, row.formula, _matching_needs(row), row.floor, row.source)
+            for form, table in MATCHINGS.items()
+            for name, row in table.items()
+        ],
+    )
+
+
+def _matching_needs(row: Matching) -> str:
+    needs = []
+    if row.same_width:
+        needs.append("projection where H differs")
+    if row.both_projected:
+        needs.append("projection of both sides to 128")
+    if row.same_heads:
+        needs.append("equal h")
+    if row.softened:
+        needs.append("tau")
+    if row.fewest_classes > 1:
+        needs.append(f"C >= {row.fewest_classes}")
+    if row.fewest_examples > 1:
+        needs.append(f"B >= {row.fewest_examples}")
+    return ", ".join(needs)
+
+
+def _mapping() -> Section:
+    return Section(
+        "mapping",
+        "Which teacher layer teaches which student layer (s <- t); for terms that name none. All "
+        "are defined for every T and S: a layer that is not there becomes the nearest one. The K "
+        "of `all-to-K` and `last-to-K` is a teacher layer, and above T it is pruned; the K of the "
+        "others counts layers, and above S it means all of them. Explicit pairs are written "
+        "TEACHER-STUDENT: `4-1,8-2,12-3`; layer 0 is the embeddings.",
+        ("mapping", "pairs", "kind", "source"),
+        [
+            (
+                name,
+                row.formula,
+                "; ".join(
+                    word for word, true in (("moving", row.moving), ("seeded", row.seeded)) if true
+                )
+                or "fixed",
+                row.source,
+            )
+            for name, row in MAPPINGS.items()
+        ],
+    )
+
+
+def _weights() -> Section:
+    return Section(
+        "weights",
+        "The weight of a term, after `*`, and of the hard-label loss, under `hard_weight`. With "
+        "`weights: calibrated` they are shares: once, on the first batch, each is divided by the "
+        "norm of its term's gradient on the student and by the sum of all. The weights in force "
+        "are recorded with the run (so `cosine` and `normalised-mse` are then the same).",
+        ("weight", "meaning", "source"),
+        [
+            ("0.5", "the same at every step", ""),
+            ("0..1", "from the one to the other, linearly over the training", RAMP_SOURCE),
+            ("1%0-80", "in the first 80 percent of the steps only; 0 after", WINDOW_SOURCE),
+            ("1..0%0-50", "both: linear over the window, 0 outside", ""),
+        ],
+    )
+
+
+def _temperatures() -> Section:
+    return Section(
+        "temperature_schedule",
+        "The temperature of the soft labels of each example; `temperature` is tau. "
+        "`probability_shift: true` swaps the teacher's largest logit with that of the right class "
+        f"({PROBABILITY_SHIFT_SOURCE}).",
+        ("schedule", "temperature of an example"),
+        list(TEMPERATURE_SCHEDULES.items()),
+    )
+
+
+def _errata() -> Section:
+    return Section(
+        "errata",
+        "Well-known defects of published code, joined by `+`; off by default. As an axis they show "
+        "what a defect is worth.",
+        ("erratum", "what it does", "where it is found"),
+        [(name, row.meaning, row.source) for name, row in ERRATA.items()],
+    )
+
+
+def _preset() -> Section:
+    return Section(
+        "preset",
+        "Published methods, files of `kd/axes/presets`. A preset stands for the keys that it sets. "
+        "Keys written beside it win: in the base for a preset of the base, in the same entry of "
+        "`include`, and axes always. A preset that is an axis wins over the base. Methods differ "
+        "in `epochs` and `learning_rate`: an axis of one value levels them.",
+        ("preset", "method", "keys", "deviations from the original", "source"),
+        [
+            (
+                name,
+                found["method"],
+                "; ".join(f"{k}: {v}" for k, v in found["run"].items()),
+                " ".join(found["deviations"]),
+                found["source"],
+            )
+            for name in preset_names()
+            for found in [read_preset(name)]
+        ],
+    )
+
+
+def _student() -> Section:
+    return Section(
+        "student",
+        "LAYERSL-HIDDEN, as `6L-384`; LAYERSL-HIDDEN-HEADSh-FFN, as `6L-384-12h-1536`; or a name. "
+        "Left out, heads are 12 where they divide a width of 192 or more, else one per 64, and the "
+        "feed-forward size is 4 H. The axis line `student: {iso-params: 6L-384, layers: [3, 6, "
+        "12]}` (also iso-nonembedding, iso-flops) stands for shapes of equal size; `kd shapes` "
+        "lists them. Sizes are of a BERT encoder with 30522 words.",
+        (
+            "name",
+            "shape",
+            "parameters",
+            "without embeddings",
+            f"GFLOPs of {TOKENS} tokens",
+            "source",
+        ),
+        [
+            (
+                name,
+                str(row.shape),
+                f"{row.shape.parameters() / 1e6:.1f} M",
+                f"{row.shape.nonembedding_parameters / 1e6:.1f} M",
+                f"{row.shape.flops(TOKENS) / 1e9:.2f}",
+                row.source,
+            )
+            for name, row in NAMED.items()
+        ],
+    )
+
+
+def _init() -> Section:
+    rows = [(name, row.meaning, row.source) for name, row in INITIALISATIONS.items()]
+    return Section(
+        "init",
+        "How the student's weights start. `init.json` of a run says for each tensor where it came "
+        "from.",
+        ("init", "meaning", "source"),
+        [*rows, *((form, *facts) for form, facts in INIT_FORMS.items())],
+    )
+
+
+def _teacher() -> Section:
+    known = {arch: [n for n, e in HUB_ENCODERS.items() if e.arch == arch] for arch in ARCHS}
+    return Section(
+        "teacher",
+        "A hub id, a local folder, or `scratch` (a random encoder, for generated tasks). The "
+        "student has the teacher's kind of encoder, tokenizer and vocabulary. Hub models that are "
+        "not named here need `shape`.",
+        ("encoder", "attention knowledge", "scratch", "hub models known here"),
+        [
+            (
+                arch,
+                f"no: {obstacle}"
+                if (obstacle := attention_obstacle(arch))
+                else f"yes{arch_facts(arch).remark}",
+                "yes" if arch in SCRATCH_ARCHS else "no",
+                ", ".join(_shortened(names)),
+            )
+            for arch, names in known.items()
+        ],
+    )
+
+
+def _shortened(names: list[str]) -> list[str]:
+    """The 24 miniatures in one."""
+    small = [name for name in names if name.startswith("google/bert_uncased_L-")]
+    pattern = ["google/bert_uncased_L-{2..12}_H-{128..768}_A-{H/64}"] if small else []
+    return [name for name in names if name not in small] + pattern
+
+
+def _task() -> Section:
+    return Section(
+        "task",
+        "GLUE (arXiv:1804.07461), scored on the dev split by the official metrics; the score is "
+        "their mean. WNLI's dev split is adversarial to its training split.",
+        ("task", "metrics", "classes", "training examples", "mean tokens"),
+        [
+            (
+                name,
+                ", ".join(row.metrics),
+                "regression" if row.regression else str(row.outputs),
+                "generated" if row.synthetic else f"{row.examples}",
+                str(row.tokens),
+            )
+            for name, row in TASKS.items()
+        ],
+    )
+
+
+def _settings() -> Section:
+    return Section(
+        "settings",
+        "Every key of a run; each can be an axis.",
+        ("key", "default", "meaning"),
+        [
+            (name, str(RUN_DEFAULTS.get(name, "must be given")).lower(), field.meaning)
+            for name, field in RUN_FIELDS.items()
+        ],
+    )
