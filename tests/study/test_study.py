@@ -302,8 +302,8 @@ def test_more_generated_sentences_than_there_are_are_a_sentence_at_once(tmp_path
         with pytest.raises(UserError) as caught:
             load_study(path)
         assert str(caught.value) == (
-            f"{path}: data.{split}: found {size}, allowed: at most {most}, as toy-similarity has "
-            f"no more"
+            f"{path}: data.{split}: found {size}, allowed: at most {most}, because toy-similarity "
+            "has no more"
         )
     other = tiny_study(data={"source": "synthetic", split: most + 1})
     assert load_study(write_study(tmp_path, other)), "toy-single has enough"
