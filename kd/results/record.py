@@ -29,8 +29,11 @@ _SCORES = ("score", "teacher_score", "majority_score", "teacher_majority_score")
 class Record:
     """The runs of a study, one row each, as far as they are known.
 
-    `remarks` are sentences on what runs.csv lacks. `study` is None where no study file was given,
-    `grid` also where its runs cannot be planned on this machine (a local teacher is not here).
+    The columns of `runs` are those of runs.csv, and `equal_size`: the measure (a key of
+    `kd.axes.shapes.MEASURES`) in which the study file makes its students equal, '' where it names
+    none or there is no file. `remarks` are sentences on what runs.csv lacks. `study` is None where
+    no study file was given, `grid` also where its runs cannot be planned on this machine (a local
+    teacher is not here).
     """
 
     runs: pd.DataFrame
@@ -95,6 +98,7 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     frame = frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)
     if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
         frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
+    frame["equal_size"] = asked.equal_size if asked else ""
     return Record(frame, remarks, asked, grid)
 
 

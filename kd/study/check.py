@@ -7,6 +7,7 @@ from typing import Any
 
 from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import axes_of
+from kd.axes.shapes import ISO
 from kd.axes.tasks import TASKS
 from kd.data.generated import check_size
 from kd.runtime.errors import UserError, listing, shown, unknown
@@ -63,6 +64,7 @@ class Study:
     figures: list[str] | None = None  # None: what the axes are made for
     margin: float = MARGIN  # points within which values are equal
     written: dict[str, list[Any]] = field(default_factory=dict)  # values as the file has them
+    equal_size: str = ""  # measure in which `student: {iso-MEASURE: ...}` makes students equal
 
 
 def load_study(path: str | Path) -> Study:
@@ -114,6 +116,7 @@ def _study(path: Path, content: Any) -> Study:
         figures=figure_names(raw["figures"]) if "figures" in raw else None,
         margin=margin_of(raw.get("margin", MARGIN)),
         written=_written(raw),
+        equal_size=_equal_size(raw["axes"].get("student")),
     )
     for check in (_check_presets, _check_names, _check_missing, _check_figures):
         check(study)
@@ -213,3 +216,9 @@ def _written(raw: dict[str, Any]) -> dict[str, list[Any]]:
         for key, value in entry.items():
             found.setdefault(key, []).append(value)
     return found
+
+
+def _equal_size(students: Any) -> str:
+    """The measure of a checked axis of students; '' where it lists them."""
+    keys = students if isinstance(students, dict) else {}
+    return next((measure for key, measure in ISO.items() if key in keys), "")

@@ -84,6 +84,16 @@ def test_a_teacher_that_is_not_here_leaves_the_record_readable(study, record):
     assert found.grid is None and len(found.runs) == 9
 
 
+def test_the_measure_of_equal_size_comes_from_the_study(study, record):
+    assert (load_record(record, study).runs["equal_size"] == "").all()
+    students = {"iso-params": "2L-48-2h-192", "layers": [2, 3]}
+    alike = write_study(study.parent, tiny_study(axes={"student": students, "seed": [1, 2, 3]}))
+    assert load_grid(alike).study.equal_size == "params"
+    found = load_record(write(of_study(alike, lambda _: 0.6), record), alike)
+    assert set(found.runs["equal_size"]) == {"params"} and found.remarks == []
+    assert set(load_record(record).runs["equal_size"]) == {""}  # without the study, nobody knows
+
+
 def test_done_without_a_score_is_missing_and_named(record):
     for i, cell in enumerate(("", "NaN", "inf", " "), 2):
         edited(record, i, score=cell)

@@ -6,7 +6,7 @@ from kd.axes.equal_size import MEASURES
 from kd.axes.shapes import TOKENS, parse_shape
 from kd.results.advice.judge import contrasts_of, means_of, turned
 from kd.results.advice.verdict import Step
-from kd.results.statistics.cost import equal_cost, pareto, with_costs
+from kd.results.statistics.cost import equal_cost, named_measure, pareto, with_costs
 from kd.results.statistics.effects import contrasts
 from kd.results.statistics.runs import AVERAGE
 from kd.runtime.errors import UserError
@@ -23,12 +23,16 @@ _SIZES = {
 def equal_students(runs: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """(their size in words, students) of each group of equal size.
 
-    The measure is that by which most students are alike. Students that have not run count too, by
-    their shape: lost runs must not change who is compared.
+    The measure is the one that the study names (column `equal_size`), or else that by which most
+    students are alike. Students that have not run count too, by their shape: lost runs must not
+    change who is compared. `runs` are prepared.
     """
+    named = named_measure(runs)
+    measures = [named] if named else list(_SIZES)
     runs = with_costs(runs)
     found = []
-    for measure, (words, factor, column) in _SIZES.items():
+    for measure in measures:
+        words, factor, column = _SIZES[measure]
         sizes = runs.groupby("student", sort=False)[column].median()
         if sizes.isna().any():
             sizes = pd.Series({student: _size(student, measure) for student in sizes.index})

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from kd.axes.shapes import Shape, parse_shape
+from kd.axes.shapes import MEASURES, TOKENS, Shape, parse_shape
 from kd.results.figures.style import (
     COLUMN,
     GREY,
@@ -22,11 +22,18 @@ from kd.results.figures.style import (
     wrapped,
 )
 from kd.results.statistics.cells import describe
+from kd.results.statistics.cost import named_measure
 from kd.results.statistics.runs import IDLE, control_of, each, levels, values_of
 from kd.results.statistics.views import grid_view
 
 _MAP = "cividis"  # equal steps for every eye, also in grey
 _INCHES = 0.3  # that a number needs
+# Measure of size -> in words, unit, factor to it.
+_IN = {
+    "nonembedding": ("parameters without embeddings", "M", 1e-6),
+    "params": ("parameters", "M", 1e-6),
+    "flops": (f"FLOPs for {TOKENS} tokens", "GFLOPs", 1e-9),
+}
 
 
 def heatmap(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
@@ -146,10 +153,11 @@ def width_depth_figure(runs: pd.DataFrame) -> Figure:
     depths = np.array([s.layers for s in shapes.values()], dtype=float)
     x = (widths.min() / 1.35, widths.max() * 1.5)
     y = (depths.min() / 1.5, depths.max() * 1.6)
-    sizes = _sizes(list(shapes.values()))
+    measure = named_measure(runs) or "nonembedding"
+    sizes = _sizes([MEASURES[measure].size(shape) for shape in shapes.values()])
     for task, ax, left, bottom in panels:
         ax.set(xscale="log", yscale="log", xlim=x, ylim=y)
-        _equal_size(ax, sizes, x, y)
+        _equal_size(ax, measure, sizes, x, y)
         here = table[table["task"] == task].set_index("student")["mean"] * 100
         norm = Normalize(here.min(), here.max())
         place = {student: (shape.layers, shape.hidden) for student, shape in shapes.items()}
@@ -169,33 +177,41 @@ def width_depth_figure(runs: pd.DataFrame) -> Figure:
                         (0, -5 if below else 5), ha="center", va="top" if below else "bottom",
                         textcoords="offset points", fontsize=6, zorder=4)  # fmt: skip
         _ticks(ax, widths, depths, left, bottom)
-    text = f"Dotted: equal size{'; ' * bool(note)}{note}. "
+    text = f"Dotted: equal in {_IN[measure][0]}{'; ' * bool(note)}{note}. "
     return finish(figure, text + count_text(table["n"], table, "x where none is done"), {})
 
 
-def _sizes(shapes: list[Shape]) -> list[float]:
-    """Million parameters for the lines of equal size: one for all within 15 %, six at most."""
+def _sizes(sizes: list[int]) -> list[float]:
+    """The lines of equal size to draw: one for all sizes within 15 %, six at most."""
     found: list[float] = []
-    for size in sorted(shape.layer_parameters / 1e6 for shape in shapes):
+    for size in sorted(sizes):
         if not found or size > 1.15 * found[-1]:
             found.append(size)
     return found[:: -(-len(found) // 6)]
 
 
 def _equal_size(
-    ax: Axes, sizes: list[float], x: tuple[float, float], y: tuple[float, float]
+    ax: Axes, measure: str, sizes: list[float], x: tuple[float, float], y: tuple[float, float]
 ) -> None:
-    """Lines of L = P / (12 H² + 13 H), the layers of a given size whose feed-forward is 4 H."""
+    """For each size the layers that make it at each width, with a feed-forward of 4 H.
+
+    Every measure is linear in the layers: shapes of one and two layers give its two coefficients.
+    """
+    _, unit, factor = _IN[measure]
+    widths = np.unique(np.geomspace(*x, 200).round().astype(int))
+    one, two = (
+        np.array([MEASURES[measure].size(Shape(n, int(w), 1, 4 * int(w))) for w in widths])
+        for n in (1, 2)
+    )
     named = 0.0
-    widths = np.geomspace(*x, 200)
     for size in sizes:
-        layers = 1e6 * size / (12 * widths**2 + 13 * widths)
+        layers = 1 + (size - one) / (two - one)
         ax.plot(widths, layers, color=GREY, linewidth=0.6, linestyle=":", zorder=1, gid="size")
         inside = np.flatnonzero((layers > y[0] * 1.1) & (layers < y[1] * 0.92))
         if len(inside) and size > 1.4 * named:  # a label for each that leaves room
             at, named = inside[-1], size
-            ax.text(widths[at], layers[at], f"{size:.3g} M", fontsize=5, color=GREY, ha="right",
-                    va="bottom", clip_on=True)  # fmt: skip
+            ax.text(widths[at], layers[at], f"{factor * size:.3g} {unit}", fontsize=5, color=GREY,
+                    ha="right", va="bottom", clip_on=True)  # fmt: skip
 
 
 def _ticks(ax: Axes, widths: np.ndarray, depths: np.ndarray, left: bool, bottom: bool) -> None:

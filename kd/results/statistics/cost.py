@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from kd.axes.shapes import parse_shape
+from kd.axes.shapes import TOKENS, parse_shape
 from kd.results.statistics.effects import contrasts
 from kd.results.statistics.intervals import rounded
 from kd.results.statistics.runs import studied
 from kd.runtime.errors import UserError
 
-TOKENS = 128  # length of the input that FLOPs are counted for
 NEAR = 1.1  # costs within 10 % are equal
 
 # Measure of cost -> (label with unit, factor from the column's unit).
@@ -54,6 +53,11 @@ def _one_device(runs: pd.DataFrame) -> "pd.Series[bool]":
     known = runs.reindex(columns=["evaluated_on", "teacher_evaluated_on"]).fillna("")
     own, teachers = known["evaluated_on"], known["teacher_evaluated_on"]
     return (own == teachers) | (own == "") | (teachers == "")
+
+
+def named_measure(runs: pd.DataFrame) -> str:
+    """The measure in which the study makes its students equal (column `equal_size`), or ''."""
+    return str(runs["equal_size"].iloc[0]) if "equal_size" in runs and len(runs) else ""
 
 
 def pareto(cost: "pd.Series[float]", score: "pd.Series[float]") -> np.ndarray:

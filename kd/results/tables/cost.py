@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from kd.axes.shapes import TOKENS
 from kd.results.numbers import NOTHING, millions, plain
-from kd.results.statistics.cost import TOKENS, with_costs
+from kd.results.statistics.cost import with_costs
 from kd.results.tables.rows import by_teacher, listed_note
 from kd.results.tables.table import Table
 

@@ -176,6 +176,16 @@ def test_equal_size_is_in_the_measure_that_the_study_used(measure, words):
     assert after.strength not in ("strong", "moderate")
 
 
+def test_equal_size_is_in_the_measure_that_the_study_names():
+    """Students of 6 and 8 layers and equal FLOPs are alike in parameters without embeddings too."""
+    shapes = [str(s) for s, _ in parse_iso({"iso-flops": "6L-384", "layers": [6, 8]})]
+    frame = noisy(by("student", **{shapes[1]: 0.03}), student=shapes)
+    sizes = frame["student"].map(parse_shape)
+    frame["student_nonembedding_parameters"] = [float(s.nonembedding_parameters) for s in sizes]
+    assert "without embeddings" in of(frame, "student").size
+    assert "GFLOPs" in of(frame.assign(equal_size="flops"), "student").size
+
+
 def test_a_study_at_the_constant_answer_cannot_answer():
     frame = noisy(lambda c: -0.15 + 0.02 * (c["mapping"] == "last"), mapping=["first", "last"])
     advice = of(frame, "mapping")

@@ -6,7 +6,7 @@ from drawn import full_grid, marked, texts
 from fake_runs import grid
 from matplotlib.patches import Patch
 
-from kd.axes.shapes import parse_shape
+from kd.axes.shapes import parse_iso, parse_shape
 from kd.results.figures.maps import heatmap, width_depth_figure
 from kd.results.statistics.pairing import prepare
 
@@ -63,12 +63,25 @@ def test_width_against_depth():
     ]  # fmt: skip
     assert len(marked(ax, "missing")) == 1 and "missing" in [t.get_text() for t in ax.texts]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["300", "744"]  # 312 is too near
-    # On a line of equal size every student has that many parameters: 12 H² + 13 H a layer.
-    lines = marked(ax, "size")
+    # On a line of equal size all students have as many parameters: a layer has 12 H² + 13 H, the
+    # pooler and the LayerNorm of the embeddings H² + 3 H.
     sizes = []
-    for line in lines:
+    for line in marked(ax, "size"):
         widths, layers = line.get_data()
-        size = layers * (12 * widths**2 + 13 * widths)
+        size = layers * (12 * widths**2 + 13 * widths) + widths**2 + 3 * widths
         assert np.ptp(size) < 1e-6 * size[0]
         sizes.append(size[0])
-    assert sizes == pytest.approx([parse_shape(students[i]).layer_parameters for i in (2, 1)])
+    wanted = [parse_shape(student).nonembedding_parameters for student in students]
+    assert sizes == pytest.approx([wanted[2], min(wanted[:2])])
+
+
+@pytest.mark.parametrize(("measure", "unit"), [("params", "M"), ("flops", "GFLOPs")])
+def test_lines_of_equal_size_are_in_the_measure_that_the_study_names(measure, unit):
+    students = [str(s) for s, _ in parse_iso({f"iso-{measure}": "6L-384", "layers": [2, 6, 12]})]
+    frame = grid(lambda c: 0.6, student=students).assign(equal_size=measure)
+    (ax,) = width_depth_figure(prepare(frame)).axes
+    (line,) = marked(ax, "size")
+    for student in map(parse_shape, students):
+        layers = np.interp(student.hidden, *line.get_data())
+        assert layers == pytest.approx(student.layers, rel=0.06)
+    assert any(text.get_text().endswith(unit) for text in ax.texts)
