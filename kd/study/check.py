@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kd.axes.equal_size import ISO
 from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import axes_of
-from kd.axes.shapes import ISO
 from kd.axes.tasks import TASKS
 from kd.data.generated import check_size
 from kd.runtime.errors import UserError, listing, shown, unknown

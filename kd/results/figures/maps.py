@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from kd.axes.shapes import MEASURES, TOKENS, Shape, parse_shape
+from kd.axes.equal_size import MEASURES, TOKENS
+from kd.axes.shapes import Shape, parse_shape
 from kd.results.figures.style import (
     COLUMN,
     GREY,
