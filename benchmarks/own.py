@@ -18,7 +18,7 @@ from kd.runtime.device import model_inputs, to_device
 from kd.study.terms import relation_heads, resolve_term
 from kd.teacher.arrays import open_outputs, write_outputs
 from kd.teacher.features import Teaching
-from kd.training.loop import fit
+from kd.training.loop import Job, fit
 
 _IDENTITY = {"teacher": "random", "tokens": "random"}
 
@@ -71,13 +71,11 @@ def epoch(
         settings["epochs"] = steps / work.steps
     return lambda: fit(
         student,
-        teaching,
         objective,
         work.split,
         settings,
-        DEVICE,
-        Silent(),
-        "bench",  # type: ignore[arg-type]
+        Job(DEVICE, Silent(), "bench"),  # type: ignore[arg-type]
+        teaching,
     )
 
 

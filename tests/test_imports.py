@@ -15,7 +15,7 @@ LINTER = [Path(sys.executable).parent / "lint-imports", "--no-logo", "--no-cache
     ("file", "line", "message"),
     [
         ("losses/reduce.py", "import kd.training.loop", "kd.losses is not allowed to import kd.tr"),
-        ("results/columns.py", "import kd.jobs.steps", "kd.results.columns -> kd.jobs.steps"),
+        ("results/columns.py", "import kd.jobs.distil", "kd.results.columns -> kd.jobs.distil"),
         ("study/run.py", "import pandas", "kd.study is not allowed to import pandas"),
         ("results/record.py", "import torch", "kd.results is not allowed to import torch"),
         ("new_room/__init__.py", "", "kd.new_room"),

@@ -1,9 +1,9 @@
 """Commands that are the steps of the workflow: one for each rule that computes something."""
 
 import argparse
-from typing import Any
 
 from kd.cli.arguments import Commands, grid_of, study_command
+from kd.runtime import startup
 
 
 def add(commands: Commands) -> None:
@@ -33,16 +33,6 @@ def add(commands: Commands) -> None:
     study_command(commands, "collect", _collect, "Gather the metrics of all runs into runs.csv")
 
 
-def _jobs() -> Any:
-    """The module of jobs, imported with what makes its start quick."""
-    from kd.runtime import startup
-
-    startup.prepare()
-    from kd.jobs import steps
-
-    return steps
-
-
 def _data(options: argparse.Namespace) -> None:
     from kd.jobs.data import prepare_task
 
@@ -50,25 +40,38 @@ def _data(options: argparse.Namespace) -> None:
 
 
 def _tokenise(options: argparse.Namespace) -> None:
-    _jobs().run_tokenise(*grid_of(options), options.task, options.tokens)
+    startup.prepare()
+    from kd.jobs.tokenise import run_tokenise
+
+    run_tokenise(*grid_of(options), options.task, options.tokens)
 
 
 def _teacher(options: argparse.Namespace) -> None:
-    _jobs().run_teacher(*grid_of(options), options.teacher, options.threads)
+    startup.prepare()
+    from kd.jobs.teacher import run_teacher
+
+    run_teacher(*grid_of(options), options.teacher, options.threads)
 
 
 def _outputs(options: argparse.Namespace) -> None:
-    _jobs().run_outputs(
-        *grid_of(options), options.teacher, options.tokens, options.need, options.threads
-    )
+    startup.prepare()
+    from kd.jobs.outputs import run_outputs
+
+    run_outputs(*grid_of(options), options.teacher, options.tokens, options.need, options.threads)
 
 
 def _distil(options: argparse.Namespace) -> None:
-    _jobs().run_distil(*grid_of(options), options.run, options.threads)
+    startup.prepare()
+    from kd.jobs.distil import run_distil
+
+    run_distil(*grid_of(options), options.run, options.threads)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    _jobs().run_evaluate(*grid_of(options), options.run, options.threads)
+    startup.prepare()
+    from kd.jobs.evaluate import run_evaluate
+
+    run_evaluate(*grid_of(options), options.run, options.threads)
 
 
 def _collect(options: argparse.Namespace) -> None:

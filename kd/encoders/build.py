@@ -157,6 +157,17 @@ def _word_tokenizer() -> Any:
     )
 
 
+def saved_config(tokens: Path) -> Any:
+    """The config that was saved beside packed tokens.
+
+    Raises:
+        UserError: it is missing.
+    """
+    if not (tokens / "config.json").is_file():
+        raise UserError(f"{tokens}: missing; `kd data` and `kd tokenise` make it")
+    return AutoConfig.from_pretrained(tokens, trust_remote_code=False)
+
+
 def shaped_config(config: Any, shape: Shape) -> Any:
     """A copy of `config` with another shape; dropout, activation and vocabulary stay."""
     config = copy.deepcopy(config)

@@ -1,1 +1,1 @@
-"""What each workflow rule does. Only `cli` and the workflow import it."""
+"""What each workflow rule does: one file for each rule. Only `cli` imports it."""

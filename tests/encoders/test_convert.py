@@ -13,13 +13,14 @@ import pytest
 import torch
 from helpers import SHAPE, in_the_hubs_cache, tiny_config, tiny_model
 from safetensors.torch import load_file
-from test_exact_tokenizer import PROBES, saved, wordpiece
 from tokenizers import Tokenizer
+from tokenizers_of_kinds import saved, wordpiece
 
 from kd.cli.main import main
 from kd.encoders import convert_child, facts
 from kd.encoders.build import build_random, encoder_tokenizer, load_weights
 from kd.encoders.convert import convert
+from kd.encoders.exact_tokenizer import PROBES
 from kd.encoders.facts import Encoder, encoder
 from kd.runtime.errors import UserError
 

@@ -35,7 +35,7 @@ from kd.encoders.build import (
 )
 from kd.encoders.capture import Capture, encoder_layers
 from kd.encoders.facts import Encoder, encoder
-from kd.jobs.steps import _export
+from kd.encoders.save import save_model
 from kd.runtime.errors import UserError
 
 every_arch = pytest.mark.parametrize("arch", ARCHS)
@@ -311,7 +311,7 @@ def test_exported_folder_is_plain(arch, tmp_path):
     source, out = tmp_path / "tokens", tmp_path / "model"
     encoder_tokenizer(encoder(SCRATCH, "main", "2L-16-2h-32", arch)).save_pretrained(source)
     model.config.save_pretrained(source)
-    _export(model, source, out)
+    save_model(model, source, out)
 
     names = {path.name for path in out.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= names

@@ -21,8 +21,12 @@ from moments import GATE, HOOKS, Changes, Gate
 from studies import SYNTHETIC, tiny_study, write_study
 
 from kd.cli.main import main
-from kd.jobs import steps
 from kd.jobs.data import prepare_task
+from kd.jobs.distil import run_distil
+from kd.jobs.evaluate import run_evaluate
+from kd.jobs.outputs import run_outputs
+from kd.jobs.teacher import run_teacher
+from kd.jobs.tokenise import run_tokenise
 from kd.runtime.files import check_seal, leftovers, read_record, set_aside
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
@@ -80,11 +84,11 @@ class Place:
         need = self.layout.need(run).stem
         return {
             "data": lambda: prepare_task(*given, run.task),
-            "tokenise": lambda: steps.run_tokenise(*given, run.task, run.tokens_id),
-            "teacher": lambda: steps.run_teacher(*given, run.teacher.id, 1),
-            "outputs": lambda: steps.run_outputs(*given, run.teacher.id, run.tokens_id, need, 1),
-            "distil": lambda: steps.run_distil(*given, run.id, 1),
-            "evaluate": lambda: steps.run_evaluate(*given, run.id, 1),
+            "tokenise": lambda: run_tokenise(*given, run.task, run.tokens_id),
+            "teacher": lambda: run_teacher(*given, run.teacher.id, 1),
+            "outputs": lambda: run_outputs(*given, run.teacher.id, run.tokens_id, need, 1),
+            "distil": lambda: run_distil(*given, run.id, 1),
+            "evaluate": lambda: run_evaluate(*given, run.id, 1),
         }
 
     def outputs(self) -> dict[str, list[Path]]:
@@ -111,8 +115,8 @@ class Place:
     def finish_runs(self) -> "Place":
         """Train and evaluate every run of the study."""
         for run in self.grid.runs:
-            steps.run_distil(self.grid, self.layout, run, 1)
-            steps.run_evaluate(self.grid, self.layout, run, 1)
+            run_distil(self.grid, self.layout, run, 1)
+            run_evaluate(self.grid, self.layout, run, 1)
         return self
 
     def copy(self, folder: Path) -> "Place":

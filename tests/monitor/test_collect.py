@@ -10,14 +10,13 @@ from studies import tiny_study, write_study
 
 from kd.axes import presets
 from kd.axes.terms import parse_knowledge
-from kd.jobs.steps import _write_history
 from kd.monitor.collect import collect, compact_history
 from kd.results.figures.curves import curves_of
 from kd.runtime.errors import UserError
 from kd.runtime.files import write_json
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
-from kd.training.loop import Fitted, _Recorder
+from kd.training.history import Recorder, write_history
 
 
 def history(path, rows):
@@ -50,12 +49,12 @@ def test_a_history_that_is_not_there_or_still_growing(tmp_path):
 def staged(path, knowledge, hard_weight=0, steps=400):
     """The history.csv that a training with these weights writes; its losses are the step."""
     terms = parse_knowledge(knowledge)
-    recorder = _Recorder(math.ceil(steps / 50))
+    recorder = Recorder(math.ceil(steps / 50))
     for step in range(steps):
         active = [str(term) for term in terms if term.weight.at(step / steps)]
         values = dict.fromkeys(["loss", "hard", *active], torch.tensor(float(step + 1)))
         recorder.add(step + 1, step + 1 == steps, 1e-3, values)
-    _write_history(path, Fitted(recorder.rows, steps, 1.0, steps, "fp32", None, 32))
+    write_history(path, recorder.rows)
     return compact_history(path)
 
 

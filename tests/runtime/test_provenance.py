@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import datasets
 import huggingface_hub
 import pytest
-from test_tokens import make_tokenizer
+from token_files import make_tokenizer
 
 from kd.runtime.provenance import dataset_commit, model_commit, tokenizer_fingerprint, weights_dtype
 

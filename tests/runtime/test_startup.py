@@ -11,7 +11,6 @@ from kd.runtime import startup
 %s
 startup.prepare()
 assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-from kd.jobs import steps
 from kd.training.optimiser import adamw
 import torch, transformers
 torch.manual_seed(0)

@@ -10,32 +10,13 @@ import torch
 from helpers import tiny_model
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_loop import TERMS, Training, differs, make_objective, term
+from trainings import IDENTITY, TERMS, DyingAt, Training, differs, make_objective, term
 
 from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.runtime.errors import UserError
 from kd.runtime.signals import Stopped
 from kd.training import checkpoint as saved
 from kd.training.checkpoint import Checkpoint
-
-IDENTITY = {"run": 1}
-
-
-class DyingAt(Checkpoint):
-    """Saves after a step, and then the job dies."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        super().__init__(path, IDENTITY)
-        self.step = step
-
-    def due(self) -> bool:
-        return True
-
-    def save(self, tensors: Any, facts: Any) -> bool:
-        if facts["step"] == self.step:
-            super().save(tensors, facts)
-            raise Stopped("dead")
-        return True
 
 
 def killed_and_resumed(tmp_path: Path, step: int, *terms: Any, **changed: Any) -> Training:

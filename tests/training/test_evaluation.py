@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from helpers import tiny_config, tiny_model
-from test_loop import make_split
-from test_tokens import MAX_LENGTH, make_tokenizer, write_text
+from token_files import MAX_LENGTH, make_tokenizer, write_text
+from trainings import make_split
 
 from kd.data.tokens import Split, load_split, tokenise
 from kd.runtime.progress import Progress

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -10,143 +9,37 @@ import pytest
 import torch
 from helpers import SHAPE, VOCABULARY, tiny_config, tiny_model
 from torch import Tensor, nn
+from trainings import (
+    CPU,
+    NARROW,
+    SEEN,
+    TERMS,
+    Training,
+    Watched,
+    differs,
+    make_objective,
+    make_split,
+    term,
+)
 from transformers import PreTrainedModel
 
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.mappings import MAPPINGS, Pairs, resolve_mapping
-from kd.axes.shapes import Shape
-from kd.axes.terms import Term, matchings_of, taught_keys
-from kd.axes.weights import as_weight
+from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.data.tokens import Split
 from kd.encoders.build import build_random
 from kd.losses.moving import Moment
 from kd.losses.objective import Objective
+from kd.runtime.device import autocast, choose_precision, model_inputs
 from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress
-from kd.teacher.features import Teaching
 from kd.training.checkpoint import Checkpoint
 from kd.training.evaluation import predict
-from kd.training.loop import (
-    Fitted,
-    _Recorder,
-    _Watch,
-    autocast,
-    choose_precision,
-    fit,
-    learning_rate_factor,
-    model_inputs,
-    training_batches,
-)
+from kd.training.history import Recorder
 from kd.training.optimiser import adamw
-
-CPU = torch.device("cpu")
-NARROW = Shape(layers=2, hidden=12, heads=3, ffn=20)
-RECIPE: dict[str, Any] = {
-    "epochs": 2,
-    "batch_size": 8,
-    "learning_rate": 3e-3,
-    "weight_decay": 0.01,
-    "warmup": 0.1,
-    "max_grad_norm": 1.0,
-    "precision": "fp32",
-    "seed": 1,
-}
-
-
-class Watched(Split):
-    """A split that remembers the rows that were asked for."""
-
-    def batch(self, rows: Tensor) -> dict[str, Tensor]:
-        SEEN.append(rows.tolist())
-        return super().batch(rows)
-
-
-SEEN: list[list[int]] = []
-DRAWN_BEFORE = itertools.count(1000)
-
-
-def make_split(count: int = 30, kind: type[Split] = Split, regression: bool = False) -> Split:
-    """Random ragged examples."""
-    generator = torch.Generator().manual_seed(0)
-    lengths = torch.randint(3, 9, (count,), generator=generator)
-    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-    ids = torch.randint(5, VOCABULARY, (int(offsets[-1]),), generator=generator).int()
-    labels = torch.arange(count) % 2
-    return kind(
-        {"input_ids": ids},
-        offsets,
-        labels.float() if regression else labels,
-        torch.arange(count),
-        padding=0,
-    )
-
-
-def term(
-    name: str,
-    pairs: Pairs = ((1, 1), (3, 2)),
-    weight: float | str = 1.0,
-    matching: str | None = None,
-    moving: str = "",
-) -> Term:
-    """A knowledge type with its default matching."""
-    row = KNOWLEDGE[name]
-    if row.fewest_pairs > 2:
-        pairs = ((1, 1), (2, 1), (3, 2))
-    matching = matching or next(iter(matchings_of(name, regression=False)))
-    return Term(name, matching, pairs if row.layered else ((0, 0),), as_weight(weight), moving)
-
-
-class Training:
-    """A fresh student, taught by one random teacher, and what came of it."""
-
-    def __init__(
-        self,
-        folder: Path,
-        *terms: Term,
-        hard_weight: float | str = 1.0,
-        split: Split | None = None,
-        objective: nn.Module | None = None,
-        student_seed: int = 3,
-        weights: str = "fixed",
-        errata: str = "none",
-        student_dropout: float = 0.1,
-        checkpoint: Checkpoint | None = None,
-        **changed: Any,
-    ) -> None:
-        self.teacher = tiny_model(shape=SHAPE, seed=7) if terms else None
-        rates = dict.fromkeys(
-            ("hidden_dropout_prob", "attention_probs_dropout_prob"), student_dropout
-        )
-        self.student = tiny_model(shape=NARROW, seed=student_seed, **rates)
-        settings = {"hard_weight": hard_weight, "weights": weights, "errata": errata}
-        self.objective = objective or make_objective(*terms, **settings)
-        recipe = {**RECIPE, **changed}
-        progress = Progress(folder / "state", "test")
-        split = split or make_split()
-        torch.manual_seed(next(DRAWN_BEFORE))  # `fit` must not depend on it
-        keys, trains = taught_keys(terms), errata == "teacher-in-training"
-        teaching = Teaching(keys, None, self.teacher, CPU, trains) if keys else None
-        self.fitted: Fitted = fit(
-            *(self.student, teaching, self.objective, split, recipe, CPU, progress, "testing"),
-            checkpoint,
-        )
-        self.history = self.fitted.history
-
-    def state(self) -> dict[str, Tensor]:
-        return {**self.student.state_dict(), **self.objective.state_dict()}
-
-
-def make_objective(*terms: Term, **settings: Any) -> Objective:
-    return Objective(terms, False, NARROW, SHAPE, {"relation_heads": 3, **settings})
-
-
-def differs(one: dict[str, Tensor], two: dict[str, Tensor]) -> list[str]:
-    return [name for name, tensor in one.items() if not torch.equal(tensor, two[name])]
-
+from kd.training.schedule import learning_rate_factor, training_batches
+from kd.training.watch import Watch
 
 # --- reproducible -----------------------------------------------------------------------------
-
-TERMS = (term("logits"), term("hidden"), term("attention"), term("value-relation"))
 
 
 def test_one_seed_one_student_to_the_bit(tmp_path):
@@ -301,7 +194,7 @@ def test_history_has_the_rates_that_were_used(tmp_path):
 def test_history_is_short_and_its_rows_are_means(tmp_path):
     history = Training(tmp_path, epochs=26, batch_size=15).history
     assert [row["step"] for row in history] == [*range(2, 53, 2)], "52 steps, 50 rows at most"
-    recorder = _Recorder(every=2)
+    recorder = Recorder(every=2)
     for step in range(1, 6):
         recorder.add(step, step == 5, 0.1, {"loss": torch.tensor(float(step))})
     rows = [(row["step"], row["loss"]) for row in recorder.rows]
@@ -309,7 +202,7 @@ def test_history_is_short_and_its_rows_are_means(tmp_path):
 
 
 def test_a_part_that_some_steps_lack_is_the_mean_of_the_others():
-    recorder = _Recorder(every=3)
+    recorder = Recorder(every=3)
     for step, parts in enumerate(({"early": 4.0}, {"early": 6.0, "late": 3.0}, {}), start=1):
         values = {"loss": 1.0, **parts}
         recorder.add(step, False, 0.1, {name: torch.tensor(v) for name, v in values.items()})
@@ -441,7 +334,7 @@ def test_a_teacher_in_training_does_not_shift_the_students_dropout(tmp_path):
 
 def test_a_teacher_in_training_draws_other_dropout_at_every_step(tmp_path, monkeypatch):
     """A student without dropout that does not move, on one batch: only the teacher changes."""
-    monkeypatch.setattr("kd.training.loop.epoch_batches", lambda *_: [torch.arange(30)])
+    monkeypatch.setattr("kd.training.schedule.epoch_batches", lambda *_: [torch.arange(30)])
     still: dict[str, Any] = {"batch_size": 30, "epochs": 4, "learning_rate": 1e-12}
     taught = term("logits")
     for errata, moves in (("none", False), ("teacher-in-training", True)):
@@ -550,7 +443,7 @@ def test_logits_that_are_not_finite_end_the_training(tmp_path, monkeypatch, side
         model = sound(*args, **more)
         return with_bias(model, 0, value) if more["shape"] == shape else model
 
-    monkeypatch.setitem(globals(), "tiny_model", broken)
+    monkeypatch.setattr("trainings.tiny_model", broken)
     terms = () if side == "student" else (term("logits", matching="mse"),)
     with pytest.raises(UserError) as caught:
         Training(tmp_path, *terms, split=ones)
@@ -585,7 +478,7 @@ def test_one_example_whose_prediction_is_not_finite_is_named(tmp_path):
 @pytest.mark.parametrize("name", ["loss", "hidden:mse", "gradient"])
 def test_the_first_bad_step_is_named_however_late_it_is_read(patience, name):
     """With its term and the ids of its examples; later steps are bad too."""
-    watch = _Watch(patience)
+    watch = Watch(patience)
     with pytest.raises(UserError) as caught:
         for step in range(1, 100):
             values = dict.fromkeys(("loss", "hidden:mse", "gradient"), torch.tensor(1.0))
@@ -596,7 +489,7 @@ def test_the_first_bad_step_is_named_however_late_it_is_read(patience, name):
 
 
 def test_the_last_step_is_read_however_few_are_unread():
-    watch = _Watch(32)
+    watch = Watch(32)
     watch.add(1, {"loss": torch.tensor(1.0)}, torch.tensor([0]), last=False)
     with pytest.raises(UserError, match="not finite at step 2"):
         watch.add(2, {"loss": torch.tensor(math.nan)}, torch.tensor([0]), last=True)
@@ -612,7 +505,7 @@ def test_a_bad_step_is_found_before_its_state_is_saved(tmp_path, monkeypatch):
             return True
 
     steps: list[int] = []
-    monkeypatch.setattr("kd.training.loop._Watch", lambda patience: _Watch(32))  # as on a GPU
+    monkeypatch.setattr("kd.training.loop.Watch", lambda patience: Watch(32))  # as on a GPU
     with pytest.raises(UserError, match="not finite at step 3"):
         Training(
             tmp_path, objective=Poisoned(3, math.nan), checkpoint=Saved(tmp_path / "c", {"a": 1})
@@ -650,7 +543,7 @@ def test_a_model_that_was_loaded_trains_with_dropout_too(tmp_path, monkeypatch):
     """`from_pretrained` gives a model in eval mode: a teacher that is fine-tuned starts so."""
     fresh = Training(tmp_path)
     sound = tiny_model
-    monkeypatch.setitem(globals(), "tiny_model", lambda *a, **k: sound(*a, **k).eval())
+    monkeypatch.setattr("trainings.tiny_model", lambda *a, **k: sound(*a, **k).eval())
     loaded = Training(tmp_path)
     assert loaded.student.training
     assert loaded.history == fresh.history, "no dropout, or another"

@@ -6,8 +6,7 @@ import pkgutil
 import pytest
 import torch
 from helpers import EVERY_ARCH, tiny_inputs, tiny_model
-from test_checkpoint import IDENTITY, DyingAt
-from test_loop import Training, differs, make_split, term
+from trainings import IDENTITY, DyingAt, Training, differs, make_split, term
 
 from kd.axes.architectures import attention_obstacle
 from kd.axes.knowledge import KNOWLEDGE
@@ -115,7 +114,7 @@ def test_a_failed_try_leaves_neither_gradients_nor_random_numbers(tmp_path, monk
         assert (len(calls), training.fitted.micro_batch) == (4, 4)
         return training
 
-    before, after = trained("kd.training.loop.model_inputs"), trained(f"kd.training.loop.{place}")
+    before, after = (trained(f"kd.training.gradients.{p}") for p in ("model_inputs", place))
     assert before.history == after.history
     assert not differs(before.state(), after.state())
 

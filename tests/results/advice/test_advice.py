@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fake_runs import grid
+from planted import KNOWLEDGE, MAPPINGS, TASKS, by, lose, noisy, open_leader
 
 from kd.axes.equal_size import parse_iso
 from kd.axes.shapes import parse_shape
@@ -11,34 +11,10 @@ from kd.results.advice.judge import judge_values
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE
 
-TASKS = ["rte", "qnli", "sst2"]
-SEEDS = ["1", "2", "3"]
-KNOWLEDGE = ["none", "logits", "logits+hidden", "logits+attention"]
-MAPPINGS = ["first", "last", "emd", "uniform"]
-
-
-def noisy(effect, noise=0.005, start=0, **axes):
-    """A grid whose score is 0.65 and the cell's effect, with runs that spread by `noise`."""
-    rng = np.random.default_rng(start)
-    axes = {"task": TASKS, "seed": SEEDS} | axes
-    return grid(lambda c: 0.65 + effect(c) + rng.normal(0, noise), **axes)
-
-
-def by(axis, **effects):
-    """The effect of a cell is that of its value on `axis`, 0 where it is not named."""
-    return lambda cell: effects.get(cell[axis].replace("logits+", ""), 0)
-
 
 def of(frame, axis, margin=0.5):
     (found,) = [advice for advice in advise(frame, margin) if advice.axis == axis]
     return found
-
-
-def lose(frame, **where):
-    """The frame with the runs of these axis values missing."""
-    lost = (frame[list(where)] == list(where.values())).all(axis=1)
-    status = frame["status"].mask(lost, "missing")
-    return frame.assign(score=frame["score"].mask(lost), status=status)
 
 
 def others(contrasts):
@@ -72,20 +48,6 @@ def test_clear_but_small_is_equal_and_significant():
     (contrast,) = advice.equal
     assert contrast.significant and contrast.difference == pytest.approx(0.2, abs=0.05)
     assert (advice.best, advice.strength) == ("last", "strong")
-
-
-def open_leader():
-    """The leading value is noisy: nothing is better than it, but the last is worse than another."""
-    rng = np.random.default_rng(0)
-    spread = {"first": 0.001, "last": 0.001, "emd": 0.12}
-    effects = {"first": 0.03, "last": 0.0, "emd": 0.04}
-    frame = grid(
-        lambda c: 0.65 + effects[c["mapping"]] + rng.normal(0, spread[c["mapping"]]),
-        task=TASKS, seed=SEEDS, mapping=list(effects),
-    )  # fmt: skip
-    own = frame.mapping == "emd"
-    frame.loc[own, "score"] += 0.69 - frame.loc[own, "score"].mean()
-    return frame
 
 
 def test_significant_contrasts_that_leave_the_leader_open_are_seen():

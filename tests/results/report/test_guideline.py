@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 from fake_runs import grid, of_study, write
+from planted import KNOWLEDGE, TASKS, by, lose, noisy, open_leader
 from studies import study_dict, write_study
-from test_advice import KNOWLEDGE, TASKS, by, lose, noisy, open_leader
 
 from kd.cli.main import main
 from kd.results.advice.advice import advise

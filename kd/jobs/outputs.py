@@ -1,22 +1,49 @@
-"""Stores what the budget has room for: one pass of a teacher over the data for the whole grid."""
+"""Rule `outputs`: stores what the budget has room for, in one pass of a teacher over the data."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from kd.data import tokens
-from kd.encoders import build
-from kd.runtime.files import check_seal, only_one, read_record, remove_leftovers
-from kd.runtime.progress import Progress
+from kd.jobs.inputs import load_teacher, teacher_fingerprint, tokens_fingerprint
+from kd.jobs.setup import prepare_device
+from kd.runtime.errors import UserError
+from kd.runtime.files import check_seal, only_one, remove_leftovers, write_record
+from kd.runtime.progress import Progress, step_state
 from kd.study.grid import Grid
 from kd.study.paths import Layout
 from kd.study.run import Run
-from kd.study.stored import WRITER, Key, keys_of
+from kd.study.stored import WRITER, Key, keys_of, name_of, need_of
 from kd.teacher.arrays import StoredOutputs, open_outputs, write_outputs
 from kd.teacher.budget import choose_outputs, unfinished
 from kd.teacher.manifests import is_stored, missing_outputs, remove
+
+
+def run_outputs(
+    grid: Grid, layout: Layout, teacher_id: str, tokens_id: str, need: str, threads: int
+) -> None:
+    """Store the outputs of a teacher that some runs need, and that the budget has room for.
+
+    The first such job of a teacher and its tokens stores those that all runs of the grid need; the
+    others find them there. `need`.json records what was there then; today's study decides anew.
+    """
+    runs = [
+        run
+        for run in grid.runs.values()
+        if (run.teacher.id, run.tokens_id, need_of(run)) == (teacher_id, tokens_id, need)
+    ]
+    if not runs:
+        raise UserError(f"{grid.study.path}: no run needs {need!r} of {teacher_id!r}")
+    run = min(runs, key=lambda run: (layout.run(run) / "training.json").is_file())  # to be trained
+    with step_state(layout.storing(run), "outputs") as progress:
+        remove_leftovers(layout.need(run).parent, layout.need(run).name)
+        source = check_seal(layout.tokens(run.data_id, run.task, tokens_id))
+        split = tokens.load_split(source, "train")
+        ready = partial(prepare_device, threads, progress)
+        stored = store_outputs(grid, layout, run, split, ready, progress)
+        write_record(layout.need(run), {"stored": sorted(map(name_of, stored))})
 
 
 def store_outputs(
@@ -89,20 +116,3 @@ def identity_of(run: Run, layout: Layout) -> dict[str, str]:
         "teacher": teacher_fingerprint(run, layout),
         "tokens": tokens_fingerprint(folder),
     }
-
-
-def teacher_fingerprint(run: Run, layout: Layout) -> str:
-    """Of the weights of a run's teacher, from its record."""
-    record = read_record(layout.teacher(run.teacher) / "metrics.json", "fingerprint")
-    return str(record["fingerprint"])
-
-
-def tokens_fingerprint(folder: Path) -> str:
-    """Of packed tokens, from their manifest."""
-    return str(read_record(folder / "manifest.json", "fingerprint")["fingerprint"])
-
-
-def load_teacher(run: Run, layout: Layout) -> Any:
-    """A run's fine-tuned teacher, after checking its files."""
-    folder = check_seal(layout.teacher(run.teacher) / "model")
-    return build.load_finetuned(folder, getattr(torch, run.teacher.dtype))

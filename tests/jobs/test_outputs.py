@@ -8,8 +8,13 @@ from contextlib import contextmanager
 import pytest
 from studies import tiny_study, write_study
 
-from kd.jobs import steps, storing
+from kd.jobs import outputs, setup
 from kd.jobs.data import prepare_task
+from kd.jobs.distil import run_distil
+from kd.jobs.evaluate import run_evaluate
+from kd.jobs.outputs import run_outputs
+from kd.jobs.teacher import run_teacher
+from kd.jobs.tokenise import run_tokenise
 from kd.monitor.free import free, idle_outputs
 from kd.monitor.plan import plan, plan_text
 from kd.runtime.files import aside, only_one, read_record
@@ -19,6 +24,7 @@ from kd.study.stored import WRITER, need_of
 from kd.teacher import arrays as teacher_arrays
 from kd.teacher.budget import made_of
 from kd.teacher.manifests import array_of
+from kd.training import memory
 
 ONE = 2 * 96 * 16 * 32 / 1e9  # about the gigabytes of one layer's hidden states
 
@@ -35,8 +41,8 @@ def made(tmp_path_factory):
     grid, layout = grid_of(folder), Layout(folder / "results")
     (run,) = grid.runs.values()
     prepare_task(grid, layout, run.task)
-    steps.run_tokenise(grid, layout, run.task, run.tokens_id)
-    steps.run_teacher(grid, layout, run.teacher.id, threads=1)
+    run_tokenise(grid, layout, run.task, run.tokens_id)
+    run_teacher(grid, layout, run.teacher.id, threads=1)
     return layout.results
 
 
@@ -51,7 +57,7 @@ def store(grid, layout):
     for run in grid.runs.values():
         if not layout.need(run).is_file():
             names = (run.teacher.id, run.tokens_id, need_of(run))
-            steps.run_outputs(grid, layout, *names, threads=1)
+            run_outputs(grid, layout, *names, threads=1)
 
 
 def distil(grid, layout):
@@ -59,7 +65,7 @@ def distil(grid, layout):
     store(grid, layout)
     found = []
     for run in grid.runs.values():
-        steps.run_distil(grid, layout, run.id, threads=1)
+        run_distil(grid, layout, run.id, threads=1)
         record = read_record(layout.run(run) / "training.json")
         found.append((record["teacher_outputs_stored"], record["teacher_outputs_computed"]))
     return found
@@ -88,7 +94,7 @@ def test_a_study_with_room_stores_what_one_without_did_not(tmp_path, layout):
     assert (found["jobs"]["outputs"], found["jobs"]["distil"]) == (0, 1)
     assert names(found["store"]) == EVERYTHING and not found["store_there"]
     (second,) = [run for run in room.runs.values() if run.id not in without.runs]
-    steps.run_distil(room, layout, second.id, threads=1)
+    run_distil(room, layout, second.id, threads=1)
     record = read_record(layout.run(second) / "training.json")
     assert (record["teacher_outputs_stored"], record["teacher_outputs_computed"]) == (3, 0)
     assert arrays(layout) == EVERYTHING
@@ -129,7 +135,7 @@ def test_the_budget_bounds_what_all_studies_have_stored(tmp_path, layout):
     assert distil(second, layout) == [(1, 1)] and arrays(layout) == {"logits", "hidden-3"}
     for grid in (first, second):
         for run in grid.runs:
-            steps.run_evaluate(grid, layout, run, threads=1)
+            run_evaluate(grid, layout, run, threads=1)
     free(idle_outputs([first, second], layout), layout)
     assert names(plan(third, layout)["store"]) == {"hidden-1"}
     assert distil(third, layout) == [(1, 0)] and arrays(layout) == {"hidden-1"}
@@ -188,8 +194,8 @@ def test_one_pass_of_the_teacher_serves_the_whole_grid(tmp_path, layout, seen, m
     needs = {layout.need(run) for run in grid.runs.values()}
     assert len(needs) == plan(grid, layout)["jobs"]["outputs"] == 5
     taken = []
-    device = steps.choose_device
-    monkeypatch.setattr(steps, "choose_device", lambda wait: taken.append(1) or device(wait))
+    device = setup.choose_device
+    monkeypatch.setattr(setup, "choose_device", lambda wait: taken.append(1) or device(wait))
     store(grid, layout)
     assert all(need.is_file() for need in needs)
     assert [examples for _, examples in seen] == [96], "each example once"
@@ -207,7 +213,7 @@ def test_what_was_freed_comes_back_for_unfinished_runs_alone(tmp_path, layout, s
     grid = grid_of(tmp_path, axes={"knowledge": ["logits+hidden@3-1"]})
     distil(grid, layout)
     for run in grid.runs:
-        steps.run_evaluate(grid, layout, run, threads=1)
+        run_evaluate(grid, layout, run, threads=1)
     free(idle_outputs([grid], layout), layout)
     assert arrays(layout) == set()
     more = grid_of(tmp_path, axes={"knowledge": ["logits+hidden@3-1", "logits"]})
@@ -222,12 +228,12 @@ def test_a_job_that_waits_for_another_holds_no_device(tmp_path, layout, monkeypa
     grid = grid_of(tmp_path)
     (run,) = grid.runs.values()
     taken, waits = [], []
-    device = steps.choose_device
-    monkeypatch.setattr(steps, "choose_device", lambda wait: taken.append(1) or device(wait))
+    device = setup.choose_device
+    monkeypatch.setattr(setup, "choose_device", lambda wait: taken.append(1) or device(wait))
 
     @contextmanager
     def after_another(path, waiting):
-        monkeypatch.setattr(storing, "only_one", only_one)
+        monkeypatch.setattr(outputs, "only_one", only_one)
         assert path.name == WRITER and not taken, "it holds a device and waits"
         other = grid_of(tmp_path, "other", axes={"knowledge": ["logits+hidden+cls@1-1"]})
         store(other, layout)
@@ -235,12 +241,12 @@ def test_a_job_that_waits_for_another_holds_no_device(tmp_path, layout, monkeypa
         waits.append(path)
         yield True
 
-    monkeypatch.setattr(storing, "only_one", after_another)
+    monkeypatch.setattr(outputs, "only_one", after_another)
     if step == "outputs":
         store(grid, layout)
         assert waits and not taken
     else:
-        steps.run_distil(grid, layout, run.id, threads=1)
+        run_distil(grid, layout, run.id, threads=1)
         assert waits and len(taken) == 1
     assert arrays(layout) == {*EVERYTHING, "cls-1"}
 
@@ -288,21 +294,19 @@ def test_what_no_run_can_read_any_more_makes_room(tmp_path, layout):
 
 def test_peak_memory_is_that_of_the_training_alone(tmp_path, layout, monkeypatch):
     """Lost outputs are stored again in the same process, before."""
-    from kd.training import loop
-
     happened = []
-    write, reset = storing.write_outputs, loop._reset_peak_memory
+    write, reset = outputs.write_outputs, memory.reset_peak
     monkeypatch.setattr(
-        storing, "write_outputs", lambda *given: (happened.append("store"), write(*given))
+        outputs, "write_outputs", lambda *given: (happened.append("store"), write(*given))
     )
     monkeypatch.setattr(
-        loop,
-        "_reset_peak_memory",
+        memory,
+        "reset_peak",
         lambda device: (happened.append("reset"), reset(device)),
     )
     grid = grid_of(tmp_path)
     (run,) = grid.runs.values()
-    steps.run_distil(grid, layout, run.id, threads=1)
+    run_distil(grid, layout, run.id, threads=1)
     assert happened == ["store", "reset"]
     assert read_record(layout.run(run) / "training.json")["peak_memory_bytes"] is None, "on a CPU"
 

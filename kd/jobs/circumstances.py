@@ -1,0 +1,83 @@
+"""What the numbers of a training depend on beside its recipe and its data."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+import kd
+from kd.jobs.record import device_name
+from kd.runtime.files import file_digest
+
+_PACKAGE = Path(kd.__file__).parent
+_TRAININGS = ("kd.jobs.teacher", "kd.jobs.distil")
+# Modules and rooms that trainings import and that change none of their numbers, with all that only
+# these import: files, errors and signals; the way from a study file to the specs of its runs, which
+# are in the identity of a checkpoint themselves; records and scores.
+_NO_NUMBERS = (
+    "kd.runtime",
+    "kd.axes.constant_answer",
+    "kd.study.check",
+    "kd.study.grid",
+    "kd.study.located",
+    "kd.study.paths",
+    "kd.teacher.manifests",
+    "kd.jobs.circumstances",
+    "kd.jobs.inputs",
+    "kd.jobs.outputs",
+    "kd.jobs.record",
+    "kd.jobs.setup",
+    "kd.encoders.save",
+    "kd.training.checkpoint",
+    "kd.training.evaluation",
+    "kd.training.history",
+    "kd.training.watch",
+)
+_NUMBERS = ("kd.runtime.device", "kd.runtime.startup")  # all the same
+
+
+def circumstances(device: torch.device, threads: int) -> dict[str, Any]:
+    """Device, threads, versions, and a digest of the code: a part of a checkpoint's identity."""
+    return {
+        "device": device_name(device),
+        "threads": threads,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "code": file_digest(*map(_file, training_modules())),
+    }
+
+
+def training_modules() -> list[str]:
+    """The modules of kd whose code the numbers of a training depend on: what the jobs that train
+    import, directly or not."""
+    found: set[str] = set()
+    todo = [*_TRAININGS, *_NUMBERS]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += [other for other in _imports(name) if not _changes_nothing(other)]
+    return sorted(found)
+
+
+def _changes_nothing(name: str) -> bool:
+    return name not in _NUMBERS and any(f"{name}.".startswith(f"{n}.") for n in _NO_NUMBERS)
+
+
+def _imports(name: str) -> set[str]:
+    """The modules of kd that a module imports anywhere in its text."""
+    names = set()
+    for node in ast.walk(ast.parse(_file(name).read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {found for found in names if found.startswith("kd.") and _file(found).is_file()}
+
+
+def _file(name: str) -> Path:
+    """The file of a module, or of a package's own code."""
+    path = _PACKAGE.parent.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

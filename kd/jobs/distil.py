@@ -1,0 +1,115 @@
+"""Rule `distil`: the trained student of one run, exported, with the record of its training."""
+
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+
+from kd.axes.initialisations import needs_teacher
+from kd.axes.shapes import parse_shape
+from kd.axes.tasks import TASKS
+from kd.axes.terms import taught_keys
+from kd.data import tokens
+from kd.encoders import build
+from kd.encoders.initialise import initialise
+from kd.encoders.save import save_model
+from kd.jobs.circumstances import circumstances
+from kd.jobs.inputs import (
+    find_run,
+    load_teacher,
+    teacher_fingerprint,
+    text_fingerprint,
+    tokens_fingerprint,
+)
+from kd.jobs.outputs import open_store
+from kd.jobs.record import environment, training_record
+from kd.jobs.setup import is_whole, prepare_device
+from kd.losses.objective import Objective
+from kd.runtime.files import check_seal, model_fingerprint, write_json, write_record
+from kd.runtime.progress import Progress, step_state
+from kd.runtime.provenance import weights_dtype
+from kd.study.grid import Grid
+from kd.study.paths import CHECKPOINT, Layout
+from kd.study.run import Run
+from kd.study.stored import name_of
+from kd.study.terms import relation_heads
+from kd.teacher.features import Teaching
+from kd.training.checkpoint import Checkpoint
+from kd.training.history import write_history
+from kd.training.loop import Job, fit
+
+
+def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
+    """Train the student of one run and export it."""
+    run = find_run(grid, run_id)
+    folder = layout.run(run)
+    with step_state(folder, "distil") as progress:
+        if not (progress.waited and is_whole(folder, "training.json")):
+            _distil(grid, run, layout, folder, threads, progress)
+
+
+def _distil(
+    grid: Grid, run: Run, layout: Layout, folder: Path, threads: int, progress: Progress
+) -> None:
+    ready = cache(partial(prepare_device, threads, progress))
+    task, settings = TASKS[run.task], run.values
+    source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
+    shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
+    split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
+    taught = taught_keys(run.terms)
+    stored = open_store(grid, layout, run, split, ready, progress)
+    device = ready()
+    read = taught & set(stored.arrays)
+    teacher = None
+    if taught - read or (run.donor is None and needs_teacher(init)):
+        teacher = load_teacher(run, layout)
+
+    if run.donor is not None and (run.donor.revision or run.teacher.encoder.revision):
+        build.check_same_words(run.donor, source)
+    torch.manual_seed(settings["seed"])
+    student = build.build_random(build.shaped_config(build.saved_config(source), shape))
+    origins = initialise(student, init, teacher, run.donor)
+
+    heads = settings["relation_heads"]
+    if heads == "auto":
+        settings = {**settings, "relation_heads": relation_heads(shape, teacher_shape)}
+    objective = Objective(run.terms, task.regression, shape, teacher_shape, settings)
+    trains = "teacher-in-training" in objective.errata
+    teaching = Teaching(taught, stored, teacher, device, trains) if taught else None
+    checkpoint = Checkpoint(
+        folder / CHECKPOINT,
+        {
+            "spec": run.spec,
+            "tokens": tokens_fingerprint(source),
+            "teacher": teacher_fingerprint(run, layout) if run.needs_teacher else None,
+            "stored": sorted(map(name_of, read)),
+            **circumstances(device, threads),
+        },
+    )
+    job = Job(device, progress, "distilling", checkpoint)
+    fitted = fit(student, objective, split, settings, job, teaching)
+
+    write_json(folder / "spec.json", run.spec)
+    write_json(folder / "init.json", origins)
+    write_history(folder / "history.csv", fitted.history)
+    save_model(student, source, folder / "model")
+    write_record(
+        folder / "training.json",
+        {
+            **training_record(fitted, split),
+            "weights_used": objective.weights_text(),
+            "teacher_outputs_stored": len(read),
+            "teacher_outputs_computed": len(taught - read),
+            **{f"student_{k}": v for k, v in build.sizes(student).items()},
+            "student_dtype": weights_dtype(student),
+            **environment(device, threads),
+            "data_fingerprint": text_fingerprint(source),
+            **(
+                {"teacher_fingerprint": teacher_fingerprint(run, layout)}
+                if run.needs_teacher
+                else {}
+            ),
+            "model_fingerprint": model_fingerprint(folder / "model"),
+        },
+    )
+    checkpoint.remove()

@@ -1,0 +1,28 @@
+"""Rule `evaluate`: the scores of one run's student, in its metrics.json."""
+
+from kd.encoders import build
+from kd.jobs.inputs import find_run
+from kd.jobs.record import evaluation_record, run_record
+from kd.jobs.setup import prepare_device
+from kd.runtime.errors import UserError
+from kd.runtime.files import check_seal, model_fingerprint, read_record, write_record
+from kd.runtime.progress import step_state
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.training.evaluation import evaluate
+
+
+def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
+    """Evaluate one run's exported student and write its metrics.json."""
+    run = find_run(grid, run_id)
+    folder = layout.run(run)
+    with step_state(folder, "evaluate") as progress:
+        device = prepare_device(threads, progress)
+        training = read_record(folder / "training.json", "model_fingerprint", "threads")
+        if model_fingerprint(check_seal(folder / "model")) != training["model_fingerprint"]:
+            raise UserError(f"{folder / 'model'}: not the model that was trained; delete {folder}")
+        source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
+        model = build.load_finetuned(folder / "model")
+        metrics = evaluate(model, source, run.task, device, progress)
+        metrics |= evaluation_record(device, threads)
+        write_record(folder / "metrics.json", run_record(run, layout, training, metrics))

@@ -1,0 +1,42 @@
+"""What a job takes from the study and from the jobs before it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kd.encoders import build
+from kd.runtime.errors import UserError
+from kd.runtime.files import check_seal, read_record
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.study.run import Run
+
+
+def find_run(grid: Grid, run_id: str) -> Run:
+    """The run of that id in the study."""
+    if run_id not in grid.runs:
+        raise UserError(f"{grid.study.path}: no run {run_id!r}; `kd runs` lists them")
+    return grid.runs[run_id]
+
+
+def text_fingerprint(folder: Path) -> str:
+    """Of the text that packed tokens are made of, from their manifest."""
+    return str(read_record(folder / "manifest.json", "text_fingerprint")["text_fingerprint"])
+
+
+def tokens_fingerprint(folder: Path) -> str:
+    """Of packed tokens, from their manifest."""
+    return str(read_record(folder / "manifest.json", "fingerprint")["fingerprint"])
+
+
+def teacher_fingerprint(run: Run, layout: Layout) -> str:
+    """Of the weights of a run's teacher, from its record."""
+    record = read_record(layout.teacher(run.teacher) / "metrics.json", "fingerprint")
+    return str(record["fingerprint"])
+
+
+def load_teacher(run: Run, layout: Layout) -> Any:
+    """A run's fine-tuned teacher, after checking its files."""
+    folder = check_seal(layout.teacher(run.teacher) / "model")
+    return build.load_finetuned(folder, getattr(torch, run.teacher.dtype))

@@ -1,0 +1,127 @@
+"""What jobs write into metrics.json and training.json, and what of it comes from where."""
+
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+import transformers
+
+from kd import __version__
+from kd.axes.constant_answer import teacher_warning
+from kd.axes.labels import INERT
+from kd.axes.shapes import parse_shape
+from kd.data.tokens import Split
+from kd.runtime.files import read_record
+from kd.study.paths import Layout
+from kd.study.run import Run
+from kd.study.terms import relation_heads
+from kd.training.loop import Fitted
+
+METRICS_VERSION = 1
+_PROGRAMS = ("kd", "torch", "transformers", "python")
+# Column of a run's record: key of the manifest of its tokens, which an older one may lack.
+_LOADED = {"data_revision": "revision", "tokenizer_fingerprint": "tokenizer_fingerprint"}
+
+
+def run_record(
+    run: Run, layout: Layout, training: dict[str, Any], metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """A run's metrics.json. What a record from an older version lacks is left out."""
+    shape = parse_shape(run.spec["student"])
+    tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
+    manifest = read_record(tokens / "manifest.json", "fingerprint", "text_fingerprint")
+    record = {
+        "metrics_version": METRICS_VERSION,
+        "run": run.id,
+        "task": run.task,
+        "student": str(shape),
+        "objective": run.objective,
+        "init": run.spec.get("init", "random"),
+        **{k: v for k, v in run.values.items() if run.labels[k] != INERT},
+        **_relation_heads(run),
+        **metrics,
+        "student_layers": shape.layers,
+        "student_hidden": shape.hidden,
+        **training,
+        "data_source": run.spec["data"]["source"],
+        "data_fingerprint": manifest["text_fingerprint"],
+        **{column: manifest[key] for column, key in _LOADED.items() if key in manifest},
+    }
+    if "broken_rows" in manifest:
+        record["data_broken_rows"] = sum(manifest["broken_rows"].values())
+    if run.needs_teacher:
+        teacher = read_record(layout.teacher(run.teacher) / "metrics.json", "score")
+        facts = {
+            "teacher_id": run.teacher.id,
+            "teacher_score": teacher["score"],
+            "teacher_majority_score": teacher.get("majority_score"),
+            "teacher_warning": teacher_warning(run.task, teacher) or None,
+            "teacher_parameters": teacher["parameters"],
+            "teacher_fingerprint": teacher["fingerprint"],
+            "teacher_shape": teacher.get("shape"),
+            "teacher_latency_seconds": teacher.get("latency_seconds"),
+            "teacher_evaluated_on": teacher.get("device"),
+            "teacher_dtype": teacher.get("dtype"),
+            "teacher_revision": teacher.get("model_revision"),
+        }
+        record |= {name: value for name, value in facts.items() if value is not None}
+    return record
+
+
+def _relation_heads(run: Run) -> dict[str, int]:
+    """The number of relation heads in force, where there are some."""
+    if run.labels["relation_heads"] != "auto":
+        return {}
+    shape = parse_shape(run.spec["student"])
+    return {"relation_heads": relation_heads(shape, run.teacher.encoder.shape)}
+
+
+def training_record(fitted: Fitted, split: Split) -> dict[str, Any]:
+    """How a training went: steps, seconds, speed, precision, bytes."""
+    return {
+        "steps": fitted.steps,
+        "examples_train": len(split),
+        "train_seconds": round(fitted.seconds, 3),
+        "examples_per_second": round(fitted.examples / fitted.seconds, 2),
+        "precision_used": fitted.precision,
+        "peak_memory_bytes": fitted.peak_memory_bytes,
+        "micro_batch": fitted.micro_batch,
+        "final_loss": fitted.history[-1]["loss"],
+    }
+
+
+def environment(device: torch.device, threads: int) -> dict[str, Any]:
+    """Where a training ran, and with what."""
+    return {
+        "device": device_name(device),
+        "threads": threads,
+        "kd_version": __version__,
+        "torch_version": torch.__version__,
+        "transformers_version": transformers.__version__,
+        "python_version": platform.python_version(),
+    }
+
+
+def evaluation_record(device: torch.device, threads: int) -> dict[str, Any]:
+    """Where and when an evaluation ran, and with what: its job may be on another machine."""
+    here = environment(device, threads)
+    versions = [f"{what} {here[f'{what}_version']}" for what in _PROGRAMS]
+    return {
+        "evaluated_on": here["device"],
+        "evaluated_threads": threads,
+        "evaluated_with": ", ".join(versions),
+        "created": now(),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or 'cpu (processor)'."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.processor() or platform.machine()})"
+
+
+def now() -> str:
+    """The time in UTC, as text."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

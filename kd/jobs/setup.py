@@ -1,0 +1,30 @@
+"""How a job begins: its device, and whether another process has done its work meanwhile."""
+
+from pathlib import Path
+
+import torch
+
+from kd.jobs.record import device_name
+from kd.runtime.device import choose_device, make_deterministic
+from kd.runtime.files import check_seal, read_record
+from kd.runtime.progress import Progress
+
+
+def prepare_device(threads: int, progress: Progress) -> torch.device:
+    """The device of this job, set up for `threads` CPU threads and repeatable numbers."""
+    device = choose_device(progress.wait)
+    make_deterministic(device, threads)
+    progress.attempt.depends(device=device_name(device))
+    return device
+
+
+def is_whole(folder: Path, record: str) -> bool:
+    """Whether another process, for which this one waited, has made the model and its record.
+
+    Snakemake removes both before a job starts: what is there was made since.
+    """
+    if not ((folder / "model").is_dir() and (folder / record).is_file()):
+        return False
+    check_seal(folder / "model")
+    read_record(folder / record)
+    return True

@@ -1,0 +1,101 @@
+"""Rule `teacher`: one fine-tuned teacher, its scores and its exported model."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from kd.axes.constant_answer import is_unusable, teacher_warning
+from kd.axes.tasks import TASKS
+from kd.data import tokens
+from kd.encoders import build
+from kd.encoders.save import save_model
+from kd.jobs.circumstances import circumstances
+from kd.jobs.inputs import text_fingerprint, tokens_fingerprint
+from kd.jobs.record import METRICS_VERSION, environment, now, training_record
+from kd.jobs.setup import is_whole, prepare_device
+from kd.losses.objective import Objective
+from kd.runtime.errors import UserError, unknown
+from kd.runtime.files import check_seal, model_fingerprint, write_record
+from kd.runtime.progress import Progress, step_state
+from kd.runtime.provenance import model_commit, weights_dtype
+from kd.study.grid import Grid
+from kd.study.paths import CHECKPOINT, Layout
+from kd.study.teacher import Teacher
+from kd.training.checkpoint import Checkpoint
+from kd.training.evaluation import evaluate
+from kd.training.history import write_history
+from kd.training.loop import Job, fit
+
+
+def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> None:
+    """Fine-tune a teacher (or take over one that is already), evaluate it, export it."""
+    teachers = {run.teacher.id: run.teacher for run in grid.runs.values()}
+    if teacher_id not in teachers:
+        raise unknown(f"{grid.study.path}: teacher", teacher_id, teachers)
+    teacher = teachers[teacher_id]
+    folder = layout.teacher(teacher)
+    with step_state(folder, "teacher") as progress:
+        if not (progress.waited and is_whole(folder, "metrics.json")):
+            _teacher(teacher, layout, folder, threads, progress)
+
+
+def _teacher(
+    teacher: Teacher, layout: Layout, folder: Path, threads: int, progress: Progress
+) -> None:
+    device = prepare_device(threads, progress)
+    task, recipe = TASKS[teacher.task], teacher.recipe
+    source = check_seal(layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id))
+    config = build.saved_config(source)
+    own_labels = build.encoder_config(teacher.encoder).id2label
+    model = build.load_encoder(
+        teacher.encoder, config, teacher.dtype, recipe["seed"], teacher.finetuned
+    )
+    record: dict[str, Any] = {}
+    checkpoint = Checkpoint(
+        folder / CHECKPOINT,
+        {
+            "teacher": teacher.id,
+            "tokens": tokens_fingerprint(source),
+            **circumstances(device, threads),
+        },
+    )
+    if teacher.finetuned:
+        build.align_labels(model, task, own_labels, teacher.order)
+    else:
+        shape = teacher.encoder.shape
+        objective = Objective((), task.regression, shape, shape, {})
+        split = tokens.load_split(source, "train")
+        job = Job(device, progress, "fine-tuning", checkpoint)
+        fitted = fit(model, objective, split, recipe, job)
+        record |= training_record(fitted, split)
+        write_history(folder / "history.csv", fitted.history)
+    metrics = evaluate(model, source, teacher.task, device, progress)
+    if warning := teacher_warning(teacher.task, {**metrics, "finetuned": teacher.finetuned}):
+        if teacher.finetuned and is_unusable(metrics):
+            raise UserError(f"teachers.{teacher.name}: {teacher.encoder.location}: {warning}")
+        print(f"warning: teacher {teacher.name}: {warning}", file=sys.stderr)
+    save_model(model, source, folder / "model")
+    write_record(
+        folder / "metrics.json",
+        {
+            "metrics_version": METRICS_VERSION,
+            "teacher": teacher.name,
+            "teacher_id": teacher.id,
+            "task": teacher.task,
+            "model": dict(teacher.encoder.identity),
+            "shape": str(teacher.encoder.shape),
+            "finetuned": teacher.finetuned,
+            **recipe,
+            **metrics,
+            **build.sizes(model),
+            **({"teacher_warning": warning} if warning else {}),
+            "dtype": weights_dtype(model),
+            "model_revision": model_commit(teacher.encoder.location, teacher.encoder.revision),
+            **record,
+            **environment(device, threads),
+            "created": now(),
+            "data_fingerprint": text_fingerprint(source),
+            "fingerprint": model_fingerprint(folder / "model"),
+        },
+    )
+    checkpoint.remove()

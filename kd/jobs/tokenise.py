@@ -1,0 +1,49 @@
+"""Rule `tokenise`: packed tokens of one task, for one tokenizer and length."""
+
+from pathlib import Path
+
+from kd.axes.pretrained import SCRATCH
+from kd.data import tokens
+from kd.encoders import build
+from kd.runtime.errors import UserError
+from kd.runtime.files import check_seal
+from kd.runtime.progress import step_state
+from kd.study.grid import Grid
+from kd.study.paths import Layout
+from kd.study.run import Run
+
+
+def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
+    """Tokenise a task's text with the tokenizer that `tokens_id` stands for."""
+    found = [
+        (run, length)
+        for run in grid.runs.values()
+        for name, length in (
+            (run.tokens_id, run.values["max_length"]),
+            (run.teacher.tokens_id, run.teacher.recipe["max_length"]),
+        )
+        if run.task == task and name == tokens_id
+    ]
+    if not found:
+        raise UserError(f"{grid.study.path}: no run on {task} reads {tokens_id!r}")
+    run, length = found[0]
+    out = layout.tokens(run.data_id, task, tokens_id)
+    with step_state(layout.tokenising(run.data_id, task, tokens_id), "tokenise") as progress:
+        if not (progress.waited and out.is_dir()):
+            _tokenise(run, length, layout, out)
+
+
+def _tokenise(run: Run, length: int, layout: Layout, out: Path) -> None:
+    encoder = run.teacher.encoder
+    tokenizer = build.encoder_tokenizer(encoder)
+    config = build.encoder_config(encoder)
+    if encoder.location == SCRATCH:
+        config.vocab_size = len(tokenizer)  # the embeddings fit the words
+        config.pad_token_id = tokenizer.pad_token_id
+    elif length > (longest := build.longest_input(config)):
+        raise UserError(
+            f"{encoder.location}: it reads at most {longest} tokens (its config.json), but "
+            f"max_length is {length}"
+        )
+    source = check_seal(layout.text(run.data_id, run.task))
+    tokens.tokenise(source, run.task, tokenizer, config, length, out)

@@ -1,0 +1,79 @@
+"""The gradients of one batch: forward through teacher and student, the losses, and backward."""
+
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from kd.data.tokens import Split
+from kd.encoders.capture import Capture, Features
+from kd.encoders.micro_batches import in_pieces
+from kd.losses.moving import Moment
+from kd.losses.objective import Objective, wanted_features
+from kd.runtime.device import autocast, model_inputs, to_device
+from kd.teacher.features import Teaching
+
+
+class Gradients:
+    """Computes the gradients of batches of `split`. Hooks are on the encoders while it is open."""
+
+    def __init__(
+        self,
+        student: PreTrainedModel,
+        objective: Objective,
+        teaching: Teaching | None,
+        split: Split,
+        precision: str,
+        device: torch.device,
+    ) -> None:
+        self.student, self.objective, self.teaching = student, objective, teaching
+        self.split, self.precision, self.device = split, precision, device
+        self._open = ExitStack()
+
+    def __enter__(self) -> "Gradients":
+        wanted = wanted_features(self.objective.terms, teacher=False)
+        self._capture = self._open.enter_context(Capture(self.student, {("logits", 0)} | wanted))
+        if self.teaching is not None:
+            self._open.enter_context(self.teaching)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def __call__(
+        self, rows: Tensor, moment: Moment, at_once: int
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Add the gradients of the examples `rows` (B,), `at_once` of them in the encoders.
+
+        Returns:
+            The loss and its parts, and the largest logit of each side, by name; detached scalars.
+        """
+        objective = self.objective
+        batch = to_device(self.split.batch(rows), self.device)
+        inputs = model_inputs(batch)
+        with autocast(self.precision, self.device):
+            taught: Features = {}
+            if self.teaching is not None:
+                taught = self.teaching(rows, inputs, moment, at_once)
+            features = in_pieces(self._capture, inputs, at_once)
+        mask, labels = batch["attention_mask"].bool(), batch["labels"]
+        parts = objective.parts(features, taught, mask, labels, moment)
+        if objective.waits:
+            objective.calibrate(parts, list(self.student.parameters()))
+        loss = objective.total(parts, moment)
+        loss.backward()
+        losses = {name: value.detach() for name, value in {"loss": loss, **parts}.items()}
+        return losses, _largest_logits(student=features, teacher=taught)
+
+
+def _largest_logits(**sides: Features) -> dict[str, Tensor]:
+    """The size of the largest logit of each side that has logits.
+
+    A loss may be finite where a logit is not: a class that is infinitely far from being the label.
+    """
+    return {
+        f"largest logit of the {name}": found["logits", 0].detach().float().abs().max()
+        for name, found in sides.items()
+        if ("logits", 0) in found
+    }

@@ -1,0 +1,59 @@
+"""The memory of the device: what a training took of it, and what happens where it is too small."""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from kd.runtime.errors import Transient
+from kd.training.checkpoint import load_random, random_states
+from kd.training.state import State
+
+T = TypeVar("T")
+
+
+def with_less_memory(one_step: Callable[[int], T], state: State, device: torch.device) -> T:
+    """`one_step(micro_batch)`; where memory runs out, again with half as many examples at once.
+
+    A try that failed leaves no gradients, no drawn random numbers and no moved buffers.
+
+    Raises:
+        Transient: there is no room for one example.
+    """
+    random = random_states(device)
+    buffers = [(buffer, buffer.clone()) for buffer in state.objective.buffers()]
+    while True:
+        try:
+            return one_step(state.micro_batch)
+        except torch.OutOfMemoryError:
+            pass  # what the failed try holds is free only outside of this block
+        if state.micro_batch == 1:
+            raise Transient(
+                "out of memory on the device with one example at a time: a smaller max_length, "
+                "student or teacher, or a larger device is needed"
+            )
+        state.micro_batch = math.ceil(state.micro_batch / 2)
+        print(
+            f"out of memory on the device: from step {state.step + 1} on {state.micro_batch} "
+            f"examples at once in the encoders; batch_size stays",
+            flush=True,
+        )
+        state.optimiser.zero_grad(set_to_none=True)
+        load_random(random, device)
+        for buffer, before in buffers:
+            buffer.copy_(before)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def reset_peak(device: torch.device) -> None:
+    """Start to measure anew: what the process did before, such as storing teacher outputs, does
+    not count."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak(device: torch.device) -> int | None:
+    """Bytes of the device at most since `reset_peak`; None on the CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
