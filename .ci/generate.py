@@ -1,6 +1,6 @@
 """Writes every file that is generated from the code: schemas, pages, the tree in CONTRIBUTING.md.
 
-`make generated` runs it. `tests/test_generated_files.py` compares the files with what it would write.
+`make generated` runs it. `tests/test_generated_files.py` compares the files with what it writes.
 """
 
 import ast
