@@ -96,6 +96,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/guideline.smk"
 include: "workflow/rules/export.smk"
+include: "workflow/rules/submission.smk"
 include: "workflow/end.smk"  # what is printed at the end, and drawn after a failure
 
 

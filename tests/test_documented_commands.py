@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [p for folder in (".", "docs", "config", "results") for p in (ROOT / folder).glob("*.md")]
 COMMAND = re.compile(r"(?:\w+=\S+ )*((?:python -m )?kd [a-z]|snakemake(?: |$)|make [a-z])")
 WORDS = {"STUDY...": "config/studies/demo.yaml", "STUDY": "config/studies/demo.yaml"}
-TARGETS = {"all", "tables", "figures", "report", "guideline"}
+TARGETS = {"all", "tables", "figures", "report", "guideline", "export", "submission"}
 
 
 def lines_of(page):

@@ -20,6 +20,7 @@ OPTIONS = {
     "distil": " --run {wildcards.run} --threads {threads}",
     "evaluate": " --run {wildcards.run} --threads {threads}",
     "export": " --best --threads {threads}",
+    "submission": " --threads {threads}",
     **dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), ""),
 }
 

@@ -37,7 +37,7 @@ _GROUPS = {
 # Commands whose results are files; what they print is a log.
 _LOGGED = {
     *("data", "tokenise", "teacher", "outputs", "distil", "evaluate", "collect", "tables"),
-    *("figures", "report", "tensorboard", "convert"),
+    *("figures", "report", "tensorboard", "convert", "submission"),
 }
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kd.cli import submission
 from kd.cli.arguments import Commands, add_options, command
 from kd.runtime.errors import UserError, unknown
 from kd.study.find import find_study
@@ -34,6 +35,7 @@ def add(commands: Commands) -> None:
     export.add_argument("--best", action="store_true", help="the best student of each task")
     export.add_argument("--task", action="append", metavar="TASK", help="only of this task")
     add_options(export, "--threads", "--results")
+    submission.add(commands)
 
 
 def _export(options: argparse.Namespace) -> None:

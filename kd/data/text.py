@@ -4,7 +4,7 @@ Columns: id (position in the split's source file, so stable), sentence1, sentenc
 sentences), label (class index, or score).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,27 +97,10 @@ def load_rows(
 
 
 def _hub_rows(revision: str, task: str, split: str, loaded: Loaded) -> Iterator[Row]:
-    from datasets import load_dataset
-
-    from kd.runtime.provenance import dataset_commit
-
     row = TASKS[task]
     name = (HUB_SPLITS_MNLI if task == "mnli" else HUB_SPLITS)[split]
-    try:
-        dataset = load_dataset(HUB_DATASET, task, revision=revision, split=name)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise Transient(
-            f"data.source hub: {HUB_DATASET} ({task}, {name}, revision {revision}) could "
-            f"not be loaded: {type(error).__name__}: {reason}"
-        ) from error
-    for column in (*row.columns, "label"):
-        if column not in dataset.column_names:
-            raise UserError(
-                f"{HUB_DATASET} ({task}): column {column!r} is missing; "
-                f"found {listing(dataset.column_names)}"
-            )
-    if commit := dataset_commit(dataset, HUB_DATASET):
+    dataset, commit = load_hub_split(revision, task, name, (*row.columns, "label"))
+    if commit:
         loaded.commits[split] = commit
     for index, example in enumerate(dataset):
         text = [example[column].strip() for column in row.columns]
@@ -127,6 +110,35 @@ def _hub_rows(revision: str, task: str, split: str, loaded: Loaded) -> Iterator[
             "sentence2": text[1] if len(text) > 1 else None,
             "label": example["label"],
         }
+
+
+def load_hub_split(
+    revision: str, config: str, split: str, columns: Sequence[str]
+) -> tuple[Any, str | None]:
+    """A split of the hub's GLUE that has `columns`, and the commit it is of, where known.
+
+    Raises:
+        UserError: it could not be loaded, or lacks a column.
+    """
+    from datasets import load_dataset
+
+    from kd.runtime.provenance import dataset_commit
+
+    try:
+        dataset = load_dataset(HUB_DATASET, config, revision=revision, split=split)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise Transient(
+            f"data.source hub: {HUB_DATASET} ({config}, {split}, revision {revision}) could "
+            f"not be loaded: {type(error).__name__}: {reason}"
+        ) from error
+    for column in columns:
+        if column not in dataset.column_names:
+            raise UserError(
+                f"{HUB_DATASET} ({config}): column {column!r} is missing; "
+                f"found {listing(dataset.column_names)}"
+            )
+    return dataset, dataset_commit(dataset, HUB_DATASET)
 
 
 def _synthetic_rows(data: dict[str, Any], task: str, split: str) -> Iterator[Row]:

@@ -7,7 +7,7 @@ steps need neither the text nor the pretrained model to build and export a stude
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +18,9 @@ from kd.axes.tasks import TASKS, Task
 from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_dir, file_digest, read_json, write_json
 from kd.runtime.provenance import tokenizer_fingerprint
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BUCKET = 64  # batches that are sorted by length together
 _AT_ONCE = 10_000  # rows a call of the tokenizer; ctrl-C is handled between calls
@@ -96,17 +99,17 @@ def tokenise(
     Raises:
         UserError: the tokenizer gives ids that the model has no embedding for.
     """
+    import pandas as pd
+
     row = TASKS[task]
     config = prepared_config(config, row)
     manifest = read_json(text / "manifest.json")
-    # Both must know segments: DistilBERT's tokenizer does, its encoder does not.
-    typed = getattr(config, "type_vocab_size", 0) > 1
-    typed &= "token_type_ids" in tokenizer.model_input_names
+    typed = _typed(config, tokenizer)
     with atomic_dir(out, sealed=True) as folder:
         longest = full = 0
         for split in row.splits:
-            file = text / f"{split}.parquet"
-            packed, lengths, at_most = _pack(file, row, tokenizer, max_length, typed)
+            frame = pd.read_parquet(text / f"{split}.parquet")
+            packed, lengths, at_most = _pack(frame, row, tokenizer, max_length, typed)
             top = int(packed["input_ids"].max())
             if top >= config.vocab_size:
                 raise UserError(
@@ -145,12 +148,32 @@ def prepared_config(config: Any, task: Task) -> Any:
     return config
 
 
-def _pack(
-    file: Path, task: Task, tokenizer: Any, max_length: int, typed: bool
-) -> tuple[dict[str, Tensor], Tensor, int]:
+def unlabelled_split(
+    rows: list[dict[str, Any]], task: str, tokenizer: Any, config: Any, max_length: int
+) -> Split:
+    """A split of rows without labels (id, sentence1, sentence2), tokenised as `tokenise` does it.
+
+    Its labels are -1 or NaN, so that no metric can be made of them.
+    """
     import pandas as pd
 
-    frame = pd.read_parquet(file)
+    row = TASKS[task]
+    frame = pd.DataFrame(rows).assign(label=float("nan") if row.regression else -1)
+    packed, _, _ = _pack(frame, row, tokenizer, max_length, _typed(config, tokenizer))
+    offsets, labels, ids = (packed.pop(name) for name in ("offsets", "labels", "ids"))
+    return Split(packed, offsets, labels, ids, tokenizer.pad_token_id)
+
+
+def _typed(config: Any, tokenizer: Any) -> bool:
+    """Whether the encoder gets segments. Both must know them: DistilBERT's tokenizer does, its
+    encoder does not."""
+    known = "token_type_ids" in tokenizer.model_input_names
+    return known and getattr(config, "type_vocab_size", 0) > 1
+
+
+def _pack(
+    frame: "pd.DataFrame", task: Task, tokenizer: Any, max_length: int, typed: bool
+) -> tuple[dict[str, Tensor], Tensor, int]:
     names = ["input_ids", "token_type_ids"] if typed else ["input_ids"]
     encoded: dict[str, list[list[int]]] = {name: [] for name in names}
     for first in range(0, len(frame), _AT_ONCE):

@@ -1,6 +1,6 @@
 """Reads GLUE's official TSV files, and finds their errors, with the standard library alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,40 @@ def check_tsv(path: str, task: str) -> None:
 
 
 def tsv_rows(file: Path, task: Task, broken: list[int] | None = None) -> Iterator[Row]:
-    """Rows of a TSV file in the official layout: UTF-8, tab-delimited, quotes are plain characters.
+    """Rows of the TSV file of a split that has labels.
 
-    CoLA has no header; MRPC starts with a byte-order mark, which utf-8-sig takes off.
     `broken` takes the line numbers of the rows that are left out of a `corrupted` task.
 
     Raises:
         UserError: empty file, missing column, wrong number of columns, label out of range.
+    """
+    if not task.corrupted:
+        broken = None
+    elif broken is None:
+        broken = []
+    columns = (*task.text, task.label)
+    header = _has_header(columns)
+    for number, (*text, label) in tsv_fields(file, columns, task.title, broken):
+        yield {
+            "id": number - 1 - header,
+            "sentence1": text[0].strip(),
+            "sentence2": text[1].strip() if len(text) > 1 else None,
+            "label": _label(label, task, f"{file}, line {number}"),
+        }
+
+
+def tsv_fields(
+    file: Path, columns: Sequence[str | int], title: str, broken: list[int] | None = None
+) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields of these columns) of the rows of a TSV file in the official layout:
+    UTF-8, tab-delimited, quotes are plain characters.
+
+    A file whose columns are positions has no header (CoLA's with labels). MRPC's start with a
+    byte-order mark, which utf-8-sig takes off. Rows with a wrong number of columns are an error,
+    unless `broken` takes their line numbers.
+
+    Raises:
+        UserError: empty file, missing column, wrong number of columns.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as handle:  # a lone \r is no line end
@@ -38,29 +65,26 @@ def tsv_rows(file: Path, task: Task, broken: list[int] | None = None) -> Iterato
         raise UserError(f"{file}: not UTF-8 text ({error})") from None
     if lines and not lines[-1].strip():
         lines.pop()
-    header = isinstance(task.label, str)
+    header = _has_header(columns)
     if len(lines) < 1 + header:
-        raise UserError(f"{file}: empty; {task.title} needs rows in it")
+        raise UserError(f"{file}: empty; {title} needs rows in it")
     names = lines[0].rstrip("\r").split("\t")
-    places = [_place(names, column, file) for column in (*task.text, task.label)]
+    places = [_place(names, column, file) for column in columns]
     width = len(names)
     for number, line in enumerate(lines[header:], start=1 + header):
         fields = line.rstrip("\r").split("\t")
-        if len(fields) != width and task.corrupted:
-            if broken is not None:
-                broken.append(number)
-            continue
-        if len(fields) != width:
+        if len(fields) == width:
+            yield number, [fields[place] for place in places]
+        elif broken is not None:
+            broken.append(number)
+        else:
             raise UserError(
                 f"{file}, line {number}: found {len(fields)} columns, allowed: {width} as in line 1"
             )
-        *text, label = (fields[place] for place in places)
-        yield {
-            "id": number - 1 - header,
-            "sentence1": text[0].strip(),
-            "sentence2": text[1].strip() if len(text) > 1 else None,
-            "label": _label(label, task, f"{file}, line {number}"),
-        }
+
+
+def _has_header(columns: Sequence[str | int]) -> bool:
+    return all(isinstance(column, str) for column in columns)
 
 
 def _place(names: list[str], column: str | int, file: Path) -> int:

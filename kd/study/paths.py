@@ -112,6 +112,10 @@ class Layout:
         """Folder of a run, by its id."""
         return self.runs / run_id
 
+    def submitting(self, study: str) -> Path:
+        """Folder of the state of making a submission to the GLUE leaderboard."""
+        return self.results / "logs/submission" / study
+
     def run(self, run: Run) -> Path:
         """Folder of a run."""
         return self.run_folder(run.id)

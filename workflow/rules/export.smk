@@ -1,4 +1,4 @@
-# The best student of each task as a folder to ship: `snakemake ... export`. Not part of `all`.
+# The best student of each task as a folder to ship: `snakemake export`. Not part of `all`.
 
 
 rule export:
