@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kd.losses import formulas
+from kd.losses.table import LOSSES as FUNCTIONS
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Case:
 
     def value(self) -> Tensor:
         """The loss as the library computes it."""
-        function: Callable[..., Tensor] = getattr(formulas, self.name)
+        function: Callable[..., Tensor] = FUNCTIONS[self.name]
         masks = [self.mask] if self.loss.masked else []
         if self.loss.form == "relation":
             return function(self.student, self.teacher, *masks, **self.options)

@@ -16,8 +16,8 @@ from kd.axes.shapes import Shape
 from kd.axes.terms import Term, matchings_of
 from kd.axes.weights import ONE, Weight, as_weight
 from kd.encoders.capture import Features
-from kd.losses import formulas
 from kd.losses.moving import Moment
+from kd.losses.temperature import probability_shift
 from kd.losses.term import Comparison
 from kd.runtime.errors import UserError
 
@@ -129,7 +129,7 @@ class Objective(nn.Module):
         if "padding" in self.errata:
             mask = torch.ones_like(mask)
         if self.shifts and ("logits", 0) in teacher:
-            shifted = formulas.probability_shift(teacher["logits", 0], labels)
+            shifted = probability_shift(teacher["logits", 0], labels)
             teacher = {**teacher, ("logits", 0): shifted}
         for term, comparison in zip(self.terms, self.comparisons, strict=True):
             if self.waits or term.weight.at(moment.progress) > 0:

@@ -69,3 +69,8 @@ def hide(scores: Tensor, hidden: Tensor) -> Tensor:
 def log_softmax(scores: Tensor, hidden: Tensor) -> Tensor:
     """Log-softmax along the last axis over what is not `hidden` (broadcast to the scores)."""
     return F.log_softmax(hide(scores, hidden), -1)
+
+
+def both_valid(mask: Tensor) -> Tensor:
+    """(B, L, L) of a mask (B, L): both tokens valid."""
+    return mask[:, :, None] & mask[:, None, :]

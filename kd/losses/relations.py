@@ -1,7 +1,6 @@
-"""Losses on relations inside one side (between examples, tokens or layers), so widths may differ.
+"""Matchings of relations inside one side: between its examples, tokens or layers.
 
-Shapes: B examples, L tokens, P mapped layers, H width; student and teacher differ in H alone.
-`mask` is (B, L), true where a token is no padding. Re-exported by `losses`, whose promises hold.
+The sides are compared by their relations alone, so their widths may differ.
 """
 
 from collections.abc import Callable
@@ -21,7 +20,7 @@ _EQUAL = 1e-12
 
 
 def vector_sp(student: Tensor, teacher: Tensor) -> Tensor:
-    """Similarity-preserving distillation (Tung & Mori 2019, arXiv:1907.09682).
+    """Similarity-preserving distillation (Tung & Mori 2019, arXiv:1907.09682), of (B, H).
 
     Mean squared difference of the (B, B) products X X^T with L2-normalised rows, over B^2 entries.
     """
@@ -31,7 +30,7 @@ def vector_sp(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def vector_rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Relational distances (Park et al. 2019, arXiv:1904.05068).
+    """Relational distances of (B, H) (Park et al. 2019, arXiv:1904.05068).
 
     Huber loss of the distances between two different examples, each side's divided by their mean;
     mean over these B (B - 1) pairs. (An average over all B^2 entries, the diagonal's zeros too, is
@@ -54,7 +53,7 @@ def _relative_distances(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def vector_rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
-    """Relational angles (Park et al. 2019, arXiv:1904.05068).
+    """Relational angles of (B, H) (Park et al. 2019, arXiv:1904.05068).
 
     Huber loss of the cosine of the angle at example i between j and k; mean over the triples of
     three different examples. (An average over all B^3 entries is (B - 1)(B - 2) / B^2 of it.)
@@ -65,17 +64,17 @@ def vector_rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def token_sp(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """`vector_sp` of the examples' mean valid tokens."""
+    """`vector_sp` of the mean valid token of each example, of (B, L, H)."""
     return vector_sp(pooled(student, mask), pooled(teacher, mask))
 
 
 def token_rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """`vector_rkd_distance` of the examples' mean valid tokens."""
+    """`vector_rkd_distance` of the mean valid token of each example, of (B, L, H)."""
     return vector_rkd_distance(pooled(student, mask), pooled(teacher, mask))
 
 
 def token_rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """`vector_rkd_angle` of the examples' mean valid tokens."""
+    """`vector_rkd_angle` of the mean valid token of each example, of (B, L, H)."""
     return vector_rkd_angle(pooled(student, mask), pooled(teacher, mask))
 
 
@@ -83,7 +82,7 @@ def token_rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def token_word_relation(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """CKD's word relation (Park et al. 2021, arXiv:2109.08359): KL(T || S) per token.
+    """CKD's word relation (Park et al. 2021, arXiv:2109.08359), of (B, L, H): KL(T || S) per token.
 
     Of the softmax, over an example's other valid tokens, of a token's cosines with them; mean over
     valid tokens that have another one beside them.
@@ -92,7 +91,7 @@ def token_word_relation(student: Tensor, teacher: Tensor, mask: Tensor) -> Tenso
 
 
 def triplet_angle_mse(student: Tensor, teacher: Tensor, mask: Tensor, window: int = 21) -> Tensor:
-    """CKD's angle of word relations (arXiv:2109.08359), in a window.
+    """CKD's angle of word relations (arXiv:2109.08359), of (B, L, H), in a window.
 
     Squared difference of the cosine of the angle at token i between tokens j and k, both within
     window // 2 of i, all three different and valid; mean over these triples.
@@ -101,7 +100,7 @@ def triplet_angle_mse(student: Tensor, teacher: Tensor, mask: Tensor, window: in
 
 
 def triplet_angle_huber(student: Tensor, teacher: Tensor, mask: Tensor, window: int = 21) -> Tensor:
-    """`triplet_angle_mse` with the Huber loss, as MGSKD compares angles (Liu et al. 2022)."""
+    """`triplet_angle_mse` of (B, L, H) with the Huber loss, as in MGSKD (Liu et al. 2022)."""
     return _angle_loss(*sides(student, teacher), mask, window // 2, F.huber_loss)
 
 
@@ -109,10 +108,10 @@ def triplet_angle_huber(student: Tensor, teacher: Tensor, mask: Tensor, window: 
 
 
 def layer_relation_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """CKD's layer transforming relation (arXiv:2109.08359): KL(T || S) per token and layer.
+    """CKD's layer transforming relation (arXiv:2109.08359), of stacks of layers (P, B, L, H).
 
-    Of the softmax, over the other layers, of a layer's cosines with them; mean over valid tokens
-    and layers. Below three layers there is nothing to compare: 0.
+    KL(T || S) of the softmax, over the other layers, of a layer's cosines with them; mean over
+    valid tokens and layers. Below three layers there is nothing to compare: 0.
     """
     return _others_kl(*_layers(student, teacher, mask))
 
@@ -120,7 +119,8 @@ def layer_relation_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 def layer_relation_angle(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Squared difference of the cosine of the angle at layer i between layers j and k.
 
-    Mean over valid tokens and triples of three different layers (CKD, arXiv:2109.08359).
+    Of stacks of layers (P, B, L, H). Mean over valid tokens and triples of three different layers
+    (CKD, arXiv:2109.08359).
     """
     s, t, valid = _layers(student, teacher, mask)
     return _angle_loss(s, t, valid, s.shape[1], F.mse_loss)

@@ -16,8 +16,9 @@ from kd.axes.matchings import Matching
 from kd.axes.shapes import Shape
 from kd.axes.terms import Term
 from kd.encoders.capture import Features, vector_of
-from kd.losses import formulas
+from kd.losses.attention import double_softmax
 from kd.losses.moving import Moment, active_pairs
+from kd.losses.table import LOSSES, TEMPERATURES
 from kd.losses.transport import layer_weights, transport_plan
 
 CONTRASTIVE_WIDTH = 128  # to which both sides are projected (as in CRD, arXiv:1910.10699)
@@ -43,7 +44,7 @@ class Comparison(nn.Module):
         self.term = term
         self.matching = matching
         self.knowledge = KNOWLEDGE[term.knowledge]
-        self.loss = getattr(formulas, matching.loss)
+        self.loss = LOSSES[matching.loss]
         self.settings = settings
         self.errata = errata_of(settings["errata"])
         self.student_projections, self.teacher_projections = nn.ModuleDict(), nn.ModuleDict()
@@ -109,7 +110,7 @@ class Comparison(nn.Module):
             return features[vector, layer]
         tensors = [features[name, layer] for name in self.knowledge.features]
         found = _READ[self.knowledge.form.name](tensors, vector, mask)
-        return formulas.double_softmax(found, mask) if self._doubled else found
+        return double_softmax(found, mask) if self._doubled else found
 
     def _compare(self, pair: tuple[int, int], student: Any, teacher: Any, mask: Tensor) -> Tensor:
         form = self.knowledge.form
@@ -133,7 +134,7 @@ class Comparison(nn.Module):
         temperature = float(self.settings["temperature"])
         schedule = self.settings["temperature_schedule"]
         if schedule != "constant":
-            per_example = getattr(formulas, f"{schedule}_temperature")
+            per_example = TEMPERATURES[schedule]
             return self.loss(student, teacher, per_example(student, teacher, temperature))
         value = self.loss(student, teacher, temperature)
         return value / temperature**2 if "no-tau-squared" in self.errata else value

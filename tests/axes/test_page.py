@@ -18,7 +18,8 @@ from kd.axes.sections import sections
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
 from kd.cli.main import main
-from kd.losses import formulas
+from kd.losses import logits
+from kd.losses.table import TEMPERATURES
 from kd.study.grid import load_grid
 
 PAGE = Path(__file__).parents[2] / "docs/axes.md"
@@ -93,7 +94,7 @@ def test_the_floor_of_the_temperature_schedules_is_on_the_page():
     student = torch.tensor([[30.0, -30.0], [0.0, 0.0]])
     for name in ("flsw", "cwsm"):
         assert f"| `{name}` | max(0.1 tau, tau + mean(w) - w), " in markdown(sections())
-        found = getattr(formulas, f"{name}_temperature")(student, -student, 0.05)
+        found = TEMPERATURES[name](student, -student, 0.05)
         assert found.min().item() == pytest.approx(0.1 * 0.05)
 
 
@@ -101,5 +102,5 @@ def test_the_divisor_of_logit_std_is_on_the_page():
     assert "sd 1 per example; the sd divides by C |" in markdown(sections())
     s, t = torch.tensor([[1.0, 2.0, 6.0]]), torch.tensor([[3.0, -1.0, 0.0]])
     by_c = [(x - x.mean()) / x.std(correction=0) for x in (s, t)]
-    wanted = formulas.logits_kl(*by_c, 2.0)
-    assert formulas.logits_std(s, t, 2.0).item() == pytest.approx(wanted.item(), rel=1e-5)
+    wanted = logits.logits_kl(*by_c, 2.0)
+    assert logits.logits_std(s, t, 2.0).item() == pytest.approx(wanted.item(), rel=1e-5)

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +14,18 @@ from loss_cases import LOSSES, MASKED, SOFTENED, Case, draw, gradient
 from loss_references import REFERENCES, cosine, entropy, mean, softened, softmax, vector_pairs
 from torch import Tensor
 
+from kd.axes.fields import TEMPERATURE_SCHEDULES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.matchings import MATCHINGS
-from kd.losses import formulas
+from kd.losses import attention, logits, relations, temperature, vectors
+from kd.losses.table import LOSSES as FUNCTIONS
+from kd.losses.table import TEMPERATURES
 
 torch.set_num_threads(1)
 
 few = settings(max_examples=8, deadline=None, derandomize=True)
 LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 SEEDS = st.integers(0, 2**31)
-NO_LOSS = {"flsw_temperature", "cwsm_temperature", "probability_shift", "double_softmax"}
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
@@ -30,9 +33,28 @@ every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
 def public_losses() -> set[str]:
-    found = inspect.getmembers(formulas, inspect.isfunction)
-    own = ("kd.losses.formulas", "kd.losses.relations")
-    return {name for name, f in found if f.__module__ in own and name[0] != "_"} - NO_LOSS
+    """The public functions of the modules of losses."""
+    return {
+        name
+        for module in (attention, logits, relations, vectors)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and name[0] != "_"
+    } - {"double_softmax"}
+
+
+def test_every_loss_is_in_the_table_under_its_name():
+    assert set(FUNCTIONS) == public_losses()
+    assert all(function.__name__ == name for name, function in FUNCTIONS.items())
+
+
+def test_every_temperature_schedule_is_in_the_table():
+    assert {"constant", *TEMPERATURES} == set(TEMPERATURE_SCHEDULES)
+
+
+def test_every_docstring_of_a_loss_has_the_shapes():
+    shape = re.compile(r"\((P, )?B, [CHLh]")
+    for name, function in FUNCTIONS.items():
+        assert shape.search(function.__doc__ or ""), f"{name}: of which shape?"
 
 
 def test_every_loss_is_tested_here():
@@ -44,14 +66,14 @@ def test_every_loss_is_tested_here():
 def test_every_argument_of_a_loss_is_an_option_here(name):
     loss = LOSSES[name]
     inputs = ["student", "teacher"] + ["mask"] * loss.masked
-    assert list(inspect.signature(getattr(formulas, name)).parameters) == [*inputs, *loss.options]
+    assert list(inspect.signature(FUNCTIONS[name]).parameters) == [*inputs, *loss.options]
 
 
 def test_every_row_of_matchings_states_the_facts_of_its_loss():
     for form, rows in MATCHINGS.items():
         for matching, row in rows.items():
             label = f"{form}:{matching} ({row.loss})"
-            assert row.loss in LOSSES, f"{label}: kd.losses.formulas has no such loss"
+            assert row.loss in LOSSES, f"{label}: kd.losses.table has no such loss"
             loss = LOSSES[row.loss]
             equal = row.same_width or row.both_projected
             assert equal == loss.same_width, f"{label}: same_width"
@@ -343,7 +365,7 @@ def test_mask_changes_the_loss(name):
 
 def test_defaults_are_those_of_the_papers():
     def default(name: str, option: str) -> Any:
-        return inspect.signature(getattr(formulas, name)).parameters[option].default
+        return inspect.signature(FUNCTIONS[name]).parameters[option].default
 
     assert default("triplet_angle_mse", "window") == default("triplet_angle_huber", "window") == 21
     assert default("vector_contrastive", "temperature") == 0.07
@@ -377,7 +399,7 @@ def test_two_standardised_logits_teach_nothing():
 # --- temperatures of single examples, shifted and twice softened teachers -------------------------
 
 
-def logits(seed: int, classes: int = 4) -> tuple[Tensor, Tensor]:
+def some_logits(seed: int, classes: int = 4) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     s, t = (3 * torch.randn(6, classes, generator=generator) for _ in range(2))
     return s.requires_grad_(), t.requires_grad_()
@@ -385,9 +407,9 @@ def logits(seed: int, classes: int = 4) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("tau", [4.0, 1.0, 0.3])
 def test_flsw_heats_examples_on_which_both_agree(tau):
-    s, t = logits(0)
+    s, t = some_logits(0)
     w = [1 - cosine(x, y) for x, y in zip(s.tolist(), t.tolist(), strict=True)]
-    found = formulas.flsw_temperature(s, t, tau)
+    found = temperature.flsw_temperature(s, t, tau)
     wanted = [max(tau + mean(w) - one, tau / 10) for one in w]
     assert found.tolist() == pytest.approx(wanted, rel=1e-5)
     assert not found.requires_grad and (found > 0).all()
@@ -396,28 +418,28 @@ def test_flsw_heats_examples_on_which_both_agree(tau):
 
 @pytest.mark.parametrize("tau", [4.0, 1.0, 0.3])
 def test_cwsm_heats_examples_of_which_the_student_is_sure(tau):
-    s, t = logits(1)
+    s, t = some_logits(1)
     w = [1 / max(softmax(x)) for x in s.tolist()]
-    found = formulas.cwsm_temperature(s, t, tau)
+    found = temperature.cwsm_temperature(s, t, tau)
     wanted = [max(tau + mean(w) - one, tau / 10) for one in w]
     assert found.tolist() == pytest.approx(wanted, rel=1e-5)
     assert not found.requires_grad and (found > 0).all()
     assert found.argmax() == min(range(6), key=w.__getitem__)
 
 
-@pytest.mark.parametrize("schedule", ["flsw_temperature", "cwsm_temperature"])
+@pytest.mark.parametrize("schedule", TEMPERATURES)
 def test_temperatures_of_bf16_logits_are_fp32(schedule):
-    s, t = (x.detach().bfloat16() for x in logits(2))
-    found = getattr(formulas, schedule)(s, t, 4.0)
+    s, t = (x.detach().bfloat16() for x in some_logits(2))
+    found = TEMPERATURES[schedule](s, t, 4.0)
     assert found.dtype == torch.float32 and found.shape == (6,)
-    zero = getattr(formulas, schedule)(torch.zeros_like(s), t, 4.0)
+    zero = TEMPERATURES[schedule](torch.zeros_like(s), t, 4.0)
     assert zero.tolist() == pytest.approx([4.0] * 6, rel=1e-5)
 
 
 def test_probability_shift_swaps_the_largest_logit_with_that_of_the_gold_class():
     teacher = torch.tensor([[3.0, 1.0, 2.0], [0.5, 4.0, -1.0], [1.0, 2.0, 3.0]])
     before = teacher.clone()
-    shifted = formulas.probability_shift(teacher, torch.tensor([1, 1, 0]))
+    shifted = temperature.probability_shift(teacher, torch.tensor([1, 1, 0]))
     assert shifted.tolist() == [[1.0, 3.0, 2.0], [0.5, 4.0, -1.0], [3.0, 2.0, 1.0]]
     assert teacher.equal(before), "the teacher's logits were changed in place"
     shifted.add_(1)
@@ -429,7 +451,7 @@ def test_double_softmax_hands_probabilities_on_as_scores():
     twice = replace(
         case,
         **{
-            side: (formulas.double_softmax(getattr(case, side)[0], case.mask),)
+            side: (attention.double_softmax(getattr(case, side)[0], case.mask),)
             for side in ("student", "teacher")
         },
     )

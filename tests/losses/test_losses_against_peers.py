@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kd.losses import formulas
+from kd.losses import attention, logits, relations, temperature, vectors
+from kd.losses.table import LOSSES as FUNCTIONS
 
 pytestmark = pytest.mark.peers
 
@@ -74,13 +75,11 @@ def agree(
 
 def test_soft_labels_are_textbrewers_times_tau_squared(brewer):
     s, t = pair(B, CLASSES)
-    agree(
-        lambda x: formulas.logits_ce(x, t, TAU), lambda x: TAU**2 * brewer.kd_ce_loss(x, t, TAU), s
-    )
+    agree(lambda x: logits.logits_ce(x, t, TAU), lambda x: TAU**2 * brewer.kd_ce_loss(x, t, TAU), s)
     p = F.softmax(t / TAU, -1)
     entropy = -(p * p.log()).sum(-1).mean()
     agree(
-        lambda x: formulas.logits_kl(x, t, TAU) / TAU**2 + entropy,
+        lambda x: logits.logits_kl(x, t, TAU) / TAU**2 + entropy,
         lambda x: brewer.kd_ce_loss(x, t, TAU),
         s,
     )
@@ -90,7 +89,7 @@ def test_temperatures_of_single_examples_are_textbrewers(brewer):
     s, t = pair(B, CLASSES)
     taus = torch.linspace(1, 5, B)
     agree(
-        lambda x: formulas.logits_ce(x, t, taus),
+        lambda x: logits.logits_ce(x, t, taus),
         lambda x: torch.stack(
             [
                 tau**2 * brewer.kd_ce_loss(x[i : i + 1], t[i : i + 1], taus[i : i + 1])
@@ -103,7 +102,7 @@ def test_temperatures_of_single_examples_are_textbrewers(brewer):
 
 def test_logits_mse_is_textbrewers_times_tau_squared(brewer):
     s, t = pair(B, CLASSES)
-    agree(lambda x: formulas.logits_mse(x, t), lambda x: TAU**2 * brewer.kd_mse_loss(x, t, TAU), s)
+    agree(lambda x: logits.logits_mse(x, t), lambda x: TAU**2 * brewer.kd_mse_loss(x, t, TAU), s)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_logits_mse_is_textbrewers_times_tau_squared(brewer):
 def test_token_losses_are_textbrewers(brewer, name, peer):
     (s, t), mask = pair(B, L, H), ragged()
     agree(
-        lambda x: getattr(formulas, name)(x, t, mask),
+        lambda x: FUNCTIONS[name](x, t, mask),
         lambda x: getattr(brewer, peer)(x, t, mask),
         s,
     )
@@ -121,7 +120,7 @@ def test_token_losses_are_textbrewers(brewer, name, peer):
 def test_gram_is_textbrewers_fsp_of_one_layer(brewer):
     (s, t), mask = pair(B, L, H), ragged()
     agree(
-        lambda x: formulas.token_gram(x, t, mask),
+        lambda x: vectors.token_gram(x, t, mask),
         lambda x: brewer.fsp_loss([x, x], [t, t], mask),
         s,
     )
@@ -132,12 +131,12 @@ def test_nst_is_textbrewers_mmd(brewer):
     (s, t), mask = pair(B, L, H), ragged()
     narrow = tensor(B, L, H // 2, seed=2)
     agree(
-        lambda x: formulas.token_nst(x, t, torch.ones_like(mask)),
+        lambda x: vectors.token_nst(x, t, torch.ones_like(mask)),
         lambda x: brewer.mmd_loss([x, x], [t, t]),
         narrow,
     )
     agree(
-        lambda x: (H / L) ** 2 * formulas.token_nst(x, t, mask),
+        lambda x: (H / L) ** 2 * vectors.token_nst(x, t, mask),
         lambda x: brewer.mmd_loss([x, x], [t, t], mask),
         s,
     )
@@ -146,7 +145,7 @@ def test_nst_is_textbrewers_mmd(brewer):
 def test_normalised_mse_is_textbrewers_pkd(brewer):
     s, t = pair(B, L, H)
     agree(
-        lambda x: formulas.vector_normalised_mse(x[:, 0], t[:, 0]),
+        lambda x: vectors.vector_normalised_mse(x[:, 0], t[:, 0]),
         lambda x: brewer.pkd_loss(x, t),
         s,
     )
@@ -156,12 +155,12 @@ def test_score_losses_are_textbrewers_over_the_heads(brewer):
     """Which is h^2 times as large where it adds up the heads' scores instead of averaging them."""
     (s, t), mask = pair(B, HEADS, L, L), ragged()
     agree(
-        lambda x: formulas.score_mse(x, t, mask),
+        lambda x: attention.score_mse(x, t, mask),
         lambda x: brewer.att_mse_loss(x, t, mask),
         s,
     )
     agree(
-        lambda x: HEADS**2 * formulas.score_head_mean_mse(x, t, mask),
+        lambda x: HEADS**2 * attention.score_head_mean_mse(x, t, mask),
         lambda x: brewer.att_mse_sum_loss(x, t, mask),
         s,
     )
@@ -172,7 +171,7 @@ def test_map_kl_is_textbrewers_attention_ce_less_the_entropy(brewer):
     (s, t), mask = pair(B, HEADS, L, L), ragged()
     s, t = (x.masked_fill(~mask[:, None, None, :], -1e4) for x in (s, t))
     agree(
-        lambda x: formulas.map_kl(x, t, mask),
+        lambda x: attention.map_kl(x, t, mask),
         lambda x: brewer.att_ce_loss(x, t, mask) - brewer.att_ce_loss(t, t, mask),
         s,
     )
@@ -183,8 +182,8 @@ def test_temperature_schedules_are_textbrewers(brewer):
     schedulers = importlib.import_module("textbrewer.schedulers")
     s, t = pair(64, CLASSES)
     for ours, theirs in [
-        (formulas.flsw_temperature, schedulers.flsw_temperature_scheduler_builder(1, 1)),
-        (formulas.cwsm_temperature, schedulers.cwsm_temperature_scheduler_builder(1)),
+        (temperature.flsw_temperature, schedulers.flsw_temperature_scheduler_builder(1, 1)),
+        (temperature.cwsm_temperature, schedulers.cwsm_temperature_scheduler_builder(1)),
     ]:
         found, wanted = ours(s, t, 8.0), theirs(s, t, 8.0)
         assert found.std() > 0.1
@@ -194,7 +193,7 @@ def test_temperature_schedules_are_textbrewers(brewer):
 def test_probability_shift_is_textbrewers(brewer):
     utils = importlib.import_module("textbrewer.distiller_utils")
     t, labels = tensor(64, CLASSES, seed=3), torch.arange(64) % CLASSES
-    ours = formulas.probability_shift(t, labels)
+    ours = temperature.probability_shift(t, labels)
     assert not ours.equal(t)
     assert ours.equal(utils.probability_shift_(t.clone(), labels))
 
@@ -208,7 +207,7 @@ def test_soft_labels_are_torchdistills(distill):
     labels = torch.arange(B) % CLASSES
     theirs = distill("KDLoss", labels, temperature=TAU, alpha=0.3)
     agree(
-        lambda x: 0.3 * F.cross_entropy(x, labels) + 0.7 * formulas.logits_kl(x, t, TAU),
+        lambda x: 0.3 * F.cross_entropy(x, labels) + 0.7 * logits.logits_kl(x, t, TAU),
         lambda x: theirs(x, t),
         s,
     )
@@ -217,7 +216,7 @@ def test_soft_labels_are_torchdistills(distill):
 def test_dist_is_torchdistills(distill):
     s, t = pair(B, CLASSES)
     theirs = distill("DISTLoss", tau=TAU)
-    agree(lambda x: formulas.logits_dist(x, t, TAU), lambda x: theirs(x, t), s)
+    agree(lambda x: logits.logits_dist(x, t, TAU), lambda x: theirs(x, t), s)
 
 
 def test_logit_standardisation_is_torchdistills_at_another_temperature(distill):
@@ -226,17 +225,17 @@ def test_logit_standardisation_is_torchdistills_at_another_temperature(distill):
     labels = torch.arange(B) % CLASSES
     theirs = distill("LogitStdKDLoss", labels, temperature=TAU, alpha=1e-9, beta=1.0)
     wider = math.sqrt(CLASSES / (CLASSES - 1))
-    agree(lambda x: formulas.logits_std(x, t, wider * TAU) / wider**2, lambda x: theirs(x, t), s)
+    agree(lambda x: logits.logits_std(x, t, wider * TAU) / wider**2, lambda x: theirs(x, t), s)
 
 
 def test_relational_losses_are_torchdistills_over_all_pairs_and_triples(distill):
     """Which averages over B^2 and B^3 entries, those of an example with itself included."""
     s, t = tensor(B, H // 2, seed=0), tensor(B, H, seed=1)
     distance = distill("RKDLoss", dist_factor=1.0, angle_factor=0.0, reduction="mean")
-    agree(lambda x: (B - 1) / B * formulas.vector_rkd_distance(x, t), lambda x: distance(x, t), s)
+    agree(lambda x: (B - 1) / B * relations.vector_rkd_distance(x, t), lambda x: distance(x, t), s)
     angle = distill("RKDLoss", dist_factor=0.0, angle_factor=1.0, reduction="mean")
     agree(
-        lambda x: (B - 1) * (B - 2) / B**2 * formulas.vector_rkd_angle(x, t),
+        lambda x: (B - 1) * (B - 2) / B**2 * relations.vector_rkd_angle(x, t),
         lambda x: angle(x, t),
         s,
     )
@@ -246,7 +245,7 @@ def test_similarity_preserving_is_torchdistills_but_for_the_norm(distill, monkey
     """Which passes the axis as the order of the norm, and so divides each row by its L1 norm."""
     s, t = tensor(B, H // 2, seed=0), tensor(B, H, seed=1)
     theirs = distill("SPKDLoss", reduction="batchmean")
-    ours = formulas.vector_sp(s, t).item()
+    ours = relations.vector_sp(s, t).item()
     assert theirs(s, t).item() != pytest.approx(ours, rel=0.1), "torchdistill has mended its norm"
     monkeypatch.setattr("torchdistill.losses.mid_level.normalize", lambda x, _: F.normalize(x))
-    agree(lambda x: formulas.vector_sp(x, t), lambda x: theirs(x, t), s)
+    agree(lambda x: relations.vector_sp(x, t), lambda x: theirs(x, t), s)

@@ -1,4 +1,4 @@
-"""Edges of the relations between examples, tokens and layers; their formulas are in test_losses."""
+"""Edges of the relations between examples, tokens and layers."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from loss_cases import Case, draw, gradient
 from loss_references import REFERENCES
 from torch import Tensor
 
-from kd.losses import formulas
+from kd.losses import relations
 
 RELATIONAL = [
     "token_sp",
@@ -119,6 +119,6 @@ def test_memory_of_the_triplets_knows_no_width():
     s, t = (torch.randn(batch, length, width) for _ in range(2))
     mask = torch.ones(batch, length, dtype=torch.bool)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        formulas.triplet_angle_mse(s.requires_grad_(), t, mask, window)
+        relations.triplet_angle_mse(s.requires_grad_(), t, mask, window)
     pairs = (window - 1) * (window - 2) // 2
     assert max(sizes) <= batch * length * max(width, pairs, length)

@@ -28,9 +28,10 @@ from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.axes.shapes import Shape
 from kd.axes.terms import matchings_of
 from kd.axes.weights import Weight
-from kd.losses import formulas
+from kd.losses import logits
 from kd.losses.moving import CHOICES, Moment
 from kd.losses.objective import Objective
+from kd.losses.table import LOSSES as FUNCTIONS
 from kd.losses.term import CONTRASTIVE_WIDTH, Comparison, mixture
 from kd.losses.transport import layer_weights, transport_plan
 
@@ -63,7 +64,7 @@ def direct(name, matching, temperature=2.0):
     """The term at teacher layer 2, student layer 1, from the loss functions alone."""
     s, t = features(SAME, 1), features(TEACHER, 100)
     row = matchings_of(name, regression=False)[matching]
-    loss = getattr(formulas, row.loss)
+    loss = FUNCTIONS[row.loss]
     if name == "logits":
         more = [temperature] if row.softened else []
         return loss(s["logits", 0], t["logits", 0], *more)
@@ -473,6 +474,6 @@ def test_probability_shift_puts_the_right_class_on_top():
         top = int(row.argmax())
         row[top], row[label] = row[label].item(), row[top].item()
     assert not torch.equal(shifted, t), "the teacher never errs: nothing is tested"
-    wanted = formulas.logits_kl(features(SAME, 1)["logits", 0], shifted, 2.0).item()
+    wanted = logits.logits_kl(features(SAME, 1)["logits", 0], shifted, 2.0).item()
     assert part("logits", probability_shift=True) == pytest.approx(wanted, rel=1e-6)
     assert part("hidden", probability_shift=True) == part("hidden")
