@@ -4,37 +4,14 @@ from pathlib import Path
 
 import datasets
 import pytest
-from test_text import GLUE, HUB_COLUMNS
+from glue_files import GLUE, write_test_set
+from test_text import HUB_COLUMNS
 
 from kd.axes.leaderboard import SHEETS
 from kd.axes.tasks import TASKS
 from kd.data.unlabelled import unlabelled_rows
 from kd.runtime.errors import UserError
 
-# A header and one row of each test set, with all the columns of the official files.
-HEADERS = {
-    "CoLA.tsv": ("index\tsentence", "0\tBill whistled past the house."),
-    "SST-2.tsv": ("index\tsentence", "0\tuneasy mishmash of styles and genres . "),
-    "MRPC.tsv": (
-        "\ufeffindex\t#1 ID\t#2 ID\t#1 String\t#2 String",
-        '0\t1089874\t1089925\tHe said " so .\tSo he said .',
-    ),
-    "STS-B.tsv": (
-        "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2",
-        "0\tmain-captions\tMSRvid\t2012test\t0024\tnone\tnone\tA girl.\tA girl too.",
-    ),
-    "QQP.tsv": ("id\tquestion1\tquestion2", "0\tWould the idea work?\tShould it?"),
-    "MNLI-m.tsv": (
-        "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
-        "sentence1_parse\tsentence2_parse\tsentence1\tsentence2",
-        "0\t31493\t31493\ttravel\t( a )\t( b )\t(ROOT a)\t(ROOT b)\tHills.\tHigh hills.",
-    ),
-    "QNLI.tsv": ("index\tquestion\tsentence", "0\tWhen?\tIn May."),
-    "RTE.tsv": ("index\tsentence1\tsentence2", "0\tNo one.\tSome one."),
-    "WNLI.tsv": ("index\tsentence1\tsentence2", "0\tIt fell.\tThe cup fell."),
-    "AX.tsv": ("index\tsentence1\tsentence2", "0\tThe cat sat.\tThe cat did not sit."),
-}
-HEADERS["MNLI-mm.tsv"] = HEADERS["MNLI-m.tsv"]
 READ = {
     "CoLA.tsv": ("Bill whistled past the house.", None),
     "SST-2.tsv": ("uneasy mishmash of styles and genres .", None),
@@ -48,15 +25,6 @@ READ = {
     "WNLI.tsv": ("It fell.", "The cup fell."),
     "AX.tsv": ("The cat sat.", "The cat did not sit."),
 }
-
-
-def write_test_set(root: Path, name: str, *rows: str) -> Path:
-    """A test set of a glue_data/ folder, of its official row or of these."""
-    header, row = HEADERS[name]
-    file = root / SHEETS[name].tsv[0]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join([header, *(rows or (row,))]) + "\n", encoding="utf-8")
-    return file
 
 
 def read(root: Path, name: str):

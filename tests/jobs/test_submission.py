@@ -8,10 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from glue_files import GLUE, write_test_set
 from helpers import save_encoder
 from studies import study_dict, tiny_study, write_study
-from test_text import GLUE
-from test_unlabelled import write_test_set
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kd.axes.leaderboard import SHEETS
@@ -19,8 +18,10 @@ from kd.axes.tasks import TASKS
 from kd.cli.main import main
 from kd.data.text import load_rows
 from kd.data.tokens import load_split, unlabelled_split
-from kd.jobs import steps
 from kd.jobs.data import prepare_task
+from kd.jobs.distil import run_distil
+from kd.jobs.evaluate import run_evaluate
+from kd.jobs.tokenise import run_tokenise
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 
@@ -72,10 +73,10 @@ def train(folder: Path, **changes):
     grid, layout = load_grid(path), Layout(folder / "results")
     for task, name in {(run.task, run.tokens_id) for run in grid.runs.values()}:
         prepare_task(grid, layout, task)
-        steps.run_tokenise(grid, layout, task, name)
+        run_tokenise(grid, layout, task, name)
     for run in grid.runs:
-        steps.run_distil(grid, layout, run, threads=1)
-        steps.run_evaluate(grid, layout, run, threads=1)
+        run_distil(grid, layout, run, threads=1)
+        run_evaluate(grid, layout, run, threads=1)
     assert main(["collect", str(path), "--results", str(layout.results)]) == 0
     return path
 
