@@ -9,6 +9,7 @@ from torch import Tensor
 from benchmarks.workload import DEVICE, Silent, Workload, recipe
 from kd.axes.fields import RUN_DEFAULTS
 from kd.axes.pretrained import SCRATCH
+from kd.axes.tasks import TASKS
 from kd.axes.terms import Term, parse_knowledge, taught_keys
 from kd.encoders.capture import Capture
 from kd.encoders.facts import encoder
@@ -25,10 +26,9 @@ _IDENTITY = {"teacher": "random", "tokens": "random"}
 
 def terms_of(work: Workload, knowledge: str) -> tuple[Term, ...]:
     """The terms as a run has them: uniform mapping, default matchings."""
-    cell = {**RUN_DEFAULTS, "task": "sst2"}
     teacher = encoder(SCRATCH, "main", str(work.teacher), "bert")
     raw = parse_knowledge(knowledge)
-    return tuple(resolve_term(r, cell, False, work.student, teacher) for r in raw)
+    return tuple(resolve_term(r, RUN_DEFAULTS, TASKS["sst2"], work.student, teacher) for r in raw)
 
 
 def objective_of(work: Workload, knowledge: str) -> Objective:

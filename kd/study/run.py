@@ -97,7 +97,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     start = located_init(cell["init"], shape, study.path)
     check_init(start, shape, teacher.encoder)
     written = parse_knowledge(cell["knowledge"])
-    decided = [resolve_term(raw, cell, task.regression, shape, teacher.encoder) for raw in written]
+    decided = [resolve_term(raw, cell, task, shape, teacher.encoder) for raw in written]
     as_written = cell
     if cell["weights"] == "calibrated" and decided:
         decided, cell = _as_shares(decided, cell)

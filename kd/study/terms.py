@@ -10,7 +10,7 @@ from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import Pairs, moves, resolve_mapping
 from kd.axes.matchings import Matching
 from kd.axes.shapes import Shape
-from kd.axes.tasks import TASKS
+from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, matchings_of
 from kd.axes.weights import as_weight, idle_part
 from kd.encoders import facts
@@ -21,7 +21,7 @@ IN_TERMS = "reversed-last-k"  # the erratum that becomes layer pairs
 
 
 def resolve_term(
-    raw: RawTerm, cell: Cell, regression: bool, student: Shape, encoder: facts.Encoder
+    raw: RawTerm, cell: Cell, task: Task, student: Shape, encoder: facts.Encoder
 ) -> Term:
     """A term with everything decided.
 
@@ -30,8 +30,8 @@ def resolve_term(
     """
     row, teacher = KNOWLEDGE[raw.knowledge], encoder.shape
     _prune(_capture_obstacles(raw.knowledge, encoder.arch))
-    name, matching = _matching(raw, cell, regression)
-    _prune(_matching_obstacles(raw.knowledge, name, matching, cell, student, teacher))
+    name, matching = _matching(raw, cell, task.regression)
+    _prune(_matching_obstacles(raw.knowledge, name, matching, cell, task, student, teacher))
     if row.form.relation_heads:
         _prune(_relation_obstacles(cell["relation_heads"], student, teacher))
     if not row.layered:
@@ -79,7 +79,13 @@ def _capture_obstacles(knowledge: str, arch: str) -> Iterator[str]:
 
 
 def _matching_obstacles(
-    knowledge: str, name: str, matching: Matching, cell: Cell, student: Shape, teacher: Shape
+    knowledge: str,
+    name: str,
+    matching: Matching,
+    cell: Cell,
+    task: Task,
+    student: Shape,
+    teacher: Shape,
 ) -> Iterator[str]:
     term, free = f"{knowledge}:{name}", f"head-mean-{name}"
     if matching.same_heads and student.heads != teacher.heads:
@@ -89,7 +95,7 @@ def _matching_obstacles(
             f"{term} compares head with head, but the student has {student.heads} heads and the "
             f"teacher {teacher.heads}{hint}"
         )
-    if matching.fewest_classes > TASKS[cell["task"]].outputs:
+    if matching.fewest_classes > task.outputs:
         yield (
             f"{term} teaches nothing with fewer than {matching.fewest_classes} classes: the "
             f"student would get no gradient"
