@@ -93,12 +93,13 @@ def _report(options: argparse.Namespace) -> None:
 
 def _guideline(options: argparse.Namespace) -> None:
     from kd.monitor.made_from import note_drawn
-    from kd.results.record import load_record
+    from kd.results.record import load_record, warned
     from kd.results.report.guideline import advice_data, write_guideline
 
     folder = _study_folder(options)
     if options.json:
-        print(json.dumps(advice_data(load_record(folder / "runs.csv", options.study)), indent=2))
+        record = warned(load_record(folder / "runs.csv", options.study))
+        print(json.dumps(advice_data(record), indent=2))
         return
     write_guideline(folder / "runs.csv", folder / "guideline.md", options.study)
     note_drawn(folder, "guideline")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kd.results.numbers import plain, points
-from kd.results.record import read_runs
+from kd.results.record import load_record, warned
 from kd.results.statistics.cells import describe
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import control_of, studied
@@ -48,7 +48,7 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
     `mean`, `sd`, `largest` (of b less a, in points), `differences` (a list by size), `only_a`,
     `only_b` (ids of runs that are done in one alone), `environment`, `best` (by task: best cells).
     """
-    first, second = read_runs(a), read_runs(b)
+    first, second = (warned(load_record(path)).runs for path in (a, b))
     left, right = (f[f["status"] == "done"].set_index("run") for f in (first, second))
     shared = [run for run in left.index if run in right.index]
     gaps = 100 * (right.loc[shared, "score"] - left.loc[shared, "score"])

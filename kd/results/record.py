@@ -7,6 +7,7 @@ Where the study's file is at hand, it says which runs should be there.
 import csv
 import io
 import math
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,13 @@ def read_runs(path: Path, study: Path | None = None) -> pd.DataFrame:
     return load_record(path, study).runs
 
 
+def warned(record: Record) -> Record:
+    """The record, after its remarks went to stderr: for commands that write no sentences."""
+    for remark in record.remarks:
+        print(f"warning: {remark}", file=sys.stderr)
+    return record
+
+
 def load_record(path: Path, study: Path | None = None) -> Record:
     """Read and check runs.csv: axis values as the text that was written, measurements as numbers.
 
@@ -71,6 +79,7 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     frame[AXES] = frame[AXES].replace("", IDLE)
     asked = load_study(study) if study else None
     grid = _planned(asked) if asked else None
+    written = list(frame["score"])
     for name in numbers():
         frame[name], told = _measured(path, frame, lines, name)
         remarks += told
@@ -79,11 +88,12 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     frame.loc[unscored, "error"] = "done according to runs.csv, which has no score for it"
     frame.loc[unscored, "status"] = "missing"
     if unscored.any():
-        one, more = frame.loc[unscored, "run"].iloc[0], int(unscored.sum()) - 1
-        others = f" and {more} more" if more else ""
+        first = int(np.flatnonzero(unscored)[0])
+        one, found, more = frame["run"].iloc[first], written[first], int(unscored.sum()) - 1
+        others = f", as are {more} more" if more else ""
         remarks.append(
-            f"{path.name}: done without a score, shown as missing: {one}{others} "
-            f"(line {lines[int(np.flatnonzero(unscored)[0])]})."
+            f"{path.name}: line {lines[first]} (run {one}): done, but its score is "
+            f"{shown(found) if found.strip() else 'blank'}; it is shown as missing{others}."
         )
     # A score counts only where the run says that it is done.
     frame["score"] = frame["score"].where(frame["status"] == "done")

@@ -102,7 +102,9 @@ def test_done_without_a_score_is_missing_and_named(record):
     assert "done according to runs.csv" in found.runs["error"].iloc[1]
     assert any("score is 'inf', which is taken as unknown" in text or "as are 1 more" in text
                for text in found.remarks)  # fmt: skip
-    assert any("done without a score" in text and "(line 3)" in text for text in found.remarks)
+    run = found.runs["run"].iloc[1]
+    line = f"runs.csv: line 3 (run {run}): done, but its score is blank; it is shown as missing"
+    assert f"{line}, as are 3 more." in found.remarks
 
 
 def test_a_measurement_that_is_not_finite_is_unknown(record):
@@ -206,7 +208,19 @@ def test_no_command_ends_in_a_traceback(study, record, kind, capsys):
     assert main(["compare", "test", "test"]) == (0 if kind == "cut" else 2)
     error = capsys.readouterr().err
     assert "Traceback" not in error
-    assert all(line.startswith("error: ") for line in error.splitlines() if line)
+    starts = ("error: ", "warning: ")
+    assert all(line.startswith(starts) for line in error.splitlines() if line)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "compare"])
+def test_every_command_names_what_it_takes_for_missing(study, record, command, capsys):
+    edited(record, 2, score="nan")
+    assert main([command, *(["test", "test"] if command == "compare" else [str(study)])]) == 0
+    run = record.read_text().splitlines()[2].split(",")[0]
+    words = f"line 3 (run {run}): done, but its score is 'nan'; it is shown as missing."
+    assert capsys.readouterr().err.count(f"warning: runs.csv: {words}\n") == (
+        2 if command == "compare" else 1
+    )
 
 
 def test_a_cut_file_is_drawn_with_what_it_lacks_as_missing(study, record):

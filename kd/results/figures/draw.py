@@ -18,7 +18,7 @@ from kd.results.figures.spread import seeds_figure, teacher_gap_figure, variance
 from kd.results.figures.strips import difference_figure, effect_figure
 from kd.results.figures.style import STYLE, Look, above_foot, short_names
 from kd.results.figures.tradeoff import tradeoff_figure
-from kd.results.record import read_runs
+from kd.results.record import load_record, warned
 from kd.results.statistics.cost import with_costs
 from kd.results.statistics.effects import variance
 from kd.results.statistics.pairing import prepare
@@ -44,7 +44,7 @@ def write_figures(
     The same runs give the same bytes: neither format stores a date or a version. The PNG carries
     its caption; the PDF, for a paper, has none, and captions.md holds them.
     """
-    drawings, why = possible(frame := read_runs(runs_csv, study))
+    drawings, why = possible(frame := warned(load_record(runs_csv, study)).runs)
     undated: Look = dict.fromkeys(["Creator", "Producer", "CreationDate"])
     texts = []
     with matplotlib.rc_context(), atomic_dir(out_dir) as folder:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kd.results.advice.advice import advise
 from kd.results.advice.verdict import Advice, Contrast
-from kd.results.record import Record, load_record
+from kd.results.record import Record, load_record, warned
 from kd.results.report.answers import answer, evidence, limits
 from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.findings import winners
@@ -177,5 +177,5 @@ def _cell(text: str) -> str:
 
 def write_guideline(runs_csv: Path, out: Path, study: Path | None = None) -> None:
     """Write guideline.md; the same runs give the same bytes."""
-    record = load_record(runs_csv, study)
+    record = warned(load_record(runs_csv, study))
     atomic_write(out, guideline_text(record, out.resolve().parent.name))

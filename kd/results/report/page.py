@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from kd.results.figures.draw import ABSENT, read_captions
 from kd.results.numbers import plain
-from kd.results.record import Record, load_record
+from kd.results.record import Record, load_record, warned
 from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.findings import effects, headlines, winners
 from kd.results.report.guideline import EVIDENCE, STRENGTH, answers
@@ -39,7 +39,7 @@ def write_report(
     study_yaml: Path | None = None,
 ) -> None:
     """Write the report; figures are those in `figures_dir`, tables name their files."""
-    record = load_record(runs_csv, study_yaml)
+    record = warned(load_record(runs_csv, study_yaml))
     frame, study = record.runs, record.study
     best = headlines(frame)  # the last is the average over tasks, or the only task
     captions = read_captions(figures_dir)

@@ -54,11 +54,21 @@ def rank(runs: pd.DataFrame) -> Ranks | None:
     out["p_wilcoxon"] = [_wilcoxon(row) for row in gaps.to_numpy(float)]
     out["p_holm"] = holm(out["p_wilcoxon"])
     cells, count = len(ranks), len(tasks)
-    p = stats.friedmanchisquare(*means[whole].to_numpy()).pvalue if cells > 2 else np.nan
+    p = _friedman(means[whole].to_numpy(float)) if cells > 2 else np.nan
     q = stats.studentized_range.ppf(0.95, cells, np.inf) / np.sqrt(2)
     critical = q * np.sqrt(cells * (cells + 1) / (6 * count))
     out = out.sort_values("rank", kind="stable").reset_index()
     return Ranks(out, count, int((~whole).sum()), float(p), float(critical))
+
+
+def _friedman(means: np.ndarray) -> float:
+    """p of Friedman's test of (cells, tasks); NaN where all cells are equal on every task.
+
+    Then no task ranks any cell, and the statistic, corrected for ties, is 0/0.
+    """
+    if (means == means[0]).all():
+        return np.nan
+    return float(stats.friedmanchisquare(*means).pvalue)
 
 
 def _wilcoxon(gaps: np.ndarray) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kd.results.record import read_runs
+from kd.results.record import load_record, read_runs, warned
 from kd.results.statistics.cells import summarise
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import studied
@@ -34,7 +34,7 @@ def make_tables(frame: pd.DataFrame) -> dict[str, Table]:
 
 def write_tables(runs_csv: Path, out_dir: Path, study: Path | None = None) -> list[str]:
     """Write every table as .csv, .md and .tex into `out_dir`; the names, in order."""
-    tables = make_tables(read_runs(runs_csv, study))
+    tables = make_tables(warned(load_record(runs_csv, study)).runs)
     with atomic_dir(out_dir) as folder:
         for name, table in tables.items():
             (folder / f"{name}.csv").write_text(table.csv(), encoding="utf-8")

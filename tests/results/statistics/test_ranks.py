@@ -111,3 +111,12 @@ def test_two_tasks_have_a_p_value_of_the_signed_ranks():
                  task=list(gains), knowledge=["logits", "logits+hidden"])  # fmt: skip
     row = row_of(rank(prepare(frame)).table, knowledge="logits+hidden")
     assert (row.p_wilcoxon, row.wins, row.compared) == (0.5, 2, 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_cells_that_are_equal_on_every_task_have_no_test():
+    knowledge = ["logits", "logits+hidden", "logits+attention"]
+    found = rank(prepare(grid(lambda c: 0.5 + 0.1 * TASKS.index(c["task"]), task=TASKS,
+                              knowledge=knowledge)))  # fmt: skip
+    assert np.isnan(found.p) and found.table["rank"].tolist() == [2, 2, 2]
+    assert found.table["p_wilcoxon"].isna().all()
