@@ -52,14 +52,16 @@ def _without_matching(frame: pd.DataFrame, control: str) -> pd.DataFrame:
 
 
 def _split_chance_aliases(frame: pd.DataFrame) -> pd.DataFrame:
-    """Repeat a run for each value it stands for, where other seeds keep the values apart.
+    """Repeat a run for each value it stands for, where other seeds or tasks keep them apart.
 
     A random mapping can draw the uniform one: 'uniform = random' at one seed must count as that
-    seed of uniform and of random. Where all seeds agree, the values are one cell and stay one.
+    seed of uniform and of random. So must it on a task where all seeds draw it: without it neither
+    value would have an average over tasks. Where all seeds and tasks agree, the values are one cell
+    and stay one.
     """
     names = studied(frame)
     for axis in names:
-        others = [*(other for other in names if other != axis), "task"]
+        others = [other for other in names if other != axis]
         settings = list(map(tuple, frame[others].to_numpy()))
         alone: dict[tuple[str, ...], set[str]] = {}
         for setting, value in zip(settings, frame[axis], strict=True):
