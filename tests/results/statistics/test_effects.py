@@ -12,6 +12,8 @@ from kd.results.statistics.effects import (
     REST,
     SEEDS,
     _basis,
+    _codes,
+    _product,
     _tested,
     contrasts,
     interaction,
@@ -431,3 +433,20 @@ def test_every_setting_of_an_interaction_counts_the_same():
     table = interaction(prepare(frame), "student", "mapping").set_index(["a", "b"])
     assert table["mean"][LARGE, "last"] == pytest.approx(0.025)
     assert set(table["pairs"]) == {4} and set(table["planned"]) == {6}
+
+
+def test_noise_of_a_value_and_seed_is_in_the_error_of_its_axis_by_task():
+    """Exact: three tasks, a tenth of the runs lost, noise common to a value and seed."""
+    frame = grid(lambda c: 0.5, student=[SMALL, LARGE], mapping=["first", "last", "uniform", "emd"],
+                 task=["rte", "cola", "mrpc"], seed=SEED)  # fmt: skip
+    frame = frame.drop(index=[3, 10, 17, 25, 33, 48, 64]).reset_index(drop=True)
+    unit = frame.groupby(["task", "seed"]).ngroup().to_numpy()
+    cells = frame.groupby(["task", "student", "mapping"]).ngroup().to_numpy()
+    task = pd.factorize(frame["task"])[0]
+    students, mappings = _codes(frame["student"]), _codes(frame["mapping"])
+    term = _product(mappings, np.eye(3)[task] - 1 / 3)
+    basis = _basis(term, np.hstack([np.eye(unit.max() + 1)[unit], students, mappings]))
+    common = np.asarray(pd.get_dummies(frame[list(VALUE)].agg(" ".join, axis=1)), dtype=float)
+    wanted = ((basis.T @ common) ** 2).sum() / basis.shape[1]
+    error = sum(Noise(column, cells, unit, task).of(basis)[0] for column in common.T)
+    assert error == pytest.approx(wanted, rel=0.15)
