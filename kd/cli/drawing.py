@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kd.cli.arguments import Commands, add_options, command, grid_of, study_command
 from kd.runtime.errors import UserError
-from kd.study.paths import Layout
+from kd.study.paths import RECORD, Layout
 
 _GUIDELINE = """\
 Write guideline.md, the advice that follows from runs.csv
@@ -48,7 +48,7 @@ def _study_folder(options: argparse.Namespace) -> Path:
     from kd.study.check import load_study
 
     folder = Layout(options.results).study(load_study(options.study).name)
-    if not (folder / "runs.csv").is_file():
+    if not (folder / RECORD).is_file():
         raise UserError(f"{folder / 'runs.csv'}: missing; `kd collect {options.study}` makes it")
     return folder
 
@@ -58,8 +58,8 @@ def _tables(options: argparse.Namespace) -> None:
     from kd.results.tables.write import write_summary, write_tables
 
     folder = _study_folder(options)
-    write_summary(folder / "runs.csv", folder / "summary.csv", options.study)
-    write_tables(folder / "runs.csv", folder / "tables", options.study)
+    write_summary(folder / RECORD, folder / "summary.csv", options.study)
+    write_tables(folder / RECORD, folder / "tables", options.study)
     note_drawn(folder, "tables")
 
 
@@ -70,7 +70,7 @@ def _figures(options: argparse.Namespace) -> None:
 
     folder = _study_folder(options)
     asked = load_study(options.study).figures
-    drawn = write_figures(folder / "runs.csv", folder / "figures", asked, options.study)
+    drawn = write_figures(folder / RECORD, folder / "figures", asked, options.study)
     note_drawn(folder, "figures")
     for name, why in drawn.items():
         print(f"{name} is not drawn: {why}")
@@ -82,7 +82,7 @@ def _report(options: argparse.Namespace) -> None:
 
     folder = _study_folder(options)
     write_report(
-        folder / "runs.csv",
+        folder / RECORD,
         folder / "tables",
         folder / "figures",
         folder / "report.html",
@@ -98,10 +98,10 @@ def _guideline(options: argparse.Namespace) -> None:
 
     folder = _study_folder(options)
     if options.json:
-        record = warned(load_record(folder / "runs.csv", options.study))
+        record = warned(load_record(folder / RECORD, options.study))
         print(json.dumps(advice_data(record), indent=2))
         return
-    write_guideline(folder / "runs.csv", folder / "guideline.md", options.study)
+    write_guideline(folder / RECORD, folder / "guideline.md", options.study)
     note_drawn(folder, "guideline")
 
 

@@ -9,7 +9,7 @@ from kd.cli import submission
 from kd.cli.arguments import Commands, add_options, command
 from kd.runtime.errors import UserError, unknown
 from kd.study.find import find_study
-from kd.study.paths import Layout
+from kd.study.paths import RECORD, Layout
 
 _EXPORT = """\
 Make a folder to ship: weights, tokenizer, ONNX in fp32 and int8, model card
@@ -47,9 +47,9 @@ def _export(options: argparse.Namespace) -> None:
     elif options.task:
         raise UserError("export: --task goes with --best: a run has one task")
     else:
-        run = layout.results / "runs" / options.what
+        run = layout.runs / options.what
         if not run.is_dir():
-            known = [path.name for path in (layout.results / "runs").glob("*")]
+            known = [path.name for path in (layout.runs).glob("*")]
             raise unknown("export: run", options.what, sorted(known))
         _make({Path(): (run, None, None)}, Path(options.out), options)
 
@@ -61,7 +61,7 @@ def _export_best(options: argparse.Namespace, layout: Layout) -> None:
 
     study = find_study(options.what)
     folder = layout.study(load_study(study).name)
-    runs = read_runs(folder / "runs.csv", study)
+    runs = read_runs(folder / RECORD, study)
     tasks = list(dict.fromkeys(runs["task"]))
     for task in options.task or ():
         if task not in tasks:
@@ -69,10 +69,7 @@ def _export_best(options: argparse.Namespace, layout: Layout) -> None:
     wanted = runs[runs["task"].isin(options.task or tasks)]
     best = best_students(wanted)
     rows = {row["run"]: row for row in runs.to_dict("records")}
-    found = {
-        Path(task): (layout.results / "runs" / one.run, one, rows[one.run])
-        for task, one in best.items()
-    }
+    found = {Path(task): (layout.runs / one.run, one, rows[one.run]) for task, one in best.items()}
     for task, one in best.items():
         print(f"{task}: {one.run}, the best of {one.cells} cells (mean {100 * one.mean:.1f})")
     _make(found, Path(options.out) if options.out else folder / "export", options)

@@ -4,6 +4,7 @@ import argparse
 
 from kd.cli.arguments import Commands, grid_of, study_command
 from kd.runtime import startup
+from kd.study.paths import RECORD
 
 
 def add(commands: Commands) -> None:
@@ -79,7 +80,7 @@ def _collect(options: argparse.Namespace) -> None:
     from kd.monitor.made_from import note_collected
 
     grid, layout = grid_of(options)
-    path = layout.study(grid.study.name) / "runs.csv"
+    path = layout.study(grid.study.name) / RECORD
     counts = collect(grid, layout, path)
     note_collected(grid, layout)
     print(f"{path}: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n))

@@ -29,7 +29,7 @@ from kd.runtime.files import check_seal, model_fingerprint, write_json, write_re
 from kd.runtime.progress import Progress, step_state
 from kd.runtime.provenance import weights_dtype
 from kd.study.grid import Grid
-from kd.study.paths import CHECKPOINT, Layout
+from kd.study.paths import CHECKPOINT, HISTORY, INIT, MODEL, SPEC, TRAINING, Layout
 from kd.study.run import Run
 from kd.study.stored import name_of
 from kd.study.terms import relation_heads
@@ -44,7 +44,7 @@ def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     run = find_run(grid, run_id)
     folder = layout.run(run)
     with step_state(folder, "distil") as progress:
-        if not (progress.waited and is_whole(folder, "training.json")):
+        if not (progress.waited and is_whole(folder, TRAINING)):
             _distil(grid, run, layout, folder, threads, progress)
 
 
@@ -89,12 +89,12 @@ def _distil(
     job = Job(device, progress, "distilling", checkpoint)
     fitted = fit(student, objective, split, settings, job, teaching)
 
-    write_json(folder / "spec.json", run.spec)
-    write_json(folder / "init.json", origins)
-    write_history(folder / "history.csv", fitted.history)
-    save_model(student, source, folder / "model")
+    write_json(folder / SPEC, run.spec)
+    write_json(folder / INIT, origins)
+    write_history(folder / HISTORY, fitted.history)
+    save_model(student, source, folder / MODEL)
     write_record(
-        folder / "training.json",
+        folder / TRAINING,
         {
             **training_record(fitted, split),
             "weights_used": objective.weights_text(),
@@ -109,7 +109,7 @@ def _distil(
                 if run.needs_teacher
                 else {}
             ),
-            "model_fingerprint": model_fingerprint(folder / "model"),
+            "model_fingerprint": model_fingerprint(folder / MODEL),
         },
     )
     checkpoint.remove()

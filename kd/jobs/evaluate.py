@@ -8,7 +8,7 @@ from kd.runtime.errors import UserError
 from kd.runtime.files import check_seal, model_fingerprint, read_record, write_record
 from kd.runtime.progress import step_state
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import METRICS, MODEL, TRAINING, Layout
 from kd.training.evaluation import evaluate
 
 
@@ -18,11 +18,11 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     folder = layout.run(run)
     with step_state(folder, "evaluate") as progress:
         device = prepare_device(threads, progress)
-        training = read_record(folder / "training.json", "model_fingerprint", "threads")
-        if model_fingerprint(check_seal(folder / "model")) != training["model_fingerprint"]:
+        training = read_record(folder / TRAINING, "model_fingerprint", "threads")
+        if model_fingerprint(check_seal(folder / MODEL)) != training["model_fingerprint"]:
             raise UserError(f"{folder / 'model'}: not the model that was trained; delete {folder}")
         source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
-        model = build.load_finetuned(folder / "model")
+        model = build.load_finetuned(folder / MODEL)
         metrics = evaluate(model, source, run.task, device, progress)
         metrics |= evaluation_record(device, threads)
-        write_record(folder / "metrics.json", run_record(run, layout, training, metrics))
+        write_record(folder / METRICS, run_record(run, layout, training, metrics))

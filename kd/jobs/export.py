@@ -26,6 +26,7 @@ from kd.encoders.onnx import OnnxModel, check_packages, write_int8, write_onnx
 from kd.runtime.device import make_deterministic
 from kd.runtime.errors import UserError
 from kd.runtime.files import check_seal, model_fingerprint, read_json, read_record
+from kd.study.paths import METRICS, MODEL, SPEC
 from kd.training.metrics import constant_score, evaluate_metrics
 
 TOLERANCE = 1e-4  # ONNX fp32 against PyTorch, in logits
@@ -58,7 +59,7 @@ def export(run: Path, results: Path, folder: Path, threads: int) -> dict[str, An
     row = TASKS[record["task"]]
     make_deterministic(torch.device("cpu"), threads)
     splits = _dev_text(results, record, row)
-    _write_model(run / "model", row, folder, record["max_length"])
+    _write_model(run / MODEL, row, folder, record["max_length"])
 
     model = AutoModelForSequenceClassification.from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
@@ -106,12 +107,12 @@ def export(run: Path, results: Path, folder: Path, threads: int) -> dict[str, An
 
 def _finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """metrics.json and spec.json of a run that is done, and whose model is what was evaluated."""
-    if not (run / "metrics.json").is_file():
+    if not (run / METRICS).is_file():
         raise UserError(f"{run / 'metrics.json'}: missing; only a run that is done can be exported")
-    record = read_record(run / "metrics.json", "score", "task", "model_fingerprint")
-    if model_fingerprint(check_seal(run / "model")) != record["model_fingerprint"]:
+    record = read_record(run / METRICS, "score", "task", "model_fingerprint")
+    if model_fingerprint(check_seal(run / MODEL)) != record["model_fingerprint"]:
         raise UserError(f"{run / 'model'}: not the model that was evaluated; delete {run}")
-    return record, read_json(run / "spec.json")
+    return record, read_json(run / SPEC)
 
 
 def _dev_text(results: Path, record: dict[str, Any], row: Task) -> dict[str, pd.DataFrame]:

@@ -9,7 +9,7 @@ from kd.encoders import build
 from kd.runtime.errors import UserError
 from kd.runtime.files import check_seal, read_record
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import METRICS, MODEL, Layout
 from kd.study.run import Run
 
 
@@ -32,11 +32,11 @@ def tokens_fingerprint(folder: Path) -> str:
 
 def teacher_fingerprint(run: Run, layout: Layout) -> str:
     """Of the weights of a run's teacher, from its record."""
-    record = read_record(layout.teacher(run.teacher) / "metrics.json", "fingerprint")
+    record = read_record(layout.teacher(run.teacher) / METRICS, "fingerprint")
     return str(record["fingerprint"])
 
 
 def load_teacher(run: Run, layout: Layout) -> Any:
     """A run's fine-tuned teacher, after checking its files."""
-    folder = check_seal(layout.teacher(run.teacher) / "model")
+    folder = check_seal(layout.teacher(run.teacher) / MODEL)
     return build.load_finetuned(folder, getattr(torch, run.teacher.dtype))

@@ -13,7 +13,7 @@ from kd.runtime.errors import UserError
 from kd.runtime.files import check_seal, only_one, remove_leftovers, write_record
 from kd.runtime.progress import Progress, step_state
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import TRAINING, Layout
 from kd.study.run import Run
 from kd.study.stored import WRITER, Key, keys_of, name_of, need_of
 from kd.teacher.arrays import StoredOutputs, open_outputs, write_outputs
@@ -36,7 +36,7 @@ def run_outputs(
     ]
     if not runs:
         raise UserError(f"{grid.study.path}: no run needs {need!r} of {teacher_id!r}")
-    run = min(runs, key=lambda run: (layout.run(run) / "training.json").is_file())  # to be trained
+    run = min(runs, key=lambda run: (layout.run(run) / TRAINING).is_file())  # to be trained
     with step_state(layout.storing(run), "outputs") as progress:
         remove_leftovers(layout.need(run).parent, layout.need(run).name)
         source = check_seal(layout.tokens(run.data_id, run.task, tokens_id))

@@ -13,7 +13,7 @@ from kd.axes.labels import INERT
 from kd.axes.shapes import parse_shape
 from kd.data.tokens import Split
 from kd.runtime.files import read_record
-from kd.study.paths import Layout
+from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
 from kd.study.terms import relation_heads
 from kd.training.loop import Fitted
@@ -51,7 +51,7 @@ def run_record(
     if "broken_rows" in manifest:
         record["data_broken_rows"] = sum(manifest["broken_rows"].values())
     if run.needs_teacher:
-        teacher = read_record(layout.teacher(run.teacher) / "metrics.json", "score")
+        teacher = read_record(layout.teacher(run.teacher) / METRICS, "score")
         facts = {
             "teacher_id": run.teacher.id,
             "teacher_score": teacher["score"],

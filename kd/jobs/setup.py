@@ -8,6 +8,7 @@ from kd.jobs.record import device_name
 from kd.runtime.device import choose_device, make_deterministic
 from kd.runtime.files import check_seal, read_record
 from kd.runtime.progress import Progress
+from kd.study.paths import MODEL
 
 
 def prepare_device(threads: int, progress: Progress) -> torch.device:
@@ -23,8 +24,8 @@ def is_whole(folder: Path, record: str) -> bool:
 
     Snakemake removes both before a job starts: what is there was made since.
     """
-    if not ((folder / "model").is_dir() and (folder / record).is_file()):
+    if not ((folder / MODEL).is_dir() and (folder / record).is_file()):
         return False
-    check_seal(folder / "model")
+    check_seal(folder / MODEL)
     read_record(folder / record)
     return True

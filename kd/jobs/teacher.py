@@ -19,7 +19,7 @@ from kd.runtime.files import check_seal, model_fingerprint, write_record
 from kd.runtime.progress import Progress, step_state
 from kd.runtime.provenance import model_commit, weights_dtype
 from kd.study.grid import Grid
-from kd.study.paths import CHECKPOINT, Layout
+from kd.study.paths import CHECKPOINT, HISTORY, METRICS, MODEL, Layout
 from kd.study.teacher import Teacher
 from kd.training.checkpoint import Checkpoint
 from kd.training.evaluation import evaluate
@@ -35,7 +35,7 @@ def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> No
     teacher = teachers[teacher_id]
     folder = layout.teacher(teacher)
     with step_state(folder, "teacher") as progress:
-        if not (progress.waited and is_whole(folder, "metrics.json")):
+        if not (progress.waited and is_whole(folder, METRICS)):
             _teacher(teacher, layout, folder, threads, progress)
 
 
@@ -68,15 +68,15 @@ def _teacher(
         job = Job(device, progress, "fine-tuning", checkpoint)
         fitted = fit(model, objective, split, recipe, job)
         record |= training_record(fitted, split)
-        write_history(folder / "history.csv", fitted.history)
+        write_history(folder / HISTORY, fitted.history)
     metrics = evaluate(model, source, teacher.task, device, progress)
     if warning := teacher_warning(teacher.task, {**metrics, "finetuned": teacher.finetuned}):
         if teacher.finetuned and is_unusable(metrics):
             raise UserError(f"teachers.{teacher.name}: {teacher.encoder.location}: {warning}")
         print(f"warning: teacher {teacher.name}: {warning}", file=sys.stderr)
-    save_model(model, source, folder / "model")
+    save_model(model, source, folder / MODEL)
     write_record(
-        folder / "metrics.json",
+        folder / METRICS,
         {
             "metrics_version": METRICS_VERSION,
             "teacher": teacher.name,
@@ -95,7 +95,7 @@ def _teacher(
             **environment(device, threads),
             "created": now(),
             "data_fingerprint": text_fingerprint(source),
-            "fingerprint": model_fingerprint(folder / "model"),
+            "fingerprint": model_fingerprint(folder / MODEL),
         },
     )
     checkpoint.remove()

@@ -13,7 +13,8 @@ from kd.results.columns import COLUMNS, METRICS
 from kd.runtime.files import atomic_write
 from kd.runtime.state import STATES
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import HISTORY, Layout
+from kd.study.paths import METRICS as METRICS_FILE
 from kd.study.run import Run
 
 _STRETCHES = 20  # points of a learning curve in runs.csv
@@ -27,7 +28,7 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     """
     # In the order of the study, which is that of its tables and figures.
     rows = [run_row(run, layout) for run in grid.runs.values()]
-    refuse_to_lose(out, layout.results / "runs")
+    refuse_to_lose(out, layout.runs)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -43,9 +44,9 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
     row = {"run": run.id, "status": status, "error": error, **run.labels}
     row["objective"] = run.objective
     if status == "done":
-        metrics = read_metrics(layout.run(run) / "metrics.json", run.id)
+        metrics = read_metrics(layout.run(run) / METRICS_FILE, run.id)
         row |= {k: metrics[k] for k in METRICS if metrics.get(k) is not None}
-        row["history"] = compact_history(layout.run(run) / "history.csv")
+        row["history"] = compact_history(layout.run(run) / HISTORY)
     return row
 
 

@@ -22,7 +22,7 @@ from kd.runtime.files import (
     short_hash,
 )
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import HISTORY, METRICS, MODEL, SPEC, TRAINING, Layout, benchmark_file
 from kd.study.run import Run
 from kd.study.stored import need_of
 from kd.study.teacher import Teacher
@@ -62,24 +62,24 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
     for teacher in {run.teacher.id: run.teacher for run in runs if run.needs_teacher}.values():
         folder = layout.teacher(teacher)
         tokens = layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id)
-        made = [folder / "model", folder / "metrics.json", folder / "log/teacher.benchmark.tsv"]
+        made = [folder / MODEL, folder / METRICS, benchmark_file(folder, "teacher")]
         yield [tokens], made, partial(known.is_taught, folder, tokens)
 
     for need, run in {layout.need(run): run for run in runs if need_of(run)}.items():
         folder = layout.teacher(run.teacher)
         tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
-        reads = [tokens, folder / "model", folder / "metrics.json"]
+        reads = [tokens, folder / MODEL, folder / METRICS]
         yield reads, [need], partial(known.can_be_stored, folder, tokens)
 
     for run in runs:
         folder, teacher_folder = layout.run(run), layout.teacher(run.teacher)
         tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
-        files = ["model", "training.json", "history.csv", "spec.json", "log/distil.benchmark.tsv"]
-        made = [folder / name for name in files]
-        teacher_files = [teacher_folder / "model", teacher_folder / "metrics.json"]
+        files = [MODEL, TRAINING, HISTORY, SPEC]
+        made = [*(folder / name for name in files), benchmark_file(folder, "distil")]
+        teacher_files = [teacher_folder / MODEL, teacher_folder / METRICS]
         reads = teacher_files if run.needs_teacher else []
         yield [tokens, *reads[:1]], made, partial(known.is_trained, run, tokens)
-        metrics = [folder / "metrics.json"]
+        metrics = [folder / METRICS]
         yield [tokens, *reads[1:], *made[:2]], metrics, partial(known.is_evaluated, run, tokens)
 
     study = layout.study(grid.study.name)
@@ -111,7 +111,7 @@ class _Contents:
 
         Older records of teachers have no fingerprint of their data, only an id that names it.
         """
-        metrics, text = self._record(folder / "metrics.json"), self._text(tokens)
+        metrics, text = self._record(folder / METRICS), self._text(tokens)
         return (
             text is not None
             and metrics.get("data_fingerprint", text) == text
@@ -121,7 +121,7 @@ class _Contents:
     def can_be_stored(self, folder: Path, tokens: Path) -> bool:
         """A whole teacher and whole tokens. Who reads what is stored of them checks that it is."""
         return self._text(tokens, "any") is not None and self._has_model(
-            folder, self._record(folder / "metrics.json")
+            folder, self._record(folder / METRICS)
         )
 
     def is_trained(self, run: Run, tokens: Path) -> bool:
@@ -129,25 +129,25 @@ class _Contents:
         folder, teacher = self.layout.run(run), self.layout.teacher(run.teacher)
         facts = self._training(folder)
         text = self._text(tokens, facts.get("data_fingerprint"))
-        if run.needs_teacher and (teacher / "model").exists():
+        if run.needs_teacher and (teacher / MODEL).exists():
             weights = {"fingerprint": facts.get("teacher_fingerprint")}
             if not self._has_model(teacher, weights):
                 return False
         return (
             text is not None
             and facts.get("data_fingerprint") == text
-            and short_hash(self._record(folder / "spec.json")) == short_hash(run.spec)
+            and short_hash(self._record(folder / SPEC)) == short_hash(run.spec)
             and self._has_model(folder, {"fingerprint": facts.get("model_fingerprint")})
         )
 
     def is_evaluated(self, run: Run, tokens: Path) -> bool:
         """Trained, and evaluated afterwards; nothing was changed since."""
-        metrics = self._record(self.layout.run(run) / "metrics.json")
+        metrics = self._record(self.layout.run(run) / METRICS)
         facts = self._training(self.layout.run(run))
         expected: dict[str, Any] = {"run": run.id}
         expected["data_fingerprint"] = self._text(tokens, facts.get("data_fingerprint"))
         expected["model_fingerprint"] = facts.get("model_fingerprint")
-        record = self.layout.teacher(run.teacher) / "metrics.json"
+        record = self.layout.teacher(run.teacher) / METRICS
         if run.needs_teacher and record.exists():
             teacher = self._record(record)
             expected["teacher_fingerprint"] = teacher.get("fingerprint")
@@ -156,8 +156,8 @@ class _Contents:
 
     def _training(self, folder: Path) -> dict[str, Any]:
         """What is known of a training. Older records of it lack what the evaluation's have."""
-        trained = self._record(folder / "training.json")
-        return {**self._record(folder / "metrics.json"), **trained} if trained else {}
+        trained = self._record(folder / TRAINING)
+        return {**self._record(folder / METRICS), **trained} if trained else {}
 
     def _text(self, tokens: Path, absent: Any = None) -> Any:
         """The fingerprint of the text of which whole tokens were made; None: they are not whole;
@@ -168,7 +168,7 @@ class _Contents:
         return found if self._is_whole(tokens) else None
 
     def _has_model(self, folder: Path, metrics: dict[str, Any]) -> bool:
-        model = folder / "model"
+        model = folder / MODEL
         return self._is_whole(model) and self._weights(model) == metrics.get("fingerprint")
 
 

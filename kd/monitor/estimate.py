@@ -6,7 +6,7 @@ from contextlib import suppress
 from kd.axes.shapes import VOCABULARY, Shape, parse_shape
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_record
-from kd.study.paths import Layout
+from kd.study.paths import TRAINING, Layout
 from kd.study.run import Run
 from kd.study.stored import training_size
 
@@ -47,7 +47,7 @@ def measured_speed(runs: Iterable[Run], layout: Layout) -> float | None:
     """Median operations per second of the trainings that are done; None: there is none."""
     speeds = []
     for run in runs:
-        path = layout.run(run) / "training.json"
+        path = layout.run(run) / TRAINING
         if path.is_file():
             with suppress(UserError):  # damaged: the job that needs it says so
                 seconds = read_record(path, "train_seconds", mark=False)["train_seconds"]

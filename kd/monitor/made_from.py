@@ -11,14 +11,14 @@ from typing import Any
 from kd.runtime.errors import UserError
 from kd.runtime.files import file_digest, folder_digests, read_record, short_hash, write_record
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import METRICS, RECORD, Layout
 
 # Of the steps that draw: what they read and write in the study's folder.
 DRAWN = {
-    "tables": (["runs.csv"], ["summary.csv", "tables"]),
-    "figures": (["runs.csv"], ["figures"]),
+    "tables": ([RECORD], ["summary.csv", "tables"]),
+    "figures": ([RECORD], ["figures"]),
     "report": (["summary.csv", "tables", "figures"], ["report.html"]),
-    "guideline": (["runs.csv"], ["guideline.md"]),
+    "guideline": ([RECORD], ["guideline.md"]),
 }
 
 
@@ -35,8 +35,8 @@ def note_drawn(folder: Path, step: str) -> None:
 
 def collected_files(grid: Grid, layout: Layout) -> list[Path]:
     """All metrics of a study, and its runs.csv."""
-    metrics = [layout.run(run) / "metrics.json" for run in grid.runs.values()]
-    return [*metrics, layout.study(grid.study.name) / "runs.csv"]
+    metrics = [layout.run(run) / METRICS for run in grid.runs.values()]
+    return [*metrics, layout.study(grid.study.name) / RECORD]
 
 
 def drawn_files(folder: Path, step: str) -> list[Path]:

@@ -5,6 +5,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from kd.runtime.errors import UserError
+from kd.study.paths import METRICS
 
 
 def only_in_record(path: Path, runs: Path, others: Container[str] = ()) -> list[str]:
@@ -17,7 +18,7 @@ def only_in_record(path: Path, runs: Path, others: Container[str] = ()) -> list[
             done = [row["run"] for row in csv.DictReader(handle) if row["status"] == "done"]
     except (OSError, ValueError, KeyError, csv.Error):  # there is none, or it is no record
         return []
-    return [run for run in done if run not in others and not (runs / run / "metrics.json").exists()]
+    return [run for run in done if run not in others and not (runs / run / METRICS).exists()]
 
 
 def refuse_to_lose(path: Path, runs: Path, others: Container[str] = ()) -> None:

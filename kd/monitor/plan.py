@@ -14,7 +14,7 @@ from kd.monitor.estimate import (
 )
 from kd.study.check import FEW_SEEDS
 from kd.study.grid import Grid, pruned_values
-from kd.study.paths import Layout
+from kd.study.paths import METRICS, RECORD, Layout
 from kd.study.stored import need_of
 from kd.teacher.budget import choose_outputs, label, unfinished
 
@@ -31,13 +31,13 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     run computes its own. `store_others`: bytes that outputs of other runs take of the budget.
     """
     runs = list(grid.runs.values())
-    left = [run for run in runs if not (layout.run(run) / "metrics.json").is_file()]
+    left = [run for run in runs if not (layout.run(run) / METRICS).is_file()]
     untrained = unfinished(grid, layout)
     to_teach = list(
         {
             run.teacher.id: run
             for run in left
-            if run.needs_teacher and not (layout.teacher(run.teacher) / "metrics.json").is_file()
+            if run.needs_teacher and not (layout.teacher(run.teacher) / METRICS).is_file()
         }.values()
     )
     tokens = {(run.data_id, run.task, run.tokens_id) for run in untrained}
@@ -59,7 +59,7 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "distil": len(untrained),
         "evaluate": len(left),
     }
-    changed = bool(left) or not (study / "runs.csv").is_file()
+    changed = bool(left) or not (study / RECORD).is_file()
     jobs |= dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), int(changed))
     speed = measured_speed(runs, layout)
     starts = len(untrained) + len(left) + len(to_teach)

@@ -10,7 +10,7 @@ from kd.runtime.errors import UserError
 from kd.runtime.files import read_record
 from kd.runtime.state import STATES, read_state
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
 
 
@@ -44,7 +44,7 @@ def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
     found = []
     for teacher in {run.teacher.id: run.teacher for run in grid.runs.values()}.values():
         with suppress(UserError):  # not there yet, or damaged: its runs' states say so
-            record = read_record(layout.teacher(teacher) / "metrics.json", mark=False)
+            record = read_record(layout.teacher(teacher) / METRICS, mark=False)
             if warning := teacher_warning(teacher.task, record):
                 found.append({"teacher": teacher.id, "warning": f"{teacher.name}: {warning}"})
     return found
@@ -75,9 +75,9 @@ def run_status(run: Run, layout: Layout, mark: bool = False) -> tuple[str, str]:
     A run has failed too where a step failed that it waits for: data, tokens, teacher, outputs.
     """
     folder = layout.run(run)
-    if (folder / "metrics.json").is_file():
+    if (folder / METRICS).is_file():
         try:
-            read_metrics(folder / "metrics.json", run.id, mark)
+            read_metrics(folder / METRICS, run.id, mark)
         except UserError as error:
             return "failed", str(error)
         return "done", ""

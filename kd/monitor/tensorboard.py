@@ -10,7 +10,7 @@ from pathlib import Path
 from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_dir
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import HISTORY, Layout
 
 _NEEDED = "needs the package tensorboard: pip install tensorboard"
 
@@ -28,9 +28,9 @@ def write_events(grid: Grid, layout: Layout, out: Path) -> int:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UserError(f"kd tensorboard {_NEEDED}") from None
-    histories = {run.id: layout.run(run) / "history.csv" for run in grid.runs.values()}
+    histories = {run.id: layout.run(run) / HISTORY for run in grid.runs.values()}
     histories |= {
-        f"{run.teacher.id}-{run.task}": layout.teacher(run.teacher) / "history.csv"
+        f"{run.teacher.id}-{run.task}": layout.teacher(run.teacher) / HISTORY
         for run in grid.runs.values()
     }
     found = {name: path for name, path in histories.items() if path.is_file()}

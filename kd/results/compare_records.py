@@ -12,6 +12,7 @@ from kd.results.statistics.cells import describe
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import control_of, studied
 from kd.runtime.errors import UserError
+from kd.study.paths import RECORD
 
 # What can make equal runs differ, and what says that they are not equal at all.
 _ENVIRONMENT = [
@@ -31,9 +32,9 @@ def find_record(text: str, results: Path) -> Path:
     """
     path = Path(text)
     name = path.stem if path.suffix in (".yaml", ".yml") else text
-    tried = [path] if path.suffix == ".csv" else [path / "runs.csv"]
+    tried = [path] if path.suffix == ".csv" else [path / RECORD]
     if "/" not in name:
-        tried.append(results / "studies" / name / "runs.csv")
+        tried.append(results / "studies" / name / RECORD)
     for place in tried:
         if place.is_file():
             return place

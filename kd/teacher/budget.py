@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
 from kd.study.stored import Key, is_large, key_bytes, keys_of, name_of
 from kd.teacher.manifests import array_of, is_stored, peek
@@ -37,7 +37,7 @@ class Choice:
 def unfinished(grid: Grid, layout: Layout) -> list[Run]:
     """Runs that are still to be trained: only they read teacher outputs."""
     folders = ((run, layout.run(run)) for run in grid.runs.values())
-    ends = ("metrics.json", "training.json")
+    ends = (METRICS, TRAINING)
     return [run for run, folder in folders if not any((folder / e).is_file() for e in ends)]
 
 
@@ -93,7 +93,7 @@ def choose_outputs(grid: Grid, layout: Layout, runs: Iterable[Run]) -> Choice:
 def made_of(run: Run, layout: Layout) -> dict[str, str] | None:
     """What the outputs of a run's teacher are made of today: the weights and the tokens; None
     before both are there."""
-    teacher = layout.teacher(run.teacher) / "metrics.json"
+    teacher = layout.teacher(run.teacher) / METRICS
     tokens = layout.tokens(run.data_id, run.task, run.tokens_id) / "manifest.json"
     found = {"teacher": peek(teacher), "tokens": peek(tokens)}
     if not all("fingerprint" in record for record in found.values()):

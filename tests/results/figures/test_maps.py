@@ -6,7 +6,8 @@ from drawn import full_grid, marked, texts
 from fake_runs import grid
 from matplotlib.patches import Patch
 
-from kd.axes.shapes import parse_iso, parse_shape
+from kd.axes.equal_size import parse_iso
+from kd.axes.shapes import parse_shape
 from kd.results.figures.maps import heatmap, width_depth_figure
 from kd.results.statistics.pairing import prepare
 
