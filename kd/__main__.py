@@ -1,25 +1,42 @@
 """Starts the command line, as `python -m kd` and as `kd`."""
 
 import os
+import signal
 import sys
+from types import FrameType
 
-_STOPPED = (75, 130)  # as in kd.runtime.signals, which is not there yet when ctrl-C comes early
+from kd.runtime.signals import BY_HAND, SIGNALS, STATUS, Stopped
 
 
 def run() -> None:
-    """The command line as a process, which ends with the status of `kd.cli.main.main`."""
-    try:
-        from kd.cli.main import main
+    """The command line as a process, which ends with the status of `kd.cli.main.main`.
 
-        status = main()
-    except KeyboardInterrupt:  # before a command looks after its signals
-        print("stopped by ctrl-C", file=sys.stderr)
-        status = 130
-    if status in _STOPPED:  # all is tidy: to take torch apart would cost seconds on a busy machine
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
-        os._exit(status)
+    A signal ends it with one sentence at any time: while modules are imported too, which takes
+    seconds on a busy machine. Once the work is done, signals change nothing.
+    """
+    for number in SIGNALS:
+        signal.signal(number, _stop)
+    from kd.cli.main import main
+
+    status = main()
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if status in (STATUS, BY_HAND):  # all is tidy: to take torch apart would cost seconds
+        _end(status)
     sys.exit(status)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Before and after a command looks after signals itself."""
+    stopped = Stopped(signal.Signals(number).name)
+    print(stopped, file=sys.stderr)
+    _end(stopped.status)
+
+
+def _end(status: int) -> None:
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -51,9 +51,21 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def make_folder(path: Path, new: bool = False) -> None:
+    """Make a folder, and those above it. A `new` one must not be there.
+
+    Raises:
+        UserError: the file system makes no folders there, as /proc.
+    """
+    try:
+        path.mkdir(parents=not new, exist_ok=not new)
+    except FileNotFoundError:
+        raise UserError(f"{path.parent}: no folder can be made there; name another place") from None
+
+
 def atomic_write(path: Path, content: str | bytes) -> None:
     """Write `content` to `path` through a file beside it; readers see the old or the new, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = aside(path)
     try:
         data = content.encode() if isinstance(content, str) else content
@@ -72,9 +84,9 @@ def atomic_dir(path: Path, sealed: bool = False) -> Iterator[Path]:
 
     A `sealed` one holds checksums of all its files, for `check_seal`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = aside(path)
-    temporary.mkdir()
+    make_folder(temporary, new=True)
     try:
         yield temporary
         for file in filter(Path.is_file, temporary.iterdir()):
@@ -178,7 +190,7 @@ def only_one(path: Path, waiting: Callable[[str], None]) -> Iterator[bool]:
     ends. A file system without locks gives none. (The `filelock` package does not say who holds a
     lock, and changes to files that a killed process leaves locked where a file system has none.)
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     waited = False
     with path.open("ab+") as handle:
         while True:

@@ -77,6 +77,13 @@ def test_a_folder_is_what_it_was(given, tmp_path, capsys):
     assert f"{out}: is there already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("out", ["/proc/out", "/proc/a/out", "/dev/null/out"])
+def test_a_place_that_cannot_be_written_is_a_sentence(given, out, capsys):
+    assert main(["convert", str(given), out]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: /{out.split('/')[1]}")
+
+
 def test_the_process_has_no_network_and_no_tokens(given, tmp_path, monkeypatch):
     """What it is started with, and what it does to itself."""
     monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 20)

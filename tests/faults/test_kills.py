@@ -60,6 +60,24 @@ def test_a_signal_saves_the_state_and_the_next_start_goes_on(undisturbed, tmp_pa
     place.assert_tidy()
 
 
+@pytest.mark.parametrize("step", ["data", "tokenise", "teacher", "outputs", "evaluate"])
+def test_a_signal_ends_every_step_with_a_sentence(undisturbed, tmp_path, step):
+    """Held before its first output is in place: that is absent, and the next start makes it."""
+    place = copy_of(undisturbed, tmp_path)
+    clear(place, step)
+    with Gate(tmp_path / "gate", STATE, 1) as gate:
+        job = place.start(step, gate, seconds=1000)
+        gate.held(job)
+        job.send_signal(signal.SIGTERM)
+        gate.open()
+        assert job.wait() == 75
+    assert place.log(step).rstrip().endswith("stopped by SIGTERM")
+    assert not any(path.exists() for path in place.outputs()[step])
+    place.make()
+    assert place.numbers() == undisturbed.numbers()
+    place.assert_tidy()
+
+
 def second_of_two(place: Place, first: ForkProcess) -> ForkProcess:
     """A second process on the run, which waits for the first."""
     second = place.fork("distil", 0)

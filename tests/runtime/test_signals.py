@@ -2,11 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kd.__main__ import _STOPPED, run
 from kd.cli import drawing, steps
 from kd.cli import main as cli
 from kd.runtime.signals import BY_HAND, SIGNALS, STATUS, Stopped, deferred, watched
@@ -53,26 +54,49 @@ def test_what_is_stopped_says_so_and_exits_with_a_status_of_its_own(
     assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize("early", [True, False])
-def test_a_stopped_process_ends_at_once(monkeypatch, capsys, early):
+# A process that gets a signal at a moment of its own: when it imports or opens something.
+PROCESS = """
+import os, signal, sys
+def hook(event, arguments):
+    if event == {event!r} and {text!r} in str(arguments):
+        os.kill(os.getpid(), signal.{name})
+sys.argv = ["kd", "shapes", "tinybert4"]
+{setup}
+from kd.__main__ import run
+run()
+"""
+
+
+def process(setup, name="SIGTERM", event="", text=""):
+    code = PROCESS.format(setup=setup, name=name, event=event, text=text)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "line"),
+    [("SIGTERM", 75, "stopped by SIGTERM\n"), ("SIGINT", 130, "stopped by ctrl-C\n")],
+)
+def test_a_signal_while_modules_are_imported_ends_calmly(name, status, line):
+    done = process("sys.addaudithook(hook)", name, "import", "kd.axes.shapes")
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", line)
+
+
+def test_a_signal_after_the_work_changes_nothing():
+    late = "import atexit; atexit.register(os.kill, os.getpid(), signal.SIGTERM)"
+    done = process(late)
+    assert (done.returncode, done.stderr) == (0, "") and "4L-312" in done.stdout
+
+
+def test_a_stopped_process_ends_at_once():
     """Without the end of the interpreter, which takes torch apart."""
-
-    def main():
-        if early:
-            raise KeyboardInterrupt
-        return STATUS
-
-    ended = []
-    monkeypatch.setattr(cli, "main", main)
-    monkeypatch.setattr(os, "_exit", ended.append)
-    with pytest.raises(SystemExit):
-        run()
-    assert ended == [BY_HAND if early else STATUS]
-    assert capsys.readouterr().err == ("stopped by ctrl-C\n" if early else "")
+    late = "import atexit; atexit.register(print, 'taken apart')"
+    stop = "import kd.cli.main as cli; cli.main = lambda: 75"
+    done = process(f"{late}; {stop}")
+    assert (done.returncode, done.stdout, done.stderr) == (75, "", "")
 
 
 def test_schedulers_and_shells_know_the_statuses():
-    assert (STATUS, BY_HAND) == _STOPPED == (75, 130)
+    assert (STATUS, BY_HAND) == (75, 130)
 
 
 def test_a_full_disk_is_a_sentence(monkeypatch, capsys):
