@@ -95,6 +95,11 @@ def last_to(teacher: int, student: int, seed: int, k: int) -> Pairs:
     return ((k, student),)
 
 
+def below_last(teacher: int, student: int, seed: int, k: int) -> Pairs:
+    """Student layer S - k learns teacher layer T - k; a layer below 1 becomes layer 1."""
+    return ((max(teacher - k, 1), max(student - k, 1)),)
+
+
 def every_pair(teacher: int, student: int, seed: int) -> Pairs:
     """Every teacher layer with every student layer."""
     return tuple((t, s) for s in range(1, student + 1) for t in range(1, teacher + 1))
@@ -173,6 +178,11 @@ MAPPINGS: dict[str, LayerMapping] = {
     "both-ends-K": LayerMapping(both_ends_k, "first-K and last-K", "CKD (arXiv:2109.08359), K = 1"),
     "all-to-K": LayerMapping(all_to, "s <- K", _SELECTION),
     "last-to-K": LayerMapping(last_to, "S <- K", "MiniLMv2 (arXiv:2012.15828): K = 21 of 24"),
+    "below-last-K": LayerMapping(
+        below_last,
+        "S - K <- T - K",
+        f"{_OFA}, as cited in arXiv:2407.14679, A.4: K = 2 is the best",
+    ),
     "emd": LayerMapping(
         every_pair,
         "sum F_ts loss(t, s), F the optimal transport; layer weights ~ 1 / cost of the layer",

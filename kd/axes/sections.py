@@ -103,9 +103,10 @@ def _mapping() -> Section:
         "mapping",
         "Which teacher layer teaches which student layer (s <- t); for terms that name none. All "
         "are defined for every T and S: a layer that is not there becomes the nearest one. The K "
-        "of `all-to-K` and `last-to-K` is a teacher layer, and above T it is pruned; the K of the "
-        "others counts layers, and above S it means all of them. Explicit pairs are written "
-        "TEACHER-STUDENT: `4-1,8-2,12-3`; layer 0 is the embeddings.",
+        "of `all-to-K` and `last-to-K` is a teacher layer, and above T it is pruned. The K of "
+        "`below-last-K` counts layers from the last one down: where S - K or T - K is below 1, it "
+        "is layer 1. The K of the others counts layers, and above S it means all of them. Explicit "
+        "pairs are written TEACHER-STUDENT: `4-1,8-2,12-3`; layer 0 is the embeddings.",
         ("mapping", "pairs", "kind", "source"),
         [
             (

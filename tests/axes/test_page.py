@@ -86,7 +86,11 @@ def test_what_a_number_of_a_mapping_means_is_as_the_page_says(tmp_path, name):
         assert not grid.pruned
         pairs = [resolve_mapping(name.replace("-K", f"-{k}"), 3, 2, 1) for k in (2, 9)]
         assert pairs[0] == pairs[1]
-        assert "the K of the others counts layers, and above S it means all of them" in text
+        if name == "below-last-K":
+            assert pairs[0] == ((1, 1),)
+            assert "where S - K or T - K is below 1, it is layer 1" in text
+        else:
+            assert "The K of the others counts layers, and above S it means all of them" in text
 
 
 def test_the_floor_of_the_temperature_schedules_is_on_the_page():
