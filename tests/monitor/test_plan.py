@@ -1,0 +1,83 @@
+"""What a study would run, what it costs, and what it will not be able to say."""
+
+import json
+
+import pytest
+from studies import study_dict, tiny_study, write_study
+
+from kd.cli.main import main
+from kd.monitor import plan as planning
+from kd.runtime.files import write_json
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_study(tmp_path, tiny_study())
+
+
+def json_of(capsys, *arguments):
+    assert main([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_plan_has_the_documented_keys(study, capsys):
+    found = json_of(capsys, "plan", study)
+    keys = {"cells", "pruned", "runs", "done", "jobs", "device_hours", "disk_bytes"}
+    assert keys <= set(found)
+    assert (found["cells"], found["runs"], found["done"], found["pruned"]) == (4, 4, 0, [])
+    assert found["device_hours"] > 0
+    assert found["disk_bytes"] > 0
+    assert not (study.parent / "results").exists()
+
+
+def test_plan_names_pruned_cells(tmp_path, capsys):
+    study = study_dict(
+        base={"student": "4L-256", "task": "rte"},
+        axes={"knowledge": ["logits", "attention"], "seed": [1, 2]},
+    )
+    path = write_study(tmp_path, study)
+    found = json_of(capsys, "plan", path)
+    assert [entry["cell"]["knowledge"] for entry in found["pruned"]] == ["attention"] * 2
+    assert main(["plan", str(path)]) == 0
+    assert "2 x attention:kl compares head with head" in capsys.readouterr().out
+
+
+def test_plan_warns_of_random_weights_with_the_recipe_of_pretrained_ones(tmp_path, capsys):
+    bare = {"teachers": {"deep": {"model": "scratch", "shape": "3L-32-2h-64"}}}
+    base = {"student": "2L-16-2h-32", "task": "toy-single"}
+    axes = {"seed": [1, 2, 3]}
+    path = write_study(tmp_path, tiny_study(**bare, base=base, axes=axes))
+    teacher, student = json_of(capsys, "plan", path)["warnings"]
+    assert teacher.startswith("teacher deep starts from random weights with the recipe of pretr")
+    assert student.startswith("3 runs start from random weights with the learning rate of pretr")
+    own = write_study(tmp_path, tiny_study(axes=axes))  # with recipes of its own
+    assert json_of(capsys, "plan", own)["warnings"] == []
+
+
+def test_plan_warns_of_what_a_study_will_not_be_able_to_say(tmp_path, capsys):
+    study = study_dict(
+        base={"student": "4L-256", "task": "rte", "learning_rate": "1e-4"},
+        axes={"knowledge": ["logits", "attention"], "seed": [1, 2]},
+    )
+    path = write_study(tmp_path, study)
+    two, never = json_of(capsys, "plan", path)["warnings"]
+    assert two == "2 seeds: below three no value will be recommended"
+    assert never.startswith("no cell with knowledge attention can run: attention:kl compares")
+    assert main(["plan", str(path)]) == 0
+    assert "  warning  2 seeds: below three no value" in capsys.readouterr().out
+    one = write_study(tmp_path, study | {"axes": {"knowledge": ["logits", "none"]}})
+    assert json_of(capsys, "plan", one)["warnings"] == ["1 seed: below three nothing can be tested"]
+    three = write_study(tmp_path, study | {"axes": {"seed": [1, 2, 3]}})
+    assert json_of(capsys, "plan", three)["warnings"] == []
+
+
+def test_the_estimate_follows_what_was_measured(study):
+    grid = load_grid(study)
+    layout = Layout("results")
+    before = planning.plan(grid, layout)["device_hours"]
+    slow = next(iter(grid.runs.values()))
+    write_json(layout.run(slow) / "training.json", {"train_seconds": 36000})
+    assert planning.plan(grid, layout)["device_hours"] > before + 10
