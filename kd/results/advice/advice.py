@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from kd.axes.labels import parts as values_in
 from kd.results.advice.judge import contrasts_of, judge_values, leader_of, turned
 from kd.results.advice.soundness import average_error, seeds_done, students_at_floor
 from kd.results.advice.student_sizes import equal_students, front
@@ -109,7 +110,7 @@ def _larger_teacher(frame: pd.DataFrame) -> str:
 
 def _lost(frame: pd.DataFrame, axis: str) -> tuple[tuple[str, int, int], ...]:
     """(value, its missing runs, its planned ones); a run that stands for two counts for both."""
-    parts = frame.assign(value=frame[axis].str.split(ALIAS)).explode("value")
+    parts = frame.assign(value=frame[axis].map(values_in)).explode("value")
     scores = parts[parts["value"] != IDLE].groupby("value", sort=False)["score"]
     return tuple(
         (str(value), int(group.isna().sum()), len(group))
@@ -140,7 +141,7 @@ def _interactions(shares: pd.DataFrame, axis: str) -> list[tuple[str, float, flo
 def _leads(runs: pd.DataFrame, advice: Advice, other: str) -> tuple[tuple[str, Contrast], ...]:
     """At each value of another axis: the value that leads there, over the best one or the next."""
     found = []
-    names = runs[other].str.split(ALIAS)
+    names = runs[other].map(values_in)
     chosen = runs[advice.axis].isin(advice.values) if advice.size else True
     for level in levels(runs[other]):
         if level in (IDLE, AVERAGE):

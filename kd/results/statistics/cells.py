@@ -13,6 +13,8 @@ _COUNTED = ("score", "difference", "difference_none")
 def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.DataFrame:
     """One row per group of prepared runs: counts, means and their uncertainty over seeds.
 
+    `runs` come from `prepare`; `keys` are columns of theirs. Scores and differences are fractions.
+
     Columns: n (runs done), n_expected, seeds, mean, sd, low, high (t interval), with `resample`
     also boot_low and boot_high; pairs, difference, difference_sd, difference_low, difference_high,
     p (paired, to the control; not corrected); the same for difference_none; missing, in words.
@@ -73,6 +75,8 @@ def _tasks_for_average(
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per cell and task, and per cell for the average over tasks; scores as in runs.csv.
 
+    `frame` has the columns of runs.csv, as `read_runs` gives them. Scores are fractions.
+
     The average of a seed is the mean of its scores on every task of the study, as on GLUE; a seed
     that lacks one has none. Cells whose runs are missing keep their row, with n = 0. `p_holm` is
     corrected over all cells where the row is the average (or the only task), and over all cells
@@ -93,7 +97,10 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def corrected(table: pd.DataFrame, column: str = "p") -> np.ndarray:
-    """Holm's correction of a description by cell and task: the average is a family of its own."""
+    """Holm's correction of a description by cell and task: the average is a family of its own.
+
+    `table` has the columns task and `column` (p values); the result is (rows,).
+    """
     p = np.full(len(table), np.nan)
     average = (table["task"] == AVERAGE).to_numpy()
     for family in (average, ~average):

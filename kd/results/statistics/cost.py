@@ -29,7 +29,10 @@ def forward_flops(shape: str, tokens: int = TOKENS) -> float:
 
 
 def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns parameters, size, flops, latency, and teacher_flops; NaN where unknown.
+    """Add the columns parameters, size, flops, latency (s), teacher_flops; NaN where unknown.
+
+    `runs` have the columns student, teacher_shape, student_parameters,
+    student_nonembedding_parameters, latency_seconds and teacher_latency_seconds.
 
     Latency is measured: the median of a batch of one. Records from before that was measured have
     none. A speed-up compares times of one device: there is none where student and teacher are
@@ -85,6 +88,8 @@ def equal_cost(costs: "pd.Series[float]", near: float = NEAR) -> list[list[str]]
 
 def iso_cost(runs: pd.DataFrame) -> pd.DataFrame:
     """Students of equal cost against each other, like with like, for each measure of cost.
+
+    `runs` are prepared, with the columns that `with_costs` reads. Differences are fractions.
 
     Columns cost, group, and those of `contrasts`; Holm's correction is within a group.
     """

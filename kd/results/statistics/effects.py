@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from kd.axes.labels import parts as values_in
 from kd.results.statistics.intervals import holm, seed_means
 from kd.results.statistics.noise import Noise
-from kd.results.statistics.runs import ALIAS, AVERAGE, IDLE, disagreements, levels, studied
+from kd.results.statistics.runs import AVERAGE, IDLE, disagreements, levels, studied
 from kd.results.statistics.views import base_of
 
 # Rows of `variance` that are no axis and no pair of axes.
@@ -20,10 +21,11 @@ _SMALL = 1e-9
 def variance(frame: pd.DataFrame) -> pd.DataFrame:
     """Where the variance of the score comes from: axes, their pairs, axes by task, seeds.
 
-    `frame` has runs as read. The level of each unit (a seed on a task) is taken out first: shares
-    are of the sum of squares within tasks. Each axis is adjusted for all others, each pair for all
-    axes. A run that stands for several values counts as their mean; one that an axis cannot affect
-    as its mean over all. Each term is tested against its own change from seed to seed on a task.
+    `frame` has the columns of runs.csv, as `read_runs` gives them. The level of each unit (a seed
+    on a task) is taken out first: shares are of the sum of squares within tasks. Each axis is
+    adjusted for all others, each pair for all axes. A run that stands for several values counts as
+    their mean; one that an axis cannot affect as its mean over all. Each term is tested against its
+    own change from seed to seed on a task.
 
     Returns:
         A row per term: `kind` is axis, pair (of axes), task (an axis by the task), higher (what all
@@ -114,7 +116,7 @@ def _terms(codes: dict[str, np.ndarray], tasks: np.ndarray) -> dict[tuple[str, s
 def _codes(values: "pd.Series[str]") -> np.ndarray:
     """(n, k) effect codes: 1 for the value less the mean 1/k of all; 0 where it is idle."""
     known = [value for value in levels(values) if value != IDLE]
-    member = {v: np.isin(known, v.split(ALIAS)).astype(float) for v in values.unique()}
+    member = {v: np.isin(known, values_in(v)).astype(float) for v in values.unique()}
     member = {
         v: row / row.sum() if row.any() else row + 1 / len(known) for v, row in member.items()
     }
@@ -158,7 +160,7 @@ def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
         alike = disagreements(group, others) == 0
         score = group["score"].to_numpy(float)
         settings = group[others].agg(_setting, axis=1).to_numpy() if others else [""] * len(group)
-        has = {v: group[axis].map(lambda t, v=v: v in t.split(ALIAS)).to_numpy(bool) for v in order}
+        has = {v: group[axis].map(lambda t, v=v: v in values_in(t)).to_numpy(bool) for v in order}
         for a, b in combinations(order, 2):
             first, second = np.nonzero(alike & np.outer(has[a] & ~has[b], has[b] & ~has[a]))
             for i, j in zip(first, second, strict=True):
@@ -177,6 +179,7 @@ def _setting(row: "pd.Series[str]") -> str:
 def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     """Each two values of an axis: b less a over all settings that were run with both.
 
+    `runs` are prepared; differences are fractions (the tables and the guideline show points).
     Columns a, b, pairs (of runs), planned, blocks, seeds, mean, low, high, p, and p_holm over all
     pairs of values of the axis: it holds whichever of them is picked for being best.
     """
@@ -211,8 +214,8 @@ def interaction(runs: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
         score = np.full((len(first), len(second)), np.nan)
         there = np.zeros(score.shape, dtype=bool)
         for x, y, value in zip(group[a], group[b], group["score"], strict=True):
-            spot = np.ix_([first.index(v) for v in x.split(ALIAS)],
-                          [second.index(v) for v in y.split(ALIAS)])  # fmt: skip
+            spot = np.ix_([first.index(v) for v in values_in(x)],
+                          [second.index(v) for v in values_in(y)])  # fmt: skip
             score[spot], there[spot] = value, True
         for (i, j), gain in _crossed(score, there).items():
             found.append((first[i], second[j], task, seed, " · ".join(rest), gain))

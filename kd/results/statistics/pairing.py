@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from kd.axes.labels import parts as values_in
 from kd.results.statistics.runs import (
     ALIAS,
     AVERAGE,
@@ -27,7 +28,7 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     control = control_of(frame)
     plain = _split_chance_aliases(_without_matching(frame, control))
     runs = _with_average(_spread(plain)).reset_index(drop=True)
-    names = runs["knowledge"].str.split(ALIAS)
+    names = runs["knowledge"].map(values_in)
     is_control = names.map(lambda parts: control in parts).astype(bool)
     is_none = names.map(lambda parts: "none" in parts).astype(bool)
     runs["role"] = np.select([is_control, is_none], ["control", "none"], "distilled")
@@ -70,7 +71,7 @@ def _split_chance_aliases(frame: pd.DataFrame) -> pd.DataFrame:
         values = [
             parts if alone.get(setting, set()) & set(parts) else [value]
             for setting, value in zip(settings, frame[axis], strict=True)
-            for parts in [value.split(ALIAS)]
+            for parts in [values_in(value)]
         ]
         frame = frame.assign(**{axis: pd.Series(values, index=frame.index, dtype=object)})
         frame = frame.explode(axis, ignore_index=True)

@@ -26,6 +26,8 @@ class Ranks:
 def rank(runs: pd.DataFrame) -> Ranks | None:
     """Rank the cells of prepared runs on every task (1 is best), as Demšar 2006 advises.
 
+    `runs` come from `prepare`, which adds `difference`. Scores are fractions.
+
     The unit is the task, each with its mean over seeds; only cells that are done on every task
     take part. None where that leaves fewer than two tasks or two cells. `p_wilcoxon` is of the
     signed-rank test over tasks of a cell against its control, with `wins` and `compared` beside it;

@@ -10,6 +10,7 @@ import pandas as pd
 
 from kd.axes import labels
 from kd.axes.fields import RUN_FIELDS
+from kd.axes.labels import parts as values_in
 from kd.axes.shapes import parse_shape
 from kd.axes.tasks import TASKS
 from kd.runtime.errors import UserError
@@ -96,7 +97,7 @@ def levels(values: "pd.Series[str]") -> list[str]:
         dict.fromkeys(
             part
             for text in texts
-            for i, part in enumerate(text.split(ALIAS))
+            for i, part in enumerate(values_in(text))
             if not i or part not in alone
         )
     )
@@ -125,7 +126,7 @@ def values_of(runs: pd.DataFrame, axis: str) -> list[str]:
     others = ["task", "seed", *(other for other in studied(runs) if other != axis)]
     before: dict[str, set[str]] = {value: set() for value in found}
     for _, column in runs.groupby(others, sort=False)[axis]:
-        row = list(dict.fromkeys(text.split(ALIAS)[0] for text in column))
+        row = list(dict.fromkeys(values_in(text)[0] for text in column))
         for first, second in pairwise(row):
             before[second].add(first)
     if levels(pd.Series(found[::-1], dtype=object)) == found:  # by size, whatever the runs say
@@ -144,7 +145,7 @@ def disagreements(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     count = np.zeros((len(frame), len(frame)), dtype=np.int8)
     for column in columns:
         codes, values = pd.factorize(frame[column])
-        parts = [set(value.split(ALIAS)) for value in values]
+        parts = [set(values_in(value)) for value in values]
         differ = [[IDLE not in a | b and not a & b for b in parts] for a in parts]
         if len(parts) > 1:
             count += np.array(differ)[codes][:, codes]

@@ -6,7 +6,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from kd.results.statistics.runs import ALIAS, CELL, IDLE, TERMS, disagreements, studied
+from kd.axes.labels import parts as values_in
+from kd.results.statistics.runs import CELL, IDLE, TERMS, disagreements, studied
 
 
 def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
@@ -26,7 +27,7 @@ def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
         view = view.assign(series=np.where(view["role"] == main, "main", "control"))
     else:
         view = view.assign(series=np.where(view["role"] == "control", "control", "main"))
-    view = view.assign(value=view[axis].str.split(ALIAS)).explode("value", ignore_index=True)
+    view = view.assign(value=view[axis].map(values_in)).explode("value", ignore_index=True)
     return view, note
 
 
@@ -41,7 +42,7 @@ def grid_view(runs: pd.DataFrame, free: Sequence[str]) -> tuple[pd.DataFrame, st
     view, note = _alike(runs, varying) if varying else (runs, "")
     for axis in free:
         if axis in CELL:
-            parts = view.assign(**{axis: view[axis].str.split(ALIAS)})
+            parts = view.assign(**{axis: view[axis].map(values_in)})
             view = parts.explode(axis, ignore_index=True)
     return view, note
 
@@ -108,7 +109,7 @@ def _comparable(
         return at, at & done
     same = disagreements(cells, others) == 0
     planned, keep = on.copy(), on & done
-    sides = [cells[axis].str.split(ALIAS) for axis in free]
+    sides = [cells[axis].map(values_in) for axis in free]
     combinations = [set(product(*row)) for row in zip(*sides, strict=True)]
     for combination in dict.fromkeys(c for row in combinations for c in sorted(row)):
         has = on & np.array([combination in row for row in combinations])
