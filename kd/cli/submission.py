@@ -45,6 +45,8 @@ def _submission(options: argparse.Namespace) -> None:
         if options.out:
             raise UserError("submission: --out and --check exclude each other")
         _check(Path(options.check), load_study(study) if study else None)
+    elif options.out and not options.out.endswith(".zip"):
+        raise UserError(f"submission: --out: found {options.out!r}, allowed: a name with .zip")
     elif study:
         _write(study, options)
     else:

@@ -1,14 +1,13 @@
 """Rule `evaluate`: the scores of one run's student, in its metrics.json."""
 
 from kd.encoders import build
-from kd.jobs.inputs import find_run
+from kd.jobs.inputs import find_run, student_model
 from kd.jobs.record import evaluation_record, run_record
 from kd.jobs.setup import prepare_device
-from kd.runtime.errors import UserError
-from kd.runtime.files import check_seal, model_fingerprint, read_record, write_record
+from kd.runtime.files import check_seal, read_record, write_record
 from kd.runtime.progress import step_state
 from kd.study.grid import Grid
-from kd.study.paths import METRICS, MODEL, TRAINING, Layout
+from kd.study.paths import METRICS, TRAINING, Layout
 from kd.training.evaluation import evaluate
 
 
@@ -19,10 +18,9 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     with step_state(folder, "evaluate") as progress:
         device = prepare_device(threads, progress)
         training = read_record(folder / TRAINING, "model_fingerprint", "threads")
-        if model_fingerprint(check_seal(folder / MODEL)) != training["model_fingerprint"]:
-            raise UserError(f"{folder / 'model'}: not the model that was trained; delete {folder}")
+        student = student_model(run, layout)
         source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
-        model = build.load_finetuned(folder / MODEL)
+        model = build.load_finetuned(student)
         metrics = evaluate(model, source, run.task, device, progress)
         metrics |= evaluation_record(device, threads)
         write_record(folder / METRICS, run_record(run, layout, training, metrics))

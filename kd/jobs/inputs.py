@@ -7,9 +7,9 @@ import torch
 
 from kd.encoders import build
 from kd.runtime.errors import UserError
-from kd.runtime.files import check_seal, read_record
+from kd.runtime.files import check_seal, model_fingerprint, read_record
 from kd.study.grid import Grid
-from kd.study.paths import METRICS, MODEL, Layout
+from kd.study.paths import METRICS, MODEL, TRAINING, Layout
 from kd.study.run import Run
 
 
@@ -18,6 +18,19 @@ def find_run(grid: Grid, run_id: str) -> Run:
     if run_id not in grid.runs:
         raise UserError(f"{grid.study.path}: no run {run_id!r}; `kd runs` lists them")
     return grid.runs[run_id]
+
+
+def student_model(run: Run, layout: Layout) -> Path:
+    """The folder of a run's exported student, after checking that it is the one it trained.
+
+    Raises:
+        UserError: it is missing, damaged, or another model.
+    """
+    folder = layout.run(run)
+    training = read_record(folder / TRAINING, "model_fingerprint")
+    if model_fingerprint(check_seal(folder / MODEL)) != training["model_fingerprint"]:
+        raise UserError(f"{folder / MODEL}: not the model that was trained; delete {folder}")
+    return folder / MODEL
 
 
 def text_fingerprint(folder: Path) -> str:

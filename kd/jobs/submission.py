@@ -18,12 +18,13 @@ from kd.data.unlabelled import unlabelled_rows
 from kd.encoders import build
 from kd.encoders.exact_tokenizer import exact_tokenizer
 from kd.encoders.tokenizer_files import TOKENIZER
-from kd.runtime.device import choose_device, make_deterministic
+from kd.jobs.inputs import find_run, student_model
+from kd.jobs.setup import prepare_device
 from kd.runtime.errors import UserError
-from kd.runtime.files import check_seal, model_fingerprint, read_record, write_json
+from kd.runtime.files import write_json
 from kd.runtime.progress import Progress, step_state
 from kd.study.grid import Grid
-from kd.study.paths import MODEL, TRAINING, Layout
+from kd.study.paths import Layout
 from kd.training.evaluation import predict
 
 Told = dict[str, dict[str, Any]]
@@ -50,8 +51,7 @@ def write_submission(
     check_source(grid)
     data, files, told = grid.study.data, dict[str, Answers](), Told()
     with step_state(layout.submitting(grid.study.name), "submission") as progress:
-        device = choose_device(progress.wait)
-        make_deterministic(device, threads)
+        device = prepare_device(threads, progress)
         load = cache(partial(_student, grid, layout))
         for name, sheet in SHEETS.items():
             best = chosen.get(sheet.task)
@@ -101,20 +101,10 @@ def _why(sheet: Sheet, answerable: bool) -> str:
 
 
 def _student(grid: Grid, layout: Layout, run_id: str) -> tuple[Any, Any]:
-    """The exported student of a run and its tokenizer.
-
-    Raises:
-        UserError: the study has no such run, or its files are missing or damaged.
-    """
-    if run_id not in grid.runs:
-        raise UserError(f"{grid.study.path}: no run {run_id!r}; `kd collect` makes runs.csv anew")
-    folder = layout.run(grid.runs[run_id])
-    model = check_seal(folder / MODEL)
-    training = read_record(folder / TRAINING, "model_fingerprint")
-    if model_fingerprint(model) != training["model_fingerprint"]:
-        raise UserError(f"{model}: not the model that was trained; delete {folder}")
-    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    return build.load_finetuned(model), exact_tokenizer(tokenizer, model / TOKENIZER)
+    """The exported student of a run, and its tokenizer."""
+    folder = student_model(find_run(grid, run_id), layout)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return build.load_finetuned(folder), exact_tokenizer(tokenizer, folder / TOKENIZER)
 
 
 def _answers(model: Any, sheet: Sheet, split: Split, device: Any, progress: Progress) -> Answers:

@@ -219,6 +219,7 @@ def test_generated_tasks_are_refused(tmp_path, capsys):
     [
         ([], "submission: give a STUDY, or --check ZIP"),
         (["--check", "a.zip", "--out", "b.zip"], "--out and --check exclude each other"),
+        (["--out", "a.json"], "--out: found 'a.json', allowed: a name with .zip"),
         (["--check", "nowhere.zip"], "nowhere.zip: not a readable zip"),
     ],
 )
