@@ -17,7 +17,7 @@ min_version("9.0")
 from kd.monitor.copies import settle_times
 from kd.monitor.overwriting import refuse_to_lose
 from kd.runtime.errors import UserError
-from kd.runtime.files import marked, set_aside
+from kd.runtime.seals import marked, set_aside
 from kd.runtime.retries import START
 from kd.study.find import namesakes, same_name
 from kd.study.grid import load_grid

@@ -6,7 +6,7 @@ import pytest
 from studies import tiny_study, write_study
 
 from kd.cli.main import main
-from kd.runtime.files import MARK, write_record
+from kd.runtime.seals import MARK, write_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 

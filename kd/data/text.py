@@ -13,7 +13,9 @@ from kd.axes.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task
 from kd.data.identity import HUB_DATASET, data_identity, tsv_files
 from kd.data.tsv import Row, tsv_rows
 from kd.runtime.errors import Transient, UserError, listing
-from kd.runtime.files import atomic_dir, file_digest, write_json
+from kd.runtime.files import write_json
+from kd.runtime.hashes import file_digest
+from kd.runtime.seals import sealed_dir
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +40,7 @@ def prepare(data: dict[str, Any], task: str, out: Path) -> None:
     """
     import pandas as pd
 
-    with atomic_dir(out, sealed=True) as folder:
+    with sealed_dir(out) as folder:
         counts, loaded = {}, Loaded()
         for split in TASKS[task].splits:
             frame = pd.DataFrame(list(load_rows(data, task, split, loaded)))

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from kd.axes.tasks import TASKS, Task
 from kd.runtime.errors import UserError
-from kd.runtime.files import atomic_dir, file_digest, read_json, write_json
+from kd.runtime.files import read_json, write_json
+from kd.runtime.hashes import file_digest
 from kd.runtime.provenance import tokenizer_fingerprint
+from kd.runtime.seals import sealed_dir
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +107,7 @@ def tokenise(
     config = prepared_config(config, row)
     manifest = read_json(text / "manifest.json")
     typed = _typed(config, tokenizer)
-    with atomic_dir(out, sealed=True) as folder:
+    with sealed_dir(out) as folder:
         longest = full = 0
         for split in row.splits:
             frame = pd.read_parquet(text / f"{split}.parquet")

@@ -9,7 +9,7 @@ import transformers
 
 import kd
 from kd.jobs.record import device_name
-from kd.runtime.files import file_digest
+from kd.runtime.hashes import file_digest
 
 _PACKAGE = Path(kd.__file__).parent
 _TRAININGS = ("kd.jobs.teacher", "kd.jobs.distil")

@@ -25,9 +25,11 @@ from kd.jobs.outputs import open_store
 from kd.jobs.record import environment, training_record
 from kd.jobs.setup import is_whole, prepare_device
 from kd.losses.objective import Objective
-from kd.runtime.files import check_seal, model_fingerprint, write_json, write_record
+from kd.runtime.files import write_json
+from kd.runtime.hashes import model_fingerprint
 from kd.runtime.progress import Progress, step_state
 from kd.runtime.provenance import weights_dtype
+from kd.runtime.seals import check_seal, write_record
 from kd.study.grid import Grid
 from kd.study.paths import CHECKPOINT, HISTORY, INIT, MODEL, SPEC, TRAINING, Layout
 from kd.study.run import Run

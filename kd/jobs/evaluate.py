@@ -4,8 +4,8 @@ from kd.encoders import build
 from kd.jobs.inputs import find_run, student_model
 from kd.jobs.record import evaluation_record, run_record
 from kd.jobs.setup import prepare_device
-from kd.runtime.files import check_seal, read_record, write_record
 from kd.runtime.progress import step_state
+from kd.runtime.seals import check_seal, read_record, write_record
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, TRAINING, Layout
 from kd.training.evaluation import evaluate

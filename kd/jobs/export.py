@@ -25,7 +25,9 @@ from kd.encoders.build import longest_input
 from kd.encoders.onnx import OnnxModel, check_packages, write_int8, write_onnx
 from kd.runtime.device import make_deterministic
 from kd.runtime.errors import UserError
-from kd.runtime.files import check_seal, model_fingerprint, read_json, read_record
+from kd.runtime.files import read_json
+from kd.runtime.hashes import model_fingerprint
+from kd.runtime.seals import check_seal, read_record
 from kd.study.paths import METRICS, MODEL, SPEC
 from kd.training.metrics import constant_score, evaluate_metrics
 

@@ -7,7 +7,8 @@ import torch
 
 from kd.encoders import build
 from kd.runtime.errors import UserError
-from kd.runtime.files import check_seal, model_fingerprint, read_record
+from kd.runtime.hashes import model_fingerprint
+from kd.runtime.seals import check_seal, read_record
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, MODEL, TRAINING, Layout
 from kd.study.run import Run

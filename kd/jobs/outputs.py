@@ -10,8 +10,10 @@ from kd.data import tokens
 from kd.jobs.inputs import load_teacher, teacher_fingerprint, tokens_fingerprint
 from kd.jobs.setup import prepare_device
 from kd.runtime.errors import UserError
-from kd.runtime.files import check_seal, only_one, remove_leftovers, write_record
+from kd.runtime.files import remove_leftovers
+from kd.runtime.locks import only_one
 from kd.runtime.progress import Progress, step_state
+from kd.runtime.seals import check_seal, write_record
 from kd.study.grid import Grid
 from kd.study.paths import TRAINING, Layout
 from kd.study.run import Run

@@ -12,7 +12,7 @@ from kd.axes.constant_answer import teacher_warning
 from kd.axes.labels import INERT
 from kd.axes.shapes import parse_shape
 from kd.data.tokens import Split
-from kd.runtime.files import read_record
+from kd.runtime.seals import read_record
 from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
 from kd.study.terms import relation_heads

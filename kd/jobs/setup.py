@@ -6,8 +6,8 @@ import torch
 
 from kd.jobs.record import device_name
 from kd.runtime.device import choose_device, make_deterministic
-from kd.runtime.files import check_seal, read_record
 from kd.runtime.progress import Progress
+from kd.runtime.seals import check_seal, read_record
 from kd.study.paths import MODEL
 
 

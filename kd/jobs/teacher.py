@@ -15,9 +15,10 @@ from kd.jobs.record import METRICS_VERSION, environment, now, training_record
 from kd.jobs.setup import is_whole, prepare_device
 from kd.losses.objective import Objective
 from kd.runtime.errors import UserError, unknown
-from kd.runtime.files import check_seal, model_fingerprint, write_record
+from kd.runtime.hashes import model_fingerprint
 from kd.runtime.progress import Progress, step_state
 from kd.runtime.provenance import model_commit, weights_dtype
+from kd.runtime.seals import check_seal, write_record
 from kd.study.grid import Grid
 from kd.study.paths import CHECKPOINT, HISTORY, METRICS, MODEL, Layout
 from kd.study.teacher import Teacher

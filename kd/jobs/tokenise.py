@@ -6,8 +6,8 @@ from kd.axes.pretrained import SCRATCH
 from kd.data import tokens
 from kd.encoders import build
 from kd.runtime.errors import UserError
-from kd.runtime.files import check_seal
 from kd.runtime.progress import step_state
+from kd.runtime.seals import check_seal
 from kd.study.grid import Grid
 from kd.study.paths import Layout
 from kd.study.run import Run

@@ -16,11 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from kd.monitor.made_from import DRAWN, collected_files, drawn_files, is_noted, record_of
-from kd.runtime.files import (
-    broken_seal,
-    model_fingerprint,
-    short_hash,
-)
+from kd.runtime.hashes import model_fingerprint, short_hash
+from kd.runtime.seals import broken_seal
 from kd.study.grid import Grid
 from kd.study.paths import HISTORY, METRICS, MODEL, SPEC, TRAINING, Layout, benchmark_file
 from kd.study.run import Run

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from kd.axes.shapes import VOCABULARY, Shape, parse_shape
 from kd.runtime.errors import UserError
-from kd.runtime.files import read_record
+from kd.runtime.seals import read_record
 from kd.study.paths import TRAINING, Layout
 from kd.study.run import Run
 from kd.study.stored import training_size

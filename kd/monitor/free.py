@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kd.monitor.status import run_status
 from kd.runtime.errors import UserError
-from kd.runtime.files import only_one
+from kd.runtime.locks import only_one
 from kd.runtime.snakemake_processes import workflows
 from kd.study.grid import Grid
 from kd.study.paths import Layout

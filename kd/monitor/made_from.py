@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kd.runtime.errors import UserError
-from kd.runtime.files import file_digest, folder_digests, read_record, short_hash, write_record
+from kd.runtime.hashes import file_digest, short_hash
+from kd.runtime.seals import folder_digests, read_record, write_record
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, RECORD, Layout
 

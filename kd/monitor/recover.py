@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from kd.runtime.files import leftovers, marked
+from kd.runtime.files import leftovers
+from kd.runtime.seals import marked
 from kd.runtime.snakemake_processes import workflows
 from kd.runtime.state import read_state
 from kd.study.grid import Grid

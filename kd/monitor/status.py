@@ -7,7 +7,7 @@ from typing import Any
 
 from kd.axes.constant_answer import teacher_warning
 from kd.runtime.errors import UserError
-from kd.runtime.files import read_record
+from kd.runtime.seals import read_record
 from kd.runtime.state import STATES, read_state
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, Layout

@@ -12,7 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kd.runtime.files import atomic_write, combined_digest, content_digest
+from kd.runtime.files import atomic_write
+from kd.runtime.hashes import combined_digest, content_digest
 
 VARIABLE = "KD_CACHE_DIR"
 # A file may change again within the resolution of its time of change, and show the same time.
@@ -31,7 +32,7 @@ def cache_folder() -> Path | None:
 
 
 def cached_file_digest(*paths: Path) -> str:
-    """`files.file_digest`, reading only what the cache does not know."""
+    """`hashes.file_digest`, reading only what the cache does not know."""
     return combined_digest((path.name, _content(path)) for path in paths)
 
 

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from kd.runtime import retries
 from kd.runtime.errors import UserError, without_secrets
-from kd.runtime.files import only_one, remove_leftovers
+from kd.runtime.files import remove_leftovers
+from kd.runtime.locks import only_one
 from kd.runtime.signals import Stopped
 from kd.runtime.state import STATE, this_process, write_state
 

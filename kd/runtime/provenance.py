@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kd.runtime.files import file_digest, short_hash
+from kd.runtime.hashes import file_digest, short_hash
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,7 +16,7 @@ from typing import Any
 
 import kd
 from kd.runtime.errors import Transient, UserError
-from kd.runtime.files import file_digest
+from kd.runtime.hashes import file_digest
 from kd.runtime.state import read_state
 
 START = "KD_START"  # environment variable: the start of Snakemake that this job belongs to

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kd.runtime.files import MARK
+from kd.runtime.seals import MARK
 from kd.study.run import Run
 from kd.study.stored import need_of
 from kd.study.teacher import Teacher

@@ -24,7 +24,7 @@ from kd.axes.terms import RawTerm, Term, matchings_of, parse_knowledge, weight_t
 from kd.axes.weights import as_weight
 from kd.encoders import facts
 from kd.runtime.errors import Pruned
-from kd.runtime.files import short_hash
+from kd.runtime.hashes import short_hash
 from kd.study.check import Study
 from kd.study.initialisation import check_init, init_identity, located_init, pretrained
 from kd.study.teacher import Teacher, resolve_teacher, tokens_id_of

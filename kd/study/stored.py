@@ -8,7 +8,7 @@ from kd.axes.errata import errata_of
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.tasks import TASKS
 from kd.axes.terms import taught_keys
-from kd.runtime.files import short_hash
+from kd.runtime.hashes import short_hash
 from kd.study.run import Run
 
 Key = tuple[str, int]

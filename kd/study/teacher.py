@@ -13,7 +13,7 @@ from kd.encoders import facts
 from kd.encoders.folder import CONFIG, label_names, model_config
 from kd.encoders.label_order import contradiction, label_order, stated_order, unknown_names
 from kd.runtime.errors import UserError
-from kd.runtime.files import short_hash
+from kd.runtime.hashes import short_hash
 from kd.study.check import Study
 from kd.study.located import located_model
 

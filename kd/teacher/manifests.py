@@ -15,7 +15,7 @@ from typing import Any
 import xxhash
 
 from kd.runtime.errors import Transient, UserError
-from kd.runtime.files import read_record, write_record
+from kd.runtime.seals import read_record, write_record
 from kd.study.stored import Key, name_of
 
 # Of what is computed: arrays of another version are made again. 2: in the precision of the

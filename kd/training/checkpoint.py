@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kd.runtime.errors import UserError
-from kd.runtime.files import aside, canonical_json
+from kd.runtime.files import aside
+from kd.runtime.hashes import canonical_json
 
 SECONDS = "KD_CHECKPOINT_SECONDS"  # environment variable: seconds from one checkpoint to the next
 _DEFAULT_SECONDS = 300.0

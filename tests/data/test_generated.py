@@ -9,7 +9,7 @@ from kd.axes.fields import DATA_FIELDS
 from kd.data import generated
 from kd.data.generated import SPLITS, TASKS, generate, vocabulary
 from kd.runtime.errors import UserError
-from kd.runtime.files import canonical_json
+from kd.runtime.hashes import canonical_json
 
 STRENGTH = {
     "superb brilliant wonderful dazzling gripping": 3,

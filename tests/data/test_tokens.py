@@ -24,7 +24,8 @@ from kd.data.tokens import (
 from kd.encoders.build import build_random
 from kd.runtime.device import model_inputs
 from kd.runtime.errors import UserError
-from kd.runtime.files import check_seal, read_json
+from kd.runtime.files import read_json
+from kd.runtime.seals import check_seal
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
 

@@ -27,7 +27,8 @@ from kd.jobs.evaluate import run_evaluate
 from kd.jobs.outputs import run_outputs
 from kd.jobs.teacher import run_teacher
 from kd.jobs.tokenise import run_tokenise
-from kd.runtime.files import check_seal, leftovers, read_record, set_aside
+from kd.runtime.files import leftovers
+from kd.runtime.seals import check_seal, read_record, set_aside
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 from faults import Place, finish, remove, snakemake, write
 
-from kd.runtime.files import check_seal, leftovers, read_record
+from kd.runtime.files import leftovers
+from kd.runtime.seals import check_seal, read_record
 from kd.training.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.root

@@ -18,7 +18,7 @@ from moments import Gate
 from slurm_profile import write_profile
 from studies import write_study
 
-from kd.runtime.files import only_one
+from kd.runtime.locks import only_one
 
 RUN = Path("/run/slurm-up")  # its process ids
 DEMO = ROOT / "config/studies/demo.yaml"

@@ -17,7 +17,9 @@ from kd.jobs.teacher import run_teacher
 from kd.jobs.tokenise import run_tokenise
 from kd.monitor.free import free, idle_outputs
 from kd.monitor.plan import plan, plan_text
-from kd.runtime.files import aside, only_one, read_record
+from kd.runtime.files import aside
+from kd.runtime.locks import only_one
+from kd.runtime.seals import read_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 from kd.study.stored import WRITER, need_of

@@ -30,9 +30,10 @@ from kd.monitor.collect import collect
 from kd.monitor.status import run_status, status_text, study_status
 from kd.results.columns import metrics_schema
 from kd.runtime.errors import UserError
-from kd.runtime.files import read_record, write_json, write_record
+from kd.runtime.files import write_json
 from kd.runtime.progress import STATE
 from kd.runtime.provenance import tokenizer_fingerprint
+from kd.runtime.seals import read_record, write_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 from kd.study.stored import need_of

@@ -8,14 +8,16 @@ from studies import tiny_study, write_study
 
 from kd.monitor.copies import _jobs, _stamp, _time, settle_times
 from kd.monitor.made_from import DRAWN, note_collected, note_drawn
-from kd.runtime.files import atomic_dir, model_fingerprint, read_record, write_json, write_record
+from kd.runtime.files import write_json
+from kd.runtime.hashes import model_fingerprint
+from kd.runtime.seals import read_record, sealed_dir, write_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 from kd.study.stored import need_of
 
 
 def sealed(folder, **files):
-    with atomic_dir(folder, sealed=True) as made:
+    with sealed_dir(folder) as made:
         for name, content in files.items():
             if isinstance(content, dict):
                 write_json(made / name.replace("_", "."), content)

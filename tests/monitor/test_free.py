@@ -10,7 +10,8 @@ from studies import tiny_study, write_study
 from kd.cli.main import main
 from kd.monitor.free import free, idle_outputs
 from kd.runtime.errors import UserError
-from kd.runtime.files import only_one, write_json
+from kd.runtime.files import write_json
+from kd.runtime.locks import only_one
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 from kd.study.stored import WRITER, keys_of, name_of

@@ -9,7 +9,7 @@ import pytest
 
 from kd.runtime import digests
 from kd.runtime.digests import VARIABLE, cache_folder, cached_file_digest
-from kd.runtime.files import file_digest
+from kd.runtime.hashes import file_digest
 
 
 @pytest.fixture

@@ -9,23 +9,21 @@ import threading
 import pytest
 
 from kd.runtime.errors import UserError
-from kd.runtime.files import (
+from kd.runtime.files import atomic_write, leftovers, remove_leftovers
+from kd.runtime.locks import only_one
+from kd.runtime.seals import (
     MARK,
     SEAL,
-    atomic_dir,
-    atomic_write,
     check_seal,
-    leftovers,
-    only_one,
     read_record,
-    remove_leftovers,
+    sealed_dir,
     set_aside,
     write_record,
 )
 
 
 def sealed(path, text="content"):
-    with atomic_dir(path, sealed=True) as folder:
+    with sealed_dir(path) as folder:
         (folder / "a.txt").write_text(text)
         (folder / "deep").mkdir()
         (folder / "deep/b.txt").write_text(text)
@@ -116,7 +114,7 @@ def test_of_many_writers_at_once_one_stays_whole(tmp_path):
 
 def test_an_error_leaves_what_was_there(tmp_path):
     folder = sealed(tmp_path / "f", "old")
-    with pytest.raises(OSError), atomic_dir(folder, sealed=True) as new:
+    with pytest.raises(OSError), sealed_dir(folder) as new:
         (new / "a.txt").write_text("new")
         raise OSError("disk full")
     assert (check_seal(folder) / "a.txt").read_text() == "old"
@@ -128,6 +126,8 @@ def test_what_a_kill_left_is_removed(tmp_path):
         import os, sys
         from pathlib import Path
         from kd.runtime.files import atomic_dir
+        from kd.runtime.seals import sealed_dir
+        from kd.runtime.seals import sealed_dir
         with atomic_dir(Path({str(tmp_path)!r}) / "f"):
             os.kill(os.getpid(), 9)
     """
@@ -176,7 +176,8 @@ def test_a_record_without_what_is_needed_is_damaged(tmp_path):
 HOLDER = """
     import sys
     from pathlib import Path
-    from kd.runtime.files import only_one
+    from kd.runtime.locks import only_one
+    from kd.runtime.seals import sealed_dir
     with only_one(Path(sys.argv[1]), lambda owner: None):
         print("held", flush=True)
         sys.stdin.read()  # until the test kills it

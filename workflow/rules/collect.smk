@@ -1,5 +1,5 @@
 # runs.csv, with one row for each run, from the metrics of all runs.
-from kd.runtime.files import short_hash
+from kd.runtime.hashes import short_hash
 
 
 rule collect:

@@ -1,0 +1,123 @@
+"""Finds damaged files: a folder is sealed with the checksums of its files, a record with its own.
+
+Who reads something damaged marks it. The next start sets it aside and makes it again. It is not
+removed at once, because a running Snakemake ends, with all its jobs, when an input disappears.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from kd.runtime.errors import UserError, listing
+from kd.runtime.files import atomic_dir, atomic_write, remove_path, write_json
+from kd.runtime.hashes import file_digest, short_hash
+
+SEAL = "checksums.json"
+MARK = ".is-damaged"  # behind a name: a file that says why
+_SEAL_KEY = "seal"  # of a record: the checksum of its other keys
+
+
+@contextmanager
+def sealed_dir(path: Path) -> Iterator[Path]:
+    """`atomic_dir` with checksums of all its files, for `check_seal`."""
+    with atomic_dir(path) as folder:
+        yield folder
+        write_json(folder / SEAL, folder_digests(folder))
+    _mark_of(path).unlink(missing_ok=True)
+
+
+def check_seal(folder: Path) -> Path:
+    """The folder, if every file in it is what was written.
+
+    Raises:
+        UserError: it is missing; or damaged, and has been marked.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: missing; the next start makes it")
+    if reason := broken_seal(folder):
+        raise _damaged(folder, reason)
+    return folder
+
+
+def broken_seal(folder: Path) -> str:
+    """Why a sealed folder is not what was written; '' where it is. Nothing is marked."""
+    try:
+        expected = json.loads((folder / SEAL).read_bytes())
+        found = folder_digests(folder)
+        differing = [n for n in sorted(found.keys() | expected) if found.get(n) != expected.get(n)]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return f"{SEAL} is missing or broken"
+    return f"{differing[0]} is not as it was written" if differing else ""
+
+
+def folder_digests(folder: Path) -> dict[str, str]:
+    """The checksum of every file below a folder, but of the seal and of hidden ones, which others
+    put there (Snakemake its .snakemake_timestamp, NFS its .nfs...)."""
+    names = folder.rglob("[!.]*")
+    files = sorted(path for path in names if path.is_file() and path.name != SEAL)
+    return {str(file.relative_to(folder)): file_digest(file) for file in files}
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a JSON object with the checksum of its other keys, atomically."""
+    record = json.loads(json.dumps(record, allow_nan=False))
+    write_json(path, {**record, _SEAL_KEY: short_hash(record)})
+    _mark_of(path).unlink(missing_ok=True)
+
+
+def read_record(path: Path, *keys: str, mark: bool = True) -> dict[str, Any]:
+    """Read a JSON object that must have `keys`; its checksum, where it has one, must be right.
+
+    Commands that only report read with `mark=False`: they write nothing.
+
+    Raises:
+        UserError: it is missing; or damaged, and has been marked.
+    """
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; the next start makes it") from None
+    except (ValueError, RecursionError, IsADirectoryError) as error:
+        raise _damaged(path, f"not valid JSON: {error}", mark) from None
+    if not isinstance(record, dict) or not all(key in record for key in keys):
+        raise _damaged(path, f"it lacks {listing(keys)}", mark)
+    checksum = record.pop(_SEAL_KEY, None)
+    if checksum is not None and checksum != short_hash(record):
+        raise _damaged(path, "wrong checksum", mark)
+    return record
+
+
+def marked(mark: Path) -> Path:
+    """What a mark stands for."""
+    return mark.with_name(mark.name.removesuffix(MARK))
+
+
+def set_aside(mark: Path) -> Path:
+    """Rename what a mark stands for to NAME.damaged, over one from before; someone may want to look
+    at it. The new name."""
+    path = marked(mark)
+    kept = path.with_name(f"{path.name}.damaged")
+    with suppress(FileNotFoundError):
+        if path.exists():
+            remove_path(kept)
+        path.replace(kept)
+    mark.unlink(missing_ok=True)
+    return kept
+
+
+def _mark_of(path: Path) -> Path:
+    return path.with_name(path.name + MARK)
+
+
+def _damaged(path: Path, reason: str, mark: bool = True) -> UserError:
+    """The error of a damaged file or folder, which is marked for the next start."""
+    done = "remove it to have it made again"
+    if mark:
+        try:
+            atomic_write(_mark_of(path), f"{reason}\n")
+            done = "the next start of snakemake sets it aside and makes it again"
+        except OSError as error:
+            done += f" ({error.strerror})"
+    return UserError(f"{path}: damaged ({reason}); {done}")
