@@ -31,14 +31,15 @@ HOSTILE = {
 }
 _PRINT = r"""
 import sys
+from kd.cli import drawing
 from kd.cli import main as cli
 def act(options):
     print("87.8 \xb1 1.6 \udcff")
     import matplotlib, tempfile
     print(matplotlib.get_backend(), tempfile.gettempdir() != "/proc/nowhere")
     raise cli.UserError("\u03b1 is too large")
-cli._figures = act
-sys.exit(cli.main(["figures", "study.yaml"]))
+drawing._figures = act
+sys.exit(cli.main(["figures", "config/studies/demo.yaml"]))
 """
 
 
