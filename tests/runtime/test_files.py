@@ -126,8 +126,6 @@ def test_what_a_kill_left_is_removed(tmp_path):
         import os, sys
         from pathlib import Path
         from kd.runtime.files import atomic_dir
-        from kd.runtime.seals import sealed_dir
-        from kd.runtime.seals import sealed_dir
         with atomic_dir(Path({str(tmp_path)!r}) / "f"):
             os.kill(os.getpid(), 9)
     """
