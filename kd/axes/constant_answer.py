@@ -1,13 +1,13 @@
 """The best constant answer: the floor that a student and a teacher must be above."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from kd.axes.tasks import TASKS
+from kd.axes.tasks import Task
 
 
-def standard_error(task: str, constant: float, examples: float) -> float:
+def standard_error(metrics: Collection[str], constant: float, examples: float) -> float:
     """Standard error on so many examples of the score of a constant, or random, answer.
 
     That of a share of right answers; of a correlation (also Matthews') it is 1 / √n at 0. 0 where
@@ -16,34 +16,29 @@ def standard_error(task: str, constant: float, examples: float) -> float:
     if not examples or math.isnan(examples) or math.isnan(constant):
         return 0.0
     correlations = {"matthews", "pearson", "spearman"}
-    if task in TASKS and correlations & set(TASKS[task].metrics):
+    if correlations & set(metrics):
         return 1 / math.sqrt(examples)
     return math.sqrt(max(0.0, constant * (1 - constant)) / examples)
 
 
-def at_floor(task: str, score: float, constant: float, examples: float) -> bool:
-    """Whether a score is less than two standard errors above the constant answer's."""
-    return score <= constant + 2 * standard_error(task, constant, examples)
-
-
-def teacher_warning(task: str, record: Mapping[str, Any]) -> str:
+def teacher_warning(task: Task, record: Mapping[str, Any]) -> str:
     """What is wrong with a teacher, and what to check; '' where nothing is.
 
     Args:
-        task: name of the task.
+        task: the task it was evaluated on.
         record: `score` and `majority_score` (fractions), for a regression `r2`, and `finetuned`,
             whether it came fine-tuned. What an older record lacks is not judged.
     """
-    row, score, floor = TASKS[task], record.get("score"), record.get("majority_score")
+    score, floor = record.get("score"), record.get("majority_score")
     if score is not None and floor is not None and score <= floor:
         place = "below" if score < floor else "no more than"
         return (
-            f"it scores {100 * score:.1f} on {row.title}, {place} the best constant answer "
-            f"({100 * floor:.1f}); {_check(record, row.regression)}"
+            f"it scores {100 * score:.1f} on {task.title}, {place} the best constant answer "
+            f"({100 * floor:.1f}); {_check(record, task.regression)}"
         )
     if record.get("r2", 0) < 0:
         return (
-            f"its squared error on {row.title} is above that of the mean score as constant answer "
+            f"its squared error on {task.title} is above that of the mean score as constant answer "
             f"(R^2 {record['r2']:.2f}); check that its outputs are on the scale of the labels"
         )
     return ""

@@ -69,7 +69,10 @@ _VERSION = Field(
 
 # In the order of the columns of runs.csv.
 RUN_FIELDS: dict[str, Field] = {
-    "task": Field(**choice(*TASKS), meaning="a GLUE task, or a synthetic one"),
+    "task": Field(
+        **text(str, examples=[*TASKS]),
+        meaning="a name under `tasks`, a GLUE task, or a generated one",
+    ),
     "teacher": Field(**text(str), meaning="a name under `teachers`"),
     "student": Field(
         **text(lambda name: str(parse_shape(name))),

@@ -3,7 +3,7 @@
 Source of columns, labels and metrics: Wang et al. 2018, GLUE (arXiv:1804.07461).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Task:
     dev: tuple[tuple[str, str], ...] = (("dev", "dev"),)  # (split, TSV file without .tsv)
     names: tuple[tuple[str, ...], ...] = ()  # of each label, as published models call them
     corrupted: bool = False  # official files with broken rows, which the hub's copy leaves out too
+    name: str = ""  # in ids and in the names of folders
 
     @property
     def regression(self) -> bool:
@@ -65,7 +66,7 @@ _OTHER = (
 _ACCURACY, _BOTH, _CORRELATIONS = ("accuracy",), ("accuracy", "f1"), ("pearson", "spearman")
 
 # Label order is the order of the integers on the hub.
-TASKS: dict[str, Task] = {
+_ROWS: dict[str, Task] = {
     "cola": Task(
         "CoLA",
         ("sentence",),
@@ -154,6 +155,7 @@ TASKS: dict[str, Task] = {
     "toy-pair": Task("toy pair", _PAIR, _BINARY, _ACCURACY, 0, 20),
     "toy-similarity": Task("toy similarity", _PAIR, (), _CORRELATIONS, 0, 20),
 }
+TASKS = {name: replace(row, name=name) for name, row in _ROWS.items()}
 HUB_SPLITS = {"train": "train", "dev": "validation"}
 HUB_SPLITS_MNLI = {
     "train": "train",

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kd.axes.tasks import TASKS
+from kd.axes.tasks import TASKS, Task
 from kd.runtime.digests import cached_file_digest
 from kd.runtime.errors import UserError
 from kd.runtime.user_paths import expanded, is_folder, readable
@@ -36,8 +36,8 @@ def tsv_fingerprint(path: str, task: str) -> str:
     return cached_file_digest(*tsv_files(path, task).values())
 
 
-def data_identity(data: dict[str, Any], task: str) -> dict[str, Any]:
+def data_identity(data: dict[str, Any], task: Task) -> dict[str, Any]:
     """What identifies a task's data: source with revision, fingerprint or generator settings."""
     if data["source"] == "tsv":
-        return {"source": "tsv", "fingerprint": tsv_fingerprint(data["path"], task)}
+        return {"source": "tsv", "fingerprint": tsv_fingerprint(data["path"], task.name)}
     return dict(data)

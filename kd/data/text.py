@@ -29,7 +29,7 @@ class Loaded:
     broken: dict[str, int] = field(default_factory=dict)  # rows left out of `corrupted` files
 
 
-def prepare(data: dict[str, Any], task: str, out: Path) -> None:
+def prepare(data: dict[str, Any], task: Task, out: Path) -> None:
     """Load every split of `task` and write {split}.parquet and manifest.json to the folder `out`.
 
     The manifest says what was really loaded: the hub's commit (where it is not known, the revision
@@ -42,19 +42,19 @@ def prepare(data: dict[str, Any], task: str, out: Path) -> None:
 
     with sealed_dir(out) as folder:
         counts, loaded = {}, Loaded()
-        for split in TASKS[task].splits:
-            frame = pd.DataFrame(list(load_rows(data, task, split, loaded)))
-            _check_frame(frame, TASKS[task], f"{task}, split {split}")
+        for split in task.splits:
+            frame = pd.DataFrame(list(load_rows(data, task.name, split, loaded)))
+            _check_frame(frame, task, f"{task.name}, split {split}")
             frame.to_parquet(folder / f"{split}.parquet", index=False)
             counts[split] = len(frame)
-        files = [folder / f"{split}.parquet" for split in TASKS[task].splits]
+        files = [folder / f"{split}.parquet" for split in task.splits]
         write_json(
             folder / "manifest.json",
             {
-                "task": task,
+                "task": task.name,
                 "data": data_identity(data, task),
                 "examples": counts,
-                **_facts(data, TASKS[task], loaded),
+                **_facts(data, task, loaded),
                 "fingerprint": file_digest(*files),
             },
         )

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kd.axes.tasks import TASKS, Task
+from kd.axes.tasks import Task
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_json, write_json
 from kd.runtime.hashes import file_digest
@@ -94,7 +94,7 @@ def ordered_batches(split: Split, batch_size: int) -> Iterator[Tensor]:
 
 
 def tokenise(
-    text: Path, task: str, tokenizer: Any, config: Any, max_length: int, out: Path
+    text: Path, task: Task, tokenizer: Any, config: Any, max_length: int, out: Path
 ) -> None:
     """Tokenise the Parquet splits in `text` and write the packed splits to the folder `out`.
 
@@ -103,15 +103,14 @@ def tokenise(
     """
     import pandas as pd
 
-    row = TASKS[task]
-    config = prepared_config(config, row)
+    config = prepared_config(config, task)
     manifest = read_json(text / "manifest.json")
     typed = _typed(config, tokenizer)
     with sealed_dir(out) as folder:
         longest = full = 0
-        for split in row.splits:
+        for split in task.splits:
             frame = pd.read_parquet(text / f"{split}.parquet")
-            packed, lengths, at_most = _pack(frame, row, tokenizer, max_length, typed)
+            packed, lengths, at_most = _pack(frame, task, tokenizer, max_length, typed)
             top = int(packed["input_ids"].max())
             if top >= config.vocab_size:
                 raise UserError(
@@ -151,7 +150,7 @@ def prepared_config(config: Any, task: Task) -> Any:
 
 
 def unlabelled_split(
-    rows: list[dict[str, Any]], task: str, tokenizer: Any, config: Any, max_length: int
+    rows: list[dict[str, Any]], task: Task, tokenizer: Any, config: Any, max_length: int
 ) -> Split:
     """A split of rows without labels (id, sentence1, sentence2), tokenised as `tokenise` does it.
 
@@ -159,9 +158,8 @@ def unlabelled_split(
     """
     import pandas as pd
 
-    row = TASKS[task]
-    frame = pd.DataFrame(rows).assign(label=float("nan") if row.regression else -1)
-    packed, _, _ = _pack(frame, row, tokenizer, max_length, _typed(config, tokenizer))
+    frame = pd.DataFrame(rows).assign(label=float("nan") if task.regression else -1)
+    packed, _, _ = _pack(frame, task, tokenizer, max_length, _typed(config, tokenizer))
     offsets, labels, ids = (packed.pop(name) for name in ("offsets", "labels", "ids"))
     return Split(packed, offsets, labels, ids, tokenizer.pad_token_id)
 

@@ -9,10 +9,11 @@ from kd.study.paths import Layout
 
 def prepare_task(grid: Grid, layout: Layout, task: str) -> None:
     """`prepare` for a task of a study."""
-    ids = {run.task: run.data_id for run in grid.runs.values()}
-    if task not in ids:
-        raise unknown(f"{grid.study.path}: task", task, ids)
-    out = layout.text(ids[task], task)
-    with step_state(layout.preparing(ids[task], task), "data") as progress:
+    runs = {run.task: run for run in grid.runs.values()}
+    if task not in runs:
+        raise unknown(f"{grid.study.path}: task", task, runs)
+    run = runs[task]
+    out = layout.text(run.data_id, task)
+    with step_state(layout.preparing(run.data_id, task), "data") as progress:
         if not (progress.waited and out.is_dir()):
-            prepare(grid.study.data, task, out)
+            prepare(grid.study.data, run.task_row, out)

@@ -7,7 +7,6 @@ import torch
 
 from kd.axes.initialisations import needs_teacher
 from kd.axes.shapes import parse_shape
-from kd.axes.tasks import TASKS
 from kd.axes.terms import taught_keys
 from kd.data import tokens
 from kd.encoders import build
@@ -54,7 +53,7 @@ def _distil(
     grid: Grid, run: Run, layout: Layout, folder: Path, threads: int, progress: Progress
 ) -> None:
     ready = cache(partial(prepare_device, threads, progress))
-    task, settings = TASKS[run.task], run.values
+    task, settings = run.task_row, run.values
     source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
     split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")

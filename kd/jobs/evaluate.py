@@ -21,6 +21,6 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
         student = student_model(run, layout)
         source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
         model = build.load_finetuned(student)
-        metrics = evaluate(model, source, run.task, device, progress)
+        metrics = evaluate(model, source, run.task_row, device, progress)
         metrics |= evaluation_record(device, threads)
         write_record(folder / METRICS, run_record(run, layout, training, metrics))

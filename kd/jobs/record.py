@@ -56,7 +56,7 @@ def run_record(
             "teacher_id": run.teacher.id,
             "teacher_score": teacher["score"],
             "teacher_majority_score": teacher.get("majority_score"),
-            "teacher_warning": teacher_warning(run.task, teacher) or None,
+            "teacher_warning": teacher_warning(run.task_row, teacher) or None,
             "teacher_parameters": teacher["parameters"],
             "teacher_fingerprint": teacher["fingerprint"],
             "teacher_shape": teacher.get("shape"),

@@ -59,7 +59,7 @@ def write_submission(
             if best and rows:
                 model, tokenizer = load(best["run"])
                 length = grid.runs[best["run"]].values["max_length"]
-                split = unlabelled_split(rows, sheet.task, tokenizer, model.config, length)
+                split = unlabelled_split(rows, TASKS[sheet.task], tokenizer, model.config, length)
                 files[name] = _answers(model, sheet, split, device, progress)
                 told[name] = dict(best)
             else:

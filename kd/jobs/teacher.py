@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from kd.axes.constant_answer import is_unusable, teacher_warning
-from kd.axes.tasks import TASKS
 from kd.data import tokens
 from kd.encoders import build
 from kd.encoders.save import save_model
@@ -44,7 +43,7 @@ def _teacher(
     teacher: Teacher, layout: Layout, folder: Path, threads: int, progress: Progress
 ) -> None:
     device = prepare_device(threads, progress)
-    task, recipe = TASKS[teacher.task], teacher.recipe
+    task, recipe = teacher.task_row, teacher.recipe
     source = check_seal(layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id))
     config = build.saved_config(source)
     own_labels = build.encoder_config(teacher.encoder).id2label
@@ -70,8 +69,8 @@ def _teacher(
         fitted = fit(model, objective, split, recipe, job)
         record |= training_record(fitted, split)
         write_history(folder / HISTORY, fitted.history)
-    metrics = evaluate(model, source, teacher.task, device, progress)
-    if warning := teacher_warning(teacher.task, {**metrics, "finetuned": teacher.finetuned}):
+    metrics = evaluate(model, source, task, device, progress)
+    if warning := teacher_warning(task, {**metrics, "finetuned": teacher.finetuned}):
         if teacher.finetuned and is_unusable(metrics):
             raise UserError(f"teachers.{teacher.name}: {teacher.encoder.location}: {warning}")
         print(f"warning: teacher {teacher.name}: {warning}", file=sys.stderr)

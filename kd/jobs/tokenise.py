@@ -46,4 +46,4 @@ def _tokenise(run: Run, length: int, layout: Layout, out: Path) -> None:
             f"max_length is {length}"
         )
     source = check_seal(layout.text(run.data_id, run.task))
-    tokens.tokenise(source, run.task, tokenizer, config, length, out)
+    tokens.tokenise(source, run.task_row, tokenizer, config, length, out)

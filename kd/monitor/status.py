@@ -45,7 +45,7 @@ def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
     for teacher in {run.teacher.id: run.teacher for run in grid.runs.values()}.values():
         with suppress(UserError):  # not there yet, or damaged: its runs' states say so
             record = read_record(layout.teacher(teacher) / METRICS, mark=False)
-            if warning := teacher_warning(teacher.task, record):
+            if warning := teacher_warning(teacher.task_row, record):
                 found.append({"teacher": teacher.id, "warning": f"{teacher.name}: {warning}"})
     return found
 

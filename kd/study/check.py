@@ -8,7 +8,7 @@ from typing import Any
 from kd.axes.equal_size import ISO
 from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import axes_of
-from kd.axes.tasks import TASKS
+from kd.axes.tasks import TASKS, Task
 from kd.data.generated import check_size
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.keys import (
@@ -64,6 +64,7 @@ class Study:
     figures: list[str] | None = None  # None: what the axes are made for
     margin: float = MARGIN  # points within which values are equal
     written: dict[str, list[Any]] = field(default_factory=dict)  # values as the file has them
+    tasks: dict[str, Task] = field(default_factory=lambda: TASKS)  # by the name in this study
     equal_size: str = ""  # measure in which `student: {iso-MEASURE: ...}` makes students equal
 
 
@@ -151,19 +152,33 @@ def _check_presets(study: Study) -> None:
 
 def _check_names(study: Study) -> None:
     """Every task and teacher that a cell can name must be there."""
-    synthetic = study.data["source"] == "synthetic"
     for where, key, value in _used(study):
         if key == "teacher" and value not in study.teachers:
             raise unknown(where, value, study.teachers)
-        if key == "task" and TASKS[value].synthetic != synthetic:
-            allowed = [name for name, task in TASKS.items() if task.synthetic == synthetic]
-            raise UserError(
-                f"{where}: data.source {study.data['source']} has no task {shown(value)}, "
-                f"allowed: {listing(allowed)}"
-            )
-        if key == "task" and synthetic:
-            for split in TASKS[value].splits:
-                check_size(value, split, study.data[split])
+        if key == "task":
+            _check_task(study, where, value)
+    for name, keys in study.teachers.items():
+        if isinstance(labels := keys.get("labels"), dict):
+            for task in labels:
+                if task not in study.tasks:
+                    raise unknown(f"teachers.{name}.labels: task", task, study.tasks)
+
+
+def _check_task(study: Study, where: str, name: str) -> None:
+    """The task must be there, and the study's data source must have it."""
+    if name not in study.tasks:
+        raise unknown(where, name, study.tasks)
+    task, source = study.tasks[name], study.data["source"]
+    if task.synthetic != (source == "synthetic"):
+        allowed = [
+            other for other, row in study.tasks.items() if row.synthetic == (source == "synthetic")
+        ]
+        raise UserError(
+            f"{where}: data.source {source} has no task {shown(name)}, allowed: {listing(allowed)}"
+        )
+    if task.synthetic:
+        for split in task.splits:
+            check_size(name, split, study.data[split])
 
 
 def _used(study: Study) -> list[tuple[str, str, Any]]:

@@ -19,7 +19,7 @@ from kd.axes.initialisations import (
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, NONE
 from kd.axes.shapes import Shape, parse_shape
-from kd.axes.tasks import TASKS
+from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, matchings_of, parse_knowledge, weight_text
 from kd.axes.weights import as_weight
 from kd.encoders import facts
@@ -60,6 +60,7 @@ class Run:
     spec: dict[str, Any] = field(hash=False)
     labels: dict[str, str] = field(hash=False)
     values: dict[str, Any] = field(hash=False)
+    task_row: Task
     terms: tuple[Term, ...]
     teacher: Teacher
     needs_teacher: bool
@@ -69,7 +70,7 @@ class Run:
 
     @property
     def task(self) -> str:
-        """Name of the task."""
+        """Name of the task in ids and folders."""
         return str(self.spec["task"])
 
     @property
@@ -84,7 +85,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     Raises:
         Pruned: the cell has no meaning; the message says why.
     """
-    task = TASKS[cell["task"]]
+    task = study.tasks[cell["task"]]
     teacher = resolve_teacher(study, cell["teacher"], cell["task"])
     shape = parse_shape(cell["student"])
     if teacher.encoder.positions is not None and cell["max_length"] > teacher.encoder.positions:
@@ -120,7 +121,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     cell = {**cell, "errata": "+".join(e for e in errata if e != IN_TERMS) or NONE}
 
     spec: dict[str, Any] = {
-        "task": cell["task"],
+        "task": task.name,
         "data": dict(teacher.data),
         "student": str(shape),
         "teacher": dict(teacher.identity if reads_teacher else teacher.encoder.identity),
@@ -131,10 +132,11 @@ def resolve(study: Study, cell: Cell) -> Run:
     settings = [k for k in RUN_DEFAULTS if k not in _DECIDED]
     spec |= {k: cell[k] for k in settings if k not in inert and cell[k] != RUN_DEFAULTS[k]}
     return Run(
-        id=f"{_slug(cell['task'], shape, terms)}-{short_hash(spec)}",
+        id=f"{_slug(task.name, shape, terms)}-{short_hash(spec)}",
         spec=spec,
         labels=labels,
         values={k: cell[k] for k in settings},
+        task_row=task,
         terms=terms,
         teacher=teacher,
         needs_teacher=reads_teacher,

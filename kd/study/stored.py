@@ -6,7 +6,6 @@ Facts of one run, without torch: `teacher.budget` decides what is stored, `jobs.
 
 from kd.axes.errata import errata_of
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.tasks import TASKS
 from kd.axes.terms import taught_keys
 from kd.runtime.hashes import short_hash
 from kd.study.run import Run
@@ -30,7 +29,7 @@ def is_large(name: str) -> bool:
 
 def training_size(run: Run) -> tuple[int, int]:
     """Training examples and mean tokens of a run's task."""
-    task = TASKS[run.task]
+    task = run.task_row
     if task.synthetic:
         return int(run.spec["data"]["train"]), task.tokens
     return task.examples, task.tokens
@@ -56,5 +55,5 @@ def key_bytes(run: Run, key: Key, rows: tuple[int, int] | None = None) -> int:
         examples, mean = training_size(run)
         rows = examples, examples * mean
     if key[0] == "logits":
-        return 4 * rows[0] * TASKS[run.task].outputs
+        return 4 * rows[0] * run.task_row.outputs
     return 2 * rows[key[0] not in PER_EXAMPLE] * run.teacher.encoder.shape.hidden

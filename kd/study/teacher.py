@@ -7,7 +7,7 @@ from typing import Any
 
 from kd.axes.fields import RECIPE, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
-from kd.axes.tasks import TASKS
+from kd.axes.tasks import Task
 from kd.data.identity import data_identity
 from kd.encoders import facts
 from kd.encoders.folder import CONFIG, label_names, model_config
@@ -24,7 +24,7 @@ class Teacher:
 
     name: str
     id: str
-    task: str
+    task_row: Task
     encoder: facts.Encoder
     finetuned: bool
     order: tuple[int, ...] | None  # its output for each official label; None: as its names say
@@ -35,6 +35,11 @@ class Teacher:
     data_id: str
     tokens_id: str
 
+    @property
+    def task(self) -> str:
+        """Name of the task in ids and folders."""
+        return self.task_row.name
+
 
 @cache
 def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
@@ -43,7 +48,8 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
     Raises:
         UserError: it is missing, damaged, or has a key that would change nothing.
     """
-    data = data_identity(study.data, task)
+    row = study.tasks[task]
+    data = data_identity(study.data, row)
     given = study.teachers[name]
     full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given}
     where = f"teachers.{name}"
@@ -59,8 +65,8 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
     try:
         encoder = facts.encoder(model, full["revision"], given.get("shape"), full["arch"])
         if full["finetuned"] and encoder.revision is None and model != SCRATCH:
-            facts.check_outputs(encoder.location, TASKS[task])
-        order, named = _label_order(encoder, full, task)
+            facts.check_outputs(encoder.location, row)
+        order, named = _label_order(encoder, full, task, row)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if encoder.positions is not None and full["max_length"] > encoder.positions:
@@ -72,10 +78,11 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
     if order is not None and order != named:
         identity["labels"] = list(order)
     size = f"{encoder.shape.layers}l-{encoder.shape.hidden}"
+    whole = {"teacher": identity, "task": row.name, "data": data}
     return Teacher(
         name=name,
-        id=f"{encoder.arch}-{size}-{short_hash({'teacher': identity, 'task': task, 'data': data})}",
-        task=task,
+        id=f"{encoder.arch}-{size}-{short_hash(whole)}",
+        task_row=row,
         encoder=encoder,
         finetuned=full["finetuned"],
         order=order,
@@ -107,11 +114,11 @@ def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
 
 
 def _label_order(
-    encoder: facts.Encoder, keys: dict[str, Any], task: str
+    encoder: facts.Encoder, keys: dict[str, Any], task: str, row: Task
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """A fine-tuned teacher's order of labels as it will be used, and as its own files name it; None
     where it is not known before a hub model is loaded."""
-    stated, row = keys.get("labels"), TASKS[task]
+    stated = keys.get("labels")
     if isinstance(stated, dict):
         stated = stated.get(task)
     if not keys["finetuned"] or (row.regression and stated is None):

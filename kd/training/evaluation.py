@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kd.axes.tasks import TASKS
+from kd.axes.tasks import Task
 from kd.data.tokens import Split, load_split, ordered_batches
 from kd.runtime.device import model_inputs, to_device
 from kd.runtime.errors import UserError
@@ -74,7 +74,7 @@ def explained(predictions: Tensor, labels: Tensor) -> float:
 
 
 def evaluate(
-    model: nn.Module, tokens: Path, task: str, device: torch.device, progress: Progress
+    model: nn.Module, tokens: Path, task: Task, device: torch.device, progress: Progress
 ) -> dict[str, Any]:
     """Score and official metrics on the dev split; MNLI's mismatched accuracy beside them.
 
@@ -84,27 +84,27 @@ def evaluate(
     Raises:
         UserError: a logit is not finite.
     """
-    row, record = TASKS[task], dict[str, Any]()
+    record = dict[str, Any]()
     seconds, errors = 0.0, list[float]()
-    for name, _ in row.dev:
+    for name, _ in task.dev:
         split = load_split(tokens, name)
         started = time.perf_counter()
         logits = predict(model, split, device, progress)
         seconds += time.perf_counter() - started
-        predictions = logits.squeeze(-1) if row.regression else logits.argmax(-1)
-        metrics = evaluate_metrics(row, predictions.numpy(), split.labels.numpy())
-        errors.append(score_error(row, predictions.numpy(), split.labels.numpy()))
+        predictions = logits.squeeze(-1) if task.regression else logits.argmax(-1)
+        metrics = evaluate_metrics(task, predictions.numpy(), split.labels.numpy())
+        errors.append(score_error(task, predictions.numpy(), split.labels.numpy()))
         if name == "dev":
             record |= metrics
-            record["majority_score"] = constant_score(row, split.labels.tolist())
+            record["majority_score"] = constant_score(task, split.labels.tolist())
             record["examples_eval"] = len(split)
-            if row.regression:
+            if task.regression:
                 record["r2"] = explained(predictions, split.labels)
             record["latency_seconds"] = latency(model, split, device)
         else:
             record["accuracy_mm"] = metrics["accuracy"]
             record["score"] = (record["accuracy"] + metrics["accuracy"]) / 2
-            floor = constant_score(row, split.labels.tolist())
+            floor = constant_score(task, split.labels.tolist())
             record["majority_score"] = (record["majority_score"] + floor) / 2
             record["examples_eval"] += len(split)
     if not math.isnan(error := math.hypot(*errors) / len(errors)):

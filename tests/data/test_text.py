@@ -256,7 +256,7 @@ def test_prepare_writes_every_split_and_a_manifest(tmp_path):
         glue_folder(tmp_path / "glue", "mnli", "train", "dev_matched", "dev_mismatched"),
         (tmp_path / "out"),
     )
-    prepare({"source": "tsv", "path": str(root)}, "mnli", out)
+    prepare({"source": "tsv", "path": str(root)}, TASKS["mnli"], out)
     manifest = read_json(out / "manifest.json")
     assert manifest["examples"] == {"train": 1, "dev": 1, "dev_mismatched": 1}
     assert manifest["data"]["source"] == "tsv" and str(root) not in str(manifest), (
@@ -272,7 +272,7 @@ def test_prepare_leaves_nothing_behind_where_it_fails(tmp_path):
     root = glue_folder(tmp_path / "glue", "rte", "train", "dev")
     (root / "RTE" / "dev.tsv").write_text(text_of("rte", "0\ta\tb\tmaybe"), encoding="utf-8")
     with pytest.raises(UserError):
-        prepare({"source": "tsv", "path": str(root)}, "rte", tmp_path / "out")
+        prepare({"source": "tsv", "path": str(root)}, TASKS["rte"], tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["glue"]
 
 
@@ -281,7 +281,7 @@ def test_fingerprint_follows_the_text(tmp_path):
     for name, row in (("a", "0\ta\tb\tentailment"), ("b", "0\ta\tc\tentailment")):
         root = glue_folder(tmp_path / name, "rte", "train", "dev")
         (root / "RTE" / "train.tsv").write_text(text_of("rte", row), encoding="utf-8")
-        prepare({"source": "tsv", "path": str(root)}, "rte", tmp_path / name / "out")
+        prepare({"source": "tsv", "path": str(root)}, TASKS["rte"], tmp_path / name / "out")
         manifest = read_json(tmp_path / name / "out" / "manifest.json")
         prints.append((manifest["fingerprint"], manifest["data"]["fingerprint"]))
     assert all(a != b for a, b in zip(*prints, strict=True)), "another text, the same fingerprint"
@@ -291,7 +291,7 @@ def test_broken_rows_of_qqp_are_counted_and_said(tmp_path, capsys):
     root = glue_folder(tmp_path / "glue", "qqp", "train", "dev")
     good, bad = OFFICIAL["qqp"][1], "1\t2\t3\tHow"
     (root / "QQP/train.tsv").write_text(text_of("qqp", good, bad, good, bad, bad, good))
-    prepare({"source": "tsv", "path": str(root)}, "qqp", tmp_path / "out")
+    prepare({"source": "tsv", "path": str(root)}, TASKS["qqp"], tmp_path / "out")
     manifest = read_json(tmp_path / "out" / "manifest.json")
     assert manifest["broken_rows"] == {"train": 3, "dev": 0}
     assert manifest["examples"] == {"train": 3, "dev": 1}
@@ -303,7 +303,7 @@ def test_broken_rows_of_qqp_are_counted_and_said(tmp_path, capsys):
 
 def test_a_task_whose_files_are_whole_has_no_count(tmp_path):
     root = glue_folder(tmp_path / "glue", "rte", "train", "dev")
-    prepare({"source": "tsv", "path": str(root)}, "rte", tmp_path / "out")
+    prepare({"source": "tsv", "path": str(root)}, TASKS["rte"], tmp_path / "out")
     assert not {"broken_rows", "revision"} & set(read_json(tmp_path / "out" / "manifest.json"))
 
 
@@ -344,7 +344,7 @@ def test_hub(task, monkeypatch, tmp_path):
         return hub_dataset(task, split, label)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    prepare({"source": "hub", "revision": "abc123"}, task, tmp_path / "out")
+    prepare({"source": "hub", "revision": "abc123"}, TASKS[task], tmp_path / "out")
     dev = ["validation_matched", "validation_mismatched"] if task == "mnli" else ["validation"]
     wanted = [("nyu-mll/glue", task, "abc123", split) for split in ("train", *dev)]
     assert calls == wanted, f"{task}: other splits or another revision were asked for"
@@ -388,7 +388,7 @@ def test_hub_labels_out_of_range_are_a_sentence(monkeypatch, tmp_path, label):
     """-1 is what the hub has in the place of the labels of a test split."""
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: hub_dataset("rte", "x", label))
     with pytest.raises(UserError, match=rf"rte, split train: labels from {label} to {label}"):
-        prepare({"source": "hub", "revision": "main"}, "rte", tmp_path / "out")
+        prepare({"source": "hub", "revision": "main"}, TASKS["rte"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -407,7 +407,7 @@ def from_commits(monkeypatch, *commits):
 
 def test_the_commit_that_was_loaded_is_in_the_manifest(monkeypatch, tmp_path):
     from_commits(monkeypatch, "a" * 40, "a" * 40)
-    prepare({"source": "hub", "revision": "main"}, "rte", tmp_path / "out")
+    prepare({"source": "hub", "revision": "main"}, TASKS["rte"], tmp_path / "out")
     manifest = read_json(tmp_path / "out" / "manifest.json")
     assert manifest["revision"] == "a" * 40
     assert manifest["data"] == {"source": "hub", "revision": "main"}, "the identity is as before"
@@ -415,7 +415,7 @@ def test_the_commit_that_was_loaded_is_in_the_manifest(monkeypatch, tmp_path):
 
 def test_where_the_commit_is_not_known_the_revision_is(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: hub_dataset("rte", "x", 1))
-    prepare({"source": "hub", "revision": "v1"}, "rte", tmp_path / "out")
+    prepare({"source": "hub", "revision": "v1"}, TASKS["rte"], tmp_path / "out")
     assert read_json(tmp_path / "out" / "manifest.json")["revision"] == "v1"
 
 
@@ -424,7 +424,7 @@ def test_splits_of_two_commits_are_a_sentence(monkeypatch, tmp_path):
     with pytest.raises(
         UserError, match=r"data\.revision main: nyu-mll/glue changed while"
     ) as caught:
-        prepare({"source": "hub", "revision": "main"}, "rte", tmp_path / "out")
+        prepare({"source": "hub", "revision": "main"}, TASKS["rte"], tmp_path / "out")
     assert "a" * 40 in str(caught.value) and "b" * 40 in str(caught.value)
     assert not (tmp_path / "out").exists()
 

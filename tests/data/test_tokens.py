@@ -33,7 +33,9 @@ few = settings(max_examples=25, deadline=None, derandomize=True)
 def make(tmp_path: Path, task: str, kind: str = "bert") -> tuple[Path, dict[str, pd.DataFrame]]:
     frames = write_text(tmp_path / "text", task)
     out = tmp_path / "tokens"
-    tokenise(tmp_path / "text", task, make_tokenizer(kind), tiny_config(kind), MAX_LENGTH, out)
+    tokenise(
+        tmp_path / "text", TASKS[task], make_tokenizer(kind), tiny_config(kind), MAX_LENGTH, out
+    )
     return out, frames
 
 
@@ -74,7 +76,7 @@ def test_segments_are_given_to_the_encoders_that_know_them(tmp_path, arch):
     config, out = tiny_config(arch), tmp_path / "tokens"
     if arch in ("roberta", "xlm-roberta", "camembert"):
         config.type_vocab_size = 1  # as in the published models of RoBERTa's family
-    tokenise(tmp_path / "text", "rte", make_tokenizer("bert"), config, MAX_LENGTH, out)
+    tokenise(tmp_path / "text", TASKS["rte"], make_tokenizer("bert"), config, MAX_LENGTH, out)
     batch = load_split(out, "train").batch(torch.arange(3))
     typed = arch in ("bert", "electra", "albert")
     assert ("token_type_ids" in batch) == typed
@@ -102,7 +104,7 @@ def test_every_split_counts_in_the_manifest(tmp_path, split):
             words = [5 if (name, row) == longer else 1 for row in range(len(frame))]
             frame["sentence1"] = ["alpha " * n for n in words]
             frame.to_parquet(folder / "text" / f"{name}.parquet", index=False)
-        place = (folder / "text", "sst2", make_tokenizer("bert"), tiny_config(), 12)
+        place = (folder / "text", TASKS["sst2"], make_tokenizer("bert"), tiny_config(), 12)
         tokenise(*place, folder / "tokens")
         return read_json(folder / "tokens" / "manifest.json")
 
@@ -116,7 +118,13 @@ def test_ids_beyond_the_embeddings_are_found_in_every_split(tmp_path, split):
     for name, frame in write_text(tmp_path / "text", "sst2").items():
         frame["sentence1"] = "delta" if name == split else "alpha"  # ids 7 and 4
         frame.to_parquet(tmp_path / "text" / f"{name}.parquet", index=False)
-    place = (tmp_path / "text", "sst2", make_tokenizer("bert"), tiny_config(vocab_size=7), 12)
+    place = (
+        tmp_path / "text",
+        TASKS["sst2"],
+        make_tokenizer("bert"),
+        tiny_config(vocab_size=7),
+        12,
+    )
     with pytest.raises(UserError, match="id 7, but the teacher's vocabulary has 7 entries"):
         tokenise(*place, tmp_path / "out")
 
@@ -162,14 +170,16 @@ def test_ids_beyond_the_embeddings_are_a_sentence(tmp_path, entries):
     with pytest.raises(
         UserError, match=f"id 7, but the teacher's vocabulary has {entries} entries"
     ):
-        tokenise(tmp_path / "text", "sst2", make_tokenizer("bert"), config, 12, tmp_path / "out")
+        tokenise(
+            tmp_path / "text", TASKS["sst2"], make_tokenizer("bert"), config, 12, tmp_path / "out"
+        )
     assert not (tmp_path / "out").exists(), "half a folder is left"
 
 
 def test_the_last_row_of_the_embeddings_may_be_used(tmp_path):
     write_text(tmp_path / "text", "sst2")
     config = tiny_config(vocab_size=8)
-    tokenise(tmp_path / "text", "sst2", make_tokenizer("bert"), config, 12, tmp_path / "out")
+    tokenise(tmp_path / "text", TASKS["sst2"], make_tokenizer("bert"), config, 12, tmp_path / "out")
     assert int(load_split(tmp_path / "out", "train").flat["input_ids"].max()) == 7
 
 
@@ -181,7 +191,9 @@ def test_examples_as_long_as_the_limit_are_counted_and_shorter_ones_are_not(tmp_
         frame["sentence1"] = ["alpha " * n for n in words]
         frame.to_parquet(tmp_path / "text" / f"{split}.parquet", index=False)
     out = tmp_path / "out"
-    tokenise(tmp_path / "text", "sst2", make_tokenizer("bert"), tiny_config(), MAX_LENGTH, out)
+    tokenise(
+        tmp_path / "text", TASKS["sst2"], make_tokenizer("bert"), tiny_config(), MAX_LENGTH, out
+    )
     assert load_split(out, "train").lengths.tolist() == [11, 11, 11, 12, 12]
     assert read_json(out / "manifest.json")["of_max_length"] == 3
 

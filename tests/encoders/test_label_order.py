@@ -172,7 +172,7 @@ def test_labels_that_say_nothing(tmp_path, keys, task, message):
     ],
 )
 def test_a_teacher_against_the_constant_answer(task, record, words, unusable):
-    warning = teacher_warning(task, record)
+    warning = teacher_warning(TASKS[task], record)
     assert words in warning and bool(warning) == bool(words)
     if "majority_score" in record:
         assert is_unusable(record) == unusable
@@ -180,5 +180,5 @@ def test_a_teacher_against_the_constant_answer(task, record, words, unusable):
 
 def test_what_to_check_depends_on_who_trained():
     bad = {"score": 0.1, "majority_score": 0.5}
-    assert "order of its labels" in teacher_warning("rte", {**bad, "finetuned": True})
-    assert "learning rate" in teacher_warning("rte", {**bad, "finetuned": False})
+    assert "order of its labels" in teacher_warning(TASKS["rte"], {**bad, "finetuned": True})
+    assert "learning rate" in teacher_warning(TASKS["rte"], {**bad, "finetuned": False})

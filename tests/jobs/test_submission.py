@@ -161,7 +161,7 @@ def test_text_is_tokenised_as_that_of_the_training(trained):
     folder = layout.run(run) / "model"
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    found = unlabelled_split(rows, "mnli", tokenizer, model.config, run.values["max_length"])
+    found = unlabelled_split(rows, TASKS["mnli"], tokenizer, model.config, run.values["max_length"])
     stored = load_split(layout.tokens(run.data_id, "mnli", run.tokens_id), "dev")
     assert found.flat.keys() == stored.flat.keys() and found.padding == stored.padding
     for name, flat in stored.flat.items():

@@ -95,11 +95,11 @@ def test_two_dev_splits_have_the_error_of_their_mean(monkeypatch):
         "predict",
         lambda model, split, *_: torch.eye(3)[torch.tensor(answers[len(split)])],
     )
-    record = evaluation.evaluate(None, None, "mnli", None, None)
+    record = evaluation.evaluate(None, None, TASKS["mnli"], None, None)
     first, second = (score_error(TASKS["mnli"], *drawn[name]) for name in splits)
     assert record["score_se"] == pytest.approx(math.sqrt(first**2 + second**2) / 2)
     answers |= {len(labels): labels for _, labels in drawn.values()}
-    assert "score_se" not in evaluation.evaluate(None, None, "mnli", None, None)
+    assert "score_se" not in evaluation.evaluate(None, None, TASKS["mnli"], None, None)
 
 
 def test_spearman_ranks_both_sides_of_every_resample():

@@ -47,7 +47,8 @@ def teachers_at_floor(frame: pd.DataFrame) -> list[Floor]:
 
 def _floor(task: str, best: float, group: pd.DataFrame, teacher: str = "") -> list[Floor]:
     majority, examples = group["majority_score"].mean(), group["examples_eval"].median()
-    error = standard_error(task, majority, examples)
+    metrics = TASKS[task].metrics if task in TASKS else ()
+    error = standard_error(metrics, majority, examples)
     if not best <= majority + 2 * error:
         return []
     return [Floor(task, 100 * best, 100 * majority, 100 * error, teacher)]
