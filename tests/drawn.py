@@ -3,6 +3,8 @@
 from fake_runs import grid
 from matplotlib.text import Text
 
+from kd.results.figures.draw import chosen, possible
+
 
 def marked(ax, gid):
     """The artists of `ax` that carry this name."""
@@ -13,6 +15,11 @@ def texts(figure):
     """Every text in the figure."""
     found = (t.get_text().replace("\u00a0", " ") for t in figure.findobj(Text))
     return [text for text in found if text]
+
+
+def figures_of(frame, asked=None):
+    """(name, figure) of those that are drawn."""
+    return chosen(frame, possible(frame)[0], asked)
 
 
 def score(cell):

@@ -5,32 +5,34 @@ import re
 from kd.axes.fields import RUN_FIELDS
 from kd.runtime.errors import UserError, listing, nearest, shown
 
+_FRONT = "the thin black line is the Pareto front: no cell of equal or lower cost scores as high."
 # Figures without an axis in their name, in the order in which they are drawn, with what they show.
 PLAIN = {
-    "difference": "What each choice adds to its control, run by run on the same task, seed and "
-    "settings: mean with its 95 % t interval over seeds, every pair behind it.",
-    "variance": "Where the variance of the score comes from: the share of each axis, of pairs of "
-    "axes, of an axis's dependence on the task, and of the seeds alone. *: p < 0.05 after Holm's "
-    "correction.",
-    "width-depth": "Mean score by the student's width and depth; along a line all students have "
-    "the same number of parameters (without embeddings, feed-forward size four times the width).",
-    "score-parameters": "Score against the student's size without embeddings, a line per "
-    "knowledge; the thin black line is the Pareto front: no other student is as small and as good.",
-    "score-flops": "Score against the student's floating-point operations, a line per knowledge; "
-    "the thin black line is the Pareto front.",
-    "score-latency": "Score against the measured time of one example alone, a line per knowledge; "
-    "the thin black line is the Pareto front.",
-    "teacher-gap": "Distance to the teacher by task, in points: every cell's mean, and the mean "
-    "of each knowledge.",
-    "seeds": "What the seed alone changes: each run's distance to the mean of its cell, beside the "
-    "range of all cells' means.",
-    "curves": "Learning curves: mean over runs, every run behind it.",
+    "difference": "What each choice adds to its control. Marks are means with their 95 % t "
+    "interval over seeds; dots are pairs of runs on the same task with the same seed and settings. "
+    "*: p < 0.05 after Holm's correction.",
+    "variance": "Where the variance of the score comes from. Bars are the shares of each axis, of "
+    "pairs of axes, of an axis's dependence on the task, and of the seeds. *: p < 0.05 after "
+    "Holm's correction.",
+    "width-depth": "Mean score by the student's width and depth. A dotted line joins shapes of "
+    "equal size whose feed-forward size is four times the width.",
+    "score-parameters": "Score against the student's size without embeddings. Each knowledge has a "
+    f"line; {_FRONT}",
+    "score-flops": "Score against the student's floating-point operations. Each knowledge has a "
+    f"line; {_FRONT}",
+    "score-latency": "Score against the measured time for one example. Each knowledge has a line; "
+    f"{_FRONT}",
+    "teacher-gap": "Distance to the teacher by task. Dots are cells, marks the means of each "
+    "knowledge.",
+    "seeds": "What the seed alone changes. Dots are runs, orange bars the standard deviation over "
+    "seeds (pooled over cells), and blue bars the range of the cells' means about their median.",
+    "curves": "Learning curves. The loss of each run, and means over runs.",
 }
 EFFECT = (
-    "Effect of {0}: mean with its 95 % t interval over seeds, every run behind it. Only comparable "
-    "runs count; squares are the control."
+    "Effect of {0}. Marks are means with their 95 % t interval over seeds; dots are runs. Only "
+    "runs that compare like with like count; squares are the control."
 )
-HEATMAP = "Mean score in points by {0} and {1}; each {2} has its own colour scale."
+HEATMAP = "Mean score by {0} and {1}, in points. Each {2} has its own colour scale."
 AXES = [name for name in RUN_FIELDS if name not in ("task", "seed")]
 _AXIS = "|".join(AXES)
 MORE = "+"  # before a name in a study's `figures`: drawn beside those that are drawn anyway
@@ -63,10 +65,15 @@ def axes_of(name: str) -> list[str]:
     return [] if name in PLAIN else name.split("-")[1:]
 
 
+def axis_words(axis: str) -> str:
+    """An axis as a word of a sentence: 'initialisation', 'learning rate'."""
+    return {"init": "initialisation"}.get(axis, axis.replace("_", " "))
+
+
 def caption(name: str) -> str:
     """What the figure shows, for a reader who has not seen the paper."""
     if name in PLAIN:
         return PLAIN[name]
-    found = [axis.replace("_", " ") for axis in axes_of(name)]
+    found = [axis_words(axis) for axis in axes_of(name)]
     found.append("column" if found[-1] == "task" else "panel")
     return (EFFECT if name.startswith("effect-") else HEATMAP).format(*found)

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kd.results.figures.style import finish, panels_of, series_look, words
-from kd.results.statistics.runs import ALIAS, AVERAGE, studied, values_of
+from kd.axes.figures import axis_words
+from kd.results.figures.style import COLOURS, faint, finish, panels_of, series_looks
+from kd.results.statistics.runs import ALIAS, AVERAGE, IDLE, studied, values_of
 
 _HARD = "hard"  # the hard-label loss, the one part that every run has
 
@@ -25,11 +26,12 @@ def can_be_drawn(text: str) -> bool:
 
 
 def curves_figure(runs: pd.DataFrame) -> Figure:
-    """Loss by training step, a colour per value of the first axis, a panel per task.
+    """Loss by training step, a colour per value of one axis, a panel per task.
 
-    Runs are compared by their hard-label loss, which every training records: the sum of all terms
-    is another quantity for each knowledge. It is drawn only where no run has anything else. A mean
-    spans the steps that all runs of its value share.
+    The axis is the one with the most values, knowledge before others. Runs are compared by their
+    hard-label loss, which every training records: the sum of all terms is another quantity for each
+    knowledge. The sum is drawn only where no run has anything else. A mean spans the steps that all
+    runs of its value share.
     """
     runs = runs[(runs["task"] != AVERAGE) & runs["history"].map(can_be_drawn)]
     runs = runs.drop_duplicates("run")
@@ -37,18 +39,20 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
     part = _HARD if curves.map(lambda c: len(_points(c, _HARD)) > 1).any() else "loss"
     runs = runs.assign(line=curves.map(lambda c: _points(c, part)))
     runs = runs[runs["line"].map(len) > 1]
-    names = studied(runs)
-    axis = "knowledge" if "knowledge" in names else (names or ["knowledge"])[0]
-    keys = {value: series_look(i) for i, value in enumerate(values_of(runs, axis))}
-    figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.7)
+    values = {name: values_of(runs, name) for name in studied(runs) or ["knowledge"]}
+    axis = max(values, key=lambda name: (len(values[name]), name == "knowledge"))
+    keys = series_looks(values[axis])
+    many = len(keys) > len(COLOURS)
+    figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.7, wide=many, scores=False)
     for task, ax, left, bottom in panels:
         here = runs[runs["task"] == task]
+        thin = faint(len(here) // 4)["alpha"] / 2
         means = []
         for value, look in keys.items():
             chosen = here[here[axis].map(lambda text, value=value: value in text.split(ALIAS))]
             lines = [line.T for line in chosen["line"]]
             for steps, losses in lines:
-                ax.plot(steps, losses, color=look["color"], linewidth=0.4, alpha=0.3, gid="runs")
+                ax.plot(steps, losses, color=look["color"], linewidth=0.4, alpha=thin, gid="runs")
             first = max((steps[0] for steps, _ in lines), default=np.inf)
             last = min((steps[-1] for steps, _ in lines), default=-np.inf)
             if first < last:
@@ -58,14 +62,16 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
         for i, (grid, mean, look) in enumerate(means):  # over the runs, marks apart
             ax.plot(grid, mean, gid="mean", linewidth=1, markevery=(i % 5, 5),
                     **look | {"markersize": 2.5})  # fmt: skip
-        ax.set_title(task)
         if bottom:
             ax.set_xlabel("step")
         if left:
             ax.set_ylabel("hard-label loss" if part == _HARD else "loss")
-    what = "" if part == _HARD else "the terms of the loss differ: levels do not compare; "
-    text = f"By {words(axis)}; {what}thin: every run, n = {len(runs)}."
-    return finish(figure, text, {key: look | {"linestyle": "-"} for key, look in keys.items()})
+    text = [
+        f"Thick lines are means by {axis_words(axis)}, thin lines single runs (n = {len(runs)})",
+        "" if part == _HARD else "the terms of the loss differ, so levels do not compare",
+    ]
+    named = {f"no {axis_words(axis)}" if key == IDLE else key: look for key, look in keys.items()}
+    return finish(figure, text, {key: look | {"linestyle": "-"} for key, look in named.items()})
 
 
 def _points(curves: dict[str, list[float]], part: str) -> np.ndarray:

@@ -50,7 +50,7 @@ def write_figures(
     with matplotlib.rc_context(), atomic_dir(out_dir) as folder:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        for name, figure in _chosen(frame, drawings, asked):
+        for name, figure in chosen(frame, drawings, asked):
             texts.append(f"## {name}\n\n{caption(name)} {text_of(figure)}\n")
             FigureCanvasAgg(figure)
             figure.draw_without_rendering()
@@ -79,16 +79,13 @@ def read_captions(folder: Path) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, _, text in (p.partition("\n") for p in parts)}
 
 
-def make_figures(
-    frame: pd.DataFrame, asked: Sequence[str] | None = None
+def chosen(
+    frame: pd.DataFrame, drawings: dict[str, Drawing], asked: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Figure]]:
-    """The figures that were asked for, or else all that these runs are made for, by name."""
-    yield from _chosen(frame, possible(frame)[0], asked)
+    """The figures that were asked for, or else all that these runs are made for, by name.
 
-
-def _chosen(
-    frame: pd.DataFrame, drawings: dict[str, Drawing], asked: Sequence[str] | None
-) -> Iterator[tuple[str, Figure]]:
+    `drawings` are those of `possible`; each is drawn when its turn comes.
+    """
     wanted = asked_for(asked)
     names = [*wanted]
     if asked is None or any(name.startswith(MORE) for name in asked):
@@ -145,7 +142,7 @@ def possible(frame: pd.DataFrame) -> tuple[dict[str, Drawing], dict[str, str]]:
         "score-latency": lambda: tradeoff_figure(runs, "latency"),
         "teacher-gap": lambda: teacher_gap_figure(runs),
         "seeds": lambda: seeds_figure(runs),
-        "curves": lambda: curves_figure(runs),
+        "curves": lambda: curves_figure(short),
     }
     assert set(plain) == set(PLAIN)
     drawings: dict[str, Drawing] = {}

@@ -9,17 +9,18 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from kd.axes.equal_size import MEASURES, TOKENS
+from kd.axes.figures import axis_words
 from kd.axes.shapes import Shape, parse_shape
 from kd.results.figures.style import (
     COLUMN,
     GREY,
     HATCH,
+    MAP,
     PAGE,
     SLANT,
     count_text,
     finish,
     panels_of,
-    words,
     wrapped,
 )
 from kd.results.statistics.cells import describe
@@ -27,7 +28,6 @@ from kd.results.statistics.cost import named_measure
 from kd.results.statistics.runs import IDLE, control_of, each, levels, values_of
 from kd.results.statistics.views import grid_view
 
-_MAP = "cividis"  # equal steps for every eye, also in grey
 _INCHES = 0.3  # that a number needs
 # Measure of size -> in words, unit, factor to it.
 _IN = {
@@ -35,19 +35,22 @@ _IN = {
     "params": ("parameters", "M", 1e-6),
     "flops": (f"FLOPs for {TOKENS} tokens", "GFLOPs", 1e-9),
 }
+_ACROSS = 16  # columns whose numbers fit the width of a page
 
 
 def heatmap(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
     """Mean score by two axes, a panel per task, each on its own colour scale.
 
     With the tasks as columns there is one panel, and each column has its own scale. Tiles compare
-    like with like (`grid_view`).
+    like with like (`grid_view`). An axis whose values do not fit side by side goes down the page.
     """
     by_task = columns == "task"
     view, note = grid_view(runs, [rows, columns])
     tasks = list(dict.fromkeys(runs["task"]))
     down = _values(runs, view, rows)
     across = tasks if by_task else _values(runs, view, columns)
+    if len(across) > max(_ACROSS, len(down)):
+        rows, columns, down, across = columns, rows, across, down
     table = describe(view, list(dict.fromkeys([rows, columns, "task"])))
     control = "" if "knowledge" in (rows, columns) else control_of(runs)
     down_names, across_names = (
@@ -70,20 +73,21 @@ def heatmap(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         if left:
-            ax.set_ylabel(words(rows))
+            ax.set_ylabel(axis_words(rows))
         if bottom:
-            ax.set_xlabel(words(columns))
+            ax.set_xlabel(axis_words(columns))
         if not by_task and ax.images:
             bar = figure.colorbar(ax.images[0], ax=ax, fraction=0.06, pad=0.02)
             bar.locator = MaxNLocator(4)
             bar.ax.tick_params(labelsize=5, length=1.5, pad=1)
             bar.outline.set_visible(False)
-    parts = [
-        part for part in (note, count_text(table["n"], table, "n of planned is shown")) if part
+    blank = len(table) < len(down) * len(across) * len(panels)
+    text = [
+        note,
+        count_text(table["n"], table, "runs done/planned are shown", "tile"),
+        "blank tiles were not planned" * blank,
     ]
-    if len(table) < len(down) * len(across) * len(panels):
-        parts.append("blank: not planned")
-    return finish(figure, "; ".join(parts) + ".", {})
+    return finish(figure, text, {})
 
 
 def _cells(
@@ -106,7 +110,7 @@ def _cells(
     ends = _ends(there)
     if len(there):
         norm = Normalize(*ends, clip=True)
-        ax.imshow(np.ma.masked_invalid(shades), cmap=_MAP, aspect="auto", norm=norm)
+        ax.imshow(np.ma.masked_invalid(shades), cmap=MAP, aspect="auto", norm=norm)
     ax.set(xlim=(-0.5, len(across) - 0.5), ylim=(len(down) - 0.5, -0.5))
     middle = sum(ends) / 2
     for (y, x), cell in zip(spots, each(table), strict=True):
@@ -132,7 +136,7 @@ def _name(value: str, axis: str, control: str) -> str:
     """How a row or column is named; where an axis cannot matter the run is the control."""
     if value != IDLE:
         return wrapped(value)
-    return f"{control} (control)" if control else f"no {words(axis)}"
+    return f"{control} (control)" if control else f"no {axis_words(axis)}"
 
 
 def _ends(shades: np.ndarray) -> tuple[float, float]:
@@ -149,9 +153,10 @@ def width_depth_figure(runs: pd.DataFrame) -> Figure:
     shapes = {student: parse_shape(student) for student in levels(runs["student"])}
     view, note = grid_view(runs, ["student"])
     table = describe(view, ["student", "task"])
-    figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.9, 4)
     widths = np.array([s.hidden for s in shapes.values()], dtype=float)
     depths = np.array([s.layers for s in shapes.values()], dtype=float)
+    rows = len(set(depths))
+    figure, panels = panels_of(list(dict.fromkeys(runs["task"])), max(1.9, 0.5 + 0.4 * rows), 4)
     x = (widths.min() / 1.35, widths.max() * 1.5)
     y = (depths.min() / 1.5, depths.max() * 1.6)
     measure = named_measure(runs) or "nonembedding"
@@ -172,14 +177,18 @@ def width_depth_figure(runs: pd.DataFrame) -> Figure:
             if pd.isna(mean):
                 ax.plot(*spot, marker="x", color=GREY, linestyle="none", gid="missing")
             else:
-                ax.scatter(*spot, c=[mean], cmap=_MAP, norm=norm, s=28, edgecolors="black",
+                ax.scatter(*spot, c=[mean], cmap=MAP, norm=norm, s=28, edgecolors="black",
                            linewidths=0.5, zorder=3, gid="student")  # fmt: skip
             ax.annotate("missing" if pd.isna(mean) else f"{mean:.1f}", spot,
                         (0, -5 if below else 5), ha="center", va="top" if below else "bottom",
                         textcoords="offset points", fontsize=6, zorder=4)  # fmt: skip
         _ticks(ax, widths, depths, left, bottom)
-    text = f"Dotted: equal in {_IN[measure][0]}{'; ' * bool(note)}{note}. "
-    return finish(figure, text + count_text(table["n"], table, "x where none is done"), {})
+    text = [
+        f"students on a dotted line are equal in {_IN[measure][0]}",
+        note,
+        count_text(table["n"], table, "x: no run is done"),
+    ]
+    return finish(figure, text, {})
 
 
 def _sizes(sizes: list[int]) -> list[float]:

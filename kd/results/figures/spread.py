@@ -1,7 +1,5 @@
 """Figures of what lies behind the means: variance, seeds, distance to the teacher."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,13 +7,15 @@ from matplotlib.figure import Figure
 from kd.results.figures.style import (
     COLOURS,
     COLUMN,
-    GREY,
+    HATCH,
+    MAIN,
     RUN,
+    TEACHER,
     Look,
     count_text,
     faint,
     finish,
-    series_look,
+    panels_of,
     wrapped,
 )
 from kd.results.statistics.cells import describe
@@ -57,32 +57,28 @@ def variance_figure(frame: pd.DataFrame) -> Figure:
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.set_xlim(0, 115 * max(shown["share"].max(), 0.01))
     ax.set_xlabel("% of the variance within tasks")
-    text = f"n = {frame['score'].count()} runs"
-    text += f"; {len(own) - _MOST} smaller terms are in the table" * (len(own) > _MOST)
-    if own["p"].isna().all():
-        text += "; one seed: nothing is tested"
+    text = [
+        f"n = {frame['score'].count()} runs",
+        f"{len(own) - _MOST} smaller terms are in the table" * (len(own) > _MOST),
+        "nothing is tested, because there is one seed only" * bool(own["p"].isna().all()),
+    ]
     used = [_KINDS[kind] for kind in _KINDS if kind in set(shown["kind"])]
     bars: dict[str, Look] = {
         name: {"color": colour, "marker": "s"} for name, colour in dict(used).items()
     }
     bars["without chance (ω²)"] = _UNBIASED
-    return finish(figure, text + ".", bars)
+    return finish(figure, text, bars)
 
 
-def _by_task(runs: pd.DataFrame, height: float = 0.24) -> tuple[Figure, Any, list[str]]:
+def seeds_figure(runs: pd.DataFrame) -> Figure:
+    """Distance of each run to its cell's mean by task, the pooled sd, and the cells' range."""
     tasks = list(dict.fromkeys(runs["task"]))
-    figure = Figure(figsize=(COLUMN, 1.1 + height * len(tasks)), layout="constrained")
+    figure = Figure(figsize=(COLUMN, 1.1 + 0.3 * len(tasks)), layout="constrained")
     ax = figure.subplots()
     ax.set_yticks(range(len(tasks)), tasks)
     ax.set_ylim(len(tasks) - 0.5, -0.5)
     ax.set_xlabel("points")
     ax.axvline(0, color="black", linewidth=0.7, zorder=0)
-    return figure, ax, tasks
-
-
-def seeds_figure(runs: pd.DataFrame) -> Figure:
-    """Distance of each run to its cell's mean by task, the pooled sd, and the cells' range."""
-    figure, ax, tasks = _by_task(runs, 0.3)
     names = studied(runs) or ["knowledge"]
     table = describe(runs, [*names, "task"])
     sd_bar: Look = {"color": COLOURS[1], "linewidth": 2.5, "solid_capstyle": "butt"}
@@ -106,10 +102,7 @@ def seeds_figure(runs: pd.DataFrame) -> Figure:
             ax.plot([-100 * sd, 100 * sd], [place + 0.32] * 2, gid="sd", zorder=3, **sd_bar)
         note = f"sd {100 * sd:.2f}" if freedom else "one seed"
         ax.text(1.02, place, note, transform=ax.get_yaxis_transform(), va="center", fontsize=6)
-    text = (
-        f"Distance of a run to its cell's mean (n = {count} runs), pooled standard deviation, and "
-        "the range of all cells' means about their median."
-    )
+    text = [f"Each dot is the distance of a run from the mean of its cell (n = {count} runs)"]
     keys = {
         "one run": RUN | {"color": "black"},
         "± sd over seeds": sd_bar | {"linestyle": "-"},
@@ -119,34 +112,36 @@ def seeds_figure(runs: pd.DataFrame) -> Figure:
 
 
 def teacher_gap_figure(runs: pd.DataFrame) -> Figure:
-    """Score less the teacher's by task: every cell a dot, the mean of each knowledge a mark."""
+    """Score less the teacher's by task: a dot per cell, a mark for the mean of each knowledge."""
     names = studied(runs) or ["knowledge"]
     view, note = grid_view(runs, ["knowledge"])
     knowledge = values_of(runs, "knowledge")
-    figure, ax, tasks = _by_task(runs, max(0.24, 0.05 * len(knowledge)))
     table = describe(view, list(dict.fromkeys([*names, "knowledge", "task"])))
     # A run without a teacher is compared with that of the others on the same task.
     teacher = table.groupby("task")["teacher_score"].transform("mean")
     table["gap"] = 100 * (table["mean"] - table["teacher_score"].fillna(teacher))
-    keys = {name: series_look(i) for i, name in enumerate(knowledge)}
-    step = 0.7 / max(1, len(knowledge))
-    for place, task in enumerate(tasks):
-        for i, (name, look) in enumerate(keys.items()):
-            at = place + step * (i - (len(keys) - 1) / 2)
+    figure, panels = panels_of(
+        list(dict.fromkeys(runs["task"])), max(1.0, 0.45 + 0.14 * len(knowledge))
+    )
+    least, most = min(0.0, table["gap"].min()), max(0.0, table["gap"].max())
+    ends = (least - 0.08 * (most - least), most + 0.08 * (most - least))
+    for task, ax, left, bottom in panels:
+        ax.axvline(0, zorder=0, gid="teacher", **TEACHER)
+        for place, name in enumerate(knowledge):
             here = table[(table["task"] == task) & (table["knowledge"] == name)]
             gaps = here["gap"].dropna()
-            ax.plot(gaps, [at] * len(gaps), gid="cells", **RUN)
             if len(gaps):
-                small = look | {"markersize": 4, "linestyle": "none"}
-                ax.plot(gaps.mean(), at, gid="mean", zorder=3, **small)
+                spread = np.linspace(-0.15, 0.15, len(gaps)) if len(gaps) > 1 else np.zeros(1)
+                ax.plot(gaps, place + spread, gid="cells", **faint(len(gaps)))
+                ax.plot(gaps.mean(), place, gid="mean", zorder=3, linestyle="none", **MAIN)
             elif len(here):
-                lost = look | {"marker": "x", "markersize": 3, "linestyle": "none"}
-                ax.plot(0.01, at, transform=ax.get_yaxis_transform(), gid="lost", **lost)
-        if table.loc[table["task"] == task, "gap"].isna().all():
-            ax.text(0.5, place, "missing", transform=ax.get_yaxis_transform(), ha="center",
-                    va="center", fontsize=6, color=GREY, gid="missing")  # fmt: skip
-    ax.set_xlabel("points above the teacher (0)")
-    ax.locator_params(axis="x", nbins=6)
-    text = "Dots: cells; x at the left: no run is done. " + f"{note}; " * bool(note)
-    text += count_text(table["n"], table, "they count with the runs that are done") + "."
-    return finish(figure, text, {wrapped(name): look for name, look in keys.items()})
+                ax.axhspan(place - 0.17, place + 0.17, gid="missing", **HATCH)
+        ax.set_yticks(range(len(knowledge)), [wrapped(n) for n in knowledge] if left else [])
+        ax.set_ylim(len(knowledge) - 0.5, -0.5)
+        ax.locator_params(axis="x", nbins=4)
+        ax.set_xlim(*ends)
+        if bottom:
+            ax.set_xlabel("points")
+    text = [note, count_text(table["n"], table, "hatched: no run is done", "dot")]
+    keys = {"one cell": RUN, "mean of the cells": MAIN, "teacher": TEACHER | {"linestyle": "--"}}
+    return finish(figure, text, keys)

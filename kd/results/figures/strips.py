@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kd.axes.figures import axis_words
 from kd.results.figures.style import (
     COLUMN,
     CONTROL,
@@ -27,7 +28,6 @@ from kd.results.figures.style import (
     finish,
     panels_of,
     references,
-    words,
     wrapped,
 )
 from kd.results.statistics.cells import corrected, describe
@@ -50,8 +50,7 @@ def effect_figure(runs: pd.DataFrame, axis: str) -> Figure:
     letters = [2 + max(map(len, wrapped(row).split("\n"))) for row in rows]
     pairs = [(a + b) / 2 for a, b in zip(letters, [*letters[1:], letters[0]], strict=True)]
     wide = LETTER * max(pairs) > room / len(rows)
-    text = note or "Every run of the study"
-    return Strips("score", view, rows, axis, wide).draw(runs, text)
+    return Strips("score", view, rows, axis, wide).draw(runs, [note])
 
 
 def difference_figure(runs: pd.DataFrame) -> Figure:
@@ -63,13 +62,13 @@ def difference_figure(runs: pd.DataFrame) -> Figure:
         view = view.assign(row=view[names].agg(" · ".join, axis=1))
         places = [view[name].map(_places(runs, name)) for name in names]
         view = view.assign(place=_tuples(zip(*places, strict=True), view.index))
-        what = " · ".join(names)
+        what = f"rows are cells: {' · '.join(map(axis_words, names))}" if len(names) > 1 else ""
     else:
         views = [axis_view(runs, axis)[0].assign(axis=axis) for axis in names]
         view = pd.concat(views, ignore_index=True).query("role != 'control'")
         order = {name: (i, _places(runs, name)) for i, name in enumerate(names)}
         view = view.assign(
-            row=view["axis"].map(words) + ": " + view["value"],
+            row=view["axis"].map(axis_words) + ": " + view["value"],
             place=_tuples(
                 (
                     (order[axis][0], order[axis][1].get(value, 0))
@@ -78,13 +77,13 @@ def difference_figure(runs: pd.DataFrame) -> Figure:
                 view.index,
             ),
         )
-        what = "each value over its comparable cells"
+        what = "each row averages the cells of one value that compare like with like"
     view = view.assign(series="main")
     rows = list(view.sort_values("place", kind="stable")["row"].unique())
-    text = f"Control: {control_of(runs)}; {what}"
+    text = [f"the control is {control_of(runs)}", what]
     paired = view[["score", "difference"]].notna().groupby(view["row"]).any()
     if (paired["score"] & ~paired["difference"]).any():
-        text += "; no pair: no control with the same settings"
+        text.append("no pair: no control has the same settings")
     return Strips("difference", view, rows, "", True).draw(runs, text)
 
 
@@ -112,8 +111,8 @@ class Strips:
     axis: str
     sideways: bool
 
-    def draw(self, runs: pd.DataFrame, text: str) -> Figure:
-        """The figure; `runs` give teacher and majority class, `text` is the line under it."""
+    def draw(self, runs: pd.DataFrame, text: Sequence[str]) -> Figure:
+        """The figure; `runs` give the control, `text` are sentences for the foot."""
         lines = max(len(wrapped(row).split("\n")) for row in self.rows)
         tall = 0.5 + len(self.rows) * (0.11 * lines + (0.1 if len(self.rows) < 9 else 0.04))
         tasks = list(dict.fromkeys(self.view["task"]))
@@ -137,7 +136,7 @@ class Strips:
                 references(ax, self.view[self.view["task"] == task], self.sideways)
             else:
                 ax.axvline(0, color="black", linewidth=0.7, zorder=0)
-                cut |= self._cut(ax, table[table["task"] == task])
+            cut |= self._cut(ax, table[table["task"] == task])
             self._label(ax, left, bottom)
             if table.loc[table["task"] == task, "n"].sum() == 0:  # nothing is done: no scale
                 (ax.set_xticks if self.sideways else ax.set_yticks)([])
@@ -149,14 +148,15 @@ class Strips:
             keys[f"control ({control_of(runs)})"] = CONTROL
         if self.column == "score":
             keys |= REFERENCES
-        text += "; intervals that leave the panel are cut" * cut
         counts = table["n" if self.column == "score" else "pairs"]
-        return finish(figure, f"{text}. {count_text(counts, table, 'hollow, −k')}", keys)
+        lacking = count_text(counts, table, "hollow; −k: k are missing")
+        return finish(figure, [*text, lacking, "wide intervals are cut" * cut], keys)
 
     def _cut(self, ax: Axes, table: pd.DataFrame) -> bool:
         """End the scale where one interval (of two pairs, say) would squeeze all others."""
-        means = 100 * table["difference"].dropna()
-        halves = (means - 100 * table["difference_low"]).dropna()
+        mean, low = ("mean", "low") if self.column == "score" else ("difference", "difference_low")
+        means = 100 * table[mean].dropna()
+        halves = (means - 100 * table[low]).dropna()
         most = 3 * halves.median()
         if not (halves > most).any():
             return False
@@ -166,8 +166,14 @@ class Strips:
         every = np.concatenate(
             [means, means[short.index] - short, means[short.index] + short, *runs]
         )
-        low, high = every.min(), every.max()
-        ax.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        ends = np.array([every.min(), every.max()])
+        if self.column == "score":
+            for line in ax.lines:  # teacher and majority class
+                if line.get_gid() in ("teacher", "majority"):
+                    at = np.asarray(line.get_xydata(), dtype=float)[0, 0 if self.sideways else 1]
+                    ends = np.array([min(ends[0], at), max(ends[1], at)])
+        room = 0.05 * (ends[1] - ends[0])
+        (ax.set_xlim if self.sideways else ax.set_ylim)(ends[0] - room, ends[1] + room)
         return True
 
     def _strip(self, ax: Axes, at: float, cell: Any) -> None:
@@ -218,6 +224,6 @@ class Strips:
             ax.set_xlim(-0.5, len(self.rows) - 0.5)
             ax.set_xticks(ticks, labels if bottom else [])
         if bottom:
-            ax.set_xlabel("points" if self.sideways else words(self.axis))
+            ax.set_xlabel("points" if self.sideways else axis_words(self.axis))
         if left and not self.sideways:
             ax.set_ylabel("points")

@@ -1,26 +1,29 @@
 """What all figures share: colours, marks, panels, legend, the line of text at the foot."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from kd.results.statistics.runs import metric
+from kd.results.statistics.runs import levels, metric
 
 Look = dict[str, Any]  # keyword arguments of a matplotlib artist
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, both columns
-FAR = 1.2  # how far off, in spans of the runs, teacher and majority class are still drawn
+FAR = 0.5  # how far off, in spans of the runs, teacher and majority class are still drawn
 LETTER = 0.058  # inches, mean width of a letter at 7 points
 FEW = 16  # cells that a figure still shows one by one
 # Okabe and Ito's colours, told apart in every common colour blindness; marks differ as well.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKS = "osD^vPX"
 GREY = "#666666"
+MAP = "cividis"  # equal steps for every eye, also in grey
 SLANT: Look = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
 HATCH: Look = {"facecolor": "none", "edgecolor": GREY, "hatch": "/////", "linewidth": 0}
 MAIN: Look = {"color": COLOURS[0], "marker": "o"}
@@ -49,11 +52,13 @@ STYLE: Any = {
 
 
 def panels_of(
-    tasks: list[str], height: float, most: int = 5, wide: bool = False
+    tasks: list[str], height: float, most: int = 5, wide: bool = False, scores: bool = True
 ) -> tuple[Figure, list[tuple[str, Axes, bool, bool]]]:
     """An empty figure with (task, axes, is it leftmost, is nothing below it) for each task.
 
-    It is one column wide where no two panels stand side by side, unless `wide`.
+    `height` is that of a panel in inches, `most` how many stand side by side. The figure is one
+    column wide where no two panels stand side by side, unless `wide`. Titles name the metric where
+    `scores` are drawn.
     """
     across = across_of(len(tasks), most)
     down = -(-len(tasks) // across)
@@ -65,8 +70,12 @@ def panels_of(
         if i >= len(tasks):
             ax.remove()
             continue
+        # Two texts at fixed heights: the place of one text of two lines depends on its letters.
+        ax.set_title(tasks[i], y=1.0, pad=18 if scores else 4)
         measure = metric(tasks[i]).replace("mean of ", "").replace(" and ", "/")
-        ax.set_title(f"{tasks[i]}\n{measure}", linespacing=1.1, pad=9)
+        if scores:
+            ax.annotate(measure, (0.5, 1.0), (0, 9), xycoords="axes fraction", ha="center",
+                        textcoords="offset points", fontsize=6.5, color=GREY)  # fmt: skip
         panels.append((tasks[i], ax, i % across == 0, i + across >= len(tasks)))
     return figure, panels
 
@@ -79,10 +88,10 @@ def across_of(count: int, most: int = 5) -> int:
 def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
     """Teacher (dashed, a line each) and majority class (dotted), after all else is drawn.
 
-    One that is far off would squeeze the runs into a corner; it is told in words at the top.
+    One that is far off would squeeze the runs into a corner: it is written at the top instead.
     """
     low, high = ax.dataLim.intervalx if sideways else ax.dataLim.intervaly
-    room = FAR * max(high - low, 2.0) if np.isfinite(high - low) else np.inf
+    room = FAR * max(high - low, 5.0) if np.isfinite(high - low) else np.inf
     marks = [
         ("teacher", runs.groupby("teacher")["teacher_score"].mean(), TEACHER, "right"),
         ("majority", runs[["majority_score"]].mean(), MAJORITY, "left"),
@@ -105,19 +114,27 @@ def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
                     transform=ax.transAxes, fontsize=5, color=GREY, gid=f"far {name}")  # fmt: skip
 
 
-def finish(figure: Figure, text: str, keys: dict[str, Look]) -> Figure:
-    """Add the legend above and the caption line below."""
+def finish(figure: Figure, sentences: Sequence[str], keys: dict[str, Look]) -> Figure:
+    """Add the legend above and the sentences below; the figure grows by what these need.
+
+    `sentences` have no full stop; empty ones are left out.
+    """
     letters = int(figure.get_figwidth() / LETTER)
+    more = 0.0
     if keys:
         every = sum(len(name) + 7 for name in keys)
-        across = len(keys) if every <= letters else letters // (max(map(len, keys)) + 7) or 1
+        across = len(keys) if every <= letters else letters // (max(map(len, keys)) + 5) or 1
         looks: list[Look] = [{"label": n, "linestyle": "none"} | look for n, look in keys.items()]
         handles = [Line2D([], [], **look) for look in looks]
-        figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=6.5)
-    text = text if text.startswith("n = ") else text[:1].upper() + text[1:]
-    text = text.replace("n = ", "n\u00a0=\u00a0")  # never broken
-    caption = textwrap.fill(text, int(letters * 1.2))
-    figure.supxlabel(caption, x=0.01, ha="left", fontsize=6, color=GREY)
+        figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=6.5,
+                      handlelength=1.8, columnspacing=1.2)  # fmt: skip
+        more += 0.14 * max(0, -(-len(keys) // across) - 2)
+    said = [f"{s if s.startswith('n = ') else s[:1].upper() + s[1:]}." for s in sentences if s]
+    text = " ".join(said).replace("n = ", "n\u00a0=\u00a0")  # never broken
+    lines = textwrap.wrap(text, int(letters * 1.2))
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=6, color=GREY)
+    more += 0.1 * max(0, len(lines) - 2)
+    figure.set_figheight(figure.get_figheight() + more)
     return figure
 
 
@@ -130,12 +147,17 @@ def above_foot(figure: Figure) -> Bbox:
     return Bbox([[0, height], [width, top]])
 
 
-def count_text(n: "pd.Series[int]", table: pd.DataFrame, how: str) -> str:
-    """How many runs are planned behind a mark, and how many marks lack some."""
-    planned = dict.fromkeys([table["n_expected"].min(), table["n_expected"].max()])
+def count_text(n: "pd.Series[int]", table: pd.DataFrame, how: str, mark: str = "mark") -> str:
+    """How many runs each mark was planned to average, and how many marks lack some of them.
+
+    `n` has the runs of each row of `table` that are done, whose column n_expected has those that
+    were planned; `how` says how a mark that lacks some is drawn.
+    """
+    least, most = table["n_expected"].min(), table["n_expected"].max()
+    several = f"{least} to {most} runs" if least < most else f"{most} runs"
+    text = f"Each {mark} is one run" if most == 1 else f"Each {mark} averages {several}"
     lacking = int((n < table["n_expected"]).sum())
-    text = f"n = {' to '.join(map(str, planned))} a mark"
-    return text + f"; {lacking} of {len(table)} marks lack some ({how})" * bool(lacking)
+    return text + f"; {lacking} of {len(table)} lack runs ({how})" * bool(lacking)
 
 
 def faint(count: int) -> Look:
@@ -143,15 +165,19 @@ def faint(count: int) -> Look:
     return RUN | {"alpha": max(0.06, min(0.6, 25 / max(1, count)))}
 
 
-def words(axis: str) -> str:
-    """The name of an axis in a figure."""
-    return axis.replace("_", " ")
+def series_looks(values: Sequence[str]) -> dict[str, Look]:
+    """Colour and mark of each series; after a full round of colours the marks are other ones.
 
-
-def series_look(index: int) -> Look:
-    """Colour and mark of the series `index`; after a full round the pairs are new ones."""
-    turn, i = divmod(index, len(COLOURS))
-    return {"color": COLOURS[i], "marker": MARKS[(i + turn) % len(MARKS)]}
+    Many numbers or shapes, which have an order, get a scale of colours from dark to light.
+    """
+    count = len(values)
+    scale = count > len(COLOURS) and levels(pd.Series(values[::-1], dtype=object)) == [*values]
+    found: dict[str, Look] = {}
+    for index, value in enumerate(values):
+        turn, i = divmod(index, len(COLOURS))
+        colour = colormaps[MAP](0.95 * index / (count - 1)) if scale else COLOURS[i]
+        found[value] = {"color": colour, "marker": MARKS[(i + turn) % len(MARKS)]}
+    return found
 
 
 def wrapped(text: str) -> str:

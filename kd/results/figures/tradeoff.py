@@ -15,7 +15,7 @@ from kd.results.figures.style import (
     finish,
     panels_of,
     references,
-    series_look,
+    series_looks,
     short_names,
 )
 from kd.results.statistics.cells import describe
@@ -23,6 +23,8 @@ from kd.results.statistics.cost import COSTS, pareto, with_costs
 from kd.results.statistics.runs import values_of
 from kd.results.statistics.views import grid_view
 
+_LINE = 0.09  # inches that a line of text needs
+_NAMED = 9  # students that are named one by one
 FRONT: Look = {"color": "black", "linewidth": 0.6, "drawstyle": "steps-post"}
 
 
@@ -34,19 +36,21 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
     view, note = grid_view(runs, ["student", "knowledge"])
     table = describe(view, ["student", "knowledge", "task"])
     table["cost"] = table["student"].map(cost)
-    figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.7)
-    keys = {name: series_look(i) for i, name in enumerate(values_of(runs, "knowledge"))}
+    tasks = list(dict.fromkeys(runs["task"]))
+    figure, panels = panels_of(tasks, 1.7, wide=len(cost) > _NAMED)
+    keys = series_looks(values_of(runs, "knowledge"))
     names = dict(zip(runs["student"], short_names(runs["student"]), strict=True))
     ticks = _round_ticks(cost.min(), cost.max())
     for task, ax, left, bottom in panels:
         here = table[table["task"] == task]
         ax.set_xscale("log")
         _lines(ax, here, keys)
-        front = here[pareto(here["cost"], here["mean"])].sort_values("cost")
+        on_front = pareto(here["cost"], here["mean"])
+        front = here[on_front].sort_values("cost")
         places = front["knowledge"].map({name: i for i, name in enumerate(keys)})
         x = front["cost"] * [_beside(place, len(keys)) for place in places]
         ax.plot(x, 100 * front["mean"], gid="front", zorder=1, **FRONT)
-        _students(ax, cost, names)
+        _students(ax, cost if len(cost) <= _NAMED else cost[[*here["student"][on_front]]], names)
         references(ax, runs[runs["task"] == task], False)
         ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks] if bottom else [])
         ax.minorticks_off()
@@ -54,10 +58,12 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
             ax.set_xlabel(textwrap.fill(unit, 24))
         if left:
             ax.set_ylabel("points")
-    text = f"{note}; " * bool(note)
-    text += count_text(table["n"], table, "hollow; x at the foot where none is done") + ". "
-    text += f"In {unit}, "
-    text += ", ".join(f"{names[student]}: {value:.3g}" for student, value in cost.items())
+    sizes = ", ".join(f"{names[student]} {value:.3g}" for student, value in cost.items())
+    text = [
+        note,
+        count_text(table["n"], table, "hollow; x at the foot: no run is done"),
+        f"{unit}: {sizes}" if len(cost) <= _NAMED else "students of the Pareto front are named",
+    ]
     keys["Pareto front"] = FRONT | {"linestyle": "-"}
     return finish(figure, text, {**keys, **REFERENCES})
 
@@ -82,15 +88,18 @@ def _round_ticks(low: float, high: float) -> list[float]:
 
 
 def _students(ax: Axes, cost: "pd.Series[float]", names: dict[str, str]) -> None:
-    """Name the students at the foot, those of nearly equal cost on one line."""
+    """Name the students at the foot, those whose names would overlap on one line."""
     groups: list[tuple[float, list[str]]] = []
+    low, high = ax.get_xlim()
+    room = (high / low) ** (_LINE * ax.figure.dpi / ax.get_window_extent().width)
     for student, value in cost.dropna().sort_values().items():
-        if groups and value < 1.08 * groups[-1][0]:
+        if groups and value < room * groups[-1][0]:
             groups[-1][1].append(names[str(student)])
         else:
             groups.append((float(value), [names[str(student)]]))
     for value, members in groups:
-        ax.text(value, 0.02, ", ".join(members), rotation=90, fontsize=4.5, color=GREY, ha="center",
+        text = ", ".join(members if len(members) < 4 else [*members[:2], "..."])
+        ax.text(value, 0.02, text, rotation=90, fontsize=4.5, color=GREY, ha="center",
                 va="bottom", transform=ax.get_xaxis_transform(), zorder=0, gid="name")  # fmt: skip
     low, high = ax.get_ylim()
     ax.set_ylim(low - 0.35 * (high - low), high)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from kd.axes.figures import axis_words
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.numbers import plain
 from kd.results.report.words import (
     Names,
-    axis_words,
     count,
     listed,
     p_words,

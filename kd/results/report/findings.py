@@ -4,8 +4,9 @@ from typing import Any
 
 import pandas as pd
 
+from kd.axes.figures import axis_words
 from kd.results.numbers import plain, points
-from kd.results.report.words import axis_words, count, listed, p_words, significance, span
+from kd.results.report.words import count, listed, p_words, significance, span
 from kd.results.statistics.cells import corrected, describe
 from kd.results.statistics.effects import SEEDS, seed_share, variance
 from kd.results.statistics.pairing import prepare

@@ -11,13 +11,14 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from kd.axes.figures import axis_words
 from kd.results.figures.draw import ABSENT, read_captions
 from kd.results.numbers import plain
 from kd.results.record import Record, load_record, warned
 from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.findings import effects, headlines, winners
 from kd.results.report.guideline import EVIDENCE, STRENGTH, answers
-from kd.results.report.words import axis_words, count
+from kd.results.report.words import count
 from kd.results.statistics.runs import AXES, IDLE, axes, followers, levels
 from kd.results.tables.write import make_tables
 from kd.runtime.files import atomic_write

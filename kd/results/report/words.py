@@ -50,11 +50,6 @@ def count(n: int, one: str, several: str = "") -> str:
     return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
-def axis_words(axis: str) -> str:
-    """An axis as a word of a sentence."""
-    return {"init": "initialisation"}.get(axis, axis.replace("_", " "))
-
-
 def names_of(study: Study | None) -> Names:
     """The values whose labels are not how the study file writes them: bert-tiny, 2L-128-2h-512."""
     found: Names = {}

@@ -5,9 +5,9 @@ import pandas as pd
 
 from kd.axes.shapes import TOKENS
 from kd.results.numbers import NOTHING, millions, plain
-from kd.results.statistics.best import best_and_near
 from kd.results.statistics.cells import describe
 from kd.results.statistics.cost import with_costs
+from kd.results.statistics.near_best import best_and_near
 from kd.results.statistics.runs import studied
 from kd.results.tables.rows import (
     SELECTED,

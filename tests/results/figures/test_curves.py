@@ -55,7 +55,7 @@ def with_histories(*histories):
 def test_a_staged_run_is_drawn_like_the_others():
     plain = "step=50 100;loss=3 2;hard=0.7 0.6"
     runs, (mean,), label, caption = of_all(with_histories(plain, STAGED, plain))
-    assert label == "hard-label loss" and caption.endswith("n = 3.")
+    assert label == "hard-label loss" and caption.endswith("(n = 3).")
     assert runs[1].get_xydata().tolist() == [[25, 0.8], [50, 0.7], [75, 0.6], [100, 0.5]]
     assert mean.get_xdata()[[0, -1]].tolist() == [50, 100]
     assert mean.get_ydata()[[0, -1]] == pytest.approx([0.7, (0.6 + 0.5 + 0.6) / 3])
@@ -66,7 +66,7 @@ def test_a_run_without_the_curve_is_not_drawn_nor_counted_nor_does_it_change_the
     """Records of staged runs from before had one point, or none."""
     plain = "step=50 100;loss=3 2;hard=0.7 0.6"
     runs, (mean,), label, caption = of_all(with_histories(plain, old, plain))
-    assert label == "hard-label loss" and len(runs) == 2 and caption.endswith("n = 2.")
+    assert label == "hard-label loss" and len(runs) == 2 and caption.endswith("(n = 2).")
     assert mean.get_xdata()[[0, -1]].tolist() == [50, 100]
 
 
@@ -74,7 +74,7 @@ def test_where_a_series_begins_late_it_is_drawn_from_there():
     late = "step=25 50 75 100;loss=4 3 2 1;hard=nan nan 0.6 0.5"
     plain = "step=25 50 75 100;loss=4 3 2 1;hard=0.8 0.7 0.6 0.5"
     runs, (mean,), _, caption = of_all(with_histories(plain, late))
-    assert runs[1].get_xydata().tolist() == [[75, 0.6], [100, 0.5]] and caption.endswith("n = 2.")
+    assert runs[1].get_xydata().tolist() == [[75, 0.6], [100, 0.5]] and caption.endswith("(n = 2).")
     assert mean.get_xdata()[0] == 75 and mean.get_ydata()[[0, -1]] == pytest.approx([0.6, 0.5])
 
 

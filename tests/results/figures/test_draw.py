@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from drawn import full_grid, marked
+from drawn import figures_of, full_grid, marked
 from fake_runs import grid, write
 from PIL import Image
 
-from kd.results.figures.draw import make_figures, possible, read_captions, write_figures
+from kd.results.figures.draw import possible, read_captions, write_figures
 from kd.results.record import read_runs
 
 
@@ -16,7 +16,7 @@ def test_nothing_finished_and_nothing_varied():
     lost = grid(lambda c: None, task=["rte", "cola"], knowledge=["logits", "hidden"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn = dict(make_figures(lost))
+        drawn = dict(figures_of(lost))
     for name in ("difference", "effect-knowledge", "heatmap-knowledge-task"):
         for ax in drawn[name].axes:
             assert marked(ax, "missing") and not marked(ax, "mean"), name
@@ -26,17 +26,17 @@ def test_nothing_finished_and_nothing_varied():
     few = grid(lambda c: 0.5 if c["seed"] == "1" else None, mapping=["a", "b"], seed=["1", "2"])
     assert possible(few)[1]["seeds"] == "no cell has two seeds that are done"
     plain = grid(lambda c: 0.5)
-    assert [name for name, _ in make_figures(plain)] == ["teacher-gap", "curves"]
+    assert [name for name, _ in figures_of(plain)] == ["teacher-gap", "curves"]
 
 
 def names(frame, asked=None):
-    return [name for name, _ in make_figures(frame, asked)]
+    return [name for name, _ in figures_of(frame, asked)]
 
 
 @pytest.fixture(scope="module")
 def drawn():
     """Every figure of the full grid, by name: drawing them takes seconds."""
-    return dict(make_figures(full_grid()))
+    return dict(figures_of(full_grid()))
 
 
 def test_what_is_drawn_unasked(drawn):
@@ -96,7 +96,7 @@ def test_files_are_whole_and_the_same_each_time(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "runs.csv"]
     captions = read_captions(out)
     assert list(captions) == ["effect-mapping", "curves", "not drawn"]
-    assert "n = 6 a mark" in captions["effect-mapping"]
+    assert "Each mark averages 6 runs" in captions["effect-mapping"]
     assert captions["not drawn"] == "- effect-init: its axes do not vary among the runs"
 
 
@@ -191,3 +191,51 @@ def test_tasks_come_in_the_order_of_glue(tmp_path):
     frame = grid(lambda c: 0.5, task=["rte", "qnli", "cola"], knowledge=["none", "logits"])
     read = read_runs(write(frame, tmp_path / "runs.csv"))
     assert list(dict.fromkeys(read["task"])) == ["cola", "qnli", "rte"]
+
+
+KNOWLEDGE = ["none", "logits", *(f"logits+hidden:mse@{i}-1" for i in range(1, 29))]
+
+
+LEGENDS = {
+    "knowledge": ["curves", "teacher-gap"],
+    "student": ["curves", "score-flops", "heatmap-knowledge-student"],
+}
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_figures_of_many_values_have_room_for_all(tmp_path, count):
+    """A legend or foot that does not fit makes matplotlib give up the layout, with a warning."""
+    students = [f"{layers}L-{12 * width}-12h-{48 * width}" for layers in (2, 3, 4, 6, 8, 12)
+                for width in (12, 16, 26, 32, 64)]  # fmt: skip
+    frames = {
+        "knowledge": grid(lambda c: 0.6, knowledge=KNOWLEDGE[:count], seed=["1", "2"]),
+        "student": grid(lambda c: 0.6 + 0.001 * int(c["seed"]), student=students[:count],
+                        knowledge=["none", "logits"], seed=["1", "2"]),
+    }  # fmt: skip
+    for axis, frame in frames.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            write_figures(write(frame, tmp_path / f"{axis}.csv"), tmp_path / axis, LEGENDS[axis])
+        for path in sorted((tmp_path / axis).glob("*.png")):
+            found = ink(path)
+            edges = [found[:2], found[-2:], found[:, :2], found[:, -2:]]
+            assert not any(edge.any() for edge in edges), path.stem
+
+
+def test_titles_of_a_row_stand_at_one_height():
+    """Their metrics have letters of different heights: Matthews, accuracy/F1."""
+    frame = grid(lambda c: 0.6, task=["cola", "mrpc", "stsb", "rte"], mapping=["first", "last"])
+    ((_, figure),) = figures_of(frame, ["effect-mapping"])
+    figure.draw_without_rendering()
+    tops = {round(ax.title.get_position()[1], 6) for ax in figure.axes}
+    places = {round(ax.title.get_transform().transform(ax.title.get_position())[1], 2)
+              for ax in figure.axes}  # fmt: skip
+    assert len(tops) == len(places) == 1
+
+
+def test_learning_curves_are_by_the_axis_with_the_most_values():
+    frame = grid(lambda c: 0.6, knowledge=["none", "logits+hidden"],
+                 mapping=["first", "last", "uniform"])  # fmt: skip
+    ((_, figure),) = figures_of(frame, ["curves"])
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["no mapping", "first", "last", "uniform"]

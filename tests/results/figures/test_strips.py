@@ -18,24 +18,22 @@ def runs():
 def test_effect_figure_shows_means_runs_references_and_what_is_missing(runs):
     figure = effect_figure(runs, "mapping")
     rte, cola, average = figure.axes
-    assert [ax.get_title() for ax in figure.axes] == [
-        "rte\naccuracy",
-        "cola\nMatthews",
-        "average\nmean over tasks",
-    ]
+    assert [ax.get_title() for ax in figure.axes] == ["rte", "cola", "average"]
+    assert {"accuracy", "Matthews", "mean over tasks"} <= set(texts(figure))
     assert len(marked(cola, "mean")) == 3  # control, first, last
     assert len(marked(rte, "mean")) == len(marked(average, "mean")) == 2
     assert len(marked(rte, "missing")) == len(marked(average, "missing")) == 1
     assert marked(rte, "missing")[0].get_hatch()
     assert "missing" in texts(figure)
     assert [len(line.get_xdata()) for line in marked(cola, "runs")] == [6, 6, 6]  # every run
-    assert marked(cola, "teacher")[0].get_linestyle() == "--"
-    assert marked(cola, "majority")[0].get_linestyle() == ":"
+    near = effect_figure(runs.assign(teacher_score=0.63, majority_score=0.54), "mapping").axes[1]
+    assert marked(near, "teacher")[0].get_linestyle() == "--"
+    assert marked(near, "majority")[0].get_linestyle() == ":"
     (control, *_), first = marked(cola, "mean"), marked(cola, "mean")[1]
     assert control.get_marker() == "s" != first.get_marker()
     assert "control (logits)" in texts(figure)
     assert {"logits", "first", "last", "mapping"} <= set(texts(figure))
-    assert any("n = 6 a mark; 2 of 9 marks lack some" in text for text in texts(figure))
+    assert any("Each mark averages 6 runs; 2 of 9 lack runs" in text for text in texts(figure))
 
 
 def test_mean_and_interval_are_those_of_the_runs():
@@ -58,7 +56,9 @@ def test_a_mean_that_lacks_runs_is_hollow():
 
 def test_a_reference_far_off_is_told_in_words_and_does_not_squeeze_the_runs():
     frame = grid(lambda c: 0.6 + 0.01 * int(c["seed"]), mapping=["a", "b"], seed=["1", "2", "3"])
-    (ax,) = effect_figure(prepare(frame.assign(majority_score=0.0)), "mapping").axes
+    (ax,) = effect_figure(
+        prepare(frame.assign(majority_score=0.0, teacher_score=0.65)), "mapping"
+    ).axes
     assert not marked(ax, "majority") and marked(ax, "teacher")
     assert marked(ax, "far majority")[0].get_text() == "majority ↓0.0"
     assert ax.get_ylim()[0] > 50
@@ -98,7 +98,7 @@ def test_one_wide_interval_does_not_squeeze_the_others():
     frame.loc[lost, "score"] = None
     frame.loc[(frame["knowledge"] == "logits+cls") & (frame["seed"] == "2"), "score"] = 0.65
     figure = difference_figure(prepare(frame))
-    assert any("intervals that leave the panel are cut" in text for text in texts(figure))
+    assert any("Wide intervals are cut" in text for text in texts(figure))
     low, high = figure.axes[0].get_xlim()
     assert high - low < 40 < 2 * 12.7 * 3.5 / np.sqrt(2)
 
