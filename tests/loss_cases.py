@@ -18,6 +18,7 @@ class Loss:
     options: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     same_width: bool = False
     same_heads: bool = False
+    labelled: bool = False
 
     @property
     def masked(self) -> bool:
@@ -33,6 +34,11 @@ LOSSES = {
     "logits_mse": Loss("logits"),
     "logits_dist": Loss("logits", SOFT),
     "logits_std": Loss("logits", SOFT),
+    "logits_reverse_kl": Loss("logits", SOFT),
+    "logits_js": Loss("logits", {**SOFT, "beta": (0.5, 0.1)}),
+    "logits_tv": Loss("logits", SOFT),
+    "logits_dkd": Loss("logits", {**SOFT, "alpha": (1.0, 9.0), "beta": (8.0, 1.0)}, labelled=True),
+    "logits_ranknet": Loss("logits", SOFT),
     "token_mse": Loss("tokens", same_width=True),
     "token_mae": Loss("tokens", same_width=True),
     "token_cosine": Loss("tokens", same_width=True),
@@ -66,7 +72,7 @@ LOSSES = {
     "layer_relation_angle": Loss("layers"),
 }
 MASKED = [name for name, loss in LOSSES.items() if loss.masked]
-SOFTENED = ["logits_kl", "logits_ce", "logits_dist", "logits_std"]  # take (B,) temperatures too
+SOFTENED = [n for n, loss in LOSSES.items() if loss.form == "logits" and loss.options]
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class Case:
     teacher: tuple[Tensor, ...]
     mask: Tensor
     options: dict[str, Any]
+    labels: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
     @property
     def loss(self) -> Loss:
@@ -91,6 +98,7 @@ class Case:
         """The loss as the library computes it."""
         function: Callable[..., Tensor] = FUNCTIONS[self.name]
         masks = [self.mask] if self.loss.masked else []
+        masks += [self.labels] if self.loss.labelled else []
         if self.loss.form == "relation":
             return function(self.student, self.teacher, *masks, **self.options)
         return function(self.student[0], self.teacher[0], *masks, **self.options)
@@ -107,7 +115,7 @@ class Case:
     def examples(self, order: Tensor) -> "Case":
         """The examples of these numbers, in this order."""
         moved = self.map(lambda x: x.index_select(self.batch_axis, order))
-        return replace(moved, mask=self.mask[order])
+        return replace(moved, mask=self.mask[order], labels=self.labels[order])
 
 
 def draw(name: str, lengths: list[int], seed: int, same: bool = False, spread: float = 1.5) -> Case:
@@ -136,7 +144,8 @@ def draw(name: str, lengths: list[int], seed: int, same: bool = False, spread: f
     places = torch.rand(batch, length, generator=generator).argsort(-1).argsort(-1)
     mask = places < torch.tensor(lengths)[:, None]
     options = {option: values[0] for option, values in loss.options.items()}
-    return Case(name, student, side(6, 3), mask, options)
+    labels = (torch.arange(batch) + seed) % 3
+    return Case(name, student, side(6, 3), mask, options, labels)
 
 
 def gradient(case: Case) -> tuple[float, list[Tensor]]:

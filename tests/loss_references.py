@@ -187,6 +187,38 @@ def logits_std(case: Case) -> float:
     return mean(values)
 
 
+def logits_js(case: Case) -> float:
+    beta, values = case.options["beta"], []
+    for tau, s, t in softened(case):
+        middle = [beta * b + (1 - beta) * a for a, b in zip(s, t, strict=True)]
+        values.append(tau**2 * (beta * kl(t, middle) + (1 - beta) * kl(s, middle)))
+    return mean(values)
+
+
+def logits_dkd(case: Case) -> float:
+    alpha, beta = case.options["alpha"], case.options["beta"]
+    values = []
+    for label, (tau, s, t) in zip(case.labels.tolist(), softened(case), strict=True):
+        target = [[x[label], 1 - x[label]] for x in (t, s)]
+        rest = [[p / (1 - x[label]) for i, p in enumerate(x) if i != label] for x in (t, s)]
+        values.append(tau**2 * (alpha * kl(*target) + beta * kl(*rest)))
+    return mean(values)
+
+
+def logits_ranknet(case: Case) -> float:
+    def above(x: Vector, i: int, j: int, tau: float) -> Vector:
+        p = 1 / (1 + math.exp((x[j] - x[i]) / tau))
+        return [p, 1 - p]
+
+    return mean(
+        tau**2
+        * mean(
+            kl(above(t, i, j, tau), above(s, i, j, tau)) for i in range(len(s)) for j in range(i)
+        )
+        for tau, (s, t) in zip(temperatures(case), vector_pairs(case), strict=True)
+    )
+
+
 # --- tokens ---------------------------------------------------------------------------------------
 
 
@@ -360,6 +392,13 @@ REFERENCES: dict[str, Callable[[Case], float]] = {
     "logits_mse": lambda c: mean(x for s, t in vector_pairs(c) for x in squares(s, t)),
     "logits_dist": logits_dist,
     "logits_std": logits_std,
+    "logits_reverse_kl": lambda c: mean(tau**2 * kl(s, t) for tau, s, t in softened(c)),
+    "logits_js": logits_js,
+    "logits_tv": lambda c: mean(
+        tau**2 * sum(max(a - b, 0) for a, b in zip(s, t, strict=True)) for tau, s, t in softened(c)
+    ),
+    "logits_dkd": logits_dkd,
+    "logits_ranknet": logits_ranknet,
     "token_mse": lambda c: mean(x for s, t in token_pairs(c) for x in squares(s, t)),
     "token_mae": lambda c: mean(math.sqrt(x) for s, t in token_pairs(c) for x in squares(s, t)),
     "token_cosine": lambda c: mean(apart(s, t) for s, t in token_pairs(c)),

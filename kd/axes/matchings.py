@@ -17,8 +17,11 @@ class Matching:
     same_width: bool = False  # widths must agree: a projection is added where they do not
     same_heads: bool = False  # head counts must agree: the cell is pruned where they do not
     softened: bool = False  # uses the temperature
+    labelled: bool = False  # takes the labels of the examples
+    options: tuple[tuple[str, float], ...] = ()  # what else the loss is called with
     both_projected: bool = False  # student and teacher are projected to a common width
-    fewest_classes: int = 1  # with fewer, the student gets no gradient
+    fewest_classes: int = 1
+    with_fewer: str = "teaches nothing: the student would get no gradient"  # classes than these
     fewest_examples: int = 1  # in a batch; with fewer, the same
     floor: str = "0"  # its value where the student equals the teacher
 
@@ -30,6 +33,20 @@ _FSP = "FSP (Yim et al. 2017) with both ends at one layer"
 _SP = "Tung and Mori 2019 (arXiv:1907.09682)"
 _RKD = "Park et al. 2019 (arXiv:1904.05068)"
 _CKD = "CKD (arXiv:2109.08359)"
+
+_GKD = "GKD (arXiv:2306.13649), generalised Jensen-Shannon"
+
+
+def _js(beta: float) -> Matching:
+    return Matching(
+        "logits_js",
+        f"tau^2 (beta KL(T || M) + (1 - beta) KL(S || M)) of softmax(z/tau), M = beta T + "
+        f"(1 - beta) S, beta = {beta}",
+        _GKD,
+        softened=True,
+        options=(("beta", beta),),
+    )
+
 
 _BETWEEN_EXAMPLES = {
     "sp": ("mean (G_S - G_T)^2, G the rows of x x^T (B, B) over their norms", _SP, 2),
@@ -61,6 +78,38 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
             "Sun et al. 2024 (arXiv:2403.01427), whose code divides by C - 1",
             softened=True,
             fewest_classes=3,
+        ),
+        "reverse-kl": Matching(
+            "logits_reverse_kl",
+            "tau^2 KL(softmax(S/tau) || softmax(T/tau))",
+            "MiniLLM (arXiv:2306.08543), for each example",
+            softened=True,
+        ),
+        "js": _js(0.5),
+        "js-0.1": _js(0.1),
+        "js-0.9": _js(0.9),
+        "tv": Matching(
+            "logits_tv",
+            "tau^2 sum |T - S| / 2 of softmax(z/tau); its gradient grows as tau",
+            "Wen et al. 2023 (arXiv:2307.15190), for each example",
+            softened=True,
+        ),
+        "dkd": Matching(
+            "logits_dkd",
+            "tau^2 (KL of (target, all others) + 8 KL of the softmax over the others), T || S",
+            "DKD (arXiv:2203.08679) with alpha = 1, beta = 8, the defaults of its code; no warm-up",
+            softened=True,
+            labelled=True,
+            fewest_classes=3,
+            with_fewer="is logits:kl: the part between the other classes is 0",
+        ),
+        "ranknet": Matching(
+            "logits_ranknet",
+            "tau^2 KL(T || S) of sigmoid((z_i - z_j)/tau) over pairs of classes",
+            "RankNet (Burges et al. 2005), the teacher's probabilities as targets",
+            softened=True,
+            fewest_classes=3,
+            with_fewer="is logits:kl: there is one pair of classes",
         ),
     },
     "regression": {"mse": Matching("logits_mse", "mean (S - T)^2")},

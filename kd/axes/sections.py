@@ -91,6 +91,8 @@ def _matching_needs(row: Matching) -> str:
         needs.append("equal h")
     if row.softened:
         needs.append("tau")
+    if row.labelled:
+        needs.append("labels")
     if row.fewest_classes > 1:
         needs.append(f"C >= {row.fewest_classes}")
     if row.fewest_examples > 1:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kd.losses.reduce import centred, direction, kl, mean, sides, turn
+from kd.losses.reduce import centred, direction, hide, kl, log_softmax, mean, sides, turn
 
 Temperature = float | Tensor  # of all examples, or (B,) of each
 
@@ -28,6 +28,73 @@ def logits_ce(student: Tensor, teacher: Tensor, temperature: Temperature) -> Ten
     """
     s, t = (_log_soft(x, temperature) for x in sides(student, teacher))
     return -(temperature**2 * (t.exp() * s).sum(-1)).mean()
+
+
+def logits_reverse_kl(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
+    """tau^2 KL(softmax(S/tau) || softmax(T/tau)) of logits (B, C), mean over examples.
+
+    The divergence of MiniLLM (Gu et al. 2024, arXiv:2306.08543), for each example.
+    """
+    s, t = (_log_soft(x, temperature) for x in sides(student, teacher))
+    return (temperature**2 * kl(t, s)).mean()
+
+
+def logits_js(
+    student: Tensor, teacher: Tensor, temperature: Temperature, beta: float = 0.5
+) -> Tensor:
+    """Generalised Jensen-Shannon divergence of logits (B, C), mean over examples.
+
+    tau^2 (beta KL(T || M) + (1 - beta) KL(S || M)) of the softened probabilities, with
+    M = beta T + (1 - beta) S (Agarwal et al. 2024, arXiv:2306.13649). Near beta = 0 it is
+    beta `logits_kl`, near beta = 1 it is (1 - beta) `logits_reverse_kl`.
+    """
+    s, t = (_log_soft(x, temperature) for x in sides(student, teacher))
+    middle = torch.logaddexp(t + math.log(beta), s + math.log(1 - beta))
+    return (temperature**2 * (beta * kl(middle, t) + (1 - beta) * kl(middle, s))).mean()
+
+
+def logits_tv(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
+    """tau^2 sum |T - S| / 2 of the softened probabilities, from logits (B, C); mean over examples.
+
+    Total variation (Wen et al. 2023, arXiv:2307.15190). It has tau^2 as the divergences have,
+    though its own gradient falls as 1 / tau only: a higher temperature gives it more weight.
+    """
+    s, t = (_log_soft(x, temperature).exp() for x in sides(student, teacher))
+    return (temperature**2 * (s - t).abs().sum(-1) / 2).mean()
+
+
+def logits_dkd(
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    temperature: Temperature,
+    alpha: float = 1.0,
+    beta: float = 8.0,
+) -> Tensor:
+    """Decoupled distillation of logits (B, C) with labels (B,), mean over examples.
+
+    tau^2 (alpha KL of (target, all others) + beta KL of the softmax over the others), both
+    KL(T || S) (Zhao et al. 2022, arXiv:2203.08679, equation 7). alpha and beta are the defaults of
+    its code, whose warm-up is left out. With two classes the second part is 0.
+    """
+    target = labels[:, None] == torch.arange(student.shape[-1], device=labels.device)
+    two, others = [], []
+    for log in (_log_soft(x, temperature) for x in sides(student, teacher)):
+        two.append(torch.stack([hide(log, part).logsumexp(-1) for part in (~target, target)], -1))
+        others.append(log_softmax(log, target))
+    return (temperature**2 * (alpha * kl(*two) + beta * kl(*others))).mean()
+
+
+def logits_ranknet(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
+    """tau^2 KL of the order of two classes, from logits (B, C); mean over pairs and examples.
+
+    A side puts class i above j with probability sigmoid((z_i - z_j) / tau). RankNet (Burges et al.
+    2005) with the teacher's probabilities as targets, less their entropy. With two classes it is
+    `logits_kl`.
+    """
+    s, t = (F.logsigmoid(_differences(x, temperature)) for x in sides(student, teacher))
+    pairs = s.shape[-1] * (s.shape[-1] - 1) / 2
+    return (temperature**2 * kl(s, t).sum(-1) / pairs).mean()
 
 
 def logits_mse(student: Tensor, teacher: Tensor) -> Tensor:
@@ -67,6 +134,17 @@ def logits_std(student: Tensor, teacher: Tensor, temperature: Temperature) -> Te
 
 def _log_soft(logits: Tensor, temperature: Temperature) -> Tensor:
     """log softmax(logits / tau), (B, C)."""
+    return F.log_softmax(_softened(logits, temperature), -1)
+
+
+def _softened(logits: Tensor, temperature: Temperature) -> Tensor:
+    """logits / tau, (B, C)."""
     if isinstance(temperature, Tensor):
         temperature = temperature.unsqueeze(-1)
-    return F.log_softmax(logits / temperature, -1)
+    return logits / temperature
+
+
+def _differences(logits: Tensor, temperature: Temperature) -> Tensor:
+    """(z_i - z_j) / tau of every two classes, (B, C, C)."""
+    z = _softened(logits, temperature)
+    return z[:, :, None] - z[:, None, :]

@@ -133,7 +133,7 @@ class Objective(nn.Module):
             teacher = {**teacher, ("logits", 0): shifted}
         for term, comparison in zip(self.terms, self.comparisons, strict=True):
             if self.waits or term.weight.at(moment.progress) > 0:
-                found[str(term)] = comparison(student, teacher, mask, moment)
+                found[str(term)] = comparison(student, teacher, mask, labels, moment)
         return found
 
     def total(self, parts: dict[str, Tensor], moment: Moment) -> Tensor:

@@ -12,6 +12,11 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     for loss in (
         logits.logits_kl,
         logits.logits_ce,
+        logits.logits_reverse_kl,
+        logits.logits_js,
+        logits.logits_tv,
+        logits.logits_dkd,
+        logits.logits_ranknet,
         logits.logits_mse,
         logits.logits_dist,
         logits.logits_std,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -61,12 +61,14 @@ class Comparison(nn.Module):
                 start = torch.full((layers,), 1 / layers, dtype=torch.float64)
                 self.register_buffer(name, start)
 
-    def forward(self, student: Features, teacher: Features, mask: Tensor, moment: Moment) -> Tensor:
-        """The loss of a batch; `mask` (B, L) is true for real tokens."""
+    def forward(
+        self, student: Features, teacher: Features, mask: Tensor, labels: Tensor, moment: Moment
+    ) -> Tensor:
+        """The loss of a batch; `mask` (B, L) is true for real tokens, `labels` are (B,)."""
         term = self.term
         teacher = {key: tensor.detach() for key, tensor in teacher.items()}
         if self.knowledge.form is LOGITS:
-            return self._soft_labels(student["logits", 0], teacher["logits", 0])
+            return self._soft_labels(student["logits", 0], teacher["logits", 0], labels)
         if self.knowledge.form.all_layers:
             stacks = (
                 torch.stack([features["hidden", pair[side]] for pair in term.pairs])
@@ -128,15 +130,19 @@ class Comparison(nn.Module):
     def _doubled(self) -> bool:
         return self.knowledge.form.softmax and "double-softmax" in self.errata
 
-    def _soft_labels(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def _soft_labels(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+        options: dict[str, Any] = dict(self.matching.options)
+        if self.matching.labelled:
+            options["labels"] = labels
+        loss = partial(self.loss, student, teacher, **options)
         if not self.matching.softened:
-            return self.loss(student, teacher)
+            return loss()
         temperature = float(self.settings["temperature"])
         schedule = self.settings["temperature_schedule"]
         if schedule != "constant":
             per_example = TEMPERATURES[schedule]
-            return self.loss(student, teacher, per_example(student, teacher, temperature))
-        value = self.loss(student, teacher, temperature)
+            return loss(temperature=per_example(student, teacher, temperature))
+        value = loss(temperature=temperature)
         return value / temperature**2 if "no-tau-squared" in self.errata else value
 
     def _transported(self, costs: Tensor) -> Tensor:

@@ -96,10 +96,7 @@ def _matching_obstacles(
             f"teacher {teacher.heads}{hint}"
         )
     if matching.fewest_classes > task.outputs:
-        yield (
-            f"{term} teaches nothing with fewer than {matching.fewest_classes} classes: the "
-            f"student would get no gradient"
-        )
+        yield (f"{term} with fewer than {matching.fewest_classes} classes {matching.with_fewer}")
     if matching.fewest_examples > cell["batch_size"]:
         yield (
             f"{term} teaches nothing in batches of fewer than {matching.fewest_examples} "

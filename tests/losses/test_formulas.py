@@ -65,7 +65,7 @@ def test_every_loss_is_tested_here():
 @every_loss
 def test_every_argument_of_a_loss_is_an_option_here(name):
     loss = LOSSES[name]
-    inputs = ["student", "teacher"] + ["mask"] * loss.masked
+    inputs = ["student", "teacher"] + ["mask"] * loss.masked + ["labels"] * loss.labelled
     assert list(inspect.signature(FUNCTIONS[name]).parameters) == [*inputs, *loss.options]
 
 
@@ -79,6 +79,8 @@ def test_every_row_of_matchings_states_the_facts_of_its_loss():
             assert equal == loss.same_width, f"{label}: same_width"
             assert row.same_heads == loss.same_heads, f"{label}: same_heads"
             assert row.softened == ("temperature" in loss.options and form == "logits"), label
+            assert row.labelled == loss.labelled, f"{label}: labelled"
+            assert dict(row.options).keys() <= loss.options.keys(), f"{label}: options"
 
 
 def test_every_knowledge_type_has_a_matching():
@@ -207,7 +209,8 @@ def test_bf16_inputs_are_reduced_in_fp32(name, spread):
 @pytest.mark.parametrize("name", SOFTENED)
 def test_soft_labels_of_far_apart_logits_are_finite(name):
     logits = torch.tensor([[300.0, -300.0, 0.0], [-300.0, 300.0, 0.0]])
-    case = Case(name, (logits,), (-logits,), torch.ones(2, 1).bool(), {"temperature": 2.5})
+    drawn = draw(name, [1, 1], seed=0)
+    case = replace(drawn, student=(logits,), teacher=(-logits,))
     value, (slope,) = gradient(case)
     assert math.isfinite(value) and slope.isfinite().all(), f"{name}: {value}, {slope}"
 
@@ -233,7 +236,8 @@ def test_no_value_is_looked_at(name):
     On a GPU each such look waits for everything that was asked of it before.
     """
     case = draw(name, [4, 2, 3], seed=0).map(lambda x: x.to("meta"))
-    assert replace(case, mask=case.mask.to("meta")).value().is_meta
+    case = replace(case, mask=case.mask.to("meta"), labels=case.labels.to("meta"))
+    assert case.value().is_meta
 
 
 @every_loss
@@ -369,6 +373,7 @@ def test_defaults_are_those_of_the_papers():
 
     assert default("triplet_angle_mse", "window") == default("triplet_angle_huber", "window") == 21
     assert default("vector_contrastive", "temperature") == 0.07
+    assert (default("logits_dkd", "alpha"), default("logits_dkd", "beta")) == (1, 8)
 
 
 def test_hot_soft_labels_compare_centred_logits():
@@ -394,6 +399,40 @@ def test_two_standardised_logits_teach_nothing():
     assert slope.abs().max() < 1e-6
     _, (slope,) = gradient(case)
     assert slope.abs().max() > 1e-3
+
+
+def two_classes(name: str) -> Case:
+    case = draw(name, [1] * 6, seed=3).map(lambda x: x[:, :2])
+    return replace(case, labels=case.labels % 2)
+
+
+@pytest.mark.parametrize("name", ["logits_dkd", "logits_ranknet"])
+def test_of_two_classes_kl_is_left(name):
+    """The grid prunes them there, as the same as kl."""
+    assert two_classes(name).value() == pytest.approx(
+        two_classes("logits_kl").value().item(), rel=1e-5
+    )
+    wide = draw(name, [1] * 6, seed=3).value()
+    assert wide != pytest.approx(draw("logits_kl", [1] * 6, seed=3).value().item(), rel=0.05)
+
+
+def test_kl_is_the_two_parts_of_dkd_coupled():
+    """Zhao et al. 2022, equation 6: KL = target part + (1 - p_T of the target) other part."""
+    for seed in range(4):
+        case = draw("logits_dkd", [1], seed)
+        _, _, teacher = next(iter(softened(case)))
+        coupled = case.turned(beta=1 - teacher[case.labels.item()])
+        wanted = replace(case, name="logits_kl", options={"temperature": 2.5}).value()
+        assert coupled.value() == pytest.approx(wanted.item(), rel=1e-4)
+
+
+def test_generalised_js_lies_between_kl_and_reverse_kl():
+    """Agarwal et al. 2023: over beta it tends to kl, over 1 - beta to the reverse."""
+    case = draw("logits_js", [1] * 4, seed=3)
+    for beta, name, weight in ((1e-3, "logits_kl", 1e-3), (1 - 1e-3, "logits_reverse_kl", 1e-3)):
+        end = replace(case, name=name, options={"temperature": 2.5}).value()
+        found = case.turned(beta=beta).value() / weight
+        assert found == pytest.approx(end.item(), rel=2e-2), name
 
 
 # --- temperatures of single examples, shifted and twice softened teachers -------------------------

@@ -49,7 +49,9 @@ def comparison(made, student=SAME, seed=0, **changed):
 def value(made, moment=START, student=None, teacher=None, mask=MASK):
     """Of a comparison, on random features where none are given."""
     student = features(SAME, 1) if student is None else student
-    return made(student, features(TEACHER, 100) if teacher is None else teacher, mask, moment)
+    return made(
+        student, features(TEACHER, 100) if teacher is None else teacher, mask, LABELS, moment
+    )
 
 
 def moving(knowledge, mapping, student=DEEP, matching=None, weight=1.0):
@@ -66,8 +68,9 @@ def direct(name, matching, temperature=2.0):
     row = matchings_of(name, regression=False)[matching]
     loss = FUNCTIONS[row.loss]
     if name == "logits":
-        more = [temperature] if row.softened else []
-        return loss(s["logits", 0], t["logits", 0], *more)
+        more = {"temperature": temperature} if row.softened else {}
+        more |= {"labels": LABELS} if row.labelled else {}
+        return loss(s["logits", 0], t["logits", 0], **more, **dict(row.options))
     if name == "embedding":
         return loss(s["hidden", 0], t["hidden", 0], MASK)
     if name == "cls":

@@ -434,7 +434,9 @@ def test_exclude_takes_lists_and_says_which(grid):
         ({"student": "4L-256", "init": "pretrained:google/bert_uncased_L-2_H-128_A-2"}, "shape"),
         ({"knowledge": "hidden@uniform+hidden:mse"}, "two terms are the same"),
         ({"knowledge": "hidden@emd+hidden:mse@emd*2"}, "two terms are the same"),
-        ({"knowledge": "logits:logit-std"}, "teaches nothing with fewer than 3 classes"),
+        ({"knowledge": "logits:logit-std"}, "with fewer than 3 classes teaches nothing"),
+        ({"knowledge": "logits:dkd"}, "with fewer than 3 classes is logits:kl: the part between"),
+        ({"knowledge": "logits:ranknet"}, "with fewer than 3 classes is logits:kl: there is one"),
         (
             {"knowledge": "layer-relation", "student": "2L-768"},
             "relates at least 3 different layers that stay mapped, but mapping uniform has 2",
