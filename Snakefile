@@ -26,6 +26,7 @@ from kd.study.paths import (
     HISTORY,
     METRICS,
     MODEL,
+    PREDICTIONS,
     RECORD,
     SPEC,
     TRAINING,

@@ -1,18 +1,27 @@
-"""Rule `evaluate`: the scores of one run's student, in its metrics.json."""
+"""Rule `evaluate`: the scores of one run's student in its metrics.json, its answers beside it."""
+
+from pathlib import Path
+
+import torch
 
 from kd.encoders import build
-from kd.jobs.inputs import find_run, student_model
+from kd.jobs.inputs import find_run, load_teacher, student_model
 from kd.jobs.record import evaluation_record, run_record
 from kd.jobs.setup import prepare_device
-from kd.runtime.progress import step_state
+from kd.runtime.errors import UserError
+from kd.runtime.locks import only_one
+from kd.runtime.progress import Progress, step_state
 from kd.runtime.seals import check_seal, read_record, write_record
 from kd.study.grid import Grid
-from kd.study.paths import METRICS, TRAINING, Layout
+from kd.study.paths import METRICS, PREDICTIONS, TRAINING, Layout
+from kd.study.run import Run
 from kd.training.evaluation import evaluate
+from kd.training.fidelity import agreement
+from kd.training.predictions import Predictions, read_predictions, write_predictions
 
 
 def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
-    """Evaluate one run's exported student and write its metrics.json."""
+    """Evaluate one run's exported student and write its metrics.json and predictions.parquet."""
     run = find_run(grid, run_id)
     folder = layout.run(run)
     with step_state(folder, "evaluate") as progress:
@@ -21,6 +30,37 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
         student = student_model(run, layout)
         source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
         model = build.load_finetuned(student)
-        metrics = evaluate(model, source, run.task_row, device, progress)
+        metrics, answers = evaluate(model, source, run.task_row, device, progress)
+        if run.needs_teacher:
+            taught = teacher_predictions(run, layout, device, progress)
+            metrics |= agreement(answers, taught, run.task_row.regression)
         metrics |= evaluation_record(device, threads)
+        write_predictions(folder / PREDICTIONS, answers)
         write_record(folder / METRICS, run_record(run, layout, training, metrics))
+
+
+def teacher_predictions(
+    run: Run, layout: Layout, device: torch.device, progress: Progress
+) -> dict[str, Predictions]:
+    """What a run's teacher answered on the dev splits: its job has written it; for a teacher of an
+    older version it is computed once."""
+    folder = layout.teacher(run.teacher)
+    path = folder / PREDICTIONS
+    if found := _readable(path):
+        return found
+    with only_one(folder / "log" / "predictions.lock", progress.wait):
+        if (found := _readable(path)) is None:
+            teacher = run.teacher
+            source = check_seal(layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id))
+            model = load_teacher(run, layout)
+            _, found = evaluate(model, source, teacher.task_row, device, progress)
+            write_predictions(path, found)
+    return found
+
+
+def _readable(path: Path) -> dict[str, Predictions] | None:
+    """The predictions of a file; None where it is missing or damaged."""
+    try:
+        return read_predictions(path)
+    except UserError:
+        return None

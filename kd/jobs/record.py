@@ -64,6 +64,7 @@ def run_record(
             "teacher_evaluated_on": teacher.get("device"),
             "teacher_dtype": teacher.get("dtype"),
             "teacher_revision": teacher.get("model_revision"),
+            **{f"teacher_{name}": teacher.get(name) for name in ("nll", "brier", "ece")},
         }
         record |= {name: value for name, value in facts.items() if value is not None}
     return record

@@ -19,12 +19,13 @@ from kd.runtime.progress import Progress, step_state
 from kd.runtime.provenance import model_commit, weights_dtype
 from kd.runtime.seals import check_seal, write_record
 from kd.study.grid import Grid
-from kd.study.paths import CHECKPOINT, HISTORY, METRICS, MODEL, Layout
+from kd.study.paths import CHECKPOINT, HISTORY, METRICS, MODEL, PREDICTIONS, Layout
 from kd.study.teacher import Teacher
 from kd.training.checkpoint import Checkpoint
 from kd.training.evaluation import evaluate
 from kd.training.history import write_history
 from kd.training.loop import Job, fit
+from kd.training.predictions import write_predictions
 
 
 def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> None:
@@ -69,11 +70,12 @@ def _teacher(
         fitted = fit(model, objective, split, recipe, job)
         record |= training_record(fitted, split)
         write_history(folder / HISTORY, fitted.history)
-    metrics = evaluate(model, source, task, device, progress)
+    metrics, answers = evaluate(model, source, task, device, progress)
     if warning := teacher_warning(task, {**metrics, "finetuned": teacher.finetuned}):
         if teacher.finetuned and is_unusable(metrics):
             raise UserError(f"teachers.{teacher.name}: {teacher.encoder.location}: {warning}")
         print(f"warning: teacher {teacher.name}: {warning}", file=sys.stderr)
+    write_predictions(folder / PREDICTIONS, answers)
     save_model(model, source, folder / MODEL)
     write_record(
         folder / METRICS,

@@ -7,13 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kd.axes.labels import parts
 from kd.monitor.overwriting import refuse_to_lose
 from kd.monitor.status import read_metrics, run_status
 from kd.results.columns import COLUMNS, METRICS
+from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_write
 from kd.runtime.state import STATES
 from kd.study.grid import Grid
-from kd.study.paths import HISTORY, Layout
+from kd.study.paths import HISTORY, PREDICTIONS, Layout
 from kd.study.paths import METRICS as METRICS_FILE
 from kd.study.run import Run
 
@@ -41,13 +43,32 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
 def run_row(run: Run, layout: Layout) -> dict[str, Any]:
     """The row of one run: its labels, its status, and its metrics where it is done."""
     status, error = run_status(run, layout, mark=True)
-    row = {"run": run.id, "status": status, "error": error, **run.labels}
+    row: dict[str, Any] = {"run": run.id, "status": status, "error": error, **run.labels}
     row["objective"] = run.objective
     if status == "done":
         metrics = read_metrics(layout.run(run) / METRICS_FILE, run.id)
         row |= {k: metrics[k] for k in METRICS if metrics.get(k) is not None}
+        row |= _against_the_studys_teacher(run, layout)
         row["history"] = compact_history(layout.run(run) / HISTORY)
     return row
+
+
+def _against_the_studys_teacher(run: Run, layout: Layout) -> dict[str, float]:
+    """How far a control agrees with the one teacher of its cell, though it never learnt from it.
+
+    Nothing, where its record has that already, where it stands for several teachers, or where
+    either has left no readable answers.
+    """
+    teacher = layout.teacher(run.teacher) / PREDICTIONS
+    if run.needs_teacher or len(parts(run.labels["teacher"])) > 1 or not teacher.is_file():
+        return {}
+    from kd.training.fidelity import agreement
+    from kd.training.predictions import read_predictions
+
+    with suppress(UserError):
+        answers = read_predictions(layout.run(run) / PREDICTIONS), read_predictions(teacher)
+        return agreement(*answers, run.task_row.regression)
+    return {}
 
 
 def compact_history(path: Path) -> str:

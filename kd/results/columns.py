@@ -103,6 +103,28 @@ METRICS: dict[str, Column] = {
         "standard error of `score` over dev examples, by bootstrap; blank where all answers are "
         "right",
     ),
+    "nll": _number("nats", "mean negative log-likelihood of the labels; blank for a regression"),
+    "brier": _number("0 to 2", "mean of the sum over classes of (p − [label])²"),
+    "ece": _number(
+        _SHARE,
+        "expected calibration error: mean |accuracy − confidence| over 15 bins of equal width of "
+        "the highest probability",
+    ),
+    "teacher_nll": _number("nats", "`nll` of the teacher"),
+    "teacher_brier": _number("0 to 2", "`brier` of the teacher"),
+    "teacher_ece": _number(_SHARE, "`ece` of the teacher"),
+    "agreement": _number(
+        "fraction",
+        "share of dev examples for which student and teacher choose the same class; of a "
+        "regression, the Pearson correlation of their scores",
+    ),
+    "agreement_where_teacher_errs": _number(
+        _SHARE, "`agreement` on the examples that the teacher gets wrong; blank where there is none"
+    ),
+    "teacher_kl": _number(
+        "nats", "KL(teacher || student) of the probabilities at temperature 1, mean over examples"
+    ),
+    "teacher_difference": _number("", "mean of student − teacher of the scores of a regression"),
 }
 
 _STATE = {

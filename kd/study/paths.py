@@ -12,6 +12,7 @@ MODEL = "model"
 METRICS = "metrics.json"
 TRAINING = "training.json"
 HISTORY = "history.csv"
+PREDICTIONS = "predictions.parquet"
 SPEC = "spec.json"
 INIT = "init.json"
 CHECKPOINT = "checkpoint.safetensors"  # no output of a rule, or Snakemake would remove it

@@ -3,9 +3,11 @@
 import math
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,9 @@ from kd.data.tokens import Split, load_split, ordered_batches
 from kd.runtime.device import model_inputs, to_device
 from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress
+from kd.training.fidelity import calibration, mean_of
 from kd.training.metrics import constant_score, evaluate_metrics
+from kd.training.predictions import Predictions
 from kd.training.sampling_error import score_error
 
 _BATCH = 64
@@ -75,38 +79,57 @@ def explained(predictions: Tensor, labels: Tensor) -> float:
 
 def evaluate(
     model: nn.Module, tokens: Path, task: Task, device: torch.device, progress: Progress
-) -> dict[str, Any]:
-    """Score and official metrics on the dev split; MNLI's mismatched accuracy beside them.
+) -> tuple[dict[str, Any], dict[str, Predictions]]:
+    """What a model scores on the dev splits, and what it answered there.
 
-    `majority_score` is the score of the best constant answer on the same examples, `score_se` the
-    standard error of the score over examples; it is left out where all answers are right.
+    The record has the keys of `scores`, and `latency_seconds`, `evaluate_seconds`, `split`.
 
     Raises:
         UserError: a logit is not finite.
     """
-    record = dict[str, Any]()
-    seconds, errors = 0.0, list[float]()
+    answers, seconds = {}, 0.0
     for name, _ in task.dev:
         split = load_split(tokens, name)
         started = time.perf_counter()
         logits = predict(model, split, device, progress)
         seconds += time.perf_counter() - started
-        predictions = logits.squeeze(-1) if task.regression else logits.argmax(-1)
-        metrics = evaluate_metrics(task, predictions.numpy(), split.labels.numpy())
-        errors.append(score_error(task, predictions.numpy(), split.labels.numpy()))
+        answers[name] = Predictions(split.ids.numpy(), split.labels.numpy(), logits.numpy())
+    record = scores(task, answers)
+    record["latency_seconds"] = latency(model, load_split(tokens, "dev"), device)
+    return {**record, "split": "dev", "evaluate_seconds": seconds}, answers
+
+
+def scores(row: Task, answers: Mapping[str, Predictions]) -> dict[str, Any]:
+    """Score and official metrics on the dev split; MNLI's mismatched accuracy beside them.
+
+    `majority_score` is the score of the best constant answer on the same examples, `score_se` the
+    standard error of the score over examples; it is left out where all answers are right. The
+    numbers of `calibration` are means over the dev splits.
+    """
+    record: dict[str, Any] = {}
+    floors, errors, fits = list[float](), list[float](), list[dict[str, float]]()
+    for name, split in answers.items():
+        chosen = chosen_answers(row, split)
+        metrics = evaluate_metrics(row, chosen, split.labels)
+        errors.append(score_error(row, chosen, split.labels))
+        floors.append(constant_score(row, split.labels.tolist()))
+        if not row.regression:
+            fits.append(calibration(split.logits, split.labels))
         if name == "dev":
             record |= metrics
-            record["majority_score"] = constant_score(task, split.labels.tolist())
-            record["examples_eval"] = len(split)
-            if task.regression:
-                record["r2"] = explained(predictions, split.labels)
-            record["latency_seconds"] = latency(model, split, device)
+            if row.regression:
+                record["r2"] = explained(torch.from_numpy(chosen), torch.from_numpy(split.labels))
         else:
             record["accuracy_mm"] = metrics["accuracy"]
             record["score"] = (record["accuracy"] + metrics["accuracy"]) / 2
-            floor = constant_score(task, split.labels.tolist())
-            record["majority_score"] = (record["majority_score"] + floor) / 2
-            record["examples_eval"] += len(split)
+    record["majority_score"] = sum(floors) / len(floors)
+    record["examples_eval"] = sum(len(split.labels) for split in answers.values())
     if not math.isnan(error := math.hypot(*errors) / len(errors)):
         record["score_se"] = error
-    return {**record, "split": "dev", "evaluate_seconds": seconds}
+    return {**record, **mean_of(fits)}
+
+
+def chosen_answers(row: Task, split: Predictions) -> np.ndarray:
+    """(n,) the classes with the highest logits, or the scores of a regression."""
+    found: np.ndarray = split.logits[:, 0] if row.regression else split.logits.argmax(-1)
+    return found

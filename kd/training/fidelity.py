@@ -7,10 +7,14 @@ temperature 1.
 
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import log_softmax
 from scipy.stats import pearsonr
+
+from kd.runtime.errors import UserError
+from kd.training.predictions import Predictions, aligned
 
 BINS = 15  # of the calibration error: equal width, as Guo et al. have it
 
@@ -79,3 +83,31 @@ def score_fidelity(student: np.ndarray, teacher: np.ndarray) -> dict[str, float]
         "agreement": found if found == found else 0.0,
         "teacher_difference": float((student.astype(np.float64) - teacher).mean()),
     }
+
+
+def agreement(
+    student: Mapping[str, Predictions], teacher: Mapping[str, Predictions], regression: bool
+) -> dict[str, float]:
+    """How far a student's answers are its teacher's: the numbers of `fidelity`, or for a regression
+    of `score_fidelity`, means over the dev splits, without those that no split has.
+
+    Raises:
+        UserError: they answered other examples.
+    """
+    found = []
+    for name, split in student.items():
+        if name not in teacher:
+            raise UserError(f"the teacher has no answers on the split {name}")
+        ours, theirs = aligned(split, teacher[name])
+        if regression:
+            found.append(score_fidelity(ours[:, 0], theirs[:, 0]))
+        else:
+            found.append(fidelity(ours, theirs, split.labels))
+    return mean_of(found)
+
+
+def mean_of(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The means by name; NaN counts as missing, and a name without a number is left out."""
+    names = dict.fromkeys(name for one in found for name in one)
+    values = {name: [one[name] for one in found if not math.isnan(one[name])] for name in names}
+    return {name: sum(numbers) / len(numbers) for name, numbers in values.items() if numbers}

@@ -14,7 +14,6 @@ import numpy as np
 from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_write
 
-PREDICTIONS = "predictions.parquet"
 _COLUMNS = ["split", "id", "label", "logits"]
 
 

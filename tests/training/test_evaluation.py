@@ -32,7 +32,7 @@ def tokens(tmp_path: Path) -> Path:
         rows = {"id": range(len(labels)), "sentence1": sentences, "sentence2": sentences[::-1]}
         pd.DataFrame({**rows, "label": labels}).to_parquet(text / f"{split}.parquet", index=False)
     out = tmp_path / "tokens"
-    tokenise(text, TASKS["mnli"], make_tokenizer("bert"), tiny_config(), MAX_LENGTH, out)
+    tokenise(text, "mnli", make_tokenizer("bert"), tiny_config(), MAX_LENGTH, out)
     return out
 
 
@@ -43,7 +43,7 @@ def test_both_dev_splits_of_mnli_count(tokens, tmp_path):
         answers = predict(model, load_split(tokens, name), CPU, progress).argmax(-1).tolist()
         right.append(sum(a == b for a, b in zip(answers, labels, strict=True)) / len(labels))
     assert right[0] != right[1], "the test cannot tell the splits apart"
-    record = evaluate(model, tokens, TASKS["mnli"], CPU, progress)
+    record, _ = evaluate(model, tokens, TASKS["mnli"], CPU, progress)
     assert (record["accuracy"], record["accuracy_mm"]) == pytest.approx(right)
     assert record["score"] == pytest.approx(sum(right) / 2)
     assert record["majority_score"] == pytest.approx((3 / 9 + 7 / 10) / 2)
@@ -60,7 +60,9 @@ def test_the_time_is_that_of_both_splits(tokens, tmp_path, monkeypatch):
 
     monkeypatch.setattr(evaluation, "predict", slow)
     monkeypatch.setattr(evaluation.time, "perf_counter", lambda: now[0])
-    record = evaluate(tiny_model(labels=3), tokens, TASKS["mnli"], CPU, Progress(tmp_path, "test"))
+    record, _ = evaluate(
+        tiny_model(labels=3), tokens, TASKS["mnli"], CPU, Progress(tmp_path, "test")
+    )
     assert record["evaluate_seconds"] == 10
 
 
@@ -110,5 +112,7 @@ def test_r2_by_hand():
 def test_the_error_of_a_score_of_two_splits_is_that_of_their_mean(tokens, tmp_path, monkeypatch):
     errors = iter([0.03, 0.04])
     monkeypatch.setattr(evaluation, "score_error", lambda *_: next(errors))
-    record = evaluate(tiny_model(labels=3), tokens, TASKS["mnli"], CPU, Progress(tmp_path, "test"))
+    record, _ = evaluate(
+        tiny_model(labels=3), tokens, TASKS["mnli"], CPU, Progress(tmp_path, "test")
+    )
     assert record["score_se"] == pytest.approx(0.05 / 2)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from kd.runtime.errors import UserError
+from kd.study.paths import PREDICTIONS
 from kd.training.predictions import (
-    PREDICTIONS,
     Predictions,
     aligned,
     read_predictions,

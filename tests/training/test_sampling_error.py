@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
 from kd.axes.tasks import TASKS
 from kd.training import evaluation
 from kd.training.metrics import evaluate_metrics
+from kd.training.predictions import Predictions
 from kd.training.sampling_error import _spearman, score_error
 
 
@@ -74,32 +74,23 @@ def test_it_repeats_and_a_perfect_score_says_nothing():
     assert math.isnan(score_error(TASKS["stsb"], constant, np.arange(9, dtype=np.float32)))
 
 
-class Scored(list):
-    """A split that has labels only."""
-
-    @property
-    def labels(self):
-        return torch.tensor(self)
-
-
-def test_two_dev_splits_have_the_error_of_their_mean(monkeypatch):
+def test_two_dev_splits_have_the_error_of_their_mean():
     """MNLI: the mean of two independent splits, each with its own error."""
     rng = np.random.default_rng(4)
     drawn = {name: classified(rng, n, 0.8) for name, n in (("dev", 400), ("dev_mismatched", 100))}
-    splits = {name: Scored(labels.tolist()) for name, (_, labels) in drawn.items()}
-    answers = {len(labels): said for said, labels in drawn.values()}
-    monkeypatch.setattr(evaluation, "load_split", lambda tokens, name: splits[name])
-    monkeypatch.setattr(evaluation, "latency", lambda *_: 0.0)
-    monkeypatch.setattr(
-        evaluation,
-        "predict",
-        lambda model, split, *_: torch.eye(3)[torch.tensor(answers[len(split)])],
-    )
-    record = evaluation.evaluate(None, None, TASKS["mnli"], None, None)
-    first, second = (score_error(TASKS["mnli"], *drawn[name]) for name in splits)
-    assert record["score_se"] == pytest.approx(math.sqrt(first**2 + second**2) / 2)
-    answers |= {len(labels): labels for _, labels in drawn.values()}
-    assert "score_se" not in evaluation.evaluate(None, None, TASKS["mnli"], None, None)
+    row = TASKS["mnli"]
+
+    def error(said):
+        answers = {
+            name: Predictions(np.arange(len(labels)), labels, np.eye(3, dtype="f")[said[name]])
+            for name, (_, labels) in drawn.items()
+        }
+        return evaluation.scores(row, answers).get("score_se")
+
+    first, second = (score_error(row, *pair) for pair in drawn.values())
+    found = error({name: said for name, (said, _) in drawn.items()})
+    assert found == pytest.approx(math.sqrt(first**2 + second**2) / 2)
+    assert error({name: labels for name, (_, labels) in drawn.items()}) is None, "all are right"
 
 
 def test_spearman_ranks_both_sides_of_every_resample():

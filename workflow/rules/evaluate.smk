@@ -9,6 +9,7 @@ rule evaluate:
         training=rules.distil.output.training,
     output:
         metrics=RUN / METRICS,
+        predictions=RUN / PREDICTIONS,
     log:
         log_file(RUN, "evaluate"),
     group:
