@@ -510,8 +510,11 @@ def test_a_finetuned_teacher_below_the_constant_answer_stops(tmp_path, monkeypat
     folder, measured = layout.teacher(run.teacher), teacher_job.evaluate
 
     def scores(score):
-        changed = {"score": score, "majority_score": 0.6}
-        monkeypatch.setattr(teacher_job, "evaluate", lambda *args: {**measured(*args), **changed})
+        def evaluate(*args):
+            record, answers = measured(*args)
+            return {**record, "score": score, "majority_score": 0.6}, answers
+
+        monkeypatch.setattr(teacher_job, "evaluate", evaluate)
 
     scores(0.0)
     with pytest.raises(UserError, match=r"teachers\.given: .*given-2: it scores 0\.0 on toy"):
