@@ -32,7 +32,7 @@ def tokens(tmp_path: Path) -> Path:
         rows = {"id": range(len(labels)), "sentence1": sentences, "sentence2": sentences[::-1]}
         pd.DataFrame({**rows, "label": labels}).to_parquet(text / f"{split}.parquet", index=False)
     out = tmp_path / "tokens"
-    tokenise(text, "mnli", make_tokenizer("bert"), tiny_config(), MAX_LENGTH, out)
+    tokenise(text, TASKS["mnli"], make_tokenizer("bert"), tiny_config(), MAX_LENGTH, out)
     return out
 
 
