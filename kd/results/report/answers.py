@@ -1,4 +1,4 @@
-"""The sentences of an answer: what to use, the numbers behind it, and where it may not hold.
+"""The sentences of an answer: what to use, or that the runs do not decide.
 
 The judgement is `kd.results.advice.advice`; nothing is decided here.
 """
@@ -15,15 +15,12 @@ from kd.results.report.words import (
     Names,
     count,
     listed,
-    p_words,
     quoted,
     signed,
     significance,
     span,
 )
 from kd.study.check import FEW_SEEDS
-
-_FURTHER = 1.5  # students that cost so many times as much are no more alike
 
 
 def answer(advice: Advice, margin: float = 0.5, names: Names | None = None) -> str:
@@ -33,8 +30,8 @@ def answer(advice: Advice, margin: float = 0.5, names: Names | None = None) -> s
         return _unanswered(advice, names)
     if advice.strength == "trade-off":
         apart = "No two students are of equal size, so shape cannot be judged apart from size."
-        return f"{apart} {_prices(advice, names)}"
-    text = _verdict(advice, margin, names) + _dependence(advice)
+        return f"{apart} {price_sentences(advice, names)}"
+    text = verdict_sentences(advice, margin, names) + _dependence(advice)
     return f"{text} This compares students of {advice.size}." if advice.size else text
 
 
@@ -62,24 +59,28 @@ def _unanswered(advice: Advice, names: Names) -> str:
     return f"Not tested: all runs use {quoted(names, advice.axis, advice.values)}."
 
 
-def _verdict(advice: Advice, margin: float, names: Names) -> str:
+def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
+    """Which value is best, and how sure that is."""
+
     def q(values: str | Sequence[str]) -> str:
         return quoted(names, advice.axis, values)
 
     best, others = q(advice.best), advice.others
     beaten = [c.other for c in advice.worse]
-    unsure = [f"{q(c.other)} ({_short(c)})" for c in advice.not_worse]
+    unsure = [f"{q(c.other)} ({short_contrast(c)})" for c in advice.not_worse]
     if advice.strength in ("strong", "moderate"):
         return _decided(advice, margin, names)
     if advice.strength == "weak":
         parts = [f"Undecided: {best} has the highest mean"]
         if unsure:
-            parts[0] += f", but {listed(unsure)} {_is(unsure)} not shown to be worse"
+            parts[0] += f", but is not significantly better than {listed(unsure, 'or')}"
         elif advice.seeds < FEW_SEEDS:
-            parts[0] += f", but {count(advice.seeds, 'seed')} {_is([''] * advice.seeds)} too few"
+            parts[0] += (
+                f", but {count(advice.seeds, 'seed')} {is_or_are([''] * advice.seeds)} too few"
+            )
         if advice.equal:
-            parts.append(f"{q([c.other for c in advice.equal])} {_is(advice.equal)} equal to it "
-                         f"within {margin:g} points")  # fmt: skip
+            alike = f"{q([c.other for c in advice.equal])} {is_or_are(advice.equal)} equal to it"
+            parts.append(f"{alike} within {margin:g} points")
         if beaten:
             parts.append(f"Significantly worse: {q(beaten)}")
         elif advice.elsewhere:
@@ -95,11 +96,12 @@ def _verdict(advice: Advice, margin: float, names: Names) -> str:
         widest = max(others, key=lambda c: abs(c.difference))
         return (
             f"No difference: all values are within {margin:g} points of {best}, with their "
-            f"intervals; the furthest is {q(widest.other)} ({_short(widest)})."
+            f"intervals; the furthest is {q(widest.other)} ({short_contrast(widest)})."
         )
+    unsure += [f"{q(c.other)} ({short_contrast(c)})" for c in advice.equal]
     return (
         f"Undecided: {best} has the highest mean, but is not significantly better than "
-        f"{listed([*unsure, *(f'{q(c.other)} ({_short(c)})' for c in advice.equal)], 'or')}."
+        f"{listed(unsure, 'or')}."
     )
 
 
@@ -119,7 +121,7 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
     text = f"{start or 'Use'} {q(advice.best)}"
     if alike:
         text += f" or {listed((q(c.other) for c in alike), 'or')}, equal within {margin:g} points "
-        text += f"({'; '.join(f'{q(c.other)} {_short(c)}' for c in alike[:3])})"
+        text += f"({'; '.join(f'{q(c.other)} {short_contrast(c)}' for c in alike[:3])})"
     text += "."
     if small:
         c = small[0]
@@ -128,24 +130,25 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
             f"{plain(c.difference, 1)} points ({span(c.low, c.high)}), "
             f"within the margin of {margin:g}"
         )
-        text += f", and likewise than {q([c.other for c in small[1:]])}." if small[1:] else "."
+        text += f". The same holds for {q([c.other for c in small[1:]])}." if small[1:] else "."
     if advice.worse:
         c, *rest = advice.worse
         slight = "only " if c.difference < margin else ""
         text += (
-            f" {q(advice.best)} is better than {q(c.other)} by {slight}"
+            f" {q(advice.best) if alike else 'It'} is better than {q(c.other)} by {slight}"
             f"{plain(c.difference, 1)} points ({span(c.low, c.high)}; "
             f"{significance(c.p, advice.comparisons)})"
         )
-        text += f", and than {q([c.other for c in rest])}." if rest else "."
+        text += f". It is also better than {q([c.other for c in rest])}." if rest else "."
     return text
 
 
-def _is(items: Sequence[Any]) -> str:
+def is_or_are(items: Sequence[Any]) -> str:
+    """The verb for so many items."""
     return "is" if len(items) == 1 else "are"
 
 
-def _short(c: Contrast) -> str:
+def short_contrast(c: Contrast) -> str:
     """The other value against the best: '−0.3; −1.0 to +0.4; 19 of 24 pairs'."""
     if not c.pairs:
         return f"none of {count(c.planned, 'pair')} has finished"
@@ -157,7 +160,7 @@ def _short(c: Contrast) -> str:
     return "; ".join(parts)
 
 
-def _prices(advice: Advice, names: Names) -> str:
+def price_sentences(advice: Advice, names: Names) -> str:
     """The Pareto front, and what each step up costs and gives."""
     first, *rest = advice.steps
     if not rest:
@@ -170,146 +173,17 @@ def _prices(advice: Advice, names: Names) -> str:
              f"{first.cost:.3g} GFLOPs"]  # fmt: skip
     before = first
     for step in rest:
-        gain = signed(step.score - before.score)
+        gain = f"{signed(step.score - before.score)} points"
         if step.lead:
-            gain = signed(step.lead.difference)
+            gain = f"{signed(step.lead.difference)} points"
             if not pd.isna(step.lead.low):
                 gain += f" ({span(step.lead.low, step.lead.high)}"
                 gain += ")" if step.lead.significant else "; not significant)"
         parts.append(
-            f"{quoted(names, 'student', step.student)} gives {gain} points for "
+            f"{quoted(names, 'student', step.student)} gives {gain} for "
             f"{step.cost / before.cost:.1f} times the FLOPs"
         )
         before = step
-    return f"{'; '.join(parts)}. No cheaper student scores as high as one of these."
-
-
-def evidence(
-    advice: Advice, margin: float = 0.5, names: Names | None = None, control: str = ""
-) -> list[str]:
-    """The numbers behind an answer, a sentence each."""
-    names = names or {}
-
-    def q(values: str | Sequence[str]) -> str:
-        return quoted(names, advice.axis, values)
-
-    found = []
-    kinds = (
-        (f"Equal to {q(advice.best)} within {margin:g} points", advice.equal),
-        (f"Not shown to be worse than {q(advice.best)}", advice.not_worse),
-        (f"Significantly worse than {q(advice.best)}", advice.worse),
+    return (
+        f"{'; '.join(parts)}. For each of these, no student of equal or lower cost scores as high."
     )
-    for title, group in kinds if advice.best else ():
-        found += [f"{title}: {'; '.join(f'{q(c.other)} {_full(c)}' for c in group)}."] * bool(group)
-    if advice.elsewhere:
-        told = [f"{q(c.value)} over {q(c.other)} {_full(c, 1)}" for c in advice.elsewhere]
-        found.append(f"Significant among the others: {listed(told)}.")
-    found += _lead(advice, q(advice.best))
-    found += _variance(advice)
-    for partner in advice.partners:
-        found.append(
-            f"It depends on the {axis_words(partner.axis)}: the interaction explains "
-            f"{partner.share:.1f} % of the variance ({p_words(partner.p)}). "
-            + _where(advice, partner.leads, partner.axis, names)
-        )
-    if advice.axis == "knowledge" and advice.best and control in advice.values:
-        found += _control(advice, control)
-    for other in advice.sizes:
-        if other.best:
-            found.append(f"Among students of {other.size}: {_verdict(other, margin, names)}")
-    far = advice.steps and advice.steps[-1].cost > _FURTHER * advice.steps[0].cost
-    if far and advice.strength != "trade-off":
-        found.append(f"The price of size: {_prices(advice, names)}")
-    return found
-
-
-def _full(c: Contrast, sign: int = -1) -> str:
-    if not c.pairs:
-        return f"({_short(c)})"
-    text = signed(sign * c.difference)
-    ends = sorted((sign * c.low, sign * c.high))
-    inner = ["no interval"] if pd.isna(c.low) else [span(*ends)]
-    inner += [p_words(c.p)] if not pd.isna(c.p) else []
-    pairs = f"{c.pairs}" if c.pairs == c.planned else f"{c.pairs} of {c.planned}"
-    return f"{text} ({', '.join(inner)}, {pairs} pair{'s' * (c.planned != 1)})"
-
-
-def _lead(advice: Advice, best: str) -> list[str]:
-    b = advice.breadth
-    if b is None or len(advice.values) < 2:
-        return []
-    where = f"{b.tasks_led} of {b.tasks} tasks" if b.tasks > 1 else (
-        "the only task" if b.tasks_led else "no task")  # fmt: skip
-    beats = "the average of the other values" if len(advice.values) > 2 else "the other value"
-    text = f"{best} beats {beats} on {where}"
-    if len(advice.values) > 2 and b.tasks > 1:
-        text += f" and is the single best on {b.tasks_alone}"
-    if b.settings > 1:
-        text += f"; it does so in {b.settings_led} of {b.settings} settings of the other axes"
-        lost = b.settings - b.settings_done
-        text += f" ({lost} {_is([''] * lost)} without a finished pair)" if lost else ""
-    return [text + "."]
-
-
-def _variance(advice: Advice) -> list[str]:
-    if pd.isna(advice.share):
-        return []
-    text = f"The {axis_words(advice.axis)} explains {advice.share:.1f} % of the variance in scores"
-    text += f" within tasks ({p_words(advice.share_p)})" if not pd.isna(advice.share_p) else ""
-    return [text + (f"; seeds account for {advice.noise:.1f} %." if advice.noise >= 0 else ".")]
-
-
-def _where(advice: Advice, leads: Sequence[tuple[str, Contrast]], axis: str, names: Names) -> str:
-    """Which value has the highest mean at which value of the other axis."""
-    by_value: dict[str, list[str]] = {}
-    for level, c in leads:
-        here = f"{quoted(names, axis, level)} ({signed(c.difference)} over "
-        by_value.setdefault(c.value, []).append(f"{here}{quoted(names, advice.axis, c.other)})")
-    told = [f"{quoted(names, advice.axis, v)} at {listed(w)}" for v, w in by_value.items()]
-    return f"Highest means: {'; '.join(told)}." if told else ""
-
-
-def _control(advice: Advice, control: str) -> list[str]:
-    if advice.best == control:
-        return ["No knowledge beyond the control has a higher mean."]
-    unsure = [c.other for c in (*advice.equal, *advice.not_worse)]
-    if control in unsure:
-        return [f"The simplest of those not shown to be worse is the control, `{control}`."]
-    return []
-
-
-def limits(
-    advice: Advice, names: Names | None = None, pruned: Sequence[tuple[str, str, str]] = ()
-) -> list[str]:
-    """Where an answer may not hold, a sentence each. `pruned`: (axis, value, reason)."""
-    names = names or {}
-    if advice.strength == "open" and advice.why not in ("undone", "chance"):
-        return []
-    found = []
-    if advice.lost:
-        told = [f"{quoted(names, advice.axis, v)} {n} of {total}" for v, n, total in advice.lost]
-        found.append(f"Missing runs: {listed(told, shown=12)}.")
-    for axis, value, reason in pruned:
-        if axis == advice.axis:
-            found.append(f"Never run: {quoted(names, axis, value)} ({reason}).")
-    if advice.apart:
-        found.append(
-            f"Planned on no setting in common with {quoted(names, advice.axis, advice.best)}: "
-            f"{quoted(names, advice.axis, advice.apart)}."
-        )
-    if advice.breadth and advice.breadth.lost and advice.strength != "none":
-        told = [f"{where} ({signed(gap)} points)" for where, gap in advice.breadth.lost]
-        found.append(f"{quoted(names, advice.axis, advice.best)} does not lead {listed(told)}.")
-    if advice.best and 0 < advice.seeds < FEW_SEEDS:
-        found.append(f"Only {count(advice.seeds, 'seed')}: no value is recommended below three.")
-    if advice.strength in ("strong", "moderate"):
-        c = next(contrast for contrast in advice.others if contrast.significant)
-        if c.difference < advice.dev_error:
-            found.append(
-                f"The lead over {quoted(names, advice.axis, c.other)} ({signed(c.difference)}) is "
-                f"below the standard error of a score on these dev splits "
-                f"({advice.dev_error:.1f}): other examples may rank them otherwise."
-            )
-    if 0 < len(advice.tasks) < 3:
-        found.append(f"Only on {listed(advice.tasks)}: other tasks may differ.")
-    return found

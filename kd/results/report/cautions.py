@@ -24,9 +24,9 @@ def cautions(record: Record) -> list[str]:
     seeds = seeds_done(frame)
     if seeds < 3:
         found.append(
-            "One seed only: without a second one nothing can be tested, and no interval is known."
+            "Only one seed has finished, so nothing can be tested and there are no intervals."
             if seeds == 1
-            else "Two seeds only: intervals are wide, and no value is recommended below three."
+            else "Only two seeds have finished: intervals are wide, and recommendations need three."
         )
     found += record.remarks
     names = names_of(record.study)
@@ -35,7 +35,7 @@ def cautions(record: Record) -> list[str]:
     if above := above_teacher(frame):
         cells = count(sum(n for _, n, _ in above), "cell")
         tasks = listed((task for task, _, _ in above), shown=12)
-        found.append(f"Students are above their teacher in {cells} (on {tasks}).")
+        found.append(f"The students of {cells} (on {tasks}) score higher than their teacher.")
     return found
 
 
@@ -47,7 +47,7 @@ def _floors(frame: pd.DataFrame) -> list[str]:
         start = (
             "This study cannot answer its question: no student is clearly above the constant answer"
             if len(students) == tasks
-            else "No student is clearly above the constant answer on some tasks, which say nothing"
+            else "Some tasks show nothing, because no student is clearly above the constant answer"
         )
         found.append(f"{start} ({listed(map(_told, students))}).")
     columns = ["teacher", "task", "teacher_warning"]
@@ -80,6 +80,6 @@ def dev_noise(frame: pd.DataFrame) -> str:
     if not told:
         return ""
     return (
-        f"The dev splits are samples too: a score has a standard error of "
-        f"{listed(told, shown=12)}. Paired differences have smaller ones."
+        f"The dev splits are samples, so a score has a standard error: {listed(told, shown=12)}. "
+        "Paired differences have smaller ones."
     )

@@ -143,7 +143,7 @@ def winners(frame: pd.DataFrame) -> list[str]:
     if tested.empty:
         return [
             f"None of the {count(len(others), 'cell')} could be tested against the control "
-            f"(`{control}`) over all tasks and seeds."
+            f"(`{control}`): a test needs two seeds that finished every task in both."
         ]
     sure = tested[tested["p_holm"] < 0.05]
     better, worse = int((sure["difference"] > 0).sum()), int((sure["difference"] < 0).sum())

@@ -10,8 +10,9 @@ import pandas as pd
 from kd.results.advice.advice import advise
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.record import Record, load_record, warned
-from kd.results.report.answers import answer, evidence, limits
+from kd.results.report.answers import answer
 from kd.results.report.cautions import cautions, dev_noise
+from kd.results.report.evidence import evidence, limits
 from kd.results.report.findings import winners
 from kd.results.report.words import Names, count, names_of
 from kd.results.statistics.runs import control_of, levels
@@ -19,15 +20,14 @@ from kd.runtime.files import atomic_write
 from kd.study.check import MARGIN
 from kd.study.grid import PrunedValue, pruned_values
 
-EVIDENCE = "Evidence (differences in points; 95 % intervals are not corrected, p values are{}):"
 STRENGTH = {
-    "strong": "Every other value is significantly worse, or equal within the margin, and the best "
-    "one leads on two thirds of the tasks and settings.",
-    "moderate": "Every other value is significantly worse, or equal within the margin, but the "
-    "best one leads on fewer than two thirds of the tasks or settings.",
+    "strong": "Every other value is significantly worse or equal within the margin, and the best "
+    "one leads on at least two thirds of the tasks and of the settings.",
+    "moderate": "Every other value is significantly worse or equal within the margin, but the best "
+    "one leads on fewer than two thirds of the tasks or of the settings.",
     "weak": "Some differences are significant, but no single value is shown to be the best.",
     "none": "No difference between two values is significant.",
-    "trade-off": "No two students are of equal size: what size costs is shown, not judged.",
+    "trade-off": "No two students are of equal size, so the price of size is shown, not judged.",
     "open": "This study does not answer it.",
 }
 
@@ -104,9 +104,17 @@ class Answer:
     asked: bool
     text: str
     strength: str
-    comparisons: str
+    scale: str  # how the numbers of the evidence are to be read
     evidence: list[str]
     limits: list[str]
+
+
+def evidence_scale(comparisons: int) -> str:
+    """How the differences, intervals and p values of the evidence are to be read."""
+    text = "Evidence, with differences in points and 95 % intervals"
+    if comparisons > 1:
+        text += f"; p values are corrected for {comparisons} comparisons, intervals are not"
+    return f"{text}:"
 
 
 def answers(record: Record) -> list[Answer]:
@@ -119,7 +127,7 @@ def answers(record: Record) -> list[Answer]:
             a.strength != "open" or a.why in ("undone", "chance"),
             answer(a, margin, names),
             a.strength,
-            f", for {count(a.comparisons, 'comparison')}" if a.comparisons > 1 else "",
+            evidence_scale(a.comparisons),
             evidence(a, margin, names, control),
             limits(a, names, pruned),
         )
@@ -143,12 +151,13 @@ def guideline_text(record: Record, name: str) -> str:
     if warnings := cautions(record):
         lines += [*(f"- {text}" for text in warnings), ""]
     lines += [
-        f"From {done:,} of {count(total, 'run')} on {count(len(tasks), 'task')} "
-        f"({', '.join(tasks)}) with {count(len(seeds), 'seed')}; teacher "
-        f"{', '.join(levels(frame['teacher']))}. Scores are of the dev split, and so is the choice "
-        "of what is best: the leads are therefore optimistic, more so the more values were tried. "
-        f"Values within {margin:g} points of each other are equal (the study's key `margin`). "
-        "Intervals are over seeds, not over dev examples or new tasks.",
+        f"These answers rest on {done:,} of {count(total, 'run')}: {count(len(tasks), 'task')} "
+        f"({', '.join(tasks)}), {count(len(seeds), 'seed')}, teacher "
+        f"{', '.join(levels(frame['teacher']))}. The best value is chosen on the dev scores that "
+        "are reported, so its lead is optimistic, more so the more values were tried. Two values "
+        "count as equal where the whole 95 % interval of their difference lies within "
+        f"{margin:g} points (the study's key `margin`). Intervals are over seeds; they do not "
+        "cover other dev examples or new tasks.",
         "",
     ]
     if asked:
@@ -159,7 +168,7 @@ def guideline_text(record: Record, name: str) -> str:
         lines += [f"## {found.question}", "", found.text, ""]
         lines += [f"**Strength: {found.strength}.** {STRENGTH[found.strength]}", ""]
         if found.evidence:
-            lines += [EVIDENCE.format(found.comparisons), ""]
+            lines += [found.scale, ""]
             lines += [*(f"- {text}" for text in found.evidence), ""]
         if found.limits:
             lines += ["Limits:", "", *(f"- {text}" for text in found.limits), ""]

@@ -17,7 +17,7 @@ from kd.results.numbers import plain
 from kd.results.record import Record, load_record, warned
 from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.findings import effects, headlines, winners
-from kd.results.report.guideline import EVIDENCE, STRENGTH, answers
+from kd.results.report.guideline import STRENGTH, answers
 from kd.results.report.words import count
 from kd.results.statistics.runs import AXES, IDLE, axes, followers, levels
 from kd.results.tables.write import make_tables
@@ -65,7 +65,6 @@ def write_report(
         cautions=cautions(record),
         answers=answers(record),
         strengths=STRENGTH,
-        evidence=EVIDENCE,
         design=design(frame),
         follows=followers(frame),
         pruned=pruned_text(record),

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from kd.axes.figures import axis_words
 from kd.results.numbers import NOTHING
 from kd.results.statistics.cells import corrected, describe
 from kd.results.statistics.runs import IDLE, control_of, values_of
@@ -43,12 +44,13 @@ def axis_table(runs: pd.DataFrame, axis: str) -> Table:
         if compared and key[1] == "main"
     ]
     about = (
-        f"Differences: mean ± sd of the paired differences to the control, {control}, in points; "
-        f"*: p < 0.05 after Holm's correction; {NOTHING} where no control has the same settings"
+        f"differences: mean ± standard deviation of the paired differences to the control, "
+        f"{control}, in points; *: p < 0.05 after Holm's correction; {NOTHING}: no control "
+        "has these settings"
     )
     return Table(
-        f"Scores by {axis} in points (score × 100): mean ± sd over seeds of the mean over "
-        f"settings, number of runs in brackets{'; ' * bool(note)}{note}.",
+        f"Scores by {axis_words(axis)} in points (score × 100): mean over settings ± standard "
+        f"deviation over seeds, with the number of runs in brackets{'; ' * bool(note)}{note}.",
         [axis, "shows", *tasks],
         rows,
         2,

@@ -80,7 +80,7 @@ def _tasks_of_times(frame: pd.DataFrame, shared: list[str]) -> list[str]:
     out = [task for task in dict.fromkeys(frame["task"]) if task not in shared]
     if not out:
         return []
-    return [f"seconds a run, examples/s: without {', '.join(out)}, of which a row has no run"]
+    return [f"seconds a run, examples/s: without {', '.join(out)}, where some rows have no run"]
 
 
 def _devices(frame: pd.DataFrame) -> list[str]:

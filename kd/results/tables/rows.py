@@ -10,7 +10,7 @@ from kd.results.statistics.runs import ALIAS, AVERAGE, each, levels, metric
 
 Cells = dict[tuple[str, ...], dict[str, Any]]  # rows of a description by cell, then by task
 SHOWN = 12  # missing cells that a footnote names one by one
-SELECTED = "which cell is best is chosen on the dev split that also scores it"
+SELECTED = "the best cell is chosen on the dev scores that are shown, so its lead is optimistic"
 
 
 def by_teacher(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -60,8 +60,9 @@ def score_table(runs: pd.DataFrame) -> Table:
     means = table[table["task"].isin(tasks[-1:])]["mean"].fillna(-np.inf).to_numpy()
     order = [*range(first), *(first + np.argsort(-means, kind="stable"))]
     return Table(
-        "Scores in points (score × 100) on the dev split: mean ± sd over seeds, number of runs in "
-        "brackets. Best complete cell in bold; underlined: within noise of it.",
+        "Scores in points (score × 100) on the dev split: mean ± standard deviation over seeds, "
+        "with the number of runs in brackets. The best complete cell is bold; cells that are not "
+        "significantly different from it are underlined.",
         [*names, *tasks, "size", "speed-up"],
         rows,
         len(names),
@@ -69,9 +70,9 @@ def score_table(runs: pd.DataFrame) -> Table:
         underlined,
         [
             metrics_note(tasks),
-            "within noise: a two-sided t test at 5 %, with the standard deviation over seeds "
-            "pooled over the task's cells, does not tell it from the best, uncorrected"
-            "; " + SELECTED,
+            "underlined: two-sided t test at 5 %, not corrected, with the standard deviation over "
+            "seeds pooled over the task's cells",
+            SELECTED,
             *[f"size: parameters with embeddings; speed-up over the teacher: {how}"] * bool(how),
             "majority class: the best constant answer",
             *missing_notes(cells, " ".join, tasks),

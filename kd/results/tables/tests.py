@@ -33,16 +33,16 @@ def effects_table(frame: pd.DataFrame) -> Table | None:
     ]
     tested = table["p"].notna().any()
     notes = [
-        "shares are of the variance within tasks; an axis is adjusted for the other axes, a pair "
-        "for all axes; in a grid with gaps they need not add up to 100 %",
-        f"{SEEDS}: spread of runs that differ in the seed alone",
-        "F: against the term's own change from seed to seed on a task",
-        "ω²: the share without what chance alone gives; negative: less than chance",
+        "shares are of the variance within tasks; an axis is adjusted for the other axes, and a "
+        "pair for all axes; in a grid with gaps the shares need not add up to 100 %",
+        f"{SEEDS}: runs that differ in the seed alone",
+        "F: the error is the change of the term from seed to seed on a task",
+        "ω²: the share less what chance alone would give; negative: less than chance",
     ]
     if not tested:
-        notes.append("nothing is tested: no two seeds, or seeds that do not differ")
+        notes.append("nothing is tested, because there are no two seeds or their scores are equal")
     if base_of(prepare(frame)) is not None:
-        notes.append("one axis at a time was varied: pairs of axes cannot be judged")
+        notes.append("one axis at a time was varied, so pairs of axes cannot be judged")
     return Table(
         "Where the variance of the score comes from (analysis of variance).",
         ["term", "df", "share (η²)", "unbiased (ω²)", "F", "p (Holm)"],
@@ -102,14 +102,14 @@ def ranks_table(runs: pd.DataFrame) -> Table | None:
         for row in each(found.table)
     ]
     notes = [
-        f"Friedman's test that all cells are alike: p {p_text(found.p)}; mean ranks that differ by "
-        f"less than {found.critical:.1f} are not told apart (Nemenyi, 5 %)",
+        f"Friedman's test that all cells are equal: p {p_text(found.p)}; mean ranks that differ by "
+        f"less than {found.critical:.1f} are not significantly different (Nemenyi, 5 %)",
         "p: Wilcoxon's signed-rank test over tasks against the control, Holm's correction"
         + "; below six tasks it cannot reach 0.05" * (found.tasks < 6),
         SELECTED,
     ]
     if found.left_out:
-        notes.append(f"{found.left_out} cells are left out: they lack a task")
+        notes.append(f"{found.left_out} cells are left out because they lack a task")
     return Table(
         f"Cells ranked on each of {found.tasks} tasks by their mean over seeds (1 is best).",
         [*names, "mean rank", "tasks won", f"better than {control or 'control'}", "p (Holm)"],

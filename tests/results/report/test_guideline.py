@@ -12,8 +12,9 @@ from studies import study_dict, write_study
 from kd.cli.main import main
 from kd.results.advice.advice import advise
 from kd.results.record import Record, load_record
-from kd.results.report.answers import answer, evidence, limits
+from kd.results.report.answers import answer
 from kd.results.report.cautions import cautions, dev_noise
+from kd.results.report.evidence import evidence, limits
 from kd.results.report.guideline import (
     STRENGTH,
     advice_data,
@@ -32,11 +33,9 @@ def test_a_clear_winner_with_its_numbers():
     frame = noisy(by("knowledge", none=-0.04, hidden=0.03, attention=0.01), knowledge=KNOWLEDGE)
     advice = of(frame, "knowledge")
     text = answer(advice)
-    assert text.startswith(
-        "Use `logits+hidden`. `logits+hidden` is better than `logits+attention` by "
-    )
+    assert text.startswith("Use `logits+hidden`. It is better than `logits+attention` by ")
     assert "after correction for 6 comparisons" in text
-    assert text.endswith("and than `logits` and `none`.")
+    assert text.endswith("It is also better than `logits` and `none`.")
     assert "is the single best on 3" in " ".join(evidence(advice))
     assert limits(advice) == []
 
@@ -47,8 +46,8 @@ def test_what_is_not_shown_to_be_worse_comes_with_gap_interval_and_pairs():
     frame = lose(frame, mapping="emd", task="rte", seed="1")
     text = answer(of(frame, "mapping"))
     assert re.match(
-        r"Undecided: `last` has the highest mean, but `emd` "
-        r"\(−\d\.\d; −\d\.\d to \+\d\.\d; 8 of 9 pairs\) is not shown to be worse\. "
+        r"Undecided: `last` has the highest mean, but is not significantly better than `emd` "
+        r"\(−\d\.\d; −\d\.\d to \+\d\.\d; 8 of 9 pairs\)\. "
         r"Significantly worse: `first`\.$",
         text,
     )
@@ -73,10 +72,10 @@ def test_clear_but_small_and_too_few_seeds():
     frame = noisy(by("mapping", last=0.002), noise=0.0003, mapping=["first", "last"])
     advice = of(frame, "mapping")
     assert "Clear but small: `last` is better than `first` by 0.2 points" in answer(advice)
-    assert any("below the standard error" in text for text in limits(advice))
+    assert any("smaller than the standard error" in text for text in limits(advice))
     two = frame[frame["seed"] != "3"]
     assert "2 seeds are too few" in answer(of(two, "mapping"))
-    assert "Only 2 seeds: no value is recommended below three." in limits(of(two, "mapping"))
+    assert "Only 2 seeds: recommendations need three or more." in limits(of(two, "mapping"))
     assert answer(of(frame[frame["seed"] == "1"], "mapping")) == (
         "Undecided: one seed gives no measure of chance. `last` has the highest mean."
     )
@@ -89,9 +88,7 @@ def test_a_larger_teacher_helps_by_so_much():
     large = frame["teacher"] == "bert-large"
     frame.loc[large, "teacher_parameters"] = 3.3e8
     text = answer(of(frame, "teacher"))
-    assert re.match(
-        r"Yes: use `bert-large`\. `bert-large` is better than `bert-base` by 1\.0 points", text
-    )
+    assert re.match(r"Yes: use `bert-large`\. It is better than `bert-base` by 1\.0 points", text)
     frame["score"] = frame["score"].where(large, frame["score"] + 0.02)
     assert answer(of(frame, "teacher")).startswith("No: use `bert-base`.")
 
@@ -103,7 +100,7 @@ def test_the_price_of_size_where_no_two_students_are_alike():
         "No two students are of equal size, so shape cannot be judged apart from size. "
         "`1L-128-2h-512`"
     )
-    gain = r"`2L-256-4h-1024` gives \+[78]\.\d \([^)]*\) points for 7\.\d times the FLOPs"
+    gain = r"`2L-256-4h-1024` gives \+[78]\.\d points \([^)]*\) for 7\.\d times the FLOPs"
     assert re.search(gain, text)
 
 
@@ -147,7 +144,7 @@ def test_the_error_of_the_dev_split_is_each_metrics_own():
     frame = noisy(lambda c: 0, mapping=["first", "last"], task=["cola"])
     assert dev_noise(frame) == ""  # Matthews' correlation: not known from the score
     assert dev_noise(frame.assign(score_se=0.03)).endswith(
-        "a score has a standard error of 3.0 points on cola (277 examples). Paired differences "
+        "so a score has a standard error: 3.0 points on cola (277 examples). Paired differences "
         "have smaller ones."
     )
 
@@ -155,8 +152,11 @@ def test_the_error_of_the_dev_split_is_each_metrics_own():
 def test_few_seeds_and_good_teachers_are_remarked():
     frame = noisy(lambda c: 0.1, mapping=["first", "last"], seed=["1"])
     told = cautions(Record(frame))
-    assert told[0].startswith("One seed only")
-    assert told[1] == "Students are above their teacher in 6 cells (on rte, qnli and sst2)."
+    assert told[0].startswith("Only one seed has finished")
+    assert (
+        told[1]
+        == "The students of 6 cells (on rte, qnli and sst2) score higher than their teacher."
+    )
     assert cautions(Record(noisy(lambda c: 0, mapping=["first", "last"]))) == []
 
 
@@ -225,7 +225,7 @@ def test_the_file_is_the_same_each_time_and_answers_every_question(study, tmp_pa
     assert text.count("## ") == 4  # two questions, what is not answered, how sure
     open_ = text[text.index("## Not answered") : text.index("## How sure")]
     assert open_.count("\n- ") == 4  # a line each
-    assert "the leads are therefore optimistic" in text
+    assert "so its lead is optimistic" in text
     assert all(a.strength in STRENGTH for a in answers(load_record(source, study)))
     assert "2.9 points on rte (277 examples)" in text
 
@@ -236,7 +236,7 @@ def test_nothing_done_decides_nothing():
     assert answer(advice).startswith("Not answered: no two values have finished runs")
     assert limits(advice)[0] == "Missing runs: `first` 3 of 3 and `last` 3 of 3."
     text = guideline_text(Record(frame), "lost")
-    assert "From 0 of 6 runs" in text and "No run has finished" in text
+    assert "rest on 0 of 6 runs" in text and "No run has finished" in text
     assert advice_data(Record(frame))
 
 

@@ -1,0 +1,168 @@
+"""The numbers behind an answer, and where it may not hold: a sentence each."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from kd.axes.figures import axis_words
+from kd.results.advice.verdict import Advice, Contrast
+from kd.results.report.answers import (
+    is_or_are,
+    price_sentences,
+    short_contrast,
+    verdict_sentences,
+)
+from kd.results.report.words import (
+    Names,
+    count,
+    listed,
+    p_words,
+    quoted,
+    signed,
+    span,
+)
+from kd.study.check import FEW_SEEDS
+
+_FURTHER = 1.5  # students that cost so many times as much are not alike
+
+
+def evidence(
+    advice: Advice, margin: float = 0.5, names: Names | None = None, control: str = ""
+) -> list[str]:
+    """The numbers behind an answer, a sentence each."""
+    names = names or {}
+
+    def q(values: str | Sequence[str]) -> str:
+        return quoted(names, advice.axis, values)
+
+    found = []
+    kinds = (
+        (f"Equal to {q(advice.best)} within {margin:g} points", advice.equal),
+        (f"Not shown to be worse than {q(advice.best)}", advice.not_worse),
+        (f"Significantly worse than {q(advice.best)}", advice.worse),
+    )
+    for title, group in kinds if advice.best else ():
+        found += [f"{title}: {'; '.join(f'{q(c.other)} {_full(c)}' for c in group)}."] * bool(group)
+    if advice.elsewhere:
+        told = [f"{q(c.value)} over {q(c.other)} {_full(c, 1)}" for c in advice.elsewhere]
+        found.append(f"Significant among the others: {listed(told)}.")
+    found += _lead(advice, q(advice.best))
+    found += _variance(advice)
+    for partner in advice.partners:
+        found.append(
+            f"It depends on the {axis_words(partner.axis)}: the interaction explains "
+            f"{partner.share:.1f} % of the variance ({p_words(partner.p)}). "
+            + _where(advice, partner.leads, partner.axis, names)
+        )
+    if advice.axis == "knowledge" and advice.best and control in advice.values:
+        found += _control(advice, control)
+    for other in advice.sizes:
+        if other.best:
+            found.append(
+                f"Among students of {other.size}: {verdict_sentences(other, margin, names)}"
+            )
+    far = advice.steps and advice.steps[-1].cost > _FURTHER * advice.steps[0].cost
+    if far and advice.strength != "trade-off":
+        found.append(f"The price of size: {price_sentences(advice, names)}")
+    return found
+
+
+def _full(c: Contrast, sign: int = -1) -> str:
+    if not c.pairs:
+        return f"({short_contrast(c)})"
+    text = signed(sign * c.difference)
+    ends = sorted((sign * c.low, sign * c.high))
+    inner = ["no interval"] if pd.isna(c.low) else [span(*ends)]
+    inner += [p_words(c.p)] if not pd.isna(c.p) else []
+    pairs = f"{c.pairs}" if c.pairs == c.planned else f"{c.pairs} of {c.planned}"
+    return f"{text} ({', '.join(inner)}, {pairs} pair{'s' * (c.planned != 1)})"
+
+
+def _lead(advice: Advice, best: str) -> list[str]:
+    b = advice.breadth
+    if b is None or len(advice.values) < 2:
+        return []
+    where = f"{b.tasks_led} of {b.tasks} tasks" if b.tasks > 1 else (
+        "the only task" if b.tasks_led else "no task")  # fmt: skip
+    beats = "the average of the other values" if len(advice.values) > 2 else "the other value"
+    text = f"{best} beats {beats} on {where}"
+    if len(advice.values) > 2 and b.tasks > 1:
+        text += f" and is the single best on {b.tasks_alone or 'none'}"
+    if b.settings > 1:
+        text += f"; it does so in {b.settings_led} of {b.settings} settings of the other axes"
+        lost = b.settings - b.settings_done
+        text += f" ({lost} {is_or_are([''] * lost)} without a finished pair)" if lost else ""
+    return [text + "."]
+
+
+def _variance(advice: Advice) -> list[str]:
+    if pd.isna(advice.share):
+        return []
+    axis = "Knowledge" if advice.axis == "knowledge" else f"The {axis_words(advice.axis)}"
+    text = f"{axis} explains {advice.share:.1f} % of the variance in scores"
+    text += f" within tasks ({p_words(advice.share_p)})" if not pd.isna(advice.share_p) else ""
+    return [text + (f"; seeds account for {advice.noise:.1f} %." if advice.noise >= 0 else ".")]
+
+
+def _where(advice: Advice, leads: Sequence[tuple[str, Contrast]], axis: str, names: Names) -> str:
+    """Which value has the highest mean at which value of the other axis."""
+    by_value: dict[str, list[str]] = {}
+    for level, c in leads:
+        here = f"{quoted(names, axis, level)} ({signed(c.difference)} over "
+        by_value.setdefault(c.value, []).append(f"{here}{quoted(names, advice.axis, c.other)})")
+    told = [f"{quoted(names, advice.axis, v)} at {listed(w)}" for v, w in by_value.items()]
+    return f"Highest means: {'; '.join(told)}." if told else ""
+
+
+def _control(advice: Advice, control: str) -> list[str]:
+    if advice.best == control:
+        return ["No other knowledge has a higher mean than the control."]
+    unsure = [c.other for c in (*advice.equal, *advice.not_worse)]
+    if control in unsure:
+        return [
+            f"The control, `{control}`, is the simplest knowledge that is not shown to be worse."
+        ]
+    return []
+
+
+def limits(
+    advice: Advice, names: Names | None = None, pruned: Sequence[tuple[str, str, str]] = ()
+) -> list[str]:
+    """Where an answer may not hold, a sentence each. `pruned`: (axis, value, reason)."""
+    names = names or {}
+    if advice.strength == "open" and advice.why not in ("undone", "chance"):
+        return []
+    found = []
+    if advice.lost:
+        told = [f"{quoted(names, advice.axis, v)} {n} of {total}" for v, n, total in advice.lost]
+        found.append(f"Missing runs: {listed(told, shown=12)}.")
+    for axis, value, reason in pruned:
+        if axis == advice.axis:
+            found.append(f"Never run: {quoted(names, axis, value)} ({reason}).")
+    if advice.apart:
+        found.append(
+            f"Not compared with {quoted(names, advice.axis, advice.best)}, for lack of a common "
+            f"setting: {quoted(names, advice.axis, advice.apart)}."
+        )
+    if advice.breadth and advice.breadth.lost and advice.strength != "none":
+        told = [f"{where} ({signed(gap)} points)" for where, gap in advice.breadth.lost]
+        found.append(f"{quoted(names, advice.axis, advice.best)} does not lead {listed(told)}.")
+    if advice.best and 0 < advice.seeds < FEW_SEEDS:
+        found.append(f"Only {count(advice.seeds, 'seed')}: recommendations need three or more.")
+    if advice.strength in ("strong", "moderate"):
+        c = next(contrast for contrast in advice.others if contrast.significant)
+        if c.difference < advice.dev_error:
+            found.append(
+                f"The lead over {quoted(names, advice.axis, c.other)} ({signed(c.difference)}) is "
+                f"smaller than the standard error of a score on these dev splits "
+                f"({advice.dev_error:.1f}), so other examples may rank the two differently."
+            )
+    if 0 < len(advice.tasks) < 3:
+        found.append(
+            f"Only {listed(advice.tasks)} {_was(advice.tasks)} tested; other tasks may differ."
+        )
+    return found
+
+
+def _was(items: Sequence[str]) -> str:
+    return "was" if len(items) == 1 else "were"
