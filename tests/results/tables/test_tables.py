@@ -97,7 +97,7 @@ def test_times_are_compared_on_the_tasks_that_all_rows_have():
     table = make_tables(frame)["cost"]
     column = table.header.index("seconds a run")
     assert [row[column] for row in table.rows[1:]] == ["100", "100"]
-    assert "seconds a run, examples/s: without qnli, of which a row has no run" in table.notes
+    assert "seconds a run, examples/s: without qnli, where some rows have no run" in table.notes
 
 
 def test_a_combination_that_was_not_planned_is_told_from_a_missing_one(frame):
