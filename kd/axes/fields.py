@@ -106,8 +106,9 @@ RUN_FIELDS: dict[str, Field] = {
         f"weight of the hard-label loss beside terms: {ALLOWED}, or 0",
     ),
     "weights": Field(
-        **choice("fixed", "calibrated"),
-        meaning="calibrated: a term's weight is its share of the student's gradient at step 0",
+        **choice("fixed", "calibrated", "balanced"),
+        meaning="calibrated: a term's weight is its share of the student's gradient at step 0; "
+        "balanced: every step brings a term to the size of the logits' loss",
     ),
     "relation_heads": Field(
         **or_auto(number(1, 4096, whole=True)),

@@ -14,7 +14,7 @@ from kd.axes.presets import preset_names, read_preset
 from kd.axes.pretrained import HUB_ENCODERS
 from kd.axes.shapes import NAMED, TOKENS
 from kd.axes.tasks import TASKS
-from kd.axes.weights import RAMP_SOURCE, WINDOW_SOURCE
+from kd.axes.weights import BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,11 @@ def _weights() -> Section:
         "The weight of a term, after `*`, and of the hard-label loss, under `hard_weight`. With "
         "`weights: calibrated` they are shares: once, on the first batch, each is divided by the "
         "norm of its term's gradient on the student and by the sum of all. The weights in force "
-        "are recorded with the run (so `cosine` and `normalised-mse` are then the same).",
+        "are recorded with the run (so `cosine` and `normalised-mse` are then the same). With "
+        "`weights: balanced` a term is multiplied, at every step, by the loss of the logits' term "
+        "over its own loss (by the hard-label loss over its own, where no term has the logits): "
+        f"what its weight is 1 for is as large as that loss ({BALANCED_SOURCE}). The hard-label "
+        "loss and the logits' term keep their weights. The factors are in the history of the run.",
         ("weight", "meaning", "source"),
         [
             ("0.5", "the same at every step", ""),

@@ -1,7 +1,7 @@
 """Knowledge terms: `logits+hidden:mse@uniform*0.5`, parsed and made canonical."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -57,6 +57,16 @@ def taught_keys(terms: Iterable[Term]) -> set[tuple[str, int]]:
         for feature in KNOWLEDGE[term.knowledge].stored
         for teacher_layer, _ in term.pairs
     }
+
+
+def measure_of(terms: Sequence[Term]) -> Term | None:
+    """The term whose loss balanced weights go by: the logits'; None for the hard-label loss."""
+    return next((term for term in terms if term.knowledge == "logits"), None)
+
+
+def balanced_terms(terms: Sequence[Term]) -> list[Term]:
+    """The terms that `weights: balanced` brings to the size of the measure: all the others."""
+    return [term for term in terms if term is not measure_of(terms)]
 
 
 def weight_text(weight: Weight) -> str:

@@ -13,6 +13,7 @@ from itertools import pairwise
 from kd.runtime.errors import UserError, shown
 
 RAMP_SOURCE, WINDOW_SOURCE = "TextBrewer", "TinyBERT's stages"
+BALANCED_SOURCE = "Minitron (arXiv:2407.14679), section 3"
 _NUMBER = r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _WEIGHT = re.compile(rf"({_NUMBER})(?:\.\.({_NUMBER}))?(?:%({_NUMBER})-({_NUMBER}))?")
 ALLOWED = "a number above 0, START..END, and a window %FROM-TO after either"

@@ -13,7 +13,7 @@ from kd.axes.errata import errata_of
 from kd.axes.fields import RUN_DEFAULTS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.shapes import Shape
-from kd.axes.terms import Term, matchings_of
+from kd.axes.terms import Term, balanced_terms, matchings_of, measure_of
 from kd.axes.weights import ONE, Weight, as_weight
 from kd.encoders.capture import Features
 from kd.losses.moving import Moment
@@ -75,6 +75,10 @@ class Objective(nn.Module):
             HARD: as_weight(settings["hard_weight"]) if terms else ONE,
             **{str(term): term.weight for term in terms},
         }
+        measure = measure_of(terms)
+        self.measure = str(measure) if measure else HARD
+        balanced = balanced_terms(terms) if settings["weights"] == "balanced" else []
+        self.balanced = [str(term) for term in balanced]
         calibrated = settings["weights"] == "calibrated" and bool(terms)
         # One for each weight; NaN until `calibrate` has found them.
         self.scales = [math.nan if calibrated else 1.0] * (1 + len(terms))
@@ -138,11 +142,29 @@ class Objective(nn.Module):
 
     def total(self, parts: dict[str, Tensor], moment: Moment) -> Tensor:
         """The weighted sum of the parts at a moment."""
-        loss = parts[HARD].new_zeros(())
+        loss, factors = parts[HARD].new_zeros(()), self.factors(parts)
         for scale, (name, weight) in zip(self.scales, self.weights.items(), strict=True):
             if name in parts:
-                loss = loss + scale * weight.at(moment.progress) * parts[name]
+                factor = scale * weight.at(moment.progress)
+                loss = loss + factors.get(name, 1.0) * factor * parts[name]
         return loss
+
+    def factors(self, parts: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the weights of balanced terms are multiplied by at this step, by name; no gradient.
+
+        The loss that is the measure over the term's own: times its factor, a term is as large as
+        the measure (arXiv:2407.14679, section 3). A term that is almost 0 beside the measure, as
+        that of a student that starts as a copy, gets the factor of a small one.
+        """
+        if not self.balanced:
+            return {}
+        measure = parts[self.measure].detach()
+        smallest = (_NOISE * measure).clamp_min(torch.finfo(measure.dtype).tiny)
+        return {
+            name: measure / torch.maximum(parts[name].detach(), smallest)
+            for name in self.balanced
+            if name in parts
+        }
 
     def calibrate(self, parts: dict[str, Tensor], parameters: Sequence[Tensor]) -> None:
         """Scale the weights once, so that each is the norm of its part's gradient on the student.
@@ -167,12 +189,17 @@ class Objective(nn.Module):
         self.scales = [1 / (whole * norms.get(name, 1.0)) for name in self.weights]
 
     def weights_text(self) -> str:
-        """The weights in force, calibrated ones scaled: `hard*1 + logits:kl*0.5`."""
+        """The weights in force: `hard*1 + logits:kl*0.5`.
+
+        Calibrated ones are scaled. Those that are balanced at every step end in `*balanced`.
+        """
         names = [HARD, *(str(replace(term, weight=ONE)) for term in self.terms)]
         scaled = [
             replace(weight, start=weight.start * scale, end=weight.end * scale)
             for weight, scale in zip(self.weights.values(), self.scales, strict=True)
         ]
+        steps = ["*balanced" if name in self.balanced else "" for name in self.weights]
         return " + ".join(
-            f"{name}*{weight:.6g}" for name, weight in zip(names, scaled, strict=True)
+            f"{name}*{weight:.6g}{step}"
+            for name, weight, step in zip(names, scaled, steps, strict=True)
         )

@@ -57,7 +57,10 @@ METRICS: dict[str, Column] = {
     "steps": _count("optimiser steps of the training"),
     "examples_train": _count("examples of the training split"),
     "final_loss": _number("", "training loss, mean of the last steps, weighted sum of all terms"),
-    "weights_used": _text("the weights in force, calibrated ones as they were found"),
+    "weights_used": _text(
+        "the weights in force, calibrated ones as they were found; factors of balanced ones are "
+        "in the history"
+    ),
     "teacher_outputs_stored": _count("features of the teacher that were read from the store"),
     "teacher_outputs_computed": _count("features of the teacher that the run computed itself"),
     "train_seconds": _number("s", "time of the training loop, without loading"),

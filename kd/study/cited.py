@@ -24,7 +24,7 @@ from kd.axes.presets import preset_names, read_preset
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
 from kd.axes.terms import matchings_of, parse_knowledge
-from kd.axes.weights import RAMP_SOURCE, WINDOW_SOURCE
+from kd.axes.weights import BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE
 from kd.encoders.facts import Encoder
 from kd.study.run import Run
 
@@ -57,6 +57,8 @@ def _sources(row: Mapping[str, str], encoders: Iterable[Encoder]) -> Iterator[st
         yield from map(mapping_source, mappings.split("+"))
     weights = " ".join([row["objective"], *_values(row, "hard_weight")])
     yield from (source for sign, source in _WEIGHTS.items() if sign in weights)
+    if "balanced" in _values(row, "weights"):
+        yield BALANCED_SOURCE
     for schedule in _values(row, "temperature_schedule"):
         yield TEMPERATURE_SCHEDULES.get(schedule, "")
     if "True" in _values(row, "probability_shift"):

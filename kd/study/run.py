@@ -20,7 +20,7 @@ from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, NONE
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import Task
-from kd.axes.terms import RawTerm, Term, matchings_of, parse_knowledge, weight_text
+from kd.axes.terms import RawTerm, Term, balanced_terms, matchings_of, parse_knowledge, weight_text
 from kd.axes.weights import as_weight
 from kd.encoders import facts
 from kd.runtime.errors import Pruned
@@ -167,6 +167,8 @@ def _inert(
         inert.add("probability_shift")
     if not terms:  # the hard-label loss stands alone: its weight has nothing to be relative to
         inert |= {"hard_weight", "matching", "weights"}
+    if cell["weights"] == "balanced" and not balanced_terms(terms):
+        inert.add("weights")
     if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
         inert.add("mapping")
     related = any(KNOWLEDGE[t.knowledge].form.relation_heads for t in terms)

@@ -11,8 +11,8 @@ from kd.axes.mappings import Pairs, moves, resolve_mapping
 from kd.axes.matchings import Matching
 from kd.axes.shapes import Shape
 from kd.axes.tasks import Task
-from kd.axes.terms import RawTerm, Term, matchings_of
-from kd.axes.weights import as_weight, idle_part
+from kd.axes.terms import RawTerm, Term, balanced_terms, matchings_of, measure_of
+from kd.axes.weights import Weight, as_weight, idle_part
 from kd.encoders import facts
 from kd.runtime.errors import Pruned, listing
 
@@ -178,6 +178,8 @@ def check_weights(
             f"nothing is learned from {idle[0]:g} to {idle[1]:g} % of the training: every weight "
             f"is 0 there"
         )
+    if cell["weights"] == "balanced" and balanced_terms(terms):
+        _prune(_balance_obstacles(terms, as_weight(cell["hard_weight"])))
     depth = _copied_depth(init, student, encoder.shape) if cell["weights"] == "calibrated" else -1
     for term in terms:
         whole = depth == student.layers == encoder.shape.layers
@@ -188,6 +190,20 @@ def check_weights(
                 f"student as a copy of what {term.knowledge} compares: the term is 0 there (but "
                 f"for dropout)"
             )
+
+
+def _balance_obstacles(terms: tuple[Term, ...], hard: Weight) -> Iterator[str]:
+    of_logits = sum(term.knowledge == "logits" for term in terms)
+    if of_logits > 1:
+        yield f"weights balanced go by the loss of the logits, but {of_logits} terms compare logits"
+    measure = measure_of(terms)
+    weight = measure.weight if measure else hard
+    if not weight.start > 0 or (weight.since, weight.until) != (0, 100):
+        name = "the logits" if measure else "the hard labels"
+        yield (
+            f"weights balanced go by the loss of {name}, so its weight must be above 0 from the "
+            f"first step to the last; it is {weight}"
+        )
 
 
 def _copied_depth(init: Any, student: Shape, teacher: Shape) -> int:

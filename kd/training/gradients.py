@@ -47,7 +47,8 @@ class Gradients:
         """Add the gradients of the examples `rows` (B,), `at_once` of them in the encoders.
 
         Returns:
-            The loss and its parts, and the largest logit of each side, by name; detached scalars.
+            The loss, its parts and the factors of balanced weights, and the largest logit of each
+            side, by name; detached scalars.
         """
         objective = self.objective
         batch = to_device(self.split.batch(rows), self.device)
@@ -63,7 +64,9 @@ class Gradients:
             objective.calibrate(parts, list(self.student.parameters()))
         loss = objective.total(parts, moment)
         loss.backward()
-        losses = {name: value.detach() for name, value in {"loss": loss, **parts}.items()}
+        factors = {f"factor of {name}": value for name, value in objective.factors(parts).items()}
+        found = {"loss": loss, **parts, **factors}
+        losses = {name: value.detach() for name, value in found.items()}
         return losses, _largest_logits(student=features, teacher=taught)
 
 

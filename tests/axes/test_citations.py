@@ -25,7 +25,7 @@ from kd.axes.pretrained import HUB_ENCODERS
 from kd.axes.sections import sections
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
-from kd.axes.weights import RAMP_SOURCE, WINDOW_SOURCE
+from kd.axes.weights import BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE
 
 SOURCES = sorted(
     {
@@ -38,7 +38,7 @@ SOURCES = sorted(
         *(row.source for row in ERRATA.values()),
         *(read_preset(name)["source"] for name in preset_names()),
         *(text for text in TEMPERATURE_SCHEDULES.values() if "arXiv" in text),
-        *(PROBABILITY_SHIFT_SOURCE, RAMP_SOURCE, WINDOW_SOURCE, GLUE),
+        *(PROBABILITY_SHIFT_SOURCE, BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE, GLUE),
         *TASK_SOURCES.values(),
         *MODEL_SOURCES.values(),
         *ARCH_SOURCES.values(),

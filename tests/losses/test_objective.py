@@ -351,6 +351,58 @@ def test_a_part_that_does_not_reach_the_student_has_no_gradient():
         made.calibrate(parts, list(student.parameters()))
 
 
+# --- balance ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1, 1e4, 1e-4])
+def test_a_balanced_term_is_as_large_as_the_logits_loss(scale):
+    """Whatever the scale of its features; the hard-label loss keeps its weight."""
+    terms = [term("logits", weight=0.5), term("hidden", weight=2.0)]
+    made = objective(*terms, hard_weight=1.5, weights="balanced")
+    taught = {k: scale * v if k[0] == "hidden" else v for k, v in features(TEACHER, 100).items()}
+    parts = made.parts(features(SAME, 1), taught, MASK, LABELS, START)
+    soft, hard = parts[str(terms[0])].item(), parts[HARD].item()
+    wanted = 1.5 * hard + 0.5 * soft + 2.0 * soft
+    assert made.total(parts, START).item() == pytest.approx(wanted, rel=1e-5)
+    factor = made.factors(parts)[str(terms[1])].item()
+    assert factor == pytest.approx(soft / parts[str(terms[1])].item(), rel=1e-5)
+
+
+def test_without_logits_the_hard_label_loss_is_the_measure():
+    taught = term("hidden", weight=3.0)
+    made = objective(taught, hard_weight=0.5, weights="balanced")
+    total, parts = value(made)
+    assert total.item() == pytest.approx(3.5 * parts[HARD].item(), rel=1e-5)
+    assert made.weights_text() == "hard*0.5 + hidden:mse@2-1,4-2*3*balanced"
+
+
+def test_a_factor_has_no_gradient():
+    """Its own loss would cancel out: a term over itself has no slope."""
+    student, terms = Student(), [term("logits"), term("hidden")]
+    made = objective(*terms, hard_weight=0, weights="balanced")
+    parts = made.parts(student(), features(TEACHER, 100), MASK, LABELS, START)
+    factor = made.factors(parts)[str(terms[1])].item()
+    wanted = parts[str(terms[0])] + factor * parts[str(terms[1])]
+    assert norm(made.total(parts, START), student) == pytest.approx(norm(wanted, student), rel=1e-5)
+
+
+@pytest.mark.parametrize("measure", [0.0, 2.0])
+def test_a_term_that_is_0_has_a_finite_factor(measure):
+    terms = [term("logits"), term("hidden")]
+    made = objective(*terms, weights="balanced")
+    zero = torch.zeros(())
+    parts = {HARD: zero, str(terms[0]): zero + measure, str(terms[1]): zero}
+    assert made.factors(parts)[str(terms[1])] <= 1.1e6
+    assert made.total(parts, START) == measure
+
+
+def test_fixed_and_calibrated_weights_have_no_factors():
+    for weights in ("fixed", "calibrated"):
+        made = objective(term("logits"), term("hidden"), weights=weights)
+        parts = made.parts(features(SAME, 1), features(TEACHER, 100), MASK, LABELS, START)
+        assert made.factors(parts) == {}
+
+
 def test_weights_text():
     made = objective(term("logits", weight=0.5), term("hidden", weight="0..1%50-100"))
     assert made.weights_text() == "hard*1 + logits:kl*0.5 + hidden:mse@2-1,4-2*0..1%50-100"

@@ -144,6 +144,7 @@ def test_an_axis_at_its_default_leaves_the_ids(grid, key):
         ("mapping", "emd"),
         ("mapping", "last-2"),
         ("weights", "calibrated"),
+        ("weights", "balanced"),
         ("errata", "padding"),
         ("errata", "no-tau-squared"),
         ("errata", "teacher-in-training"),
@@ -479,6 +480,22 @@ def test_exclude_takes_lists_and_says_which(grid):
             {"student": "12L-768", "init": "teacher-last", "weights": "calibrated"},
             "weights calibrated need gradients at step 0, but init teacher-last starts",
         ),
+        (
+            {"knowledge": "logits*1%0-50+hidden", "weights": "balanced"},
+            r"balanced go by the loss of the logits, .* first step to the last; it is 1%0-50",
+        ),
+        (
+            {"knowledge": "logits*0..1+hidden", "weights": "balanced"},
+            "balanced go by the loss of the logits",
+        ),
+        (
+            {"knowledge": "hidden", "hard_weight": 0, "weights": "balanced"},
+            "balanced go by the loss of the hard labels",
+        ),
+        (
+            {"knowledge": "logits+logits:mse+hidden", "weights": "balanced"},
+            "but 2 terms compare logits",
+        ),
     ],
 )
 def test_cells_without_meaning_are_pruned_with_a_reason(grid, base, reason):
@@ -497,6 +514,8 @@ def test_cells_without_meaning_are_pruned_with_a_reason(grid, base, reason):
         {"knowledge": "logits:logit-std", "task": "mnli"},
         {"knowledge": "hidden", "student": "12L-768", "init": "teacher-last"},
         {"knowledge": "hidden", "init": "teacher-last", "weights": "calibrated"},
+        {"knowledge": "logits*1..0+hidden*1%50-100", "hard_weight": 0, "weights": "balanced"},
+        {"knowledge": "hidden", "hard_weight": "1..0", "weights": "balanced"},
         {"knowledge": "hidden", "student": "1L-768", "mapping": "attention-weighted"},
         {"knowledge": "token-triplet-angle", "mapping": "attention-weighted"},
         {"knowledge": "attention", "student": "12L-768", "mapping": "progressive"},
@@ -553,7 +572,8 @@ def test_weights_that_are_calibrated_are_shares_of_their_sum(grid):
         ({"knowledge": "hidden"}, "probability_shift", [False, True]),
         ({"task": "stsb"}, "probability_shift", [False, True]),
         ({"task": "stsb"}, "temperature_schedule", ["constant", "cwsm"]),
-        ({"knowledge": "none"}, "weights", ["fixed", "calibrated"]),
+        ({"knowledge": "none"}, "weights", ["fixed", "calibrated", "balanced"]),
+        ({"knowledge": "logits*0..1"}, "weights", ["fixed", "balanced"]),
         ({"knowledge": "none"}, "hard_weight", [1, 0, "0..1"]),
         ({"knowledge": "none"}, "errata", ["none", "padding+teacher-in-training"]),
         ({"knowledge": "logits"}, "errata", ["none", "padding", "double-softmax"]),

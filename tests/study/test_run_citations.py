@@ -37,6 +37,11 @@ def cited(folder, **base):
         ({"knowledge": "logits+hidden:mse@first-2"}, {TINYBERT, "lu2022knowledge"}),
         ({"knowledge": "logits*0..1"}, {"yang2020textbrewer"}),
         ({"knowledge": "logits*1%0-50"}, {TINYBERT}),
+        (
+            {"knowledge": "logits+hidden:mse@4-2", "weights": "balanced"},
+            {TINYBERT, "muralidharan2024compact"},
+        ),
+        ({"weights": "balanced"}, set()),  # without effect on logits alone
         ({"temperature_schedule": "flsw"}, {"wen2019preparing"}),
         ({"probability_shift": True}, {"wen2019preparing"}),
         (

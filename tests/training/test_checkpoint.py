@@ -28,7 +28,7 @@ def killed_and_resumed(tmp_path: Path, step: int, *terms: Any, **changed: Any) -
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 7])
-@pytest.mark.parametrize("weights", ["fixed", "calibrated"])
+@pytest.mark.parametrize("weights", ["fixed", "calibrated", "balanced"])
 def test_a_training_that_was_killed_comes_to_the_same_bits(tmp_path, step, weights):
     changed: dict[str, Any] = {"weights": weights, "epochs": 2}
     whole = Training(tmp_path, *TERMS, **changed)

@@ -191,6 +191,19 @@ def test_history_has_the_rates_that_were_used(tmp_path):
     assert [row["loss"] for row in history] == [row["hard"] for row in history]
 
 
+def test_history_has_the_factors_of_balanced_weights(tmp_path):
+    terms = [term("logits"), term("hidden")]
+    training = Training(tmp_path, *terms, weights="balanced", epochs=2)
+    for row in training.history:  # a row is one step
+        found = row[f"factor of {terms[1]}"]
+        assert found == pytest.approx(row[str(terms[0])] / row[str(terms[1])], rel=1e-5)
+        assert row["loss"] == pytest.approx(row["hard"] + 2 * row[str(terms[0])], rel=1e-4)
+    assert f"factor of {terms[0]}" not in training.history[0]
+    fixed = Training(tmp_path, *terms, epochs=2)
+    assert not [name for name in fixed.history[0] if name.startswith("factor")]
+    assert differs(fixed.state(), training.state())
+
+
 def test_history_is_short_and_its_rows_are_means(tmp_path):
     history = Training(tmp_path, epochs=26, batch_size=15).history
     assert [row["step"] for row in history] == [*range(2, 53, 2)], "52 steps, 50 rows at most"
@@ -395,7 +408,7 @@ class Poisoned(nn.Module):
         super().__init__()
         self.inner, self.step, self.bad, self.calls = make_objective(), step, bad, 0
         self.terms, self.weights = self.inner.terms, self.inner.weights
-        self.waits, self.parts = False, self.inner.parts
+        self.waits, self.parts, self.factors = False, self.inner.parts, self.inner.factors
 
     def total(self, *args: Any) -> Tensor:
         self.calls += 1
