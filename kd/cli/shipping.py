@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _export_best(options: argparse.Namespace, layout: Layout) -> None:
-    from kd.results.best import best_students
+    from kd.results.best_students import best_students
     from kd.results.record import read_runs
     from kd.study.check import load_study
 
@@ -72,6 +73,8 @@ def _export_best(options: argparse.Namespace, layout: Layout) -> None:
     found = {Path(task): (layout.runs / one.run, one, rows[one.run]) for task, one in best.items()}
     for task, one in best.items():
         print(f"{task}: {one.run}, the best of {one.cells} cells (mean {100 * one.mean:.1f})")
+        if one.remark:
+            print(f"warning: {one.remark}", file=sys.stderr)
     _make(found, Path(options.out) if options.out else folder / "export", options)
 
 

@@ -19,11 +19,11 @@ Write a zip for the GLUE leaderboard with the answers of a study's best students
   kd submission STUDY                 write results/studies/NAME/submission.zip
   kd submission --check ZIP [STUDY]   look for what the leaderboard would refuse
 
-The student of a task is that of the cell with the highest mean dev score over seeds, and among its
-seeds the one with the highest dev score. The MNLI student answers AX too. The leaderboard takes
-whole submissions alone: a file that no student answers has the same answer everywhere. The .json
-beside the zip says which student answered each file. Test sets have no labels, and nothing is
-scored on them.
+The student of a task is that of the complete cell with the highest mean dev score over seeds, and
+among its seeds the one with the highest dev score. The MNLI student answers AX too. The
+leaderboard takes whole submissions alone: a file that no student answers has the same answer
+everywhere. The .json beside the zip says which student answered each file. Test sets have no
+labels, and nothing is scored on them.
 
 With `data: {source: tsv}` the test sets are test.tsv of each task (MNLI test_matched.tsv and
 test_mismatched.tsv, AX diagnostic/diagnostic.tsv); with `source: hub` they are loaded from there.
@@ -99,11 +99,14 @@ def _write(study: Path, options: argparse.Namespace) -> None:
 
 def _best(record: Path, study: Path) -> dict[str, dict[str, Any]]:
     """The best student of each task that has one, from the record of the study."""
-    from kd.results.best import best_students
+    from kd.results.best_students import best_students
     from kd.results.record import load_record
 
     runs = load_record(record, study).runs
     done = set(runs.loc[runs["status"] == "done", "task"])
     found = best_students(runs[runs["task"].isin(done)]) if done else {}
+    for best in found.values():
+        if best.remark:
+            print(f"warning: {best.remark}", file=sys.stderr)
     keys = ("run", "score", "mean", "seeds", "expected", "cells")
     return {task: {key: asdict(best)[key] for key in keys} for task, best in found.items()}

@@ -17,7 +17,7 @@ from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.tasks import TASKS, Task
 from kd.axes.terms import matchings_of, parse_knowledge
 from kd.data.identity import HUB_DATASET
-from kd.results.best import Best
+from kd.results.best_students import BestStudent
 
 _FORMS = {
     "pytorch": ("PyTorch", "model.safetensors"),
@@ -28,7 +28,7 @@ _HUB_METRICS = {"matthews": "matthews_correlation", "pearson": "pearsonr", "spea
 
 
 def model_card(
-    facts: Mapping[str, Any], best: Best | None, works: Sequence[Citation], name: str
+    facts: Mapping[str, Any], best: BestStudent | None, works: Sequence[Citation], name: str
 ) -> str:
     """README.md.
 
@@ -183,7 +183,7 @@ def _teacher(facts: Mapping[str, Any]) -> str:
     return f"{what}{size}" + (f" and a score of {100 * score:.1f}" if score is not None else "")
 
 
-def _scores(facts: Mapping[str, Any], row: Task, best: Best | None) -> str:
+def _scores(facts: Mapping[str, Any], row: Task, best: BestStudent | None) -> str:
     record = facts["record"]
     names = [n for n in facts["metrics"]["pytorch"] if n != "score"]
     head = ["", *(["score"] if len(names) > 1 else []), *names]
@@ -222,7 +222,7 @@ def _scores(facts: Mapping[str, Any], row: Task, best: Best | None) -> str:
     return "\n".join(lines)
 
 
-def _chosen(best: Best) -> str:
+def _chosen(best: BestStudent) -> str:
     lost = best.expected - best.seeds
     runs = f"{best.seeds} seeds" if best.seeds > 1 else "1 seed"
     interval = (
@@ -232,9 +232,10 @@ def _chosen(best: Best) -> str:
     )
     return (
         f"Over {runs}{f' ({lost} more are missing)' if lost else ''}, models made like this one "
-        f"score {_points(best.mean)} on average{interval}. This configuration has the highest mean "
-        f"of {best.cells} in its study, and this model the highest score of its seeds. Both were "
-        f"chosen on the dev split, so expect a lower score on new data."
+        f"score {_points(best.mean)} on average{interval}. No configuration of its study that was "
+        f"compared ({best.cells} in all) has a higher mean, to a tenth of a point, and this model "
+        f"has the highest score of its seeds. Both were chosen on the dev split, so expect a lower "
+        f"score on new data."
     )
 
 
@@ -268,7 +269,7 @@ def _speed(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _limits(facts: Mapping[str, Any], row: Task, best: Best | None) -> str:
+def _limits(facts: Mapping[str, Any], row: Task, best: BestStudent | None) -> str:
     record = facts["record"]
     lines = [
         "## Limits",

@@ -1,4 +1,4 @@
-"""The best cell of a task, and the cells that a t test does not separate from it."""
+"""The best cells of a task, and the cells that a t test does not separate from them."""
 
 import numpy as np
 import pandas as pd
@@ -7,24 +7,33 @@ from scipy import stats
 from kd.results.statistics.intervals import pooled_sd
 
 
-def best_and_near(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The best of one task's cells, and the others that are not significantly worse.
+def best_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """The best of one task's cells: the highest mean, to one decimal of a point.
 
-    Cells are rows of `describe` with the columns mean, sd, n and missing; scores are fractions.
-    Cells with equal means to one decimal of a point are equally good. A cell that lacks runs is
-    never the best. The test is a two-sided t test at 5 % with the standard deviation over seeds
-    pooled over the cells, not corrected; without two seeds there is none, and nothing is near.
+    A cell that lacks runs is never the best: its lost seeds may be the bad ones. Several rows have
+    equal means; no row means that no cell is complete.
+
+    Args:
+        cells: rows of `describe`, with the columns mean (a fraction) and missing.
     """
     whole = cells[(cells["missing"] == "") & cells["mean"].notna()]
-    if whole.empty:
-        return whole, whole
     shown = (100 * whole["mean"]).round(1)
-    best = whole[shown == shown.max()]
-    top = whole.sort_values("mean", kind="stable").iloc[-1]
+    return whole[shown == shown.max()]
+
+
+def best_and_near(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`best_cells`, and the others that are not significantly worse.
+
+    Cells are rows of `describe` with the columns mean, sd, n and missing; scores are fractions. The
+    test is a two-sided t test at 5 % with the standard deviation over seeds pooled over the cells,
+    not corrected; without two seeds there is none, and nothing is near.
+    """
+    best = best_cells(cells)
     done = cells[cells["mean"].notna()]
     sd, freedom = pooled_sd(done["sd"], done["n"])
-    if not freedom:
+    if best.empty or not freedom:
         return best, best[:0]
+    top = best.sort_values("mean", kind="stable").iloc[-1]
     least = stats.t.ppf(0.975, freedom) * sd * np.sqrt(1 / top["n"] + 1 / done["n"])
     near = done[(top["mean"] - done["mean"] <= least) & ~done.index.isin(best.index)]
     return best, near

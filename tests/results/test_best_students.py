@@ -5,7 +5,10 @@ import math
 import pytest
 from fake_runs import frame_of, grid, one_run, three_seeds
 
-from kd.results.best import best_students
+from kd.results.best_students import best_students
+from kd.results.statistics.cells import describe
+from kd.results.statistics.near_best import best_cells
+from kd.results.statistics.pairing import prepare
 from kd.runtime.errors import UserError
 
 
@@ -26,6 +29,40 @@ def test_of_equal_cells_the_smallest_student_is_taken():
     best = best_students(frame)["rte"]
     (student,) = frame.loc[frame["run"] == best.run, "student"]
     assert student == "2L-128-2h-512"
+
+
+def with_means(**scores):
+    """A study of mappings with these scores by seed; None is a lost run."""
+    rows = [
+        one_run({"mapping": mapping, "seed": str(seed)}, score)
+        for mapping, values in scores.items()
+        for seed, score in enumerate(values)
+    ]
+    return frame_of(*rows)
+
+
+def test_a_cell_that_lost_runs_does_not_win_over_a_complete_one_but_is_named():
+    """Its lost seed may be the bad one: 0.70 of two seeds, 0.61 of three."""
+    frame = with_means(first=(0.60, 0.61, 0.62), last=(0.70, 0.70, None), emd=(0.5, 0.5, 0.5))
+    best = best_students(frame)["rte"]
+    (mapping,) = frame.loc[frame["run"] == best.run, "mapping"]
+    assert (mapping, best.cells) == ("first", 2)
+    assert best.remark == (
+        "rte: mapping last has a higher mean (70.0 against 61.0), but 1 of 3 missing (0 failed): "
+        "it was not chosen"
+    )
+    # The table of scores marks the same cell.
+    (row,) = best_cells(describe(prepare(frame), ["mapping", "task"])).itertuples()
+    assert row.mapping == "first"
+    lower = with_means(first=(0.60, 0.61, 0.62), last=(0.50, 0.50, None))
+    assert best_students(lower)["rte"].remark == ""
+
+
+def test_without_a_complete_cell_those_that_lack_the_fewest_runs_are_compared():
+    frame = with_means(first=(0.60, 0.61, None), last=(0.70, None, None))
+    best = best_students(frame)["rte"]
+    assert best.score == 0.61 and (best.seeds, best.expected, best.cells) == (2, 3, 1)
+    assert best.remark == ("rte: no cell is complete; the best one has 1 of 3 missing (0 failed)")
 
 
 def test_each_task_has_its_own_and_lost_runs_are_counted():
