@@ -18,7 +18,7 @@ from kd.losses.objective import Objective, wanted_features
 from kd.runtime.device import model_inputs, to_device
 from kd.study.terms import relation_heads, resolve_term
 from kd.teacher.arrays import open_outputs, write_outputs
-from kd.teacher.features import Teaching
+from kd.teacher.features import TeacherFeatures
 from kd.training.loop import Job, fit
 
 _IDENTITY = {"teacher": "random", "tokens": "random"}
@@ -45,14 +45,14 @@ def store(work: Workload, knowledge: list[str]) -> None:
     write_outputs(work.folder, keys, teacher, work.split, _IDENTITY, DEVICE, Silent())  # type: ignore[arg-type]
 
 
-def _teaching(work: Workload, objective: Objective, stored: bool) -> Teaching | None:
+def _teacher_features(work: Workload, objective: Objective, stored: bool) -> TeacherFeatures | None:
     keys = taught_keys(objective.terms)
     if not keys:
         return None
     if stored:
         opened = open_outputs(work.folder, keys, work.split, _IDENTITY)
-        return Teaching(keys, opened, None, DEVICE)
-    return Teaching(keys, None, work.model(work.teacher), DEVICE)
+        return TeacherFeatures(keys, opened, None, DEVICE)
+    return TeacherFeatures(keys, None, work.model(work.teacher), DEVICE)
 
 
 def epoch(
@@ -64,7 +64,7 @@ def epoch(
 ) -> Callable[[], Any]:
     """One epoch of training (or its first `steps`), ready to be timed."""
     objective = objective_of(work, knowledge)
-    teaching = _teaching(work, objective, stored)
+    teacher_features = _teacher_features(work, objective, stored)
     student = work.model(work.student)
     settings = recipe(work, precision)
     if steps is not None:
@@ -75,15 +75,15 @@ def epoch(
         work.split,
         settings,
         Job(DEVICE, Silent(), "bench"),  # type: ignore[arg-type]
-        teaching,
+        teacher_features,
     )
 
 
 def loss(work: Workload, knowledge: str, rows: Tensor) -> float:
     """Of one batch, without dropout."""
     objective = objective_of(work, knowledge).to(DEVICE)
-    teaching = _teaching(work, objective, stored=True)
-    assert teaching is not None
+    teacher_features = _teacher_features(work, objective, stored=True)
+    assert teacher_features is not None
     batch = to_device(work.split.batch(rows), DEVICE)
     inputs, moment = model_inputs(batch), Moment(0, 1, 0, 1)
     wanted = {("logits", 0)} | wanted_features(objective.terms, teacher=False)
@@ -91,7 +91,7 @@ def loss(work: Workload, knowledge: str, rows: Tensor) -> float:
     with torch.no_grad(), Capture(student, wanted) as capture:
         parts = objective.parts(
             capture(**inputs),
-            teaching(rows, inputs, moment),
+            teacher_features(rows, inputs, moment),
             batch["attention_mask"].bool(),
             batch["labels"],
             moment,

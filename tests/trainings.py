@@ -17,9 +17,9 @@ from kd.data.tokens import Split
 from kd.losses.objective import Objective
 from kd.runtime.progress import Progress
 from kd.runtime.signals import Stopped
-from kd.teacher.features import Teaching
+from kd.teacher.features import TeacherFeatures
 from kd.training.checkpoint import Checkpoint
-from kd.training.loop import Fitted, Job, fit
+from kd.training.loop import Job, TrainingResult, fit
 
 CPU = torch.device("cpu")
 
@@ -113,16 +113,16 @@ class Training:
         split = split or make_split()
         torch.manual_seed(next(DRAWN_BEFORE))  # `fit` must not depend on it
         keys, trains = taught_keys(terms), errata == "teacher-in-training"
-        teaching = Teaching(keys, None, self.teacher, CPU, trains) if keys else None
-        self.fitted: Fitted = fit(
+        teacher_features = TeacherFeatures(keys, None, self.teacher, CPU, trains) if keys else None
+        self.result: TrainingResult = fit(
             self.student,
             self.objective,
             split,
             recipe,
             Job(CPU, progress, "testing", checkpoint),
-            teaching,
+            teacher_features,
         )
-        self.history = self.fitted.history
+        self.history = self.result.history
 
     def state(self) -> dict[str, Tensor]:
         return {**self.student.state_dict(), **self.objective.state_dict()}

@@ -1,8 +1,8 @@
-"""A batch run through an encoder in pieces, where the device's memory has no room for it whole.
+"""Runs an encoder on a batch in micro-batches, where the device has no memory for all of it.
 
 The loss still sees the features of the whole batch, so terms that relate its examples (contrastive,
-relational, CKA, calibrated weights) are what they were: only the encoder's activations are not
-kept, but computed again for the backward pass, a piece at a time. It costs one more forward pass.
+relational, CKA, calibrated weights) do not change. Only the encoder's activations are not kept.
+They are computed again for the backward pass, which costs one more forward pass.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,27 @@ from torch.utils.checkpoint import checkpoint
 from kd.encoders.capture import Features
 
 
-def in_pieces(run: Callable[..., Features], inputs: dict[str, Tensor], size: int) -> Features:
-    """`run(**inputs)` on at most `size` examples at once; the padding stays that of the batch."""
+def in_micro_batches(
+    run: Callable[..., Features], inputs: dict[str, Tensor], size: int
+) -> Features:
+    """The features of a batch, at most `size` examples at a time.
+
+    Args:
+        run: the encoder: inputs to features, for example a `Capture`.
+        inputs: tensors (B, L). The padding of the batch stays, so L is the same in every part.
+        size: examples in a micro-batch.
+
+    Returns:
+        What `run(**inputs)` returns for the whole batch, with B in front.
+    """
     count = len(next(iter(inputs.values())))
     if size >= count:
         return run(**inputs)
-    found = []
+    parts = []
     for start in range(0, count, size):
-        piece = {name: tensor[start : start + size] for name, tensor in inputs.items()}
-        one = partial(run, **piece)
-        found.append(checkpoint(one, use_reentrant=False) if torch.is_grad_enabled() else one())
-    return {key: torch.cat([features[key] for features in found]) for key in found[0]}
+        part = {name: tensor[start : start + size] for name, tensor in inputs.items()}
+        forward = partial(run, **part)
+        parts.append(
+            checkpoint(forward, use_reentrant=False) if torch.is_grad_enabled() else forward()
+        )
+    return {key: torch.cat([features[key] for features in parts]) for key in parts[0]}

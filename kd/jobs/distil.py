@@ -34,7 +34,7 @@ from kd.study.paths import CHECKPOINT, HISTORY, INIT, MODEL, SPEC, TRAINING, Lay
 from kd.study.run import Run
 from kd.study.stored import name_of
 from kd.study.terms import relation_heads
-from kd.teacher.features import Teaching
+from kd.teacher.features import TeacherFeatures
 from kd.training.checkpoint import Checkpoint
 from kd.training.history import write_history
 from kd.training.loop import Job, fit
@@ -76,7 +76,7 @@ def _distil(
         settings = {**settings, "relation_heads": relation_heads(shape, teacher_shape)}
     objective = Objective(run.terms, task.regression, shape, teacher_shape, settings)
     trains = "teacher-in-training" in objective.errata
-    teaching = Teaching(taught, stored, teacher, device, trains) if taught else None
+    teacher_features = TeacherFeatures(taught, stored, teacher, device, trains) if taught else None
     checkpoint = Checkpoint(
         folder / CHECKPOINT,
         {
@@ -88,16 +88,16 @@ def _distil(
         },
     )
     job = Job(device, progress, "distilling", checkpoint)
-    fitted = fit(student, objective, split, settings, job, teaching)
+    result = fit(student, objective, split, settings, job, teacher_features)
 
     write_json(folder / SPEC, run.spec)
     write_json(folder / INIT, origins)
-    write_history(folder / HISTORY, fitted.history)
+    write_history(folder / HISTORY, result.history)
     save_model(student, source, folder / MODEL)
     write_record(
         folder / TRAINING,
         {
-            **training_record(fitted, split),
+            **training_record(result, split),
             "weights_used": objective.weights_text(),
             "teacher_outputs_stored": len(read),
             "teacher_outputs_computed": len(taught - read),

@@ -16,7 +16,7 @@ from kd.runtime.seals import read_record
 from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
 from kd.study.terms import relation_heads
-from kd.training.loop import Fitted
+from kd.training.loop import TrainingResult
 
 METRICS_VERSION = 1
 _PROGRAMS = ("kd", "torch", "transformers", "python")
@@ -78,17 +78,17 @@ def _relation_heads(run: Run) -> dict[str, int]:
     return {"relation_heads": relation_heads(shape, run.teacher.encoder.shape)}
 
 
-def training_record(fitted: Fitted, split: Split) -> dict[str, Any]:
+def training_record(result: TrainingResult, split: Split) -> dict[str, Any]:
     """How a training went: steps, seconds, speed, precision, bytes."""
     return {
-        "steps": fitted.steps,
+        "steps": result.steps,
         "examples_train": len(split),
-        "train_seconds": round(fitted.seconds, 3),
-        "examples_per_second": round(fitted.examples / fitted.seconds, 2),
-        "precision_used": fitted.precision,
-        "peak_memory_bytes": fitted.peak_memory_bytes,
-        "micro_batch": fitted.micro_batch,
-        "final_loss": fitted.history[-1]["loss"],
+        "train_seconds": round(result.seconds, 3),
+        "examples_per_second": round(result.examples / result.seconds, 2),
+        "precision_used": result.precision,
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "micro_batch": result.micro_batch,
+        "final_loss": result.history[-1]["loss"],
     }
 
 

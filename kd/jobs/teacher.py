@@ -67,9 +67,9 @@ def _teacher(
         objective = Objective((), task.regression, shape, shape, {})
         split = tokens.load_split(source, "train")
         job = Job(device, progress, "fine-tuning", checkpoint)
-        fitted = fit(model, objective, split, recipe, job)
-        record |= training_record(fitted, split)
-        write_history(folder / HISTORY, fitted.history)
+        result = fit(model, objective, split, recipe, job)
+        record |= training_record(result, split)
+        write_history(folder / HISTORY, result.history)
     metrics, answers = evaluate(model, source, task, device, progress)
     if warning := teacher_warning(task, {**metrics, "finetuned": teacher.finetuned}):
         if teacher.finetuned and is_unusable(metrics):

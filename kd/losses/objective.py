@@ -18,7 +18,7 @@ from kd.axes.weights import ONE, Weight, as_weight
 from kd.encoders.capture import Features
 from kd.losses.moving import Moment
 from kd.losses.temperature import probability_shift
-from kd.losses.term import Comparison
+from kd.losses.term import TermLoss
 from kd.runtime.errors import UserError
 
 HARD = "hard"  # name of the hard-label loss among the parts
@@ -26,7 +26,7 @@ _NOISE = 1e-6  # of the largest gradient: a smaller one is rounding
 
 
 def wanted_features(terms: Iterable[Term], teacher: bool) -> set[tuple[str, int]]:
-    """(feature, layer) keys that the terms read from the teacher, or from the student."""
+    """The (feature, layer) keys that the terms read from the teacher, or from the student."""
     return {
         (feature, pair[0 if teacher else 1])
         for term in terms
@@ -36,16 +36,19 @@ def wanted_features(terms: Iterable[Term], teacher: bool) -> set[tuple[str, int]
 
 
 def hard_label_loss(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
-    """Cross-entropy, or for a regression the squared error; mean over the batch."""
+    """Cross-entropy of logits (B, C) and labels (B,), mean over the batch: a scalar.
+
+    For a regression: the squared error of logits (B, 1) and scores (B,).
+    """
     if regression:
         return F.mse_loss(logits.float().squeeze(-1), labels.float())
     return F.cross_entropy(logits.float(), labels)
 
 
 def _gradient_norm(value: Tensor, parameters: Sequence[Tensor]) -> float:
-    """Of the gradient of a loss on the parameters; 0 where it depends on none."""
-    found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
-    norms = [g.float().norm() for g in found if g is not None]
+    """L2 norm of the gradient of a loss on the parameters; 0 where it depends on none of them."""
+    gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    norms = [g.float().norm() for g in gradients if g is not None]
     return float(torch.stack(norms).norm()) if norms else 0.0
 
 
@@ -85,8 +88,8 @@ class Objective(nn.Module):
         # Its own generator: a projection must not shift the random numbers of anything else.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings["seed"])
-            self.comparisons = nn.ModuleList(
-                Comparison(
+            self.term_losses = nn.ModuleList(
+                TermLoss(
                     term,
                     matchings_of(term.knowledge, regression)[term.matching],
                     student,
@@ -97,11 +100,11 @@ class Objective(nn.Module):
             )
 
     def get_extra_state(self) -> Tensor:
-        """The scales are plain numbers, but a checkpoint must have them."""
+        """The scales (1 + terms,), float64: plain numbers, but a checkpoint must have them."""
         return torch.tensor(self.scales, dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """What `get_extra_state` gave."""
+        """Restore what `get_extra_state` returned."""
         self.scales = state.tolist()
 
     @property
@@ -127,21 +130,23 @@ class Objective(nn.Module):
     def parts(
         self, student: Features, teacher: Features, mask: Tensor, labels: Tensor, moment: Moment
     ) -> dict[str, Tensor]:
-        """The unweighted losses by name, without those whose weight is 0 at this moment (unless
-        the weights are still to be calibrated)."""
-        found = {HARD: hard_label_loss(student["logits", 0], labels, self.regression)}
+        """The unweighted losses of a batch, scalars by name; arguments as in `forward`.
+
+        A term whose weight is 0 at this moment is left out, except before `calibrate`.
+        """
+        losses = {HARD: hard_label_loss(student["logits", 0], labels, self.regression)}
         if "padding" in self.errata:
             mask = torch.ones_like(mask)
         if self.shifts and ("logits", 0) in teacher:
             shifted = probability_shift(teacher["logits", 0], labels)
             teacher = {**teacher, ("logits", 0): shifted}
-        for term, comparison in zip(self.terms, self.comparisons, strict=True):
+        for term, term_loss in zip(self.terms, self.term_losses, strict=True):
             if self.waits or term.weight.at(moment.progress) > 0:
-                found[str(term)] = comparison(student, teacher, mask, labels, moment)
-        return found
+                losses[str(term)] = term_loss(student, teacher, mask, labels, moment)
+        return losses
 
     def total(self, parts: dict[str, Tensor], moment: Moment) -> Tensor:
-        """The weighted sum of the parts at a moment."""
+        """The weighted sum, a scalar, of the `parts` (scalars by name) at a moment."""
         loss, factors = parts[HARD].new_zeros(()), self.factors(parts)
         for scale, (name, weight) in zip(self.scales, self.weights.items(), strict=True):
             if name in parts:
@@ -167,9 +172,14 @@ class Objective(nn.Module):
         }
 
     def calibrate(self, parts: dict[str, Tensor], parameters: Sequence[Tensor]) -> None:
-        """Scale the weights once, so that each is the norm of its part's gradient on the student.
+        """Scale the weights, once, by the gradients at the first batch.
 
-        They become shares of their sum; a schedule counts with its peak.
+        Afterwards the gradient of each weighted part has a norm proportional to the weight in the
+        study: weight / sum of all weights. A weight that changes counts with its peak.
+
+        Args:
+            parts: unweighted losses, scalars by name, with their graph.
+            parameters: of the student; the norm is over all of them together.
 
         Raises:
             UserError: a part that has a weight has no gradient, or one that is not finite.

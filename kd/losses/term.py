@@ -1,4 +1,4 @@
-"""One knowledge term: reads what it compares out of the features, projects it, and compares."""
+"""The loss of one knowledge term: selects its tensors from the features, projects and compares."""
 
 import math
 from collections.abc import Callable
@@ -24,12 +24,18 @@ from kd.losses.transport import layer_weights, transport_plan
 CONTRASTIVE_WIDTH = 128  # to which both sides are projected (as in CRD, arXiv:1910.10699)
 
 
-class Comparison(nn.Module):
+class TermLoss(nn.Module):
     """The unweighted loss of a term: the mean over its layer pairs, as its mapping weighs them.
 
-    Owns a linear projection (student width -> teacher width) for each pair, or for each student
-    layer where the pairs move, if the matching needs equal widths and they differ. `settings` are
-    the fields of a run; its relation_heads is a number where the term relates Q, K or V.
+    If the matching needs equal widths and they differ, it owns a linear projection (student width
+    -> teacher width) for each pair, or for each student layer where the mapping moves.
+
+    Args:
+        term: the term, with its layer pairs.
+        matching: how the two sides are compared.
+        student: the student's shape.
+        teacher: the teacher's shape.
+        settings: the fields of a run; relation_heads is a number where the term relates Q, K or V.
     """
 
     def __init__(
@@ -64,7 +70,15 @@ class Comparison(nn.Module):
     def forward(
         self, student: Features, teacher: Features, mask: Tensor, labels: Tensor, moment: Moment
     ) -> Tensor:
-        """The loss of a batch; `mask` (B, L) is true for real tokens, `labels` are (B,)."""
+        """The loss of a batch, a scalar.
+
+        Args:
+            student: the student's features by (feature, layer); layer 0 is the embeddings.
+            teacher: the teacher's features.
+            mask: (B, L) bool, true for real tokens.
+            labels: (B,) class indices, or scores.
+            moment: where the training stands.
+        """
         term = self.term
         teacher = {key: tensor.detach() for key, tensor in teacher.items()}
         if self.knowledge.form is LOGITS:
@@ -77,51 +91,55 @@ class Comparison(nn.Module):
             return self.loss(*stacks, mask)
 
         @cache
-        def learner(key: str, layer: int) -> Any:
-            return _project(self.student_projections, key, self._read(student, layer, mask))
+        def student_side(key: str, layer: int) -> Any:
+            return _project(self.student_projections, key, self._select(student, layer, mask))
 
         @cache
-        def model(layer: int) -> Any:
-            return self._read(teacher, layer, mask)
+        def teacher_side(layer: int) -> Any:
+            return self._select(teacher, layer, mask)
 
-        def compared(pairs: Pairs) -> Tensor:
+        def pair_losses(pairs: Pairs) -> Tensor:
             return torch.stack(
-                [self._compare(p, learner(self._key(p), p[1]), model(p[0]), mask) for p in pairs]
+                [
+                    self._pair_loss(p, student_side(self._key(p), p[1]), teacher_side(p[0]), mask)
+                    for p in pairs
+                ]
             )
 
         if term.moving == "emd":
-            return self._transported(compared(term.pairs))
+            return self._transported(pair_losses(term.pairs))
         if term.moving == "attention-weighted":
-            layers = torch.stack([model(t) for t in sorted({t for t, _ in term.pairs})])
+            layers = torch.stack([teacher_side(t) for t in sorted({t for t, _ in term.pairs})])
             values = []
             for s in sorted({s for _, s in term.pairs}):
-                x = learner(self._key((0, s)), s)
-                values.append(self._compare((0, s), x, mixture(x, layers), mask))
+                x = student_side(self._key((0, s)), s)
+                values.append(self._pair_loss((0, s), x, mixture(x, layers), mask))
             return torch.stack(values).mean()
         share = term.weight.share(moment.progress)
-        return compared(active_pairs(term.moving, term.pairs, moment, share)).mean()
+        return pair_losses(active_pairs(term.moving, term.pairs, moment, share)).mean()
 
     def _key(self, pair: tuple[int, int]) -> str:
         """Name of the projection of a layer pair."""
         return str(pair[1]) if self.term.moving else f"{pair[0]}-{pair[1]}"
 
-    def _read(self, features: Features, layer: int, mask: Tensor) -> Any:
-        """What is compared of one layer, in the form that the loss takes."""
+    def _select(self, features: Features, layer: int, mask: Tensor) -> Any:
+        """One side of the comparison: the knowledge of a layer, in the form that the loss takes."""
         vector = self.knowledge.vector
-        if (vector, layer) in features:  # a stored teacher has no more than that
+        if (vector, layer) in features:  # the store has the vector itself
             return features[vector, layer]
-        tensors = [features[name, layer] for name in self.knowledge.features]
-        found = _READ[self.knowledge.form.name](tensors, vector, mask)
-        return double_softmax(found, mask) if self._doubled else found
+        captured = [features[name, layer] for name in self.knowledge.features]
+        side = _SELECT[self.knowledge.form.name](captured, vector, mask)
+        return double_softmax(side, mask) if self._doubled else side
 
-    def _compare(self, pair: tuple[int, int], student: Any, teacher: Any, mask: Tensor) -> Tensor:
+    def _pair_loss(self, pair: tuple[int, int], student: Any, teacher: Any, mask: Tensor) -> Tensor:
+        """The loss of one layer pair: a scalar."""
         form = self.knowledge.form
         teacher = _project(self.teacher_projections, self._key(pair), teacher)
         if form.per_example:
             return self.loss(student, teacher)
         if form.relation_heads:
             return self.loss(student, teacher, mask, self.settings["relation_heads"])
-        if self._doubled:  # all keys take part, but a mean over valid queries it stays
+        if self._doubled:  # all keys take part, but the mean is over valid queries only
             share = mask.sum() / mask.numel()
             return self.loss(student, teacher, torch.ones_like(mask)) / share
         return self.loss(student, teacher, mask)
@@ -146,7 +164,7 @@ class Comparison(nn.Module):
         return value / temperature**2 if "no-tau-squared" in self.errata else value
 
     def _transported(self, costs: Tensor) -> Tensor:
-        """The cost of the optimal transport; `costs` are those of the pairs, in their order."""
+        """The cost of the optimal transport, a scalar; `costs` (pairs,) are in the pairs' order."""
         weights = [self.get_buffer(name) for name in ("teacher_weights", "student_weights")]
         places = [sorted({pair[side] for pair in self.term.pairs}) for side in (0, 1)]
         matrix = torch.zeros([len(p) for p in places], dtype=torch.float64)
@@ -166,8 +184,12 @@ class Comparison(nn.Module):
 def mixture(x: Tensor, layers: Tensor) -> Tensor:
     """Teacher layers (T, B, ..., H) mixed for the student's x (B, ..., H), of the same width.
 
-    Each is weighed by the softmax over layers of <x, layer> / sqrt(H) (ALP-KD, arXiv:2012.14022,
-    which lacks the root). The gradient reaches x through the weights too.
+    The weight of a layer is the softmax over layers of <x, layer> / sqrt(H) (ALP-KD,
+    arXiv:2012.14022, which does not divide by the root). The gradient reaches x through the
+    weights too.
+
+    Returns:
+        (B, ..., H) in fp32.
     """
     layers = layers.float()
     weights = (layers * x.float()).sum(-1).div(math.sqrt(x.shape[-1])).softmax(0)
@@ -199,9 +221,9 @@ def _tokens(tensors: list[Tensor], vector: str, mask: Tensor) -> Tensor:
     return tensors[0]
 
 
-# By the name of a form: (captured tensors of a layer, name of a vector, mask) -> what is compared.
-# Logits and stacks of all layers are read in `Comparison.forward`.
-_READ: dict[str, Callable[[list[Tensor], str, Tensor], Any]] = {
+# By the name of a form: (captured tensors of a layer, name of a vector, mask) -> one side of the
+# comparison. `TermLoss.forward` selects logits and stacks of all layers itself.
+_SELECT: dict[str, Callable[[list[Tensor], str, Tensor], Any]] = {
     "tokens": _tokens,
     "triplets": _tokens,
     "vector": _vector,

@@ -1,4 +1,4 @@
-"""What the teacher says of a batch: read from its stored outputs, or computed."""
+"""The teacher's features of a batch: read from the store where they are there, else computed."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,20 +9,27 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kd.encoders.capture import Capture, Features, capture_teacher
-from kd.encoders.micro_batches import in_pieces
+from kd.encoders.micro_batches import in_micro_batches
 from kd.losses.moving import Moment
 from kd.runtime.device import to_device
 from kd.study.stored import Key
 from kd.teacher.arrays import StoredOutputs, captured
 
 
-class Teaching:
-    """Features of a frozen teacher: stored ones where they are there, the rest computed.
+class TeacherFeatures:
+    """Features of a frozen teacher, batch by batch: read from the store, the rest computed.
 
-    The teacher runs under inference_mode, in eval mode (unless `trains`, an erratum), in the
-    precision of its weights whatever the run's (see `capture.frozen`), no further than the deepest
-    layer that is needed; where all is stored there need be none. Vectors of an
-    example (cls, pooled) that are not stored come as the hidden states of their layer.
+    The teacher runs under inference_mode, in eval mode, and in the precision of its weights
+    whatever the precision of the run (`capture.frozen`). It stops at the deepest layer that is
+    needed. A vector of an example (cls, pooled) that is not stored comes as the hidden states of
+    its layer.
+
+    Args:
+        keys: (feature, layer) that the terms of the run read.
+        stored: the arrays that are stored; None for none.
+        teacher: the model; None where all keys are stored.
+        device: where the features are needed.
+        trains: whether the teacher runs in training mode, which is an erratum.
     """
 
     def __init__(
@@ -41,19 +48,34 @@ class Teaching:
             self.capture = Capture(teacher, computed)
 
     def __call__(
-        self, rows: Tensor, inputs: dict[str, Tensor], moment: Moment, at_once: int | None = None
+        self,
+        rows: Tensor,
+        inputs: dict[str, Tensor],
+        moment: Moment,
+        micro_batch: int | None = None,
     ) -> Features:
-        """The features of the examples `rows`, which `inputs` holds padded; computed `at_once`."""
+        """The features of some examples of the training split.
+
+        Args:
+            rows: (B,) numbers of the examples in the split.
+            inputs: the encoder's inputs for them, (B, L).
+            moment: where the training stands.
+            micro_batch: examples in the teacher at a time; all of them by default.
+
+        Returns:
+            By (feature, layer): logits (B, C), hidden states (B, L, H), Q, K or V (B, h, L, d),
+            and stored vectors (B, H).
+        """
         found: Features = {}
         if self.stored is not None:
             found |= to_device(self.stored.batch(rows), self.device)
         if self.capture is not None:
             run = partial(capture_teacher, self.capture)
             with _own_dropout(self.capture.model, moment, self.device), torch.no_grad():
-                found |= in_pieces(run, inputs, at_once or len(rows))
+                found |= in_micro_batches(run, inputs, micro_batch or len(rows))
         return found
 
-    def __enter__(self) -> "Teaching":
+    def __enter__(self) -> "TeacherFeatures":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -63,7 +85,8 @@ class Teaching:
 
 @contextmanager
 def _own_dropout(model: PreTrainedModel, moment: Moment, device: torch.device) -> Iterator[None]:
-    """A teacher in training mode draws dropout: it must not shift, or repeat, the student's."""
+    """A teacher in training mode draws dropout from a generator of its own, so that it neither
+    shifts nor repeats the student's."""
     if not model.training:
         yield
         return

@@ -8,11 +8,11 @@ from transformers import PreTrainedModel
 
 from kd.data.tokens import Split
 from kd.encoders.capture import Capture, Features
-from kd.encoders.micro_batches import in_pieces
+from kd.encoders.micro_batches import in_micro_batches
 from kd.losses.moving import Moment
 from kd.losses.objective import Objective, wanted_features
 from kd.runtime.device import autocast, model_inputs, to_device
-from kd.teacher.features import Teaching
+from kd.teacher.features import TeacherFeatures
 
 
 class Gradients:
@@ -22,29 +22,30 @@ class Gradients:
         self,
         student: PreTrainedModel,
         objective: Objective,
-        teaching: Teaching | None,
+        teacher: TeacherFeatures | None,
         split: Split,
         precision: str,
         device: torch.device,
     ) -> None:
-        self.student, self.objective, self.teaching = student, objective, teaching
+        self.student, self.objective, self.teacher = student, objective, teacher
         self.split, self.precision, self.device = split, precision, device
         self._open = ExitStack()
 
     def __enter__(self) -> "Gradients":
         wanted = wanted_features(self.objective.terms, teacher=False)
         self._capture = self._open.enter_context(Capture(self.student, {("logits", 0)} | wanted))
-        if self.teaching is not None:
-            self._open.enter_context(self.teaching)
+        if self.teacher is not None:
+            self._open.enter_context(self.teacher)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
     def __call__(
-        self, rows: Tensor, moment: Moment, at_once: int
+        self, rows: Tensor, moment: Moment, micro_batch: int
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Add the gradients of the examples `rows` (B,), `at_once` of them in the encoders.
+        """Add the gradients of the examples `rows` (B,), `micro_batch` of them at a time in
+        the encoders.
 
         Returns:
             The loss, its parts and the factors of balanced weights, and the largest logit of each
@@ -54,20 +55,20 @@ class Gradients:
         batch = to_device(self.split.batch(rows), self.device)
         inputs = model_inputs(batch)
         with autocast(self.precision, self.device):
-            taught: Features = {}
-            if self.teaching is not None:
-                taught = self.teaching(rows, inputs, moment, at_once)
-            features = in_pieces(self._capture, inputs, at_once)
+            teacher: Features = {}
+            if self.teacher is not None:
+                teacher = self.teacher(rows, inputs, moment, micro_batch)
+            student = in_micro_batches(self._capture, inputs, micro_batch)
         mask, labels = batch["attention_mask"].bool(), batch["labels"]
-        parts = objective.parts(features, taught, mask, labels, moment)
+        parts = objective.parts(student, teacher, mask, labels, moment)
         if objective.waits:
             objective.calibrate(parts, list(self.student.parameters()))
         loss = objective.total(parts, moment)
         loss.backward()
         factors = {f"factor of {name}": value for name, value in objective.factors(parts).items()}
-        found = {"loss": loss, **parts, **factors}
-        losses = {name: value.detach() for name, value in found.items()}
-        return losses, _largest_logits(student=features, teacher=taught)
+        reported = {"loss": loss, **parts, **factors}
+        losses = {name: value.detach() for name, value in reported.items()}
+        return losses, _largest_logits(student=student, teacher=teacher)
 
 
 def _largest_logits(**sides: Features) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from kd.runtime.device import choose_precision
 from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress
 from kd.runtime.signals import Stopped, deferred
-from kd.teacher.features import Teaching
+from kd.teacher.features import TeacherFeatures
 from kd.training import memory
 from kd.training.checkpoint import Checkpoint
 from kd.training.gradients import Gradients
@@ -34,7 +34,7 @@ _UNREAD = 32  # steps after which a GPU is asked whether their losses were finit
 
 @dataclass(frozen=True)
 class Job:
-    """Where a training is done, and who hears of it."""
+    """Where a training runs, and where it reports and saves its state."""
 
     device: torch.device
     progress: Progress
@@ -43,8 +43,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What a training leaves beside the trained model."""
+class TrainingResult:
+    """What a training leaves beside the trained model: its history, and how it went."""
 
     history: list[dict[str, float]]  # means since the row before: step, learning_rate, loss, parts
     steps: int
@@ -61,20 +61,27 @@ def fit(
     split: Split,
     recipe: dict[str, Any],
     job: Job,
-    teaching: Teaching | None = None,
-) -> Fitted:
-    """Train `student` and the objective's projections on `split`; `teaching` for its terms.
+    teacher: TeacherFeatures | None = None,
+) -> TrainingResult:
+    """Train `student`, and the objective's projections, on `split`.
 
-    `recipe` has the training fields of `fields` and the seed. The seed decides the order of the
-    data and the dropout, and nothing else does: both start from it, whatever was drawn before.
+    The seed alone decides the order of the data and the dropout, whatever was drawn before. With a
+    checkpoint the training continues from the saved state, and ends with the same numbers (on a
+    CPU to the bit). It saves its state at intervals, and when a signal ends it. Where the device's
+    memory is too small, the encoders get the batch in micro-batches (`kd.encoders.micro_batches`).
 
-    With a checkpoint the training continues from the saved state, saves its own at intervals and
-    when a signal ends it, and comes to the same numbers (on a CPU to the bit). Where the device's
-    memory is too small, the encoders get the batch in pieces (see `micro_batches`).
+    Args:
+        student: an encoder with a classification head, in fp32.
+        objective: the loss; its projections are trained with the student.
+        split: the training examples.
+        recipe: `epochs`, `batch_size` (examples), `learning_rate` (its peak), `warmup` (share of
+            the steps), `weight_decay`, `max_grad_norm`, `precision` (auto, fp32, bf16), `seed`.
+        job: device, progress and checkpoint.
+        teacher: the features that the terms compare with; None where there is no term.
 
     Raises:
-        UserError: a loss or a logit is not finite, a part has no weight at any step, or one
-            example alone is too large for the device.
+        UserError: a loss or a logit is not finite, or a part has no weight at any step.
+        Transient: the device has no room for a single example.
         Stopped: a signal came; the state is saved.
     """
     device, size, seed = job.device, recipe["batch_size"], recipe["seed"]
@@ -93,7 +100,7 @@ def fit(
 
     with ExitStack() as stack:
         gradients = stack.enter_context(
-            Gradients(student, objective, teaching, split, precision, device)
+            Gradients(student, objective, teacher, split, precision, device)
         )
         asked = stack.enter_context(deferred()) if job.checkpoint is not None else None
         job.progress.start(job.label, total, state.step)
@@ -109,7 +116,7 @@ def fit(
             job.progress.advance(state.recorder.add(state.step, ends, rate, losses))
             if asked is not None and not ends:
                 _save_when_due(state, job, total, watch, asked)
-    return Fitted(
+    return TrainingResult(
         history=state.recorder.rows,
         steps=state.step,
         seconds=state.seconds,

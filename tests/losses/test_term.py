@@ -32,7 +32,7 @@ from kd.losses import logits
 from kd.losses.moving import CHOICES, Moment
 from kd.losses.objective import Objective
 from kd.losses.table import LOSSES as FUNCTIONS
-from kd.losses.term import CONTRASTIVE_WIDTH, Comparison, mixture
+from kd.losses.term import CONTRASTIVE_WIDTH, TermLoss, mixture
 from kd.losses.transport import layer_weights, transport_plan
 
 DEEP = Shape(layers=3, hidden=12, heads=2, ffn=8)
@@ -43,7 +43,7 @@ SETTINGS = {**RUN_DEFAULTS, "relation_heads": 2}
 def comparison(made, student=SAME, seed=0, **changed):
     matching = matchings_of(made.knowledge, regression=False)[made.matching]
     torch.manual_seed(seed)
-    return Comparison(made, matching, student, TEACHER, {**SETTINGS, **changed})
+    return TermLoss(made, matching, student, TEACHER, {**SETTINGS, **changed})
 
 
 def value(made, moment=START, student=None, teacher=None, mask=MASK):

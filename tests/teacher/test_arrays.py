@@ -20,7 +20,7 @@ from kd.runtime.progress import Progress
 from kd.study.stored import name_of
 from kd.teacher import arrays, manifests
 from kd.teacher.arrays import captured, open_outputs, write_outputs
-from kd.teacher.features import Teaching
+from kd.teacher.features import TeacherFeatures
 from kd.teacher.manifests import missing_outputs
 
 CPU = torch.device("cpu")
@@ -248,11 +248,11 @@ def test_a_teacher_computes_in_the_precision_of_its_weights(tmp_path):
     rows = torch.tensor([5, 6, 64])
     inputs = model_inputs(split.batch(rows))
     teacher = write(tmp_path / "plain", split)
-    with Teaching(KEYS, None, teacher, CPU) as teaching:
-        plain = teaching(rows, inputs, START)
+    with TeacherFeatures(KEYS, None, teacher, CPU) as teacher_features:
+        plain = teacher_features(rows, inputs, START)
         with torch.autocast("cpu", torch.bfloat16):
             assert (teacher(**inputs).logits - plain["logits", 0]).abs().max() > 1e-3, "it matters"
-            within = teaching(rows, inputs, START)
+            within = teacher_features(rows, inputs, START)
     for key, value in plain.items():
         assert value.dtype == torch.float32 and torch.equal(value, within[key]), key
     with torch.autocast("cpu", torch.bfloat16):
@@ -335,15 +335,17 @@ def test_a_manifest_names_what_the_array_is_made_of(tmp_path):
 
 
 @pytest.mark.parametrize("stored", [KEYS, set(), {("hidden", 3), ("logits", 0), ("query", 2)}])
-def test_teaching_is_the_same_from_the_store_and_without(tmp_path, stored):
+def test_teacher_features_are_the_same_from_the_store_and_without(tmp_path, stored):
     split, folder = make_split(), tmp_path / "outputs"
     teacher = write(folder, split, stored) if stored else tiny_model(seed=1, labels=3).eval()
     opened = open_outputs(folder, stored, split, IDENTITY)
     rows = torch.tensor([5, 6, 64])
     batch = split.batch(rows)
     mask = batch["attention_mask"].bool()
-    with Teaching(KEYS, opened, teacher if stored != KEYS else None, CPU) as teaching:
-        found = teaching(rows, model_inputs(batch), START)
+    with TeacherFeatures(
+        KEYS, opened, teacher if stored != KEYS else None, CPU
+    ) as teacher_features:
+        found = teacher_features(rows, model_inputs(batch), START)
     for name, layer in KEYS:
         wanted = (name, layer) if (name, layer) in found else ("hidden", layer)
         assert wanted in found, f"{name_of((name, layer))} is missing"
@@ -352,11 +354,11 @@ def test_teaching_is_the_same_from_the_store_and_without(tmp_path, stored):
     torch.testing.assert_close(found["hidden", 3][mask].float(), live[mask], rtol=1e-3, atol=1e-3)
 
 
-def test_teaching_runs_no_teacher_where_all_is_stored(tmp_path):
+def test_no_teacher_runs_where_all_is_stored(tmp_path):
     split = make_split()
     write(tmp_path / "outputs", split)
     opened = open_outputs(tmp_path / "outputs", KEYS, split, IDENTITY)
-    assert Teaching(KEYS, opened, None, CPU).capture is None
+    assert TeacherFeatures(KEYS, opened, None, CPU).capture is None
 
 
 def test_a_teacher_in_training_draws_by_seed_and_step_alone(tmp_path):
@@ -364,9 +366,9 @@ def test_a_teacher_in_training_draws_by_seed_and_step_alone(tmp_path):
     rows = torch.tensor([5, 6, 64])
     inputs = model_inputs(split.batch(rows))
     teacher = tiny_model(seed=1, labels=3, hidden_dropout_prob=0.3)
-    with Teaching({("logits", 0)}, None, teacher, CPU, trains=True) as teaching:
+    with TeacherFeatures({("logits", 0)}, None, teacher, CPU, trains=True) as teacher_features:
         drawn = [
-            teaching(rows, inputs, Moment(step, 10, 0, seed))["logits", 0]
+            teacher_features(rows, inputs, Moment(step, 10, 0, seed))["logits", 0]
             for step, seed in ((0, 1), (0, 2), (1, 1), (1, 2), (0, 1))
         ]
     assert torch.equal(drawn[0], drawn[-1])
@@ -376,6 +378,6 @@ def test_a_teacher_in_training_draws_by_seed_and_step_alone(tmp_path):
 
 def test_a_teacher_that_has_taught_has_no_hooks_left(tmp_path):
     teacher = tiny_model(seed=1, labels=3)
-    with Teaching({("hidden", 2), ("query", 2)}, None, teacher, CPU):
+    with TeacherFeatures({("hidden", 2), ("query", 2)}, None, teacher, CPU):
         assert any(m._forward_pre_hooks for m in teacher.modules())
     assert not any(m._forward_pre_hooks or m._forward_hooks for m in teacher.modules())

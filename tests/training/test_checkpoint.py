@@ -35,7 +35,7 @@ def test_a_training_that_was_killed_comes_to_the_same_bits(tmp_path, step, weigh
     parts = killed_and_resumed(tmp_path, step, *TERMS, **changed)
     assert not differs(whole.state(), parts.state()), "the student or a projection differs"
     assert whole.history == parts.history
-    assert (whole.fitted.steps, whole.fitted.examples) == (parts.fitted.steps, 60)
+    assert (whole.result.steps, whole.result.examples) == (parts.result.steps, 60)
 
 
 @pytest.mark.parametrize("mapping", [name for name, row in MAPPINGS.items() if row.moving])
@@ -74,7 +74,7 @@ def test_the_time_of_a_training_is_that_of_all_its_jobs(tmp_path):
     with pytest.raises(Stopped):
         Training(tmp_path, checkpoint=Slow(path, 3))
     resumed = Training(tmp_path, checkpoint=Checkpoint(path, IDENTITY))
-    assert 1000 < resumed.fitted.seconds < 2000
+    assert 1000 < resumed.result.seconds < 2000
 
 
 def test_the_state_of_a_second_job_has_the_time_of_the_first(tmp_path):
@@ -94,9 +94,9 @@ def test_the_state_of_a_second_job_has_the_time_of_the_first(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     with pytest.raises(Stopped):
         Training(tmp_path, checkpoint=DyingAt(path, 3))
-    fitted = Training(tmp_path, checkpoint=Remembering(path, IDENTITY)).fitted
+    result = Training(tmp_path, checkpoint=Remembering(path, IDENTITY)).result
     assert list(saved_at) == [4, 5, 6, 7], "the end of a training is no state to go on from"
-    assert 1000 < saved_at[4] < saved_at[7] < fitted.seconds < 2000
+    assert 1000 < saved_at[4] < saved_at[7] < result.seconds < 2000
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,12 @@ def test_terms_and_projections_change_neither_data_nor_start(tmp_path):
 
 def test_every_example_is_seen_once_an_epoch_and_epochs_differ(tmp_path):
     SEEN.clear()
-    fitted = Training(tmp_path, split=make_split(kind=Watched)).fitted
+    result = Training(tmp_path, split=make_split(kind=Watched)).result
     first, second = SEEN[:4], SEEN[4:]
     for epoch in (first, second):
         assert sorted(row for rows in epoch for row in rows) == list(range(30))
     assert first != second
-    assert (fitted.steps, fitted.examples) == (8, 60)
+    assert (result.steps, result.examples) == (8, 60)
 
 
 def test_the_seed_decides_the_order_of_the_data(tmp_path):
@@ -94,7 +94,7 @@ def test_the_seed_decides_the_order_of_the_data(tmp_path):
     [(0.5, 2), (1.25, 5), (0.01, 1), (3, 12), (0.4, 2), (0.35, 1), (1.7, 7), (0.65, 3)],
 )
 def test_epochs_may_be_fractions(tmp_path, epochs, steps):
-    assert Training(tmp_path, epochs=epochs).fitted.steps == steps
+    assert Training(tmp_path, epochs=epochs).result.steps == steps
 
 
 # --- the recipe -------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_biases_and_layer_norms_do_not_decay(tmp_path):
         Training(tmp_path, term("hidden"), weight_decay=decay, epochs=0.25, warmup=0)
         for decay in (0, 0.5)
     )
-    assert one.fitted.steps == 1
+    assert one.result.steps == 1
     parameters = {**dict(one.student.named_parameters()), **dict(one.objective.named_parameters())}
     matrices = {name for name, parameter in parameters.items() if parameter.ndim > 1}
     moved = {name for name in parameters if not torch.equal(one.state()[name], two.state()[name])}
@@ -241,8 +241,8 @@ def test_a_part_that_some_steps_lack_is_the_mean_of_the_others():
 def test_every_field_of_the_recipe_changes_the_student(tmp_path, changed):
     one, two = Training(tmp_path), Training(tmp_path, **changed)
     assert differs(one.state(), two.state()), f"{changed} is inert"
-    assert one.fitted.precision == "fp32"
-    assert two.fitted.precision == changed.get("precision", "fp32")
+    assert one.result.precision == "fp32"
+    assert two.result.precision == changed.get("precision", "fp32")
 
 
 def test_precision_without_a_gpu():

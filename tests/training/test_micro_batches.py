@@ -13,7 +13,7 @@ from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.axes.terms import matchings_of
 from kd.encoders.capture import Capture
-from kd.encoders.micro_batches import in_pieces
+from kd.encoders.micro_batches import in_micro_batches
 from kd.losses.objective import Objective
 from kd.runtime.errors import UserError
 from kd.runtime.signals import Stopped
@@ -30,9 +30,9 @@ def test_features_and_gradients_are_those_of_the_whole(arch, size):
         wanted |= {("query", 2), ("value", 3)}
     found = []
     with Capture(model, wanted) as capture:
-        for at_once in (5, size):
+        for micro_batch in (5, size):
             model.zero_grad()
-            features = in_pieces(capture, inputs, at_once)
+            features = in_micro_batches(capture, inputs, micro_batch)
             # A gradient of one part first, as calibrated weights ask for it.
             part = features["hidden", 1].square().mean()
             first, *_ = torch.autograd.grad(
@@ -74,10 +74,10 @@ def test_every_matching_is_trained_as_with_more_memory(tmp_path, monkeypatch, na
     whole = Training(tmp_path, taught, student_dropout=0.0, epochs=0.5)
     tried = out_of_memory_above(monkeypatch, 3)
     small = Training(tmp_path, taught, student_dropout=0.0, epochs=0.5)
-    assert (whole.fitted.micro_batch, small.fitted.micro_batch) == (8, 2)
+    assert (whole.result.micro_batch, small.result.micro_batch) == (8, 2)
     assert tried.count(8) == 1 and tried.count(4) == 1, "what has no room is not tried again"
-    assert small.fitted.steps == whole.fitted.steps
-    assert small.fitted.examples == whole.fitted.examples
+    assert small.result.steps == whole.result.steps
+    assert small.result.examples == whole.result.examples
     for one, two in itertools.zip_longest(whole.history, small.history):
         assert two == pytest.approx(one, rel=1e-3, abs=1e-6)
 
@@ -85,13 +85,13 @@ def test_every_matching_is_trained_as_with_more_memory(tmp_path, monkeypatch, na
 def test_with_dropout_too_memory_decides_nothing_but_the_draw(tmp_path, monkeypatch):
     out_of_memory_above(monkeypatch, 4)
     one, two = (Training(tmp_path, term("logits"), weights="calibrated") for _ in range(2))
-    assert one.fitted.micro_batch == 4
+    assert one.result.micro_batch == 4
     assert one.history == two.history, "the same limit, two outcomes"
 
 
 def test_an_odd_batch_is_halved_upwards(tmp_path, monkeypatch):
     tried = out_of_memory_above(monkeypatch, 2)
-    assert Training(tmp_path, batch_size=5).fitted.micro_batch == 2
+    assert Training(tmp_path, batch_size=5).result.micro_batch == 2
     assert tried[:3] == [5, 3, 2]
 
 
@@ -111,7 +111,7 @@ def test_a_failed_try_leaves_neither_gradients_nor_random_numbers(tmp_path, monk
         with monkeypatch.context() as patch:
             patch.setattr(where, failing)
             training = Training(tmp_path, epochs=0.75)
-        assert (len(calls), training.fitted.micro_batch) == (4, 4)
+        assert (len(calls), training.result.micro_batch) == (4, 4)
         return training
 
     before, after = (trained(f"kd.training.gradients.{p}") for p in ("model_inputs", place))
@@ -126,7 +126,7 @@ def test_a_resumed_training_does_not_try_again_what_had_no_room(tmp_path, monkey
         Training(tmp_path, checkpoint=DyingAt(path, 3))
     tried.clear()
     resumed = Training(tmp_path, checkpoint=Checkpoint(path, IDENTITY))
-    assert resumed.fitted.micro_batch == 4 and set(tried) <= {4, 2}
+    assert resumed.result.micro_batch == 4 and set(tried) <= {4, 2}
 
 
 def test_an_example_too_large_for_the_device_is_a_sentence(tmp_path, monkeypatch):
@@ -153,7 +153,7 @@ def test_memory_that_runs_out_after_the_losses_leaves_moving_pairs_as_they_were(
 
     monkeypatch.setattr(Objective, "total", failing)
     small = Training(tmp_path, taught, **settings)
-    assert (len(calls), small.fitted.micro_batch) == (4, 4)
+    assert (len(calls), small.result.micro_batch) == (4, 4)
     moved = dict(whole.objective.named_buffers())
     assert bool(moved) == (mapping == "emd")
     for name, buffer in small.objective.named_buffers():
