@@ -36,6 +36,7 @@ DEFAULTS = {
     "probability_shift": "False",
     "weights": "fixed",
     "errata": "-",
+    "projection": "-",
 }
 IDLE = {"logits": ["matching", "mapping"], "none": ["matching", "mapping", "temperature"]}
 MEASURED = [

@@ -97,6 +97,7 @@ class Training:
         student_seed: int = 3,
         weights: str = "fixed",
         errata: str = "none",
+        projection: str = "per-pair",
         student_dropout: float = 0.1,
         checkpoint: Checkpoint | None = None,
         **changed: Any,
@@ -107,6 +108,7 @@ class Training:
         )
         self.student = tiny_model(shape=NARROW, seed=student_seed, **rates)
         settings = {"hard_weight": hard_weight, "weights": weights, "errata": errata}
+        settings["projection"] = projection
         self.objective = objective or make_objective(*terms, **settings)
         recipe = {**RECIPE, **changed}
         progress = Progress(folder / "state", "test")

@@ -14,6 +14,7 @@ from kd.axes.labels import NONE
 from kd.axes.mappings import parse_mapping
 from kd.axes.matchings import MATCHINGS
 from kd.axes.presets import check_preset
+from kd.axes.projections import PROJECTIONS
 from kd.axes.shapes import parse_shape
 from kd.axes.tasks import TASKS
 from kd.axes.terms import parse_knowledge
@@ -110,6 +111,10 @@ RUN_FIELDS: dict[str, Field] = {
         meaning="calibrated: a term's weight is its share of the student's gradient at step 0; "
         "balanced: every step brings a term to the size of the logits' loss",
     ),
+    "projection": Field(
+        **choice(*PROJECTIONS),
+        meaning="from the student's width to the teacher's: one for each layer pair, or how else",
+    ),
     "relation_heads": Field(
         **or_auto(number(1, 4096, whole=True)),
         meaning="A_r of the Q, K, V relations; auto: the student's heads where they divide the "
@@ -143,6 +148,7 @@ RUN_DEFAULTS: dict[str, Any] = {
     "probability_shift": False,
     "weights": "fixed",
     "errata": NONE,
+    "projection": "per-pair",
 }
 
 

@@ -12,6 +12,7 @@ from kd.axes.mappings import MAPPINGS
 from kd.axes.matchings import MATCHINGS, Matching
 from kd.axes.presets import preset_names, read_preset
 from kd.axes.pretrained import HUB_ENCODERS
+from kd.axes.projections import PROJECTIONS
 from kd.axes.shapes import NAMED, TOKENS
 from kd.axes.tasks import TASKS
 from kd.axes.weights import BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE
@@ -30,8 +31,8 @@ class Section:
 def sections() -> list[Section]:
     """All of them, in the order of the page."""
     return [
-        *(_knowledge(), _matching(), _mapping(), _weights(), _temperatures(), _errata(), _preset()),
-        *(_student(), _init(), _teacher(), _task(), _settings()),
+        *(_knowledge(), _matching(), _projection(), _mapping(), _weights(), _temperatures()),
+        *(_errata(), _preset(), _student(), _init(), _teacher(), _task(), _settings()),
     ]
 
 
@@ -69,9 +70,7 @@ def _matching() -> Section:
         "matching",
         "How two tensors are compared. A matching is written in the term, or, for terms that name "
         "none, under `matching`; `default` is the first of each kind. A cell whose matching is not "
-        "defined for one of its terms is pruned. A projection is a linear layer from the student's "
-        "width to the teacher's, one for each term and layer pair (for each student layer, where "
-        "the pairs move), trained with the student and left out of the exported model.",
+        "defined for one of its terms is pruned.",
         ("matching", "of", "formula", "needs", "value at S = T", "source"),
         [
             (name, FORMS[form].shape, row.formula, _matching_needs(row), row.floor, row.source)
@@ -98,6 +97,18 @@ def _matching_needs(row: Matching) -> str:
     if row.fewest_examples > 1:
         needs.append(f"B >= {row.fewest_examples}")
     return ", ".join(needs)
+
+
+def _projection() -> Section:
+    return Section(
+        "projection",
+        "What brings vectors of the student to the width of the teacher's, where a matching needs "
+        "that and the widths differ; `contrastive` projects both sides to 128, whatever their "
+        "width. Each term has its own. They are trained with the student and left out of the "
+        "exported model. Without effect where no term has one, and `shared` where each has one.",
+        ("projection", "meaning", "source"),
+        [(name, row.meaning, row.source) for name, row in PROJECTIONS.items()],
+    )
 
 
 def _mapping() -> Section:

@@ -20,7 +20,7 @@ from kd.study.terms import relation_heads, resolve_term
 # The fields of a run that say how a student is taught; the others belong to its training.
 SETTINGS = (
     *("matching", "mapping", "temperature", "temperature_schedule", "probability_shift"),
-    *("hard_weight", "relation_heads", "errata", "seed"),
+    *("hard_weight", "projection", "relation_heads", "errata", "seed"),
 )
 
 
@@ -42,7 +42,7 @@ class Distillation(nn.Module):
         knowledge: the terms, as in a study: `logits+hidden:mse@uniform*0.5`, or `none`.
         steps: of the whole training; only mappings that move and weights that change need it.
         settings: fields of a run: matching, mapping, temperature, temperature_schedule,
-            probability_shift, hard_weight, relation_heads, errata, seed.
+            probability_shift, hard_weight, projection, relation_heads, errata, seed.
 
     Raises:
         UserError: a term or a setting is unknown, or a term has no meaning for these two models.

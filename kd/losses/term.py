@@ -13,11 +13,13 @@ from kd.axes.forms import LOGITS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import Pairs
 from kd.axes.matchings import Matching
+from kd.axes.projections import is_projected, name_of_pair, projection_names
 from kd.axes.shapes import Shape
 from kd.axes.terms import Term
 from kd.encoders.capture import Features, vector_of
 from kd.losses.attention import double_softmax
 from kd.losses.moving import Moment, active_pairs
+from kd.losses.projection import make_projection
 from kd.losses.table import LOSSES, TEMPERATURES
 from kd.losses.transport import layer_weights, transport_plan
 
@@ -27,8 +29,8 @@ CONTRASTIVE_WIDTH = 128  # to which both sides are projected (as in CRD, arXiv:1
 class TermLoss(nn.Module):
     """The unweighted loss of a term: the mean over its layer pairs, as its mapping weighs them.
 
-    If the matching needs equal widths and they differ, it owns a linear projection (student width
-    -> teacher width) for each pair, or for each student layer where the mapping moves.
+    If the matching needs equal widths and they differ, it owns projections (student width ->
+    teacher width) of the kind that the settings name.
 
     Args:
         term: the term, with its layer pairs.
@@ -54,13 +56,13 @@ class TermLoss(nn.Module):
         self.settings = settings
         self.errata = errata_of(settings["errata"])
         self.student_projections, self.teacher_projections = nn.ModuleDict(), nn.ModuleDict()
-        mixed = matching.same_width or term.moving == "attention-weighted"
-        for key in dict.fromkeys(map(self._key, term.pairs)):
-            if matching.both_projected:
-                self.student_projections[key] = nn.Linear(student.hidden, CONTRASTIVE_WIDTH)
-                self.teacher_projections[key] = nn.Linear(teacher.hidden, CONTRASTIVE_WIDTH)
-            elif mixed and student.hidden != teacher.hidden:
-                self.student_projections[key] = nn.Linear(student.hidden, teacher.hidden)
+        kind, both = settings["projection"], matching.both_projected
+        projected = is_projected(matching, term.moving, student.hidden, teacher.hidden)
+        target = CONTRASTIVE_WIDTH if both else teacher.hidden
+        for key in projection_names(term, kind) if projected else ():
+            self.student_projections[key] = make_projection(kind, student.hidden, target)
+            if both:
+                self.teacher_projections[key] = make_projection(kind, teacher.hidden, target)
         if term.moving == "emd":  # the layers' weights are state, kept where checkpoints see it
             for side, name in enumerate(("teacher_weights", "student_weights")):
                 layers = len({pair[side] for pair in term.pairs})
@@ -120,7 +122,7 @@ class TermLoss(nn.Module):
 
     def _key(self, pair: tuple[int, int]) -> str:
         """Name of the projection of a layer pair."""
-        return str(pair[1]) if self.term.moving else f"{pair[0]}-{pair[1]}"
+        return name_of_pair(self.term.moving, pair, self.settings["projection"])
 
     def _select(self, features: Features, layer: int, mask: Tensor) -> Any:
         """One side of the comparison: the knowledge of a layer, in the form that the loss takes."""

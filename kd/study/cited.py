@@ -21,6 +21,7 @@ from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, parts
 from kd.axes.mappings import mapping_source
 from kd.axes.presets import preset_names, read_preset
+from kd.axes.projections import PROJECTIONS
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
 from kd.axes.terms import matchings_of, parse_knowledge
@@ -55,6 +56,8 @@ def _sources(row: Mapping[str, str], encoders: Iterable[Encoder]) -> Iterator[st
             yield matchings[term.matching].source
     for mappings in _values(row, "mapping"):
         yield from map(mapping_source, mappings.split("+"))
+    for projection in _values(row, "projection"):
+        yield PROJECTIONS[projection].source
     weights = " ".join([row["objective"], *_values(row, "hard_weight")])
     yield from (source for sign, source in _WEIGHTS.items() if sign in weights)
     if "balanced" in _values(row, "weights"):

@@ -18,6 +18,7 @@ from kd.axes.initialisations import (
 )
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, NONE
+from kd.axes.projections import is_projected, projection_names
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, balanced_terms, matchings_of, parse_knowledge, weight_text
@@ -118,7 +119,12 @@ def resolve(study: Study, cell: Cell) -> Run:
     errata = [name for name in possible if name in errata_of(cell["errata"])]
     shown = {**as_written, "errata": "+".join(errata) or NONE}
     labels = _labels(shown, written, decided, inert, task.regression)
-    cell = {**cell, "errata": "+".join(e for e in errata if e != IN_TERMS) or NONE}
+    projected = _projected(terms, task.regression, shape, teacher.encoder.shape)
+    cell = {
+        **cell,
+        "errata": "+".join(e for e in errata if e != IN_TERMS) or NONE,
+        "projection": _same_projection(cell["projection"], projected),
+    }
 
     spec: dict[str, Any] = {
         "task": task.name,
@@ -171,10 +177,35 @@ def _inert(
         inert.add("weights")
     if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
         inert.add("mapping")
+    if not _projected(terms, regression, student, encoder.shape):
+        inert.add("projection")
     related = any(KNOWLEDGE[t.knowledge].form.relation_heads for t in terms)
     if not related or cell["relation_heads"] == relation_heads(student, encoder.shape):
         inert.add("relation_heads")
     return inert
+
+
+def _projected(
+    terms: tuple[Term, ...], regression: bool, student: Shape, teacher: Shape
+) -> list[Term]:
+    """The terms that have projections, unless the cell says none."""
+    return [
+        term
+        for term in terms
+        if is_projected(
+            matchings_of(term.knowledge, regression)[term.matching],
+            term.moving,
+            student.hidden,
+            teacher.hidden,
+        )
+    ]
+
+
+def _same_projection(projection: str, projected: list[Term]) -> str:
+    """The default in the place of `shared`, where no term has more than one to share."""
+    default = str(RUN_DEFAULTS["projection"])
+    shares = any(len(projection_names(term, default)) > 1 for term in projected)
+    return default if projection == "shared" and not shares else projection
 
 
 def _labels(

@@ -9,6 +9,7 @@ from kd.axes.initialisations import EXPLICIT, PCA, TRUNCATE
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import Pairs, moves, resolve_mapping
 from kd.axes.matchings import Matching
+from kd.axes.projections import is_projected
 from kd.axes.shapes import Shape
 from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, balanced_terms, matchings_of, measure_of
@@ -35,6 +36,7 @@ def resolve_term(
     if row.form.relation_heads:
         _prune(_relation_obstacles(cell["relation_heads"], student, teacher))
     if not row.layered:
+        _prune(_projection_obstacles(raw.knowledge, name, matching, "", cell, student, teacher))
         return Term(raw.knowledge, name, ((0, 0),), raw.weight)
     mapping = raw.mapping or cell["mapping"]
     pairs = resolve_mapping(mapping, teacher.layers, student.layers, cell["seed"])
@@ -45,6 +47,7 @@ def resolve_term(
     if moving == "attention-weighted":
         _prune(_mixing_obstacles(raw.knowledge, name, matching, mapping))
     _prune(_layer_obstacles(raw.knowledge, mapping, pairs, student, teacher))
+    _prune(_projection_obstacles(raw.knowledge, name, matching, moving, cell, student, teacher))
     # Hidden states of layer 0 are the embeddings.
     knowledge = "embedding" if (raw.knowledge, pairs) == ("hidden", ((0, 0),)) else raw.knowledge
     return Term(knowledge, name, pairs, raw.weight, moving)
@@ -129,6 +132,24 @@ def _mixing_obstacles(knowledge: str, name: str, matching: Matching, mapping: st
         yield f"mapping {mapping} mixes the outputs of layers, and {knowledge} has none"
     if matching.both_projected:
         yield f"{knowledge}:{name} projects both sides, so {mapping} cannot mix them"
+
+
+def _projection_obstacles(
+    knowledge: str,
+    name: str,
+    matching: Matching,
+    moving: str,
+    cell: Cell,
+    student: Shape,
+    teacher: Shape,
+) -> Iterator[str]:
+    widths = student.hidden, teacher.hidden
+    projected = is_projected(matching, moving, *widths)
+    if cell["projection"] == "none" and projected and widths[0] != widths[1]:
+        yield (
+            f"projection none compares vectors of equal width, but {knowledge}:{name} has a "
+            f"student of width {widths[0]} and a teacher of width {widths[1]}"
+        )
 
 
 def _layer_obstacles(

@@ -22,6 +22,7 @@ from kd.axes.mappings import MAPPINGS
 from kd.axes.matchings import MATCHINGS
 from kd.axes.presets import preset_names, read_preset
 from kd.axes.pretrained import HUB_ENCODERS
+from kd.axes.projections import PROJECTIONS
 from kd.axes.sections import sections
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
@@ -32,6 +33,7 @@ SOURCES = sorted(
         *(row.source for row in KNOWLEDGE.values()),
         *(row.source for table in MATCHINGS.values() for row in table.values() if row.source),
         *(row.source for row in MAPPINGS.values()),
+        *(row.source for row in PROJECTIONS.values() if row.source),
         *(row.source for row in INITIALISATIONS.values()),
         *(source for _, source in INIT_FORMS.values()),
         *(row.source for row in NAMED.values()),

@@ -14,6 +14,7 @@ from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.axes.matchings import MATCHINGS
 from kd.axes.page import chosen, markdown, plain
 from kd.axes.presets import preset_names
+from kd.axes.projections import PROJECTIONS
 from kd.axes.sections import sections
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
@@ -27,6 +28,7 @@ VALUES = {
     "knowledge": KNOWLEDGE,
     "matching": {name for table in MATCHINGS.values() for name in table},
     "mapping": MAPPINGS,
+    "projection": PROJECTIONS,
     "errata": ERRATA,
     "temperature_schedule": TEMPERATURE_SCHEDULES,
     "preset": preset_names(),

@@ -184,6 +184,47 @@ def test_moving_pairs_have_one_projection_for_each_student_layer(mapping):
     assert list(comparison(contrastive, THIN).teacher_projections) == ["1", "2", "3"]
 
 
+def test_a_shared_projection_is_one_for_all_pairs_of_a_term():
+    taught = term("hidden")
+    made = comparison(taught, NARROW, projection="shared")
+    assert list(made.student_projections) == ["all"] and len(taught.pairs) == 2
+    (layer,) = made.student_projections.values()
+    s, t = features(NARROW, 1), features(TEACHER, 100)
+    wanted = [
+        F.mse_loss(layer(s["hidden", pair[1]])[MASK], t["hidden", pair[0]][MASK])
+        for pair in taught.pairs
+    ]
+    found = value(made, student=s, teacher=t)
+    assert found.item() == pytest.approx(sum(wanted).item() / 2, rel=1e-5)
+    contrastive = comparison(term("cls", "contrastive"), NARROW, projection="shared")
+    assert list(contrastive.teacher_projections) == ["all"]
+
+
+@pytest.mark.parametrize("student", [NARROW, Shape(layers=2, hidden=16, heads=2, ffn=8)])
+def test_an_orthogonal_projection_is_one_and_stays_one(student):
+    made = comparison(term("hidden"), student, projection="orthogonal")
+    optimiser = torch.optim.SGD(made.parameters(), lr=0.5)
+    before = value(made, student=features(student, 1)).item()
+    for _ in range(5):
+        optimiser.zero_grad()
+        value(made, student=features(student, 1)).backward()
+        optimiser.step()
+    assert value(made, student=features(student, 1)).item() < 0.999 * before, "it is not trained"
+    for layer in made.student_projections.values():
+        weight = layer.weight.detach()
+        product = weight.T @ weight if weight.shape[0] > weight.shape[1] else weight @ weight.T
+        assert torch.allclose(product, torch.eye(len(product)), atol=1e-5)
+        assert layer.bias is None
+
+
+def test_without_projections_contrastive_compares_the_vectors_themselves():
+    made = comparison(term("cls", "contrastive", pairs=((2, 1),)), projection="none")
+    assert not list(made.parameters())
+    s, t = features(SAME, 1), features(TEACHER, 100)
+    wanted = FUNCTIONS["vector_contrastive"](s["hidden", 1][:, 0], t["hidden", 2][:, 0])
+    assert value(made).item() == pytest.approx(wanted.item(), rel=1e-6)
+
+
 def test_contrastive_compares_two_projections():
     made = comparison(term("cls", "contrastive", pairs=((2, 1),)))
     s, t = features(SAME, 1), features(TEACHER, 100)

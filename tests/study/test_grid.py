@@ -168,6 +168,46 @@ def test_every_field_that_matters_changes_the_id(grid, key, value):
     assert one.id != other.id, f"{key} is inert"
 
 
+NARROW = {"student": "3L-384", "task": "rte"}
+
+
+@pytest.mark.parametrize(
+    ("base", "values", "count"),
+    [
+        ({"knowledge": "hidden"}, ["per-pair", "shared", "orthogonal"], 3),
+        ({"knowledge": "hidden+cls@last-only"}, ["per-pair", "shared"], 2),
+        ({"knowledge": "hidden@last-only"}, ["per-pair", "shared", "orthogonal"], 2),
+        ({"knowledge": "hidden@last-only+cls@last-only"}, ["per-pair", "shared"], 1),
+        ({"knowledge": "embedding"}, ["per-pair", "shared", "orthogonal"], 2),
+        ({"knowledge": "hidden@emd"}, ["per-pair", "shared"], 2),
+        ({"knowledge": "hidden:cka"}, ["per-pair", "shared", "orthogonal", "none"], 1),
+        ({"knowledge": "logits"}, ["per-pair", "shared", "orthogonal", "none"], 1),
+        ({"knowledge": "hidden", "student": "3L-768"}, ["per-pair", "orthogonal", "none"], 1),
+        ({"knowledge": "cls:contrastive", "student": "3L-768"}, ["per-pair", "shared", "none"], 3),
+    ],
+)
+def test_projections_matter_where_a_term_has_them(grid, base, values, count):
+    found = grid(base=NARROW | base, axes={"projection": values})
+    assert not found.pruned and len(found.runs) == count
+    plain = only(grid(base=NARROW | base, axes={"seed": [1]}))
+    assert plain.id in found.runs, "the default has the id that it had"
+    assert "projection" not in plain.spec
+
+
+@pytest.mark.parametrize(
+    ("base", "label"),
+    [
+        ({"knowledge": "hidden"}, "per-pair"),
+        ({"knowledge": "hidden@last-only"}, "per-pair = shared"),
+        ({"knowledge": "hidden:cka"}, "-"),
+        ({"knowledge": "hidden", "student": "3L-768"}, "-"),
+    ],
+)
+def test_a_projection_is_shown_where_there_is_one(grid, base, label):
+    found = grid(base=NARROW | base, axes={"projection": ["per-pair", "shared"]})
+    assert next(iter(found.runs.values())).labels["projection"] == label
+
+
 def test_relation_heads_matter_only_for_relations(grid):
     base = {"student": "6L-768", "task": "rte"}
     axes = {"relation_heads": ["auto", 12, 48]}
@@ -479,6 +519,18 @@ def test_exclude_takes_lists_and_says_which(grid):
         (
             {"student": "12L-768", "init": "teacher-last", "weights": "calibrated"},
             "weights calibrated need gradients at step 0, but init teacher-last starts",
+        ),
+        (
+            {"knowledge": "hidden", "student": "6L-384", "projection": "none"},
+            "hidden:mse has a student of width 384 and a teacher of width 768",
+        ),
+        (
+            {"knowledge": "embedding", "student": "6L-384", "projection": "none"},
+            "projection none compares vectors of equal width",
+        ),
+        (
+            {"knowledge": "cls:contrastive", "student": "6L-384", "projection": "none"},
+            "projection none compares vectors of equal width",
         ),
         (
             {"knowledge": "logits*1%0-50+hidden", "weights": "balanced"},

@@ -41,6 +41,15 @@ def cited(folder, **base):
             {"knowledge": "logits+hidden:mse@4-2", "weights": "balanced"},
             {TINYBERT, "muralidharan2024compact"},
         ),
+        (
+            {
+                "knowledge": "logits+hidden@first",
+                "student": "6L-384",
+                "projection": "orthogonal",
+                "init": "teacher-first+truncate",
+            },
+            {TINYBERT, "miles2024vkd", "xu2024initializing"},
+        ),
         ({"weights": "balanced"}, set()),  # without effect on logits alone
         ({"temperature_schedule": "flsw"}, {"wen2019preparing"}),
         ({"probability_shift": True}, {"wen2019preparing"}),

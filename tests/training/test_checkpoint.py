@@ -38,6 +38,16 @@ def test_a_training_that_was_killed_comes_to_the_same_bits(tmp_path, step, weigh
     assert (whole.result.steps, whole.result.examples) == (parts.result.steps, 60)
 
 
+@pytest.mark.parametrize("projection", ["shared", "orthogonal"])
+def test_projections_of_each_kind_go_on_where_they_were(tmp_path, projection):
+    changed: dict[str, Any] = {"projection": projection, "epochs": 2}
+    whole = Training(tmp_path, *TERMS, **changed)
+    parts = killed_and_resumed(tmp_path, 3, *TERMS, **changed)
+    assert not differs(whole.state(), parts.state())
+    assert whole.history == parts.history
+    assert whole.history != Training(tmp_path, *TERMS, epochs=2).history, f"{projection} is inert"
+
+
 @pytest.mark.parametrize("mapping", [name for name, row in MAPPINGS.items() if row.moving])
 def test_moving_mappings_go_on_where_they_were(tmp_path, mapping):
     taught = term("hidden", resolve_mapping(mapping, 3, 2, 1), moving=mapping)

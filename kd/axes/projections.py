@@ -1,0 +1,51 @@
+"""Projections: what brings a student's vectors to the teacher's width, and how many a term has."""
+
+from dataclasses import dataclass
+
+from kd.axes.matchings import Matching
+from kd.axes.terms import Term
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A value of the axis `projection`."""
+
+    meaning: str
+    source: str = ""
+
+
+PROJECTIONS: dict[str, Projection] = {
+    "per-pair": Projection(
+        "a linear layer with bias for each layer pair; for each student layer, where the pairs move"
+    ),
+    "shared": Projection(
+        "one linear layer with bias for all layer pairs of a term",
+        "TinyBERT (arXiv:1909.10351), its released code",
+    ),
+    "orthogonal": Projection(
+        "as per-pair, without bias, and kept orthonormal: it changes no length and no angle (but "
+        "where it leads to fewer dimensions)",
+        "VkD (arXiv:2403.06213), without its normalisation of the teacher's features",
+    ),
+    "none": Projection("vectors as they are, so the widths must be equal"),
+}
+
+
+def is_projected(matching: Matching, moving: str, student: int, teacher: int) -> bool:
+    """Whether a term of these widths has a projection, unless the value is `none`."""
+    mixed = matching.same_width or moving == "attention-weighted"
+    return matching.both_projected or (mixed and student != teacher)
+
+
+def projection_names(term: Term, projection: str) -> list[str]:
+    """Names of the projections of a projected term, one for each that it has."""
+    if projection == "none":
+        return []
+    return list(dict.fromkeys(name_of_pair(term.moving, pair, projection) for pair in term.pairs))
+
+
+def name_of_pair(moving: str, pair: tuple[int, int], projection: str) -> str:
+    """The name of the projection of a (teacher layer, student layer)."""
+    if projection == "shared":
+        return "all"
+    return str(pair[1]) if moving else f"{pair[0]}-{pair[1]}"
