@@ -35,7 +35,7 @@ from kd.study.paths import (
     log_file,
     need_file,
 )
-from kd.study.stored import need_of
+from kd.study.teacher_outputs import need_of
 
 # Snakemake holds millions of objects while it plans. Looking for garbage among them as often as Python
 # does by default takes a sixth of the planning time of a large grid.

@@ -12,7 +12,7 @@ import yaml
 
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
-from kd.study.stored import need_of
+from kd.study.teacher_outputs import need_of
 
 _ROOT = Path(__file__).parents[1]
 # Says when the first step of a job is done: seconds since its process started.

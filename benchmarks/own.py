@@ -17,8 +17,8 @@ from kd.losses.moving import Moment
 from kd.losses.objective import Objective, wanted_features
 from kd.runtime.device import model_inputs, to_device
 from kd.study.terms import relation_heads, resolve_term
-from kd.teacher.arrays import open_outputs, write_outputs
 from kd.teacher.features import TeacherFeatures
+from kd.teacher.store import open_outputs, write_outputs
 from kd.training.loop import Job, fit
 
 _IDENTITY = {"teacher": "random", "tokens": "random"}

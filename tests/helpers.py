@@ -11,8 +11,9 @@ from transformers import AutoConfig, PreTrainedModel
 
 from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
-from kd.encoders.build import build_random, encoder_tokenizer, shaped_config
+from kd.encoders.build import build_random, shaped_config
 from kd.encoders.facts import encoder
+from kd.encoders.tokenizer import encoder_tokenizer
 
 ARCHS = ("bert", "roberta", "distilbert", "electra")
 EVERY_ARCH = (*ARCHS, "albert", "modernbert")

@@ -22,7 +22,7 @@ from kd.cli.main import main
 from kd.study.grid import Grid, load_grid
 from kd.study.paths import Layout
 from kd.study.run import Run
-from kd.study.stored import need_of
+from kd.study.teacher_outputs import need_of
 
 STORED = Path(__file__).with_suffix(".json")
 Curves = dict[str, dict[str, list[float | None]]]  # {run: {column of its history: values by step}}

@@ -1,1 +1,1 @@
-"""What a study may ask for: one table a file, without torch. May import runtime."""
+"""The tables of what a study may ask for, one per file, without torch. May import `runtime`."""

@@ -1,1 +1,1 @@
-"""From text to packed tokens. May import runtime and axes."""
+"""From text to packed tokens. May import `runtime` and `axes`."""

@@ -126,7 +126,6 @@ _MAKERS: dict[str, tuple[Callable[[Random], Draw], tuple[float, ...]]] = {
     "toy-pair": (_pair, (0, 1)),
     "toy-similarity": (_similarity, (0.0, 1.25, 2.5, 3.75, 5.0)),
 }
-TASKS = tuple(_MAKERS)
 # Numbers of distinct first sentences by split; other tasks have more than a study may ask for.
 MOST = {"toy-similarity": {"train": 64_245, "dev": 21_809, "test": 21_946}}
 
@@ -160,7 +159,7 @@ def generate(task: str, split: str, size: int, seed: int = 0) -> list[dict[str, 
         UserError: no such task or split, or the split has fewer first sentences.
     """
     if task not in _MAKERS:
-        raise unknown("synthetic task", task, TASKS)
+        raise unknown("synthetic task", task, _MAKERS)
     if split not in SPLITS:
         raise unknown(f"split of {task}", split, SPLITS)
     check_size(task, split, size)

@@ -1,3 +1,4 @@
-"""Encoders: what their files say, built, initialised, captured, exported. May import runtime, axes
-and data.
+"""Encoders: their files are read, models are built, initialised and saved, features are captured.
+
+May import `runtime`, `axes` and `data`.
 """

@@ -1,7 +1,6 @@
-"""Builds, loads and exports encoders with a classification head.
+"""Configs and models of encoders with a classification head: loaded, or built with random weights.
 
-Everything goes through the Auto classes of transformers; weights come from safetensors alone, no
-remote code is run, and teachers are fp32 unless asked otherwise.
+All of them come from the Auto classes of transformers. Weights are read from safetensors alone.
 """
 
 import copy
@@ -9,31 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
-    logging,
 )
 
 from kd.axes.architectures import ARCHS, arch_facts
 from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
 from kd.axes.tasks import Task
-from kd.encoders.exact_tokenizer import exact_tokenizer
 from kd.encoders.facts import Encoder
-from kd.encoders.hub_cache import pickles_sentence
+from kd.encoders.from_pretrained import SAFE, from_pretrained
 from kd.encoders.label_order import label_order, unknown_names
-from kd.encoders.tokenizer_files import TOKENIZER, check_normaliser, words
-from kd.runtime.errors import Transient, UserError, shown
-
-logging.set_verbosity_error()
-logging.disable_progress_bar()
-
-_SAFE = {"trust_remote_code": False}
+from kd.runtime.errors import UserError
 
 
 def encoder_config(encoder: Encoder) -> Any:
@@ -44,117 +33,25 @@ def encoder_config(encoder: Encoder) -> Any:
     """
     if encoder.location == SCRATCH:
         return _scratch_config(encoder)
-    config = _from_hub(AutoConfig, encoder)
+    config = from_pretrained(AutoConfig, encoder)
     if config.model_type != encoder.arch:
         found = config.model_type
-        mend = f"give it arch: {found}" if found in ARCHS else "give a folder with its files"
+        advice = f"give it arch: {found}" if found in ARCHS else "give a folder with its files"
         raise UserError(
-            f"{encoder.location}: its config says model_type {found}, not {encoder.arch}; {mend}"
+            f"{encoder.location}: its config says model_type {found}, not {encoder.arch}; {advice}"
         )
     return config
 
 
 def _scratch_config(encoder: Encoder) -> Any:
-    """BERT's 0.02 suits a width of 768; narrow encoders that learn small generated tasks from
-    nothing need larger weights, and no dropout."""
+    """The config of a `scratch` encoder: larger initial weights than BERT's 0.02, which suits a
+    width of 768, and no dropout. Narrow encoders need both to learn the generated tasks."""
     config = AutoConfig.for_model(encoder.arch)
     config.initializer_range = 0.05
     for name, value in config.to_dict().items():
         if "dropout" in name and value is not None:
             setattr(config, name, 0.0)
     return shaped_config(config, encoder.shape)
-
-
-def encoder_tokenizer(encoder: Encoder) -> Any:
-    """The encoder's tokenizer; `scratch` has one word-level entry per word of the generator.
-
-    Raises:
-        UserError: it cannot be loaded, has no padding, or its files disagree.
-    """
-    if encoder.location == SCRATCH:
-        return _word_tokenizer()
-    tokenizer = _from_hub(AutoTokenizer, encoder)
-    if file := _tokenizer_file(encoder):
-        check_normaliser(file.parent)
-        tokenizer = exact_tokenizer(tokenizer, file)
-    if tokenizer.pad_token_id is None:
-        raise UserError(
-            f"{encoder.location}: its tokenizer has no pad_token; name one in its files"
-        )
-    return tokenizer
-
-
-def _tokenizer_file(encoder: Encoder) -> Path | None:
-    """The tokenizer.json of an encoder whose tokenizer has been loaded, where it has one."""
-    if encoder.revision is None:
-        return Path(encoder.location) / TOKENIZER
-    found = try_to_load_from_cache(encoder.location, TOKENIZER, revision=encoder.revision)
-    return Path(found) if isinstance(found, str) else None
-
-
-def check_same_words(donor: Encoder, tokens: Path) -> None:
-    """A pretrained student must know the words that its tokens are made of.
-
-    Raises:
-        UserError: with the first that differs. What two local folders say is known before.
-    """
-    its_words = {number: word for word, number in encoder_tokenizer(donor).get_vocab().items()}
-    for number, word in sorted(words(tokens).items()):
-        if its_words.get(number, word) != word:
-            raise UserError(
-                f"init pretrained:{donor.location} has another vocabulary than the teacher: token "
-                f"{number} is {shown(its_words[number])}, but the teacher's {shown(word)}"
-            )
-
-
-def _from_hub(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
-    if encoder.revision is not None:
-        kwargs["revision"] = encoder.revision
-    try:
-        return auto.from_pretrained(encoder.location, **_SAFE, **kwargs)
-    except Exception as error:  # safetensors, JSON, network: each has errors of its own
-        reason = " ".join(str(error).split())[:300]
-        if cure := _cure(encoder, reason):
-            raise UserError(cure) from error
-        kind = UserError if encoder.revision is None else Transient  # a folder, or the hub
-        raise kind(f"{encoder.location}: could not be loaded: {reason}") from error
-
-
-def _cure(encoder: Encoder, reason: str) -> str:
-    """What to do about a hub model that has only pickles, or a tokenizer that needs a package."""
-    if encoder.revision is None:
-        return ""
-    if "does not appear to have a file named model.safetensors" in reason:
-        return pickles_sentence(encoder.location, encoder.revision)
-    if "sentencepiece" in reason.lower() or "tiktoken" in reason.lower():
-        return (
-            f"{encoder.location}: its tokenizer needs pip install 'kd-grid[sentencepiece]' "
-            f"({reason[:100]})"
-        )
-    return ""
-
-
-def _word_tokenizer() -> Any:
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    from kd.data.generated import vocabulary
-
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    ids = {word: index for index, word in enumerate([*special, *vocabulary()])}
-    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
-    )
-    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        **dict(zip(names, special, strict=True)),
-    )
 
 
 def saved_config(tokens: Path) -> Any:
@@ -225,7 +122,7 @@ def load_weights(
 ) -> tuple[PreTrainedModel, set[str]]:
     """A pretrained encoder as `load_encoder` loads it, and the names of the tensors that its file
     lacks: its head and pooler, which are random."""
-    model, info = _from_hub(
+    model, info = from_pretrained(
         AutoModelForSequenceClassification,
         encoder,
         config=config,
@@ -234,7 +131,7 @@ def load_weights(
         ignore_mismatched_sizes=True,  # a head for other labels is replaced
         output_loading_info=True,
     )
-    # Whatever was not in the file is random now, which must not go unseen.
+    # Tensors that the file lacks are random now. Only a new head and pooler may be.
     absent = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
     prefix = f"{model.base_model_prefix}."
     lost = sorted(n for n in absent if finetuned or (n.startswith(prefix) and ".pooler." not in n))
@@ -252,7 +149,7 @@ def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrain
     """A model that an earlier step exported."""
     try:
         return AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, **_SAFE
+            folder, dtype=dtype, use_safetensors=True, **SAFE
         )
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
@@ -262,9 +159,9 @@ def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrain
 def build_random(config: Any) -> PreTrainedModel:
     """A model with the encoder's own random initialisation, from torch's global generator.
 
-    It is fp32, whatever the config says: that is the dtype in which some file was saved.
+    It is fp32, whatever dtype the config names, which is only that of the file it came from.
     """
-    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, **_SAFE)
+    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, **SAFE)
 
 
 def align_labels(
@@ -288,7 +185,7 @@ def align_labels(
     if found is None:
         raise unknown_names(f"{model.config.name_or_path}: config.json", names, task)
     order = torch.tensor(found)
-    encoder = set(model.base_model.modules())  # it stands behind the head in XLM-RoBERTa
+    encoder = set(model.base_model.modules())  # XLM-RoBERTa lists it after its head
     last = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in encoder][-1]
     with torch.no_grad():
         last.weight.copy_(last.weight[order].clone())
@@ -296,7 +193,7 @@ def align_labels(
 
 
 def sizes(model: PreTrainedModel) -> dict[str, int]:
-    """All parameters, and those that are no embedding table."""
+    """Counts of parameters: all of them, and those outside the embedding tables."""
     total = sum(p.numel() for p in model.parameters())
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
     return {"parameters": total, "nonembedding_parameters": total - tables}

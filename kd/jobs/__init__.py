@@ -1,1 +1,1 @@
-"""What each workflow rule does: one file for each rule. Only `cli` imports it."""
+"""What each workflow rule does, one file per rule. Only `cli` imports it."""

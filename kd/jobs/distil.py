@@ -12,6 +12,7 @@ from kd.data import tokens
 from kd.encoders import build
 from kd.encoders.initialise import initialise
 from kd.encoders.save import save_model
+from kd.encoders.tokenizer import check_same_words
 from kd.jobs.circumstances import circumstances
 from kd.jobs.inputs import (
     find_run,
@@ -32,7 +33,7 @@ from kd.runtime.seals import check_seal, write_record
 from kd.study.grid import Grid
 from kd.study.paths import CHECKPOINT, HISTORY, INIT, MODEL, SPEC, TRAINING, Layout
 from kd.study.run import Run
-from kd.study.stored import name_of
+from kd.study.teacher_outputs import name_of
 from kd.study.terms import relation_heads
 from kd.teacher.features import TeacherFeatures
 from kd.training.checkpoint import Checkpoint
@@ -66,7 +67,7 @@ def _distil(
         teacher = load_teacher(run, layout)
 
     if run.donor is not None and (run.donor.revision or run.teacher.encoder.revision):
-        build.check_same_words(run.donor, source)
+        check_same_words(run.donor, source)
     torch.manual_seed(settings["seed"])
     student = build.build_random(build.shaped_config(build.saved_config(source), shape))
     origins = initialise(student, init, teacher, run.donor)

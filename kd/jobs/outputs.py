@@ -17,10 +17,10 @@ from kd.runtime.seals import check_seal, write_record
 from kd.study.grid import Grid
 from kd.study.paths import TRAINING, Layout
 from kd.study.run import Run
-from kd.study.stored import WRITER, Key, keys_of, name_of, need_of
-from kd.teacher.arrays import StoredOutputs, open_outputs, write_outputs
+from kd.study.teacher_outputs import WRITER, Key, keys_of, name_of, need_of
 from kd.teacher.budget import choose_outputs, unfinished
 from kd.teacher.manifests import is_stored, missing_outputs, remove
+from kd.teacher.store import StoredOutputs, open_outputs, write_outputs
 
 
 def run_outputs(

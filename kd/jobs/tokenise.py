@@ -5,6 +5,7 @@ from pathlib import Path
 from kd.axes.pretrained import SCRATCH
 from kd.data import tokens
 from kd.encoders import build
+from kd.encoders.tokenizer import encoder_tokenizer
 from kd.runtime.errors import UserError
 from kd.runtime.progress import step_state
 from kd.runtime.seals import check_seal
@@ -35,7 +36,7 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
 
 def _tokenise(run: Run, length: int, layout: Layout, out: Path) -> None:
     encoder = run.teacher.encoder
-    tokenizer = build.encoder_tokenizer(encoder)
+    tokenizer = encoder_tokenizer(encoder)
     config = build.encoder_config(encoder)
     if encoder.location == SCRATCH:
         config.vocab_size = len(tokenizer)  # the embeddings fit the words

@@ -10,4 +10,6 @@ is 0 where S = T, unless its docstring says otherwise. Padding never changes it,
 
 The losses do not detach T: `term` does, since a projection of teacher features, or a mixture of
 them, has a gradient. `table` maps the names in `kd.axes.matchings` to functions.
+
+May import `runtime`, `axes`, `data`, `encoders` and `study`.
 """

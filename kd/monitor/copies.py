@@ -21,8 +21,8 @@ from kd.runtime.seals import broken_seal
 from kd.study.grid import Grid
 from kd.study.paths import HISTORY, METRICS, MODEL, SPEC, TRAINING, Layout, benchmark_file
 from kd.study.run import Run
-from kd.study.stored import need_of
 from kd.study.teacher import Teacher
+from kd.study.teacher_outputs import need_of
 
 _STAMP = ".snakemake_timestamp"  # in a folder: the time that Snakemake takes for the folder's
 

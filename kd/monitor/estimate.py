@@ -8,7 +8,7 @@ from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
 from kd.study.paths import TRAINING, Layout
 from kd.study.run import Run
-from kd.study.stored import training_size
+from kd.study.teacher_outputs import training_size
 
 # Effective training throughput that the estimate assumes where no run has been measured: a data
 # centre GPU in bf16 reaches about this on short sequences.

@@ -15,7 +15,7 @@ from kd.runtime.locks import only_one
 from kd.runtime.snakemake_processes import workflows
 from kd.study.grid import Grid
 from kd.study.paths import Layout
-from kd.study.stored import WRITER, keys_of, name_of
+from kd.study.teacher_outputs import WRITER, keys_of, name_of
 from kd.teacher.manifests import remove
 
 

@@ -15,7 +15,7 @@ from kd.monitor.estimate import (
 from kd.study.check import FEW_SEEDS
 from kd.study.grid import Grid, pruned_values
 from kd.study.paths import METRICS, RECORD, Layout
-from kd.study.stored import need_of
+from kd.study.teacher_outputs import need_of
 from kd.teacher.budget import choose_outputs, label, unfinished
 
 

@@ -1,1 +1,4 @@
-"""From runs.csv to statistics, tables, figures, report and advice. No torch."""
+"""From runs.csv to statistics, tables, figures, report and advice.
+
+May import `runtime`, `axes`, `data` and `study`. It loads no torch.
+"""

@@ -1,1 +1,4 @@
-"""Files, locks, signals, progress, devices. Knows no study and no model."""
+"""Files, locks, signals, progress and devices. It knows no study and no model.
+
+May import no other package.
+"""

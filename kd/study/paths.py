@@ -4,8 +4,8 @@ from pathlib import Path
 
 from kd.runtime.seals import MARK
 from kd.study.run import Run
-from kd.study.stored import need_of
 from kd.study.teacher import Teacher
+from kd.study.teacher_outputs import need_of
 
 # In the folder of a run; a teacher's has the model, the metrics, the history and the checkpoint.
 MODEL = "model"

@@ -1,7 +1,6 @@
-"""Which teacher outputs a study stores: what its unfinished runs read, as far as the disk allows.
+"""Decides which teacher outputs a study stores: those its unfinished runs read, within its budget.
 
-Decided from the study of today and from what lies on the disk, whenever a step or `kd plan` asks;
-no torch.
+Steps and `kd plan` decide anew each time they ask, from today's study and from what is on the disk.
 """
 
 import json
@@ -13,7 +12,7 @@ from pathlib import Path
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
-from kd.study.stored import Key, is_large, key_bytes, keys_of, name_of
+from kd.study.teacher_outputs import Key, is_large, key_bytes, keys_of, name_of
 from kd.teacher.manifests import array_of, is_stored, peek
 
 Place = tuple[str, str, Key]  # teacher id, tokens id, (feature, layer)
@@ -21,32 +20,33 @@ Place = tuple[str, str, Key]  # teacher id, tokens id, (feature, layer)
 
 @dataclass(frozen=True)
 class Choice:
-    """Bytes of the teacher outputs that runs read, by what is done with them."""
+    """The teacher outputs that runs read, each with its bytes, sorted by what is done with them."""
 
-    there: dict[Place, int]  # stored already: runs read them
-    new: dict[Place, int]  # stored by the first job that needs them
-    computed: dict[Place, int]  # there is no room for them: every run computes its own
-    others: int  # of large arrays on these results that these runs do not read
+    there: dict[Place, int]  # already stored
+    new: dict[Place, int]  # the first job that needs them stores them
+    computed: dict[Place, int]  # over the budget, so every run computes them itself
+    others: int  # bytes of large arrays in the same results that these runs do not read
 
     def keys(self, run: Run) -> frozenset[Key]:
-        """What is stored, or will be, of the outputs of a run's teacher on its tokens."""
+        """The keys, stored now or later, of a run's teacher on its tokens."""
         owner, stored = (run.teacher.id, run.tokens_id), (*self.there, *self.new)
         return frozenset(key for teacher, tokens, key in stored if (teacher, tokens) == owner)
 
 
 def unfinished(grid: Grid, layout: Layout) -> list[Run]:
-    """Runs that are still to be trained: only they read teacher outputs."""
+    """The runs that are not trained yet. Only these read teacher outputs."""
     folders = ((run, layout.run(run)) for run in grid.runs.values())
     ends = (METRICS, TRAINING)
     return [run for run, folder in folders if not any((folder / e).is_file() for e in ends)]
 
 
 def choose_outputs(grid: Grid, layout: Layout, runs: Iterable[Run]) -> Choice:
-    """What is stored of the outputs that `runs`, the unfinished ones of a study, read.
+    """What to store of the teacher outputs that `runs`, the unfinished ones of a study, read.
 
-    One row an example always. Of larger features, all that is there already; then, while all large
-    arrays on these results together fit in the study's budget, those that most of the runs read for
-    the fewest bytes. Arrays that these runs do not read count too: they lie on the same disk.
+    Arrays with one row per example are always stored. Larger arrays that are there already stay.
+    New ones are added, those with the most readers per byte first, while all large arrays in the
+    results fit in the study's budget. Arrays that these runs do not read count against it too,
+    because they lie on the same disk.
     """
     budget = grid.study.store_bytes
     readers: Counter[Place] = Counter()
@@ -91,8 +91,10 @@ def choose_outputs(grid: Grid, layout: Layout, runs: Iterable[Run]) -> Choice:
 
 
 def made_of(run: Run, layout: Layout) -> dict[str, str] | None:
-    """What the outputs of a run's teacher are made of today: the weights and the tokens; None
-    before both are there."""
+    """The fingerprints of a run's teacher and of its tokens, from which its outputs are made.
+
+    None while either is missing.
+    """
     teacher = layout.teacher(run.teacher) / METRICS
     tokens = layout.tokens(run.data_id, run.task, run.tokens_id) / "manifest.json"
     found = {"teacher": peek(teacher), "tokens": peek(tokens)}
@@ -102,8 +104,10 @@ def made_of(run: Run, layout: Layout) -> dict[str, str] | None:
 
 
 def _training_rows(run: Run, layout: Layout) -> tuple[int, int] | None:
-    """Examples and tokens of a run's training set, from the header of the file of its tokens; None
-    before that is there."""
+    """Examples and tokens of a run's training set, from the header of its token file.
+
+    None while there is no such file.
+    """
     tokens = layout.tokens(run.data_id, run.task, run.tokens_id) / "train.safetensors"
     try:
         with tokens.open("rb") as handle:

@@ -12,8 +12,8 @@ from kd.encoders.capture import Capture, Features, capture_teacher
 from kd.encoders.micro_batches import in_micro_batches
 from kd.losses.moving import Moment
 from kd.runtime.device import to_device
-from kd.study.stored import Key
-from kd.teacher.arrays import StoredOutputs, captured
+from kd.study.teacher_outputs import Key
+from kd.teacher.store import StoredOutputs, captured
 
 
 class TeacherFeatures:

@@ -1,8 +1,9 @@
-"""What lies beside a stored array `hidden-3.npy`: its manifest and the record of its last check.
+"""Whether a stored array is there, whole, and made of the right teacher: the files beside it.
 
-`hidden-3.json`, the manifest, says what the array is made of and the checksum of its bytes; without
-it there is no array. `hidden-3.verified.json` says which file was found to have that checksum: its
-size, time of change and inode. As long as it is that file, its bytes are not read to check it.
+Beside `hidden-3.npy` lie two files. The manifest `hidden-3.json` holds the fingerprints of teacher
+and tokens and the checksum of the array's bytes. An array without a manifest does not count.
+`hidden-3.verified.json` holds size, time of change and inode of the file that was last checked, so
+that an unchanged file is not read again to check it.
 """
 
 import json
@@ -16,7 +17,7 @@ import xxhash
 
 from kd.runtime.errors import Transient, UserError
 from kd.runtime.seals import read_record, write_record
-from kd.study.stored import Key, name_of
+from kd.study.teacher_outputs import Key, name_of
 
 # Of what is computed: arrays of another version are made again. 2: in the precision of the
 # teacher's weights, without autocast.
@@ -38,16 +39,16 @@ def _verified(array: Path) -> Path:
 
 
 def remove(array: Path) -> None:
-    """Remove an array: its manifest first, without which it is not there."""
+    """Remove an array and the files beside it, the manifest first."""
     for path in (_manifest(array), _verified(array), array):
         path.unlink(missing_ok=True)
 
 
 def publish(file: Path, array: Path, identity: dict[str, str]) -> None:
-    """Rename a written file to `array`. The manifest, with its checksum, comes last: what has a
-    manifest is whole."""
-    # Clocks of file systems tick every few milliseconds. A time of our own differs from that of any
-    # later write, even within the same tick.
+    """Rename a written file to `array`. The manifest is written last, so that an array that has one
+    is whole."""
+    # The clock of a file system ticks every few milliseconds. A time set here differs from that of
+    # any later write, even within the same tick.
     os.utime(file, ns=(time.time_ns(), time.time_ns()))
     checksum = _checksum(file)
     file.replace(array)
@@ -56,8 +57,10 @@ def publish(file: Path, array: Path, identity: dict[str, str]) -> None:
 
 
 def is_stored(array: Path, identity: dict[str, str] | None) -> bool:
-    """Whether an array seems to be there, made of these teacher and tokens; reads the manifest
-    alone, and changes nothing."""
+    """Whether an array is there and its manifest names this teacher and these tokens.
+
+    It reads the manifest alone and changes nothing. `check_array` checks the bytes.
+    """
     if identity is None or not array.is_file():
         return False
     manifest = peek(_manifest(array))
@@ -120,8 +123,8 @@ def _note(array: Path, checksum: str, stamp: list[int]) -> None:
 
 def _stamp(file: Path) -> list[int]:
     """What changes when a file is written to or replaced: size, time of change, inode."""
-    found = file.stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ino]
+    stat = file.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
 def _checksum(path: Path) -> str:
@@ -133,9 +136,9 @@ def _checksum(path: Path) -> str:
 
 
 def peek(path: Path) -> dict[str, Any]:
-    """A JSON object, {} where there is none or it is damaged: for who only looks."""
+    """A JSON object from a file; {} if the file is missing or damaged."""
     try:
-        found = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

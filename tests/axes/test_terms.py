@@ -9,7 +9,7 @@ from kd.axes.matchings import MATCHINGS
 from kd.axes.terms import Term, matchings_of, parse_knowledge
 from kd.axes.weights import Weight, as_weight
 from kd.runtime.errors import UserError
-from kd.study.stored import PER_EXAMPLE
+from kd.study.teacher_outputs import PER_EXAMPLE
 
 
 def test_every_part_is_read():

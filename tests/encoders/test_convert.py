@@ -18,10 +18,11 @@ from tokenizers_of_kinds import saved, wordpiece
 
 from kd.cli.main import main
 from kd.encoders import convert_child, facts
-from kd.encoders.build import build_random, encoder_tokenizer, load_weights
+from kd.encoders.build import build_random, load_weights
 from kd.encoders.convert import convert
 from kd.encoders.exact_tokenizer import PROBES
 from kd.encoders.facts import Encoder, encoder
+from kd.encoders.tokenizer import encoder_tokenizer
 from kd.runtime.errors import UserError
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"

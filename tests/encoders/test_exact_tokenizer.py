@@ -16,9 +16,9 @@ from tokenizers_of_kinds import (
 from transformers import AutoTokenizer
 
 from kd.encoders import exact_tokenizer
-from kd.encoders.build import check_same_words, encoder_tokenizer
 from kd.encoders.exact_tokenizer import PROBES
 from kd.encoders.facts import Encoder
+from kd.encoders.tokenizer import check_same_words, encoder_tokenizer
 from kd.runtime.errors import UserError
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"

@@ -168,7 +168,8 @@ def test_malformed_model_folders(tmp_path):
 
 def loaded(folder: Path) -> str:
     """Load a model as a teacher's job does."""
-    from kd.encoders.build import encoder_config, encoder_tokenizer
+    from kd.encoders.build import encoder_config
+    from kd.encoders.tokenizer import encoder_tokenizer
 
     try:
         made = encoder(str(folder), "main", None, "bert")

@@ -22,8 +22,8 @@ from kd.runtime.locks import only_one
 from kd.runtime.seals import read_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
-from kd.study.stored import WRITER, need_of
-from kd.teacher import arrays as teacher_arrays
+from kd.study.teacher_outputs import WRITER, need_of
+from kd.teacher import store as teacher_store
 from kd.teacher.budget import made_of
 from kd.teacher.manifests import array_of
 from kd.training import memory
@@ -175,7 +175,7 @@ def seen(monkeypatch):
     """The features of each pass of a teacher that stores, and the examples that it read."""
     passes = []
 
-    class Counted(teacher_arrays.Capture):
+    class Counted(teacher_store.Capture):
         def __init__(self, model, wanted):
             super().__init__(model, wanted)
             passes.append([set(wanted), 0])
@@ -184,7 +184,7 @@ def seen(monkeypatch):
             passes[-1][1] += len(inputs["input_ids"])
             return super().__call__(**inputs)
 
-    monkeypatch.setattr(teacher_arrays, "Capture", Counted)
+    monkeypatch.setattr(teacher_store, "Capture", Counted)
     return passes
 
 

@@ -36,7 +36,7 @@ from kd.runtime.provenance import tokenizer_fingerprint
 from kd.runtime.seals import read_record, write_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
-from kd.study.stored import need_of
+from kd.study.teacher_outputs import need_of
 from kd.training import evaluation
 
 RECIPE = {"epochs": 1, "learning_rate": 1e-3}

@@ -13,7 +13,7 @@ from kd.runtime.hashes import model_fingerprint
 from kd.runtime.seals import read_record, sealed_dir, write_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
-from kd.study.stored import need_of
+from kd.study.teacher_outputs import need_of
 
 
 def sealed(folder, **files):

@@ -14,7 +14,7 @@ from kd.runtime.files import write_json
 from kd.runtime.locks import only_one
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
-from kd.study.stored import WRITER, keys_of, name_of
+from kd.study.teacher_outputs import WRITER, keys_of, name_of
 
 
 @pytest.fixture

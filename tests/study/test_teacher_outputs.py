@@ -8,7 +8,7 @@ from kd.cli.main import main
 from kd.monitor.plan import plan
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
-from kd.study.stored import key_bytes, keys_of, name_of, need_of
+from kd.study.teacher_outputs import key_bytes, keys_of, name_of, need_of
 from kd.teacher.budget import choose_outputs
 
 

@@ -26,7 +26,6 @@ from kd.encoders.build import (
     align_labels,
     build_random,
     encoder_config,
-    encoder_tokenizer,
     load_encoder,
     load_finetuned,
     longest_input,
@@ -36,6 +35,7 @@ from kd.encoders.build import (
 from kd.encoders.capture import Capture, encoder_layers
 from kd.encoders.facts import Encoder, encoder
 from kd.encoders.save import save_model
+from kd.encoders.tokenizer import encoder_tokenizer
 from kd.runtime.errors import UserError
 
 every_arch = pytest.mark.parametrize("arch", ARCHS)

@@ -1,9 +1,9 @@
-"""Teacher outputs computed once for the whole grid: packed, in half precision, memory-mapped.
+"""Writes and reads stored teacher outputs: memory-mapped arrays, one per feature and layer.
 
-One array and one manifest for each (teacher, task, tokens, feature, layer), rows in the order of
-the packed tokens. logits (n, C) are float32; cls and pooled (n, H), hidden (tokens, H) and query,
-key, value (tokens, h, d) are float16: rounded by at most 2^-11 of the value, and by no more than
-that, because the teacher computes without autocast, whatever the precision of the runs.
+They are computed once for the whole grid. Rows are in the order of the packed tokens, without
+padding. Logits (examples, C) are float32. cls and pooled (examples, H), hidden states (tokens, H)
+and query, key and value (tokens, h, d) are float16, which rounds by at most 2^-11 of the value.
+The teacher computes without autocast, whatever the precision of the runs.
 """
 
 import math
@@ -24,7 +24,7 @@ from kd.runtime.device import model_inputs, to_device
 from kd.runtime.errors import Transient, UserError
 from kd.runtime.files import aside
 from kd.runtime.progress import Progress
-from kd.study.stored import PER_EXAMPLE, Key, name_of
+from kd.study.teacher_outputs import PER_EXAMPLE, Key, name_of
 from kd.teacher.manifests import array_of, check_array, missing_outputs, publish, remove
 
 _BATCH = 64  # examples in the teacher at once, or fewer where their features are large
@@ -32,19 +32,29 @@ _AT_ONCE = 2 << 30  # bytes of the features of a batch
 
 
 def captured(keys: Iterable[Key]) -> set[Key]:
-    """What must be captured to make them."""
+    """The (feature, layer) keys to capture so that `keys` can be made: a vector of an example is
+    made from the hidden states of its layer."""
     return {("hidden", layer) if name in VECTORS else (name, layer) for name, layer in keys}
 
 
 def packed(name: str, value: Tensor, mask: Tensor) -> Tensor:
-    """A captured feature as it is stored: the logits of every example, or a row a token."""
+    """A captured feature as it is stored: one row per example for logits, else one per token.
+
+    Args:
+        name: logits, hidden, query, key or value.
+        value: (B, C) for logits, (B, L, H) for hidden, (B, h, L, d) for the others.
+        mask: (B, L) bool, true for real tokens.
+
+    Returns:
+        (B, C), (tokens, H) or (tokens, h, d), where tokens are the real ones of the batch.
+    """
     if name in ATTENTION_FEATURES:
         value = value.transpose(1, 2)  # (B, L, h, d)
     return value if name == "logits" else value[mask]
 
 
 def array_shape(key: Key, split: Split, config: Any) -> tuple[int, ...]:
-    """Shape of a stored array."""
+    """Shape of the stored array of a split; `config` is the teacher's."""
     name, hidden, heads = key[0], config.hidden_size, config.num_attention_heads
     if name == "logits":
         return len(split), config.num_labels
@@ -63,15 +73,23 @@ def write_outputs(
     device: torch.device,
     progress: Progress,
 ) -> None:
-    """Compute the keys in one pass over the split, up to the deepest layer.
+    """Compute and store some outputs, in one pass over the split up to the deepest layer.
 
-    Each array appears whole, with a manifest that holds `identity` (of teacher and tokens) and the
-    checksum of its bytes. What lies in its place is removed first: an array that is made again
-    takes no more room than one.
+    Each array appears whole, with a manifest that holds `identity` and the checksum of its bytes.
+    An array that lies in its place is removed first, so that two never take room at once.
+
+    Args:
+        folder: where the arrays go.
+        keys: (feature, layer) of the arrays.
+        teacher: a fine-tuned model; it is moved to `device`.
+        split: the training examples.
+        identity: what the arrays are made of: fingerprints of teacher and tokens.
+        device: where the teacher computes.
+        progress: shows the count of batches.
 
     Raises:
         Transient: the disk has no room.
-        UserError: a value does not fit in half precision.
+        UserError: a value is not finite in half precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = {key: aside(array_of(folder, key)) for key in sorted(keys)}
@@ -90,8 +108,8 @@ def write_outputs(
 
 
 def _reserve(file: Path, key: Key, split: Split, config: Any) -> np.memmap:
-    """An empty array on disk. The room is taken at once: a mapped file that meets a full disk
-    later kills the process."""
+    """An empty array on disk. Its room is reserved at once, because a process dies if the disk is
+    full when it writes to a mapped file."""
     kind = np.float32 if key[0] == "logits" else np.float16
     shape = array_shape(key, split, config)
     try:
@@ -119,13 +137,13 @@ def _fill(
         for rows in ordered_batches(split, size):
             batch = to_device(split.batch(rows), device)
             mask = batch["attention_mask"].bool()
-            found = capture(**model_inputs(batch))
+            features = capture(**model_inputs(batch))
             tokens = split.places(rows).numpy()
             for (name, layer), array in arrays.items():
                 if name in VECTORS:
-                    value = vector_of(name, found["hidden", layer], mask)
+                    value = vector_of(name, features["hidden", layer], mask)
                 else:
-                    value = packed(name, found[name, layer], mask)
+                    value = packed(name, features[name, layer], mask)
                 with np.errstate(over="ignore"):
                     stored = value.float().cpu().numpy().astype(array.dtype)
                 if not np.isfinite(stored).all():
@@ -138,39 +156,47 @@ def _fill(
 
 
 def _batch_size(features: int, split: Split, hidden: int) -> int:
-    """Examples at once, so that so many features of the longest ones fit."""
+    """Examples in a batch, so that this many features of the longest examples fit in memory."""
     example = 4 * features * int(split.lengths.max()) * hidden
     return max(1, min(_BATCH, _AT_ONCE // example))
 
 
 @dataclass(frozen=True)
 class StoredOutputs:
-    """Opened arrays of one split."""
+    """Opened arrays of one split, by (feature, layer); see the module for their shapes."""
 
     arrays: dict[Key, np.ndarray]
     split: Split
 
     def batch(self, rows: Tensor) -> Features:
-        """The features of some examples, padded as `split.batch` pads them; padding is 0."""
+        """The features of some examples, padded with 0 to the longest of them.
+
+        Args:
+            rows: (B,) numbers of the examples in the split.
+
+        Returns:
+            By (feature, layer), on the CPU: logits (B, C), vectors (B, H), hidden (B, L, H), query,
+            key and value (B, h, L, d).
+        """
         lengths = self.split.lengths[rows]
         mask = torch.arange(int(lengths.max())) < lengths[:, None]
-        places, found = self.split.places(rows).numpy(), Features()
+        places, features = self.split.places(rows).numpy(), Features()
         for (name, layer), array in self.arrays.items():
             if name in PER_EXAMPLE:
-                found[name, layer] = torch.from_numpy(array[rows.numpy()])
+                features[name, layer] = torch.from_numpy(array[rows.numpy()])
                 continue
             values = torch.from_numpy(array[places])
             padded = values.new_zeros((*mask.shape, *values.shape[1:]))
             padded[mask] = values
             by_head = name in ATTENTION_FEATURES
-            found[name, layer] = padded.transpose(1, 2) if by_head else padded
-        return found
+            features[name, layer] = padded.transpose(1, 2) if by_head else padded
+        return features
 
 
 def open_outputs(
     folder: Path, keys: Iterable[Key], split: Split, identity: dict[str, str]
 ) -> StoredOutputs:
-    """Open those of the keys that are stored, after checking their bytes (once for each file).
+    """Open the arrays of those keys that are stored. The bytes of each file are checked once.
 
     Raises:
         Transient: an array is damaged; it has been removed, so that it is made again.

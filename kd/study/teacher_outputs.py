@@ -1,7 +1,6 @@
-"""Which arrays of teacher outputs a run reads, and how large they are.
+"""Which teacher outputs a run reads, what their arrays are called, and how large they are.
 
-Facts of one run, without torch: `teacher.budget` decides what is stored, `jobs.storing` stores it,
-`teacher.arrays` writes and reads the arrays.
+Facts of one run, from the study alone. What of it is stored is decided in `kd.teacher.budget`.
 """
 
 from kd.axes.errata import errata_of
@@ -11,9 +10,9 @@ from kd.runtime.hashes import short_hash
 from kd.study.run import Run
 
 Key = tuple[str, int]
-# Arrays of one row an example, which are always stored: logits, cls, pooled.
+# Arrays with one row per example, which are always stored: logits, cls, pooled.
 PER_EXAMPLE = {name for row in KNOWLEDGE.values() if row.form.per_example for name in row.stored}
-WRITER = ".store"  # locked by who writes or removes stored arrays
+WRITER = ".store"  # lock file: one process at a time writes or removes stored arrays
 _LIVE = {"teacher-in-training", "padding"}  # errata that need the teacher itself
 
 
@@ -23,7 +22,7 @@ def name_of(key: Key) -> str:
 
 
 def is_large(name: str) -> bool:
-    """Whether the array of that name has a row a token, and so counts against the budget."""
+    """Whether the array of that name has one row per token, and so counts against the budget."""
     return name.split("-")[0] not in PER_EXAMPLE
 
 
@@ -36,21 +35,29 @@ def training_size(run: Run) -> tuple[int, int]:
 
 
 def keys_of(run: Run) -> frozenset[Key]:
-    """The (feature, layer) that a run can read from a store."""
+    """The (feature, layer) keys that a run can read from the store."""
     if errata_of(run.values["errata"]) & _LIVE:
         return frozenset()
     return frozenset(taught_keys(run.terms))
 
 
 def need_of(run: Run) -> str:
-    """Name of what a run needs, the same for all runs that need the same; '' for nothing."""
+    """Name of the set of keys that a run reads, the same for all runs that read the same keys.
+
+    '' if it reads none.
+    """
     keys = keys_of(run)
     return f"need-{short_hash(sorted(keys))}" if keys else ""
 
 
 def key_bytes(run: Run, key: Key, rows: tuple[int, int] | None = None) -> int:
-    """Bytes of one stored array, of `rows` (examples, tokens); by default of the task's official
-    size."""
+    """Bytes of one stored array.
+
+    Args:
+        run: a run that reads it.
+        key: (feature, layer).
+        rows: examples and tokens of the training set; by default those of the official task.
+    """
     if rows is None:
         examples, mean = training_size(run)
         rows = examples, examples * mean

@@ -17,11 +17,11 @@ from kd.losses.moving import Moment
 from kd.runtime.device import model_inputs
 from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress
-from kd.study.stored import name_of
-from kd.teacher import arrays, manifests
-from kd.teacher.arrays import captured, open_outputs, write_outputs
+from kd.study.teacher_outputs import name_of
+from kd.teacher import manifests, store
 from kd.teacher.features import TeacherFeatures
 from kd.teacher.manifests import missing_outputs
+from kd.teacher.store import captured, open_outputs, write_outputs
 
 CPU = torch.device("cpu")
 IDENTITY = {"teacher": "abc", "tokens": "def"}
@@ -264,7 +264,7 @@ def test_a_teacher_computes_in_the_precision_of_its_weights(tmp_path):
 def test_features_that_are_large_are_computed_a_few_examples_at_once(tmp_path, monkeypatch):
     split = make_split()
     example = 4 * len(captured(KEYS)) * int(split.lengths.max()) * SHAPE.hidden
-    monkeypatch.setattr(arrays, "_AT_ONCE", 5 * example - 1)
+    monkeypatch.setattr(store, "_AT_ONCE", 5 * example - 1)
     sizes, batch = [], Split.batch
     monkeypatch.setattr(
         Split, "batch", lambda self, rows: sizes.append(len(rows)) or batch(self, rows)
