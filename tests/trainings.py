@@ -1,6 +1,7 @@
 """Trainings of models of a few thousand parameters, for the tests of what takes part in them."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,8 @@ class Training:
         projection: str = "per-pair",
         student_dropout: float = 0.1,
         checkpoint: Checkpoint | None = None,
+        dev_score: Callable[[nn.Module], float] | None = None,
+        evaluate_every: int | str | None = None,
         **changed: Any,
     ) -> None:
         self.teacher = tiny_model(shape=SHAPE, seed=7) if terms else None
@@ -121,7 +124,7 @@ class Training:
             self.objective,
             split,
             recipe,
-            Job(CPU, progress, "testing", checkpoint),
+            Job(CPU, progress, "testing", checkpoint, dev_score, evaluate_every),
             teacher_features,
         )
         self.history = self.result.history

@@ -37,6 +37,7 @@ from kd.study.teacher_outputs import name_of
 from kd.study.terms import relation_heads
 from kd.teacher.features import TeacherFeatures
 from kd.training.checkpoint import Checkpoint
+from kd.training.evaluation import DevScore
 from kd.training.history import write_history
 from kd.training.loop import Job, fit
 
@@ -88,7 +89,9 @@ def _distil(
             **circumstances(device, threads),
         },
     )
-    job = Job(device, progress, "distilling", checkpoint)
+    every = grid.study.evaluate_every
+    dev = DevScore(source, task, device) if every else None
+    job = Job(device, progress, "distilling", checkpoint, dev, every)
     result = fit(student, objective, split, settings, job, teacher_features)
 
     write_json(folder / SPEC, run.spec)

@@ -140,7 +140,8 @@ _OBJECTIVE = {"objective": _text("the terms as they were trained: knowledge:matc
 _HISTORY = {
     "history": _text(
         "learning curves: `step=25 50;loss=0.71 0.62;hard=0.70 0.61`, means of up to 20 stretches, "
-        "one series for the loss and each of its unweighted terms, `nan` where its weight is 0"
+        "one series for the loss and each of its unweighted terms, `nan` where its weight is 0, "
+        "and `dev_score` where the study asks for it (`evaluate_every`)"
     )
 }
 

@@ -14,6 +14,7 @@ from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.keys import (
     axis_values,
     data_source,
+    evaluation_interval,
     figure_names,
     mapping_of,
     margin_of,
@@ -37,6 +38,7 @@ KEYS = (
     "store",
     "figures",
     "margin",
+    "evaluate_every",
 )
 FEW_SEEDS = 3  # with fewer, no value is recommended
 MARGIN = 0.5  # points; values that differ by less are equal
@@ -63,6 +65,7 @@ class Study:
     store_bytes: int | None  # disk for large teacher outputs; None: store none at all
     figures: list[str] | None = None  # None: what the axes are made for
     margin: float = MARGIN  # points within which values are equal
+    evaluate_every: int | str | None = None  # steps, or `epoch`; None: at the end alone
     written: dict[str, list[Any]] = field(default_factory=dict)  # values as the file has them
     tasks: dict[str, Task] = field(default_factory=lambda: TASKS)  # by the name in this study
     equal_size: str = ""  # measure in which `student: {iso-MEASURE: ...}` makes students equal
@@ -116,6 +119,7 @@ def _study(path: Path, content: Any) -> Study:
         store_bytes=store_bytes(raw.get("store", {})),
         figures=figure_names(raw["figures"]) if "figures" in raw else None,
         margin=margin_of(raw.get("margin", MARGIN)),
+        evaluate_every=evaluation_interval(raw.get("evaluate_every")),
         written=_written(raw),
         equal_size=_equal_size(raw["axes"].get("student")),
     )

@@ -13,6 +13,7 @@ from kd.axes.values import Field
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.located import located_path
 
+EPOCH = "epoch"
 STORE_GIGABYTES = 20  # where a study does not say how much disk large teacher outputs may take
 
 
@@ -45,6 +46,17 @@ def margin_of(value: Any) -> float:
             f"margin: found {shown(value)}, allowed: a number of points above 0, up to 100"
         )
     return float(value)
+
+
+def evaluation_interval(value: Any) -> int | str | None:
+    """The key `evaluate_every`: `epoch`, or a number of steps; None where it is not given."""
+    if value is None or value == EPOCH:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(
+            f"evaluate_every: found {shown(value)}, allowed: {EPOCH}, or a number of steps from 1"
+        )
+    return value
 
 
 def mapping_of(value: Any, where: str) -> dict[str, Any]:

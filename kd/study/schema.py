@@ -7,7 +7,7 @@ from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
 from kd.axes.values import Field
 from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
-from kd.study.keys import STORE_GIGABYTES
+from kd.study.keys import EPOCH, STORE_GIGABYTES
 
 
 def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
@@ -114,6 +114,11 @@ def study_schema() -> dict[str, Any]:
             "maximum": 100,
             "description": f"points within which two values are equal in the guideline ({MARGIN})",
         },
+    }
+    properties["evaluate_every"] = {
+        "anyOf": [{"const": EPOCH}, {"type": "integer", "minimum": 1}],
+        "description": "adds dev scores to the history of each training: every epoch, or every N "
+        "steps; nothing is selected by them, and ids stay as they are",
     }
     assert set(properties) == set(KEYS)
     return {

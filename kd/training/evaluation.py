@@ -25,13 +25,16 @@ _BATCH = 64
 _SINGLES, _WARM_UP = 32, 4  # examples that are timed one by one, and before that for nothing
 
 
-def predict(model: nn.Module, split: Split, device: torch.device, progress: Progress) -> Tensor:
+def predict(
+    model: nn.Module, split: Split, device: torch.device, progress: Progress | None
+) -> Tensor:
     """(n, C) fp32 logits in the order of the split; eval mode, no autocast.
 
     Raises:
         UserError: a logit is NaN or infinite; argmax would score it as some class.
     """
-    progress.start("evaluating", math.ceil(len(split) / _BATCH))
+    if progress:
+        progress.start("evaluating", math.ceil(len(split) / _BATCH))
     model.to(device).eval()
     logits: Tensor | None = None
     with torch.inference_mode():
@@ -41,7 +44,8 @@ def predict(model: nn.Module, split: Split, device: torch.device, progress: Prog
             if logits is None:
                 logits = torch.empty(len(split), output.shape[-1])
             logits[rows] = output
-            progress.advance()
+            if progress:
+                progress.advance()
     assert logits is not None, "a split has at least one example"
     if bad := split.ids[~logits.isfinite().all(-1)].tolist():
         raise UserError(
@@ -127,6 +131,28 @@ def scores(row: Task, answers: Mapping[str, Predictions]) -> dict[str, Any]:
     if not math.isnan(error := math.hypot(*errors) / len(errors)):
         record["score_se"] = error
     return {**record, **mean_of(fits)}
+
+
+class DevScore:
+    """The score on the dev splits of a model that is being trained; the model is left in training
+    mode, and no random number is drawn."""
+
+    def __init__(self, tokens: Path, task: Task, device: torch.device) -> None:
+        self.task, self.device = task, device
+        self.splits = {name: load_split(tokens, name) for name, _ in task.dev}
+
+    def __call__(self, model: nn.Module) -> float:
+        """The score, a fraction; the mean of the metrics, and over the dev splits."""
+        answers = {
+            name: Predictions(
+                split.ids.numpy(),
+                split.labels.numpy(),
+                predict(model, split, self.device, None).numpy(),
+            )
+            for name, split in self.splits.items()
+        }
+        model.train()
+        return float(scores(self.task, answers)["score"])
 
 
 def chosen_answers(row: Task, split: Predictions) -> np.ndarray:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from kd.runtime.files import atomic_write
 
+DEV_SCORE = "dev_score"  # the column of a history
+
 
 class Recorder:
     """Means of the loss and its parts over every few steps; the device is asked only then."""
@@ -19,17 +21,28 @@ class Recorder:
         self.sums: dict[str, Tensor] = {}
         self.counts: Counter[str] = Counter()
 
-    def add(self, step: int, last: bool, rate: float, values: dict[str, Tensor]) -> str:
-        """Take in the losses of a step. Where a row ends: its loss as text, else an empty text."""
+    def add(
+        self,
+        step: int,
+        last: bool,
+        rate: float,
+        values: dict[str, Tensor],
+        score: float | None = None,
+    ) -> str:
+        """Take in the losses of a step. Where a row ends: its loss as text, else an empty text.
+
+        A dev score ends a row, so that it stands at its own step.
+        """
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.counts.update(values.keys())
-        if step % self.every and not last:
+        if step % self.every and not last and score is None:
             return ""
         means = {name: (value / self.counts[name]).item() for name, value in self.sums.items()}
-        self.rows.append({"step": step, "learning_rate": rate, **means})
+        scored = {} if score is None else {DEV_SCORE: score}
+        self.rows.append({"step": step, "learning_rate": rate, **means, **scored})
         self.sums, self.counts = {}, Counter()
-        return f"loss {means['loss']:.4f}"
+        return f"loss {means['loss']:.4f}" + ("" if score is None else f", dev {score:.4f}")
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:

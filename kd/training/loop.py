@@ -40,6 +40,8 @@ class Job:
     progress: Progress
     label: str  # of the phase, as it is shown: "distilling"
     checkpoint: Checkpoint | None = None
+    dev_score: Callable[[nn.Module], float] | None = None  # of the student, for the history
+    evaluate_every: int | str | None = None  # steps, or `epoch`
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,9 @@ def fit(
             norm, rate = _update(state.optimiser, schedule, recipe["max_grad_norm"])
             state.step, state.examples = state.step + 1, state.examples + len(rows)
             ends = state.step == total
+            score = _dev_score(student, state, job, per_epoch, ends)
             watch.add(state.step, {**losses, "gradient": norm, **logits}, split.ids[rows], ends)
-            job.progress.advance(state.recorder.add(state.step, ends, rate, losses))
+            job.progress.advance(state.recorder.add(state.step, ends, rate, losses, score))
             if asked is not None and not ends:
                 _save_when_due(state, job, total, watch, asked)
     return TrainingResult(
@@ -125,6 +128,19 @@ def fit(
         peak_memory_bytes=memory.peak(device),
         micro_batch=state.micro_batch,
     )
+
+
+def _dev_score(
+    student: PreTrainedModel, state: State, job: Job, per_epoch: int, ends: bool
+) -> float | None:
+    """The dev score after a step, where one is due; the time for it is none of the training's."""
+    if job.dev_score is None or job.evaluate_every is None:
+        return None
+    every = per_epoch if job.evaluate_every == "epoch" else int(job.evaluate_every)
+    if state.step % every and not ends:
+        return None
+    with state.clock_stopped():
+        return job.dev_score(student)
 
 
 def _check_weights(objective: Objective, total: int) -> None:

@@ -2,6 +2,8 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +33,13 @@ class State:
     def start_clock(self) -> None:
         """Seconds of this job count from here."""
         self._started = time.perf_counter()
+
+    @contextmanager
+    def clock_stopped(self) -> Iterator[None]:
+        """What is done meanwhile is no part of the training's seconds."""
+        began = time.perf_counter()
+        yield
+        self._started += time.perf_counter() - began
 
     @property
     def seconds(self) -> float:

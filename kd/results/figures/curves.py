@@ -8,6 +8,7 @@ from kd.axes.figures import axis_words
 from kd.results.figures.style import COLOURS, faint, finish, panels_of, series_looks
 from kd.results.statistics.runs import ALIAS, AVERAGE, IDLE, studied, values_of
 
+DEV_SCORE = "dev_score"  # a series of those runs whose study has evaluate_every
 _HARD = "hard"  # the hard-label loss, the one part that every run has
 
 
@@ -20,9 +21,15 @@ def curves_of(text: str) -> dict[str, list[float]]:
     return found
 
 
-def can_be_drawn(text: str) -> bool:
-    """Whether a `history` cell has a curve: two points or more."""
-    return len(curves_of(text).get("step", ())) > 1
+def can_be_drawn(text: str, part: str = "") -> bool:
+    """Whether a `history` cell has a curve (of `part`): two points or more."""
+    curves = curves_of(text)
+    return len(_points(curves, part or "step")) > 1 if "step" in curves else False
+
+
+def dev_curves_figure(runs: pd.DataFrame) -> Figure:
+    """Dev score in points by training step, where the runs have it; else as `curves_figure`."""
+    return _figure_of(runs, DEV_SCORE, "dev score", 100)
 
 
 def curves_figure(runs: pd.DataFrame) -> Figure:
@@ -33,11 +40,20 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
     knowledge. The sum is drawn only where no run has anything else. A mean spans the steps that all
     runs of its value share.
     """
-    runs = runs[(runs["task"] != AVERAGE) & runs["history"].map(can_be_drawn)]
-    runs = runs.drop_duplicates("run")
-    curves = runs["history"].map(curves_of)
-    part = _HARD if curves.map(lambda c: len(_points(c, _HARD)) > 1).any() else "loss"
-    runs = runs.assign(line=curves.map(lambda c: _points(c, part)))
+    if runs["history"].map(lambda text: can_be_drawn(text, _HARD)).any():
+        return _figure_of(runs, _HARD, "hard-label loss")
+    differ = "the terms of the loss differ, so levels do not compare"
+    return _figure_of(runs, "loss", "loss", remark=differ)
+
+
+def _figure_of(
+    runs: pd.DataFrame, part: str, label: str, scale: float = 1, remark: str = ""
+) -> Figure:
+    """The curves of one series of the histories, times `scale`."""
+    runs = runs[runs["task"] != AVERAGE].drop_duplicates("run")
+    runs = runs.assign(
+        line=runs["history"].map(lambda text: _points(curves_of(text), part) * [1, scale])
+    )
     runs = runs[runs["line"].map(len) > 1]
     values = {name: values_of(runs, name) for name in studied(runs) or ["knowledge"]}
     axis = max(values, key=lambda name: (len(values[name]), name == "knowledge"))
@@ -65,10 +81,10 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
         if bottom:
             ax.set_xlabel("step")
         if left:
-            ax.set_ylabel("hard-label loss" if part == _HARD else "loss")
+            ax.set_ylabel(label)
     text = [
         f"Thick lines are means by {axis_words(axis)}, thin lines single runs (n = {len(runs)})",
-        "" if part == _HARD else "the terms of the loss differ, so levels do not compare",
+        remark,
     ]
     named = {f"no {axis_words(axis)}" if key == IDLE else key: look for key, look in keys.items()}
     return finish(figure, text, {key: look | {"linestyle": "-"} for key, look in named.items()})
@@ -76,6 +92,6 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
 
 def _points(curves: dict[str, list[float]], part: str) -> np.ndarray:
     """(n, 2) step and value, where the series was measured."""
-    points = np.array(list(zip(curves["step"], curves.get(part, ()), strict=False)))
+    points = np.array(list(zip(curves.get("step", ()), curves.get(part, ()), strict=False)))
     points = points.reshape(-1, 2)
     return points[np.isfinite(points).all(axis=1)]

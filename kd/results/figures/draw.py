@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from kd.axes.figures import MORE, PLAIN, caption
 from kd.axes.shapes import parse_shape
-from kd.results.figures.curves import can_be_drawn, curves_figure
+from kd.results.figures.agreement import agreement_figure
+from kd.results.figures.curves import DEV_SCORE, can_be_drawn, curves_figure, dev_curves_figure
 from kd.results.figures.maps import heatmap, width_depth_figure
 from kd.results.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
 from kd.results.figures.strips import difference_figure, effect_figure
@@ -143,6 +144,8 @@ def possible(frame: pd.DataFrame) -> tuple[dict[str, Drawing], dict[str, str]]:
         "teacher-gap": lambda: teacher_gap_figure(runs),
         "seeds": lambda: seeds_figure(runs),
         "curves": lambda: curves_figure(short),
+        "dev-curves": lambda: dev_curves_figure(short),
+        "agreement": lambda: agreement_figure(runs),
     }
     assert set(plain) == set(PLAIN)
     drawings: dict[str, Drawing] = {}
@@ -187,4 +190,8 @@ def _obstacles(runs: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
         found["curves"] = "runs.csv has no history"
     elif not frame["history"].map(can_be_drawn).any():
         found["curves"] = "every history in runs.csv is shorter than two points"
+    if not frame["history"].map(lambda text: can_be_drawn(text, DEV_SCORE)).any():
+        found["dev-curves"] = "no run has dev scores in its history (evaluate_every)"
+    if "agreement" not in runs or runs["agreement"].notna().sum() < 2:
+        found["agreement"] = "runs.csv has no agreement with the teacher"
     return found
