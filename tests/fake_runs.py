@@ -37,6 +37,9 @@ DEFAULTS = {
     "weights": "fixed",
     "errata": "-",
     "projection": "-",
+    "train_fraction": "1",
+    "fraction_seed": "-",
+    "teacher_data": "-",
 }
 IDLE = {"logits": ["matching", "mapping"], "none": ["matching", "mapping", "temperature"]}
 MEASURED = [

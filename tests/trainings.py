@@ -103,6 +103,7 @@ class Training:
         checkpoint: Checkpoint | None = None,
         dev_score: Callable[[nn.Module], float] | None = None,
         evaluate_every: int | str | None = None,
+        examples: Tensor | None = None,
         **changed: Any,
     ) -> None:
         self.teacher = tiny_model(shape=SHAPE, seed=7) if terms else None
@@ -126,6 +127,7 @@ class Training:
             recipe,
             Job(CPU, progress, "testing", checkpoint, dev_score, evaluate_every),
             teacher_features,
+            examples,
         )
         self.history = self.result.history
 

@@ -68,6 +68,17 @@ _VERSION = Field(
     **number(RECIPE, RECIPE, whole=True), meaning="of what the code computes; there is one"
 )
 
+_FRACTION: dict[str, Field] = {
+    "train_fraction": Field(
+        **number(0, 1, above=True),
+        meaning="share of the training examples, of each label; a smaller one is part of a larger",
+    ),
+    "fraction_seed": Field(
+        **number(0, 2**32 - 1, whole=True),
+        meaning="of the choice of the examples of `train_fraction`, which `seed` has no part in",
+    ),
+}
+
 # In the order of the columns of runs.csv.
 RUN_FIELDS: dict[str, Field] = {
     "task": Field(
@@ -121,6 +132,12 @@ RUN_FIELDS: dict[str, Field] = {
         "teacher's width too, else the largest number up to 12 that divides both",
     ),
     "errata": Field(**text(parse_errata), meaning="well-known defects to switch on, joined by +"),
+    **_FRACTION,
+    "teacher_data": Field(
+        **choice("all", "same"),
+        meaning="what the teacher is fine-tuned on: all training examples, or the same "
+        "`train_fraction` of them as the student",
+    ),
     **_RECIPE,
     "recipe": _VERSION,
     "seed": _SEED,
@@ -149,6 +166,9 @@ RUN_DEFAULTS: dict[str, Any] = {
     "weights": "fixed",
     "errata": NONE,
     "projection": "per-pair",
+    "train_fraction": 1,
+    "fraction_seed": 0,
+    "teacher_data": "all",
 }
 
 
@@ -199,6 +219,9 @@ TEACHER_DEFAULTS: dict[str, Any] = {
     "precision": "auto",
     "seed": 1,
     "recipe": 1,
+    # Not keys of a teacher: a run with `teacher_data: same` sets them.
+    "train_fraction": 1,
+    "fraction_seed": 0,
 }
 
 _SIZE = number(16, 10_000_000, whole=True)

@@ -9,6 +9,7 @@ from kd.axes.initialisations import needs_teacher
 from kd.axes.shapes import parse_shape
 from kd.axes.terms import taught_keys
 from kd.data import tokens
+from kd.data.subset import training_rows
 from kd.encoders import build
 from kd.encoders.initialise import initialise
 from kd.encoders.save import save_model
@@ -59,6 +60,9 @@ def _distil(
     source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
     split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
+    examples = training_rows(
+        split, settings["train_fraction"], settings["fraction_seed"], task.regression
+    )
     taught = taught_keys(run.terms)
     stored = open_store(grid, layout, run, split, ready, progress)
     device = ready()
@@ -92,7 +96,7 @@ def _distil(
     every = grid.study.evaluate_every
     dev = DevScore(source, task, device) if every else None
     job = Job(device, progress, "distilling", checkpoint, dev, every)
-    result = fit(student, objective, split, settings, job, teacher_features)
+    result = fit(student, objective, split, settings, job, teacher_features, examples)
 
     write_json(folder / SPEC, run.spec)
     write_json(folder / INIT, origins)
@@ -101,7 +105,7 @@ def _distil(
     write_record(
         folder / TRAINING,
         {
-            **training_record(result, split),
+            **training_record(result, split if examples is None else examples),
             "weights_used": objective.weights_text(),
             "teacher_outputs_stored": len(read),
             "teacher_outputs_computed": len(taught - read),

@@ -1,6 +1,7 @@
 """What jobs write into metrics.json and training.json, and what of it comes from where."""
 
 import platform
+from collections.abc import Sized
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,6 @@ from kd import __version__
 from kd.axes.constant_answer import teacher_warning
 from kd.axes.labels import INERT
 from kd.axes.shapes import parse_shape
-from kd.data.tokens import Split
 from kd.runtime.seals import read_record
 from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
@@ -78,11 +78,11 @@ def _relation_heads(run: Run) -> dict[str, int]:
     return {"relation_heads": relation_heads(shape, run.teacher.encoder.shape)}
 
 
-def training_record(result: TrainingResult, split: Split) -> dict[str, Any]:
-    """How a training went: steps, seconds, speed, precision, bytes."""
+def training_record(result: TrainingResult, examples: Sized) -> dict[str, Any]:
+    """How a training on these examples went: steps, seconds, speed, precision, bytes."""
     return {
         "steps": result.steps,
-        "examples_train": len(split),
+        "examples_train": len(examples),
         "train_seconds": round(result.seconds, 3),
         "examples_per_second": round(result.examples / result.seconds, 2),
         "precision_used": result.precision,

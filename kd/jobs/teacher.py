@@ -6,6 +6,7 @@ from typing import Any
 
 from kd.axes.constant_answer import is_unusable, teacher_warning
 from kd.data import tokens
+from kd.data.subset import training_rows
 from kd.encoders import build
 from kd.encoders.save import save_model
 from kd.jobs.circumstances import circumstances
@@ -67,8 +68,11 @@ def _teacher(
         objective = Objective((), task.regression, shape, shape, {})
         split = tokens.load_split(source, "train")
         job = Job(device, progress, "fine-tuning", checkpoint)
-        result = fit(model, objective, split, recipe, job)
-        record |= training_record(result, split)
+        examples = training_rows(
+            split, recipe["train_fraction"], recipe["fraction_seed"], task.regression
+        )
+        result = fit(model, objective, split, recipe, job, examples=examples)
+        record |= training_record(result, split if examples is None else examples)
         write_history(folder / HISTORY, result.history)
     metrics, answers = evaluate(model, source, task, device, progress)
     if warning := teacher_warning(task, {**metrics, "finetuned": teacher.finetuned}):

@@ -29,6 +29,7 @@ def hours(trainings: Sequence[Run], teachers: Sequence[Run], starts: int, speed:
 def run_flops(run: Run) -> float:
     """Of one training: 3 forward passes of the student (backward is two), one of the teacher."""
     examples, tokens = training_size(run)
+    examples *= run.values["train_fraction"]
     student = 3 * parse_shape(run.spec["student"]).flops(tokens)
     teacher = run.teacher.encoder.shape.flops(tokens) if run.terms else 0
     return float(examples * run.values["epochs"] * (student + teacher))
@@ -40,6 +41,7 @@ def teacher_flops(run: Run) -> float:
     teacher = run.teacher
     if teacher.finetuned:
         return 0.0
+    examples *= teacher.recipe["train_fraction"]
     return float(examples * teacher.recipe["epochs"] * 3 * teacher.encoder.shape.flops(tokens))
 
 

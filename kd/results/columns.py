@@ -55,7 +55,7 @@ METRICS: dict[str, Column] = {
     "student_nonembedding_parameters": _count("parameters of the student without embeddings"),
     "teacher_parameters": _count("parameters of the teacher, all of them"),
     "steps": _count("optimiser steps of the training"),
-    "examples_train": _count("examples of the training split"),
+    "examples_train": _count("training examples that the student learned from"),
     "final_loss": _number("", "training loss, mean of the last steps, weighted sum of all terms"),
     "weights_used": _text(
         "the weights in force, calibrated ones as they were found; factors of balanced ones are "

@@ -87,7 +87,7 @@ def resolve(study: Study, cell: Cell) -> Run:
         Pruned: the cell has no meaning; the message says why.
     """
     task = study.tasks[cell["task"]]
-    teacher = resolve_teacher(study, cell["teacher"], cell["task"])
+    teacher = _teacher(study, cell)
     shape = parse_shape(cell["student"])
     if teacher.encoder.positions is not None and cell["max_length"] > teacher.encoder.positions:
         raise Pruned(
@@ -107,6 +107,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     init = init_identity(start, shape, teacher.encoder)
     check_weights(cell, terms, init, shape, teacher.encoder)
     inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
+    reads_teacher = _reads_teacher(cell)
     mappings = [raw.mapping or cell["mapping"] for raw in written]
     reversible = any(
         is_last_k(m) and reversed_pairs(t.pairs) != t.pairs
@@ -115,7 +116,6 @@ def resolve(study: Study, cell: Cell) -> Run:
     possible = possible_errata(cell, terms, task.regression, teacher.encoder, reversible)
     if not possible:
         inert.add("errata")
-    reads_teacher = bool(terms) or needs_teacher(cell["init"])
     errata = [name for name in possible if name in errata_of(cell["errata"])]
     shown = {**as_written, "errata": "+".join(errata) or NONE}
     labels = _labels(shown, written, decided, inert, task.regression)
@@ -152,6 +152,29 @@ def resolve(study: Study, cell: Cell) -> Run:
     )
 
 
+def _reads_teacher(cell: Cell) -> bool:
+    """Whether the student learns from its teacher, or starts from it."""
+    return bool(parse_knowledge(cell["knowledge"])) or needs_teacher(cell["init"])
+
+
+def _teacher(study: Study, cell: Cell) -> Teacher:
+    """The teacher of a cell, fine-tuned on all examples or on those of its student.
+
+    Raises:
+        Pruned: it should be fine-tuned on a fraction of the examples, and is fine-tuned already.
+    """
+    whole = resolve_teacher(study, cell["teacher"], cell["task"])
+    if cell["teacher_data"] == "all" or cell["train_fraction"] == 1 or not _reads_teacher(cell):
+        return whole
+    if whole.finetuned:
+        raise Pruned(
+            f"teacher_data same: teacher {whole.name} is fine-tuned already, on examples that "
+            f"nobody can take back; allowed: all"
+        )
+    fraction = cell["train_fraction"], cell["fraction_seed"]
+    return resolve_teacher(study, cell["teacher"], cell["task"], *fraction)
+
+
 def _as_shares(decided: list[Term], cell: Cell) -> tuple[list[Term], Cell]:
     """Weights that are calibrated count in relation to their sum alone."""
     hard = as_weight(cell["hard_weight"])
@@ -175,6 +198,10 @@ def _inert(
         inert |= {"hard_weight", "matching", "weights"}
     if cell["weights"] == "balanced" and not balanced_terms(terms):
         inert.add("weights")
+    if cell["train_fraction"] == 1:
+        inert |= {"fraction_seed", "teacher_data"}
+    if not _reads_teacher(cell):
+        inert.add("teacher_data")
     if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
         inert.add("mapping")
     if not _projected(terms, regression, student, encoder.shape):

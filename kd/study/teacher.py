@@ -42,8 +42,10 @@ class Teacher:
 
 
 @cache
-def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
-    """The teacher of that name on a task.
+def resolve_teacher(
+    study: Study, name: str, task: str, train_fraction: float = 1, fraction_seed: int = 0
+) -> Teacher:
+    """The teacher of that name on a task, fine-tuned on a fraction of its training examples.
 
     Raises:
         UserError: it is missing, damaged, or has a key that would change nothing.
@@ -51,7 +53,8 @@ def resolve_teacher(study: Study, name: str, task: str) -> Teacher:
     row = study.tasks[task]
     data = data_identity(study.data, row)
     given = study.teachers[name]
-    full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given}
+    fraction = {"train_fraction": train_fraction, "fraction_seed": fraction_seed}
+    full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given, **fraction}
     where = f"teachers.{name}"
     model = full["model"].replace("{task}", task)
     if model != SCRATCH:

@@ -64,6 +64,7 @@ def fit(
     recipe: dict[str, Any],
     job: Job,
     teacher: TeacherFeatures | None = None,
+    examples: Tensor | None = None,
 ) -> TrainingResult:
     """Train `student`, and the objective's projections, on `split`.
 
@@ -80,6 +81,7 @@ def fit(
             the steps), `weight_decay`, `max_grad_norm`, `precision` (auto, fp32, bf16), `seed`.
         job: device, progress and checkpoint.
         teacher: the features that the terms compare with; None where there is no term.
+        examples: numbers of the examples of the split that are trained on, (n,); None for all.
 
     Raises:
         UserError: a loss or a logit is not finite, or a part has no weight at any step.
@@ -90,7 +92,8 @@ def fit(
     memory.reset_peak(device)
     student.to(device).train()  # type: ignore[arg-type]
     objective.to(device)
-    per_epoch = math.ceil(len(split) / size)
+    lengths = split.lengths if examples is None else split.lengths[examples]
+    per_epoch = math.ceil(len(lengths) / size)
     total = max(1, round(per_epoch * recipe["epochs"]))
     _check_weights(objective, total)
     precision = choose_precision(recipe["precision"], device)
@@ -107,7 +110,8 @@ def fit(
         asked = stack.enter_context(deferred()) if job.checkpoint is not None else None
         job.progress.start(job.label, total, state.step)
         state.start_clock()
-        for rows in training_batches(split.lengths, size, seed, state.step, total):
+        for drawn in training_batches(lengths, size, seed, state.step, total):
+            rows = drawn if examples is None else examples[drawn]
             moment = Moment(state.step, total, state.step // per_epoch, seed)
             of_batch = partial(gradients, rows, moment)
             losses, logits = memory.with_less_memory(of_batch, state, device)

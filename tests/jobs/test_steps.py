@@ -221,6 +221,35 @@ def test_schedules_calibration_and_errata_reach_the_records(tmp_path):
     assert used["hidden", "fixed"] == "hard*1 + hidden:mse@emd*1"
 
 
+@pytest.mark.parametrize("teacher_data", ["all", "same"])
+def test_a_fraction_of_the_training_examples(tmp_path, teacher_data):
+    base = {**BASE, "knowledge": "logits+hidden", "teacher_data": teacher_data}
+    axes = {"train_fraction": [0.25, 1]}
+    grid, layout = run_all(tmp_path, base=base, axes=axes)
+    small, whole = sorted(grid.runs.values(), key=lambda run: run.values["train_fraction"])
+    records = [read(layout.run(run) / "metrics.json") for run in (small, whole)]
+    count = records[1]["examples_train"]
+    assert count == SYNTHETIC["train"] and abs(records[0]["examples_train"] - count / 4) <= 1
+    assert records[0]["steps"] < records[1]["steps"]
+    assert records[0]["train_fraction"] == 0.25
+    taught = read(layout.teacher(small.teacher) / "metrics.json")["examples_train"]
+    assert taught == (count if teacher_data == "all" else records[0]["examples_train"])
+    assert (small.teacher.id == whole.teacher.id) == (teacher_data == "all")
+
+
+def test_stored_outputs_are_those_of_the_chosen_examples(tmp_path):
+    """The store has the whole split: a fraction reads its own rows of it."""
+    base = {**BASE, "knowledge": "logits+hidden", "train_fraction": 0.3}
+    losses = []
+    for name, store in (("stored", {"gigabytes": 1}), ("live", False)):
+        grid, layout = run_all(tmp_path / name, base=base, axes={"seed": [1]}, store=store)
+        (run,) = grid.runs.values()
+        record = read(layout.run(run) / "training.json")
+        losses.append((record["final_loss"], record["teacher_outputs_computed"]))
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=2e-3)
+    assert losses[0][1] < losses[1][1]
+
+
 def test_a_pretrained_start(tmp_path):
     grid, layout = run_all(tmp_path, axes={"seed": [1]})
     donor = layout.run(next(iter(grid.runs.values()))) / "model"

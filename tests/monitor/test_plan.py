@@ -6,6 +6,7 @@ import pytest
 from studies import study_dict, tiny_study, write_study
 
 from kd.cli.main import main
+from kd.monitor import estimate
 from kd.monitor import plan as planning
 from kd.runtime.files import write_json
 from kd.study.grid import load_grid
@@ -72,6 +73,18 @@ def test_plan_warns_of_what_a_study_will_not_be_able_to_say(tmp_path, capsys):
     assert json_of(capsys, "plan", one)["warnings"] == ["1 seed: below three nothing can be tested"]
     three = write_study(tmp_path, study | {"axes": {"seed": [1, 2, 3]}})
     assert json_of(capsys, "plan", three)["warnings"] == []
+
+
+def test_a_fraction_of_the_data_takes_its_share_of_the_operations(tmp_path):
+    """Of the student's training; of the teacher's where it has the same fraction."""
+    axes = {"train_fraction": [1, 0.25], "teacher_data": ["all", "same"]}
+    grid = load_grid(write_study(tmp_path, tiny_study(axes=axes)))
+    runs = {(r.values["train_fraction"], r.labels["teacher_data"]): r for r in grid.runs.values()}
+    whole, rest = runs[1, "-"], (runs[0.25, "all"], runs[0.25, "same"])
+    for run in rest:
+        assert estimate.run_flops(run) == pytest.approx(estimate.run_flops(whole) / 4)
+    of_teachers = [estimate.teacher_flops(run) for run in (whole, *rest)]
+    assert of_teachers[0] == of_teachers[1] == pytest.approx(4 * of_teachers[2])
 
 
 def test_the_estimate_follows_what_was_measured(study):

@@ -145,6 +145,7 @@ def test_an_axis_at_its_default_leaves_the_ids(grid, key):
         ("mapping", "last-2"),
         ("weights", "calibrated"),
         ("weights", "balanced"),
+        ("train_fraction", 0.5),
         ("errata", "padding"),
         ("errata", "no-tau-squared"),
         ("errata", "teacher-in-training"),
@@ -166,6 +167,45 @@ def test_every_field_that_matters_changes_the_id(grid, key, value):
     axes = {"seed": [value]} if key == "seed" else {"seed": [1]}
     other = only(grid(base=changed, axes=axes))
     assert one.id != other.id, f"{key} is inert"
+
+
+def test_a_fraction_of_the_data_is_part_of_the_identity(grid):
+    base = {"student": "6L-768", "task": "rte", "knowledge": "logits", "train_fraction": 0.1}
+    axes = {"fraction_seed": [0, 1], "teacher_data": ["all", "same"]}
+    runs = list(grid(base=base, axes=axes).runs.values())
+    assert len(runs) == 4
+    assert len({run.teacher.id for run in runs}) == 3
+    for run in runs:
+        same = run.labels["teacher_data"] == "same"
+        assert run.teacher.recipe["train_fraction"] == (0.1 if same else 1)
+        assert run.spec["teacher"].get("train_fraction", 1) == (0.1 if same else 1)
+        assert run.spec["train_fraction"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("base", "axes"),
+    [
+        ({}, {"fraction_seed": [0, 1]}),
+        ({}, {"teacher_data": ["all", "same"]}),
+        ({"knowledge": "none", "train_fraction": 0.5}, {"teacher_data": ["all", "same"]}),
+    ],
+)
+def test_a_choice_of_examples_that_cannot_matter_gives_the_same_run(grid, base, axes):
+    found = grid(base={"student": "6L-768", "task": "rte"} | base, axes=axes)
+    run = only(found)
+    assert run.labels[next(iter(axes))] == "-"
+    assert run.teacher.recipe["train_fraction"] == 1
+
+
+def test_a_fine_tuned_teacher_cannot_have_the_same_fraction(grid):
+    found = grid(
+        teachers={"tuned": {"model": "google-bert/bert-base-uncased", "finetuned": True}},
+        base={"student": "6L-768", "task": "rte", "train_fraction": 0.5},
+        axes={"teacher_data": ["all", "same"]},
+    )
+    ((_, reason),) = found.pruned
+    assert "teacher_data same: teacher tuned is fine-tuned already" in reason
+    assert only(found).labels["teacher_data"] == "all"
 
 
 NARROW = {"student": "3L-384", "task": "rte"}

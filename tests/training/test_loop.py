@@ -79,6 +79,25 @@ def test_every_example_is_seen_once_an_epoch_and_epochs_differ(tmp_path):
     assert (result.steps, result.examples) == (8, 60)
 
 
+def test_a_part_of_the_examples_is_all_that_is_seen(tmp_path):
+    """As a split of these alone would be; the teacher is asked for them by their own numbers."""
+    SEEN.clear()
+    chosen = torch.tensor([1, 4, 5, 7, 11, 12, 18, 20, 29])
+    split = make_split(kind=Watched)
+    part = Training(tmp_path, *TERMS, split=split, examples=chosen, epochs=2)
+    seen = [row for rows in SEEN for row in rows]
+    assert sorted(seen) == sorted(2 * chosen.tolist())
+    assert (part.result.steps, part.result.examples) == (4, 18)
+    alone = Split(
+        {k: v[split.places(chosen)] for k, v in split.flat.items()},
+        torch.cat([torch.zeros(1, dtype=torch.int64), split.lengths[chosen].cumsum(0)]),
+        split.labels[chosen],
+        split.ids[chosen],
+        padding=0,
+    )
+    assert not differs(part.state(), Training(tmp_path, *TERMS, split=alone, epochs=2).state())
+
+
 def test_the_seed_decides_the_order_of_the_data(tmp_path):
     orders = []
     for seed in (1, 1, 2):

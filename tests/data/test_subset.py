@@ -1,0 +1,72 @@
+"""Fractions of the training examples: nested, stratified, and of the seed and the ids alone."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from trainings import make_split
+
+from kd.data.subset import training_rows
+
+FRACTIONS = [0.01, 0.1, 0.3, 0.5, 0.9, 1]
+
+
+def skewed(count=200, classes=(150, 40, 10)):
+    """A split with so many examples of each class, in a random order."""
+    labels = torch.cat([torch.full((n,), c) for c, n in enumerate(classes)])
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(3))
+    return replace(make_split(count), labels=labels[order])
+
+
+def ids(split, fraction, seed=0, regression=False):
+    rows = training_rows(split, fraction, seed, regression)
+    return set(split.ids.tolist() if rows is None else split.ids[rows].tolist())
+
+
+def test_all_of_them_are_no_choice():
+    assert training_rows(skewed(), 1, 0, False) is None
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_a_smaller_fraction_is_a_part_of_a_larger_one(regression):
+    split = make_split(200, regression=True) if regression else skewed()
+    chosen = [ids(split, f, regression=regression) for f in FRACTIONS]
+    for small, large in pairwise(chosen):
+        assert small < large
+
+
+@pytest.mark.parametrize("fraction", FRACTIONS[:-1])
+def test_each_label_has_its_share_and_one_example_at_least(fraction):
+    split = skewed()
+    rows = training_rows(split, fraction, 0, False)
+    assert rows.tolist() == sorted(set(rows.tolist())), "not in the order of the split"
+    counts = split.labels[rows].bincount().tolist()
+    assert counts == [max(1, round(fraction * n)) for n in (150, 40, 10)]
+
+
+def test_a_regression_has_its_share_of_each_tenth_of_the_scores():
+    scores = torch.linspace(0, 5, 200)[torch.randperm(200)]
+    split = replace(make_split(200), labels=scores)
+    chosen = scores[training_rows(split, 0.2, 0, True)]
+    low = sum(int((chosen < 5 * (i + 1) / 10).sum()) for i in range(10))
+    assert len(chosen) == 40 and low == sum(4 * (i + 1) for i in range(10))
+
+
+def test_the_choice_is_of_the_seed_and_the_ids_alone():
+    split = skewed()
+    first = ids(split, 0.3)
+    torch.rand(5)
+    assert ids(split, 0.3) == first
+    assert ids(split, 0.3, seed=1) != first
+    order = torch.arange(199, -1, -1)
+    turned = replace(split, labels=split.labels[order], ids=split.ids[order])
+    assert ids(turned, 0.3) == first, "another order of the file, another choice"
+
+
+def test_the_choice_of_today_is_that_of_tomorrow():
+    """Another one would give finished runs other data under the same id."""
+    assert sorted(ids(make_split(30), 0.3)) == STORED
+
+
+STORED = [4, 6, 8, 9, 11, 19, 20, 23]
