@@ -98,7 +98,10 @@ def _make(
             folder = whole / place
             folder.mkdir(exist_ok=True)
             facts = export(run, Path(options.results), folder, options.threads)
-            works = citations_of_row(row or {k: str(v) for k, v in facts["record"].items()})
+            works = citations_of_row(
+                row or {k: str(v) for k, v in facts["record"].items()},
+                [(facts["spec"]["teacher"]["model"], facts["arch"])],
+            )
             name = (out / place).name
             (folder / "citations.bib").write_text(bibtex(works), encoding="utf-8")
             (folder / "README.md").write_text(

@@ -90,6 +90,7 @@ def export(run: Path, results: Path, folder: Path, threads: int) -> dict[str, An
     return {
         "record": record,
         "spec": spec,
+        "arch": model.config.model_type,
         "metrics": {form: _metrics(row, splits, found) for form, found in logits.items()},
         "majority_score": statistics.mean(
             constant_score(row, frame["label"].tolist()) for frame in splits.values()

@@ -26,24 +26,26 @@ from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
 from kd.axes.terms import matchings_of, parse_knowledge
 from kd.axes.weights import BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE
-from kd.encoders.facts import Encoder
 from kd.study.run import Run
 
 
 def citations_of(run: Run) -> list[Citation]:
     """The works of everything that the run uses, each once: first what teaches the student, then
     how it starts, its shape, the encoders, the task."""
-    encoders = [run.teacher.encoder, *([run.donor] if run.donor else [])]
+    found = [run.teacher.encoder, *([run.donor] if run.donor else [])]
+    encoders = [(encoder.location, encoder.arch) for encoder in found]
     return citations_of_row({**run.labels, "objective": run.objective}, encoders)
 
 
-def citations_of_row(row: Mapping[str, str], encoders: Iterable[Encoder] = ()) -> list[Citation]:
-    """The same of a row of runs.csv, which names no pretrained encoder."""
+def citations_of_row(
+    row: Mapping[str, str], encoders: Iterable[tuple[str, str]] = ()
+) -> list[Citation]:
+    """The same of a row of runs.csv, which names no encoder: these come as (model, kind)."""
     works = (work for source in _sources(row, encoders) for work in cited_in(source))
     return list(dict.fromkeys(works))
 
 
-def _sources(row: Mapping[str, str], encoders: Iterable[Encoder]) -> Iterator[str]:
+def _sources(row: Mapping[str, str], encoders: Iterable[tuple[str, str]]) -> Iterator[str]:
     """The source texts of the values in a row."""
     task = TASKS.get(row["task"])
     for preset in _values(row, "preset"):
@@ -71,8 +73,8 @@ def _sources(row: Mapping[str, str], encoders: Iterable[Encoder]) -> Iterator[st
     for init in _values(row, "init"):
         yield from _start(init)
     yield _shape(row["student"])
-    for encoder in encoders:
-        yield _encoder(encoder.location, encoder.arch)
+    for model, arch in encoders:
+        yield _encoder(model, arch)
     if row["task"] in TASK_SOURCES:
         yield from (GLUE, TASK_SOURCES[row["task"]])
 

@@ -101,6 +101,12 @@ def test_the_score_of_int8_is_of_its_own_predictions(place, shipped):
     assert facts["metrics"]["int8"]["accuracy"] == pytest.approx(right, abs=1.5 / len(frame))
 
 
+def test_the_works_behind_the_model_are_cited(shipped):
+    """Labels alone, random weights, BERT's architecture."""
+    works = (shipped / "citations.bib").read_text()
+    assert "devlin2019bert" in works and works in (shipped / "README.md").read_text()
+
+
 def test_the_card_is_what_the_hub_reads(shipped):
     card = (shipped / "README.md").read_text()
     head = yaml.safe_load(card.split("---\n")[1])
