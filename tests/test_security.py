@@ -120,10 +120,15 @@ def test_a_study_whose_path_would_do_something_in_a_shell(tmp_path):
 def test_shell_lines_take_ids_and_counts_alone():
     """All else, which a user writes, reaches them through a quoted variable."""
     known = {"log", "threads", *(f"wildcards.{w}" for w in ("task", "tokens", "teacher", "need"))}
-    for path in (ROOT / "workflow/rules").glob("*.smk"):
-        for line in re.findall(r"'(python -m kd .*)'", path.read_text()):
-            assert set(re.findall(r"{([^{}]+)}", line)) <= known | {"wildcards.run"}, line
-            assert '"$KD_STUDY"' in line
+    lines = [
+        line
+        for path in (ROOT / "workflow/rules").glob("*.smk")
+        for line in re.findall(r"'(python -m kd .*)'", path.read_text())
+    ]
+    assert {"data", "distil", "evaluate", "report"} <= {line.split()[3] for line in lines}
+    for line in lines:
+        assert set(re.findall(r"{([^{}]+)}", line)) <= known | {"wildcards.run"}, line
+        assert '"$KD_STUDY"' in line
 
 
 # --- tokens -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from kd.axes.matchings import MATCHINGS, Matching
 from kd.axes.weights import ONE, Weight, parse_weight
 from kd.runtime.errors import UserError, listing, nearest, shown, unknown
 
+HARD = "hard"  # the name of the hard-label loss among the parts of a loss
 _TERM = re.compile(r"([^:@*]+)(?::([^:@*]+))?(?:@([^:@*]+))?(?:\*([^:@*]+))?")
 
 

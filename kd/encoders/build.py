@@ -20,7 +20,7 @@ from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
 from kd.axes.tasks import Task
 from kd.encoders.facts import Encoder
-from kd.encoders.from_pretrained import SAFE, from_pretrained
+from kd.encoders.from_pretrained import from_pretrained
 from kd.encoders.label_order import label_order, unknown_names
 from kd.runtime.errors import UserError
 
@@ -149,7 +149,7 @@ def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrain
     """A model that an earlier step exported."""
     try:
         return AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, **SAFE
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
@@ -161,7 +161,9 @@ def build_random(config: Any) -> PreTrainedModel:
 
     It is fp32, whatever dtype the config names, which is only that of the file it came from.
     """
-    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, **SAFE)
+    return AutoModelForSequenceClassification.from_config(
+        config, dtype=torch.float32, trust_remote_code=False
+    )
 
 
 def align_labels(

@@ -11,7 +11,6 @@ from kd.encoders.facts import Encoder
 from kd.encoders.hub_cache import pickles_sentence
 from kd.runtime.errors import Transient, UserError
 
-SAFE = {"trust_remote_code": False}
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
@@ -26,7 +25,7 @@ def from_pretrained(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
     if encoder.revision is not None:
         kwargs["revision"] = encoder.revision
     try:
-        return auto.from_pretrained(encoder.location, **SAFE, **kwargs)
+        return auto.from_pretrained(encoder.location, trust_remote_code=False, **kwargs)
     except Exception as error:  # safetensors, JSON, network: each has errors of its own
         reason = " ".join(str(error).split())[:300]
         if cure := _cure(encoder, reason):

@@ -18,7 +18,6 @@ from kd.study.run import Run
 from kd.study.terms import relation_heads
 from kd.training.loop import TrainingResult
 
-METRICS_VERSION = 1
 _PROGRAMS = ("kd", "torch", "transformers", "python")
 # Column of a run's record: key of the manifest of its tokens, which an older one may lack.
 _LOADED = {"data_revision": "revision", "tokenizer_fingerprint": "tokenizer_fingerprint"}
@@ -32,7 +31,6 @@ def run_record(
     tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
     manifest = read_record(tokens / "manifest.json", "fingerprint", "text_fingerprint")
     record = {
-        "metrics_version": METRICS_VERSION,
         "run": run.id,
         "task": run.task,
         "student": str(shape),

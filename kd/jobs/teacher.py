@@ -11,7 +11,7 @@ from kd.encoders import build
 from kd.encoders.save import save_model
 from kd.jobs.circumstances import circumstances
 from kd.jobs.inputs import text_fingerprint, tokens_fingerprint
-from kd.jobs.record import METRICS_VERSION, environment, now, training_record
+from kd.jobs.record import environment, now, training_record
 from kd.jobs.setup import is_whole, prepare_device
 from kd.losses.objective import Objective
 from kd.runtime.errors import UserError, unknown
@@ -84,7 +84,6 @@ def _teacher(
     write_record(
         folder / METRICS,
         {
-            "metrics_version": METRICS_VERSION,
             "teacher": teacher.name,
             "teacher_id": teacher.id,
             "task": teacher.task,

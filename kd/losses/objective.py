@@ -13,7 +13,7 @@ from kd.axes.errata import errata_of
 from kd.axes.fields import RUN_DEFAULTS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.shapes import Shape
-from kd.axes.terms import Term, balanced_terms, matchings_of, measure_of
+from kd.axes.terms import HARD, Term, balanced_terms, matchings_of, measure_of
 from kd.axes.weights import ONE, Weight, as_weight
 from kd.encoders.capture import Features
 from kd.losses.moving import Moment
@@ -21,7 +21,6 @@ from kd.losses.temperature import probability_shift
 from kd.losses.term import TermLoss
 from kd.runtime.errors import UserError
 
-HARD = "hard"  # name of the hard-label loss among the parts
 _NOISE = 1e-6  # of the largest gradient: a smaller one is rounding
 
 

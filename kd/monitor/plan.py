@@ -12,7 +12,7 @@ from kd.monitor.estimate import (
     student_bytes,
     teacher_bytes,
 )
-from kd.study.check import FEW_SEEDS
+from kd.results.advice import FEW_SEEDS
 from kd.study.grid import Grid, pruned_values
 from kd.study.paths import METRICS, RECORD, Layout
 from kd.study.teacher_outputs import need_of

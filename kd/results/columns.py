@@ -184,7 +184,7 @@ def metrics_schema() -> dict[str, Any]:
     # A measurement that a device does not give is null.
     kinds = {"text": "string", "number": ["number", "null"], "integer": ["integer", "null"]}
     own = {
-        "metrics_version": _count("version of this record; 1"),
+        "metrics_version": _count("only in records of older versions; not read"),
         "run": _STATE["run"],
         **_OBJECTIVE,
         **METRICS,
@@ -206,7 +206,7 @@ def metrics_schema() -> dict[str, Any]:
         "title": "metrics.json: the record of one evaluated run",
         "type": "object",
         "properties": {**values, **properties},
-        "required": ["metrics_version", "run", "task", "student", "objective", "score", "split"],
+        "required": ["run", "task", "student", "objective", "score", "split"],
         "additionalProperties": False,
     }
 

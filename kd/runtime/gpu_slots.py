@@ -1,7 +1,4 @@
-"""Which GPU a local job takes: a lock file for every slot of every GPU, held until the job ends.
-
-The `filelock` package would lock as well, but not say whether a folder can hold locks at all.
-"""
+"""Which GPU a local job takes: a lock file for every slot of every GPU, held until the job ends."""
 
 import fcntl
 import os
@@ -12,10 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from kd.runtime.errors import UserError
+from kd.runtime.locks import try_lock
 
 JOBS_PER_GPU = "KD_JOBS_PER_GPU"  # environment variable: jobs that share one GPU
 LOCKS = "KD_GPU_LOCKS"  # environment variable: the folder of the lock files
-_held: list[int] = []  # lock files of this process; they are free when it ends, however it ends
+_held: list[int] = []  # locked files of this process, which are freed when it ends
 
 
 def jobs_per_gpu() -> int:
@@ -33,7 +31,7 @@ def jobs_per_gpu() -> int:
 def slots_folder() -> Path:
     """The folder of this user's lock files, which all of the user's jobs on this machine see.
 
-    Schedulers give each job a TMPDIR of its own, so that one comes last.
+    TMPDIR is tried last, because schedulers give each job its own.
 
     Raises:
         UserError: KD_GPU_LOCKS, or every folder that is tried without it, cannot hold locks.
@@ -55,10 +53,10 @@ def slots_folder() -> Path:
 
 
 def _obstacle(folder: Path) -> str:
-    """Why lock files cannot be kept in `folder`, which is made if need be; '' where they can.
+    """Why lock files cannot be kept in `folder`, which is made if it is missing; '' if they can.
 
-    In a folder that others can write to, anyone can make a name first: as a link to a file of
-    this user, or as a lock that is never released.
+    In a folder that others can write to, another user could make a lock file first: as a link to a
+    file of this user, or with a lock that is never released.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,21 +88,25 @@ def take_slot(
     waiting: Callable[[str], None],
     pause: float = 1.0,
 ) -> int:
-    """Index of a device with a free slot, of `each` slots a device; emptier devices come first.
+    """Index of a device with a free slot; devices with fewer slots taken come first.
 
     The slot is a lock on a file in `folder`, held until this process ends.
+
+    Args:
+        names: of the devices, the same in every process.
+        each: slots of a device.
+        folder: where the lock files are.
+        waiting: called with the reason after each round in which all slots were taken.
+        pause: seconds between two rounds.
     """
     files = [name.replace("/", "-") for name in names]
     while True:
         for slot in range(each):
             for index, name in enumerate(files):
-                handle = _open(folder / f"{name}.{slot}")
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.close(handle)
-                    continue
-                _held.append(handle)
-                return index
+                file = _open(folder / f"{name}.{slot}")
+                if try_lock(file):
+                    _held.append(file)
+                    return index
+                os.close(file)
         waiting(f"waiting for a GPU: all {each * len(files)} slots in {folder} are taken")
         time.sleep(pause)

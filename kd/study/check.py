@@ -40,7 +40,6 @@ KEYS = (
     "margin",
     "evaluate_every",
 )
-FEW_SEEDS = 3  # with fewer, no value is recommended
 MARGIN = 0.5  # points; values that differ by less are equal
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 

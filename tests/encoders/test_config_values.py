@@ -50,8 +50,8 @@ def test_what_transformers_writes_is_right(tmp_path, arch):
     folder = save_encoder(tmp_path / "encoder", arch)
     config = AutoConfig.from_pretrained(folder)
     config.to_json_file(folder / "config.json", use_diff=False)
-    checked_folder(folder)
-    AutoModelForSequenceClassification.from_config(config)
+    assert checked_folder(folder)
+    assert AutoModelForSequenceClassification.from_config(config).num_labels == 2
 
 
 def test_activations_are_those_of_transformers():

@@ -2,7 +2,6 @@
 
 import json
 
-import pandas as pd
 import pytest
 from fake_runs import grid, three_seeds, write
 
@@ -71,4 +70,3 @@ def test_command(records, capsys):
     assert json.loads(capsys.readouterr().out)["shared"] == 5
     assert main(["compare", str(records[0]), "nowhere"]) == 2
     assert "no record of runs" in capsys.readouterr().err
-    assert isinstance(pd.read_csv(records[0]), pd.DataFrame)

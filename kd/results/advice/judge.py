@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from kd.results.advice import FEW_SEEDS
 from kd.results.advice.soundness import seeds_done
 from kd.results.advice.verdict import Advice, Breadth, Contrast
 from kd.results.statistics.effects import contrasts, pairs
 from kd.results.statistics.runs import IDLE, each, levels
-from kd.study.check import FEW_SEEDS
 
 _HALF = 0.5  # of the planned pairs that a value needs to be called the best
 

@@ -5,11 +5,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kd.axes.figures import axis_words
+from kd.axes.terms import HARD
 from kd.results.figures.style import COLOURS, faint, finish, panels_of, series_looks
 from kd.results.statistics.runs import ALIAS, AVERAGE, IDLE, studied, values_of
 
 DEV_SCORE = "dev_score"  # a series of those runs whose study has evaluate_every
-_HARD = "hard"  # the hard-label loss, the one part that every run has
 
 
 def curves_of(text: str) -> dict[str, list[float]]:
@@ -40,8 +40,8 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
     knowledge. The sum is drawn only where no run has anything else. A mean spans the steps that all
     runs of its value share.
     """
-    if runs["history"].map(lambda text: can_be_drawn(text, _HARD)).any():
-        return _figure_of(runs, _HARD, "hard-label loss")
+    if runs["history"].map(lambda text: can_be_drawn(text, HARD)).any():
+        return _figure_of(runs, HARD, "hard-label loss")
     differ = "the terms of the loss differ, so levels do not compare"
     return _figure_of(runs, "loss", "loss", remark=differ)
 

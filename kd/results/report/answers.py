@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kd.axes.figures import axis_words
+from kd.results.advice import FEW_SEEDS
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.numbers import plain
 from kd.results.report.words import (
@@ -20,7 +21,6 @@ from kd.results.report.words import (
     significance,
     span,
 )
-from kd.study.check import FEW_SEEDS
 
 
 def answer(advice: Advice, margin: float = 0.5, names: Names | None = None) -> str:

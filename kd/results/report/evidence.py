@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from kd.axes.figures import axis_words
+from kd.results.advice import FEW_SEEDS
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.report.answers import (
     is_or_are,
@@ -21,7 +22,6 @@ from kd.results.report.words import (
     signed,
     span,
 )
-from kd.study.check import FEW_SEEDS
 
 _FURTHER = 1.5  # students that cost so many times as much are not alike
 
