@@ -3,7 +3,8 @@
 import textwrap
 from collections.abc import Iterable
 
-from kd.axes.sections import Section, sections
+from kd.axes.section import Section
+from kd.axes.sections import sections
 from kd.runtime.errors import unknown
 
 _TITLE = """\
@@ -15,7 +16,8 @@ one layer of each, counted from 1; H is the hidden size, h the heads, d = H / h,
 batch, C the classes, tau the temperature. Every loss is the mean over its valid units (examples,
 tokens, query rows, heads, pairs): padding never changes it.
 
-kd/axes/citations.bib has the sources as BibTeX."""
+"When to take it" follows from the formula, or is what the named source claims; nothing of it was
+measured here. kd/axes/citations.bib has the sources as BibTeX."""
 
 
 def chosen(name: str | None) -> list[Section]:

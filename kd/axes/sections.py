@@ -1,38 +1,23 @@
 """Every value of every axis, as a table for each axis, made from the tables of this folder."""
 
-from dataclasses import dataclass
-
-from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
+from kd.axes import when
 from kd.axes.errata import ERRATA, PROBABILITY_SHIFT_SOURCE, TEMPERATURE_SCHEDULES
-from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.forms import FORMS
-from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
 from kd.axes.knowledge import KNOWLEDGE, Knowledge
 from kd.axes.mappings import MAPPINGS
 from kd.axes.matchings import MATCHINGS, Matching
 from kd.axes.presets import preset_names, read_preset
-from kd.axes.pretrained import HUB_ENCODERS
 from kd.axes.projections import PROJECTIONS
-from kd.axes.shapes import NAMED, TOKENS
-from kd.axes.tasks import TASKS
+from kd.axes.section import WHEN, Section
+from kd.axes.student_sections import student_sections
 from kd.axes.weights import BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE
-
-
-@dataclass(frozen=True)
-class Section:
-    """One axis: an introduction and a table whose first column is the value."""
-
-    name: str
-    text: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
 
 def sections() -> list[Section]:
     """All of them, in the order of the page."""
     return [
         *(_knowledge(), _matching(), _projection(), _mapping(), _weights(), _temperatures()),
-        *(_errata(), _preset(), _student(), _init(), _teacher(), _task(), _settings()),
+        *(_errata(), _preset(), *student_sections()),
     ]
 
 
@@ -42,9 +27,12 @@ def _knowledge() -> Section:
         "What is imitated: terms `type[:matching][@mapping][*weight]` joined by `+`, as in "
         "`logits+hidden:cosine@last-only*0.5`; `none` has no term and needs no teacher. A term is "
         "the mean over its layer pairs.",
-        ("type", "what is compared", "matchings, the default first", "needs", "source"),
+        ("type", "what is compared", "matchings, the default first", "needs", WHEN, "source"),
         [
-            (name, row.meaning, ", ".join(MATCHINGS[row.form.name]), _needs(row), row.source)
+            (
+                *(name, row.meaning, ", ".join(MATCHINGS[row.form.name]), _needs(row)),
+                *(when.KNOWLEDGE[name], row.source),
+            )
             for name, row in KNOWLEDGE.items()
         ],
     )
@@ -71,9 +59,12 @@ def _matching() -> Section:
         "How two tensors are compared. A matching is written in the term, or, for terms that name "
         "none, under `matching`; `default` is the first of each kind. A cell whose matching is not "
         "defined for one of its terms is pruned.",
-        ("matching", "of", "formula", "needs", "value at S = T", "source"),
+        ("matching", "of", "formula", "needs", "value at S = T", WHEN, "source"),
         [
-            (name, FORMS[form].shape, row.formula, _matching_needs(row), row.floor, row.source)
+            (
+                *(name, FORMS[form].shape, row.formula, _matching_needs(row), row.floor),
+                *(when.MATCHING[form][name], row.source),
+            )
             for form, table in MATCHINGS.items()
             for name, row in table.items()
         ],
@@ -106,8 +97,11 @@ def _projection() -> Section:
         "that and the widths differ; `contrastive` projects both sides to 128, whatever their "
         "width. Each term has its own. They are trained with the student and left out of the "
         "exported model. Without effect where no term has one, and `shared` where each has one.",
-        ("projection", "meaning", "source"),
-        [(name, row.meaning, row.source) for name, row in PROJECTIONS.items()],
+        ("projection", "meaning", WHEN, "source"),
+        [
+            (name, row.meaning, when.PROJECTION[name], row.source)
+            for name, row in PROJECTIONS.items()
+        ],
     )
 
 
@@ -120,7 +114,7 @@ def _mapping() -> Section:
         "`below-last-K` counts layers from the last one down: where S - K or T - K is below 1, it "
         "is layer 1. The K of the others counts layers, and above S it means all of them. Explicit "
         "pairs are written TEACHER-STUDENT: `4-1,8-2,12-3`; layer 0 is the embeddings.",
-        ("mapping", "pairs", "kind", "source"),
+        ("mapping", "pairs", "kind", WHEN, "source"),
         [
             (
                 name,
@@ -129,6 +123,7 @@ def _mapping() -> Section:
                     word for word, true in (("moving", row.moving), ("seeded", row.seeded)) if true
                 )
                 or "fixed",
+                when.MAPPING[name],
                 row.source,
             )
             for name, row in MAPPINGS.items()
@@ -196,106 +191,5 @@ def _preset() -> Section:
             )
             for name in preset_names()
             for found in [read_preset(name)]
-        ],
-    )
-
-
-def _student() -> Section:
-    return Section(
-        "student",
-        "LAYERSL-HIDDEN, as `6L-384`; LAYERSL-HIDDEN-HEADSh-FFN, as `6L-384-12h-1536`; or a name. "
-        "Left out, heads are 12 where they divide a width of 192 or more, else one per 64, and the "
-        "feed-forward size is 4 H. The axis line `student: {iso-params: 6L-384, layers: [3, 6, "
-        "12]}` (also iso-nonembedding, iso-flops) stands for shapes of equal size; `kd shapes` "
-        "lists them. Sizes are of a BERT encoder with 30522 words.",
-        (
-            "name",
-            "shape",
-            "parameters",
-            "without embeddings",
-            f"GFLOPs of {TOKENS} tokens",
-            "source",
-        ),
-        [
-            (
-                name,
-                str(row.shape),
-                f"{row.shape.parameters() / 1e6:.1f} M",
-                f"{row.shape.nonembedding_parameters / 1e6:.1f} M",
-                f"{row.shape.flops(TOKENS) / 1e9:.2f}",
-                row.source,
-            )
-            for name, row in NAMED.items()
-        ],
-    )
-
-
-def _init() -> Section:
-    rows = [(name, row.meaning, row.source) for name, row in INITIALISATIONS.items()]
-    return Section(
-        "init",
-        "How the student's weights start. `init.json` of a run says for each tensor where it came "
-        "from.",
-        ("init", "meaning", "source"),
-        [*rows, *((form, *facts) for form, facts in INIT_FORMS.items())],
-    )
-
-
-def _teacher() -> Section:
-    known = {arch: [n for n, e in HUB_ENCODERS.items() if e.arch == arch] for arch in ARCHS}
-    return Section(
-        "teacher",
-        "A hub id, a local folder, or `scratch` (a random encoder, for generated tasks). The "
-        "student has the teacher's kind of encoder, tokenizer and vocabulary. Hub models that are "
-        "not named here need `shape`.",
-        ("encoder", "attention knowledge", "scratch", "hub models known here"),
-        [
-            (
-                arch,
-                f"no: {obstacle}"
-                if (obstacle := attention_obstacle(arch))
-                else f"yes{arch_facts(arch).remark}",
-                "yes" if arch in SCRATCH_ARCHS else "no",
-                ", ".join(_shortened(names)),
-            )
-            for arch, names in known.items()
-        ],
-    )
-
-
-def _shortened(names: list[str]) -> list[str]:
-    """The 24 miniatures in one."""
-    small = [name for name in names if name.startswith("google/bert_uncased_L-")]
-    pattern = ["google/bert_uncased_L-{2..12}_H-{128..768}_A-{H/64}"] if small else []
-    return [name for name in names if name not in small] + pattern
-
-
-def _task() -> Section:
-    return Section(
-        "task",
-        "GLUE (arXiv:1804.07461), scored on the dev split by the official metrics; the score is "
-        "their mean. WNLI's dev split is adversarial to its training split.",
-        ("task", "metrics", "classes", "training examples", "mean tokens"),
-        [
-            (
-                name,
-                ", ".join(row.metrics),
-                "regression" if row.regression else str(row.outputs),
-                "generated" if row.synthetic else f"{row.examples}",
-                str(row.tokens),
-            )
-            for name, row in TASKS.items()
-        ],
-    )
-
-
-def _settings() -> Section:
-    return Section(
-        "settings",
-        "Every key of a run; each can be an axis.",
-        ("key", "default", "meaning"),
-        [
-            (name, str(RUN_DEFAULTS.get(name, "must be given")).lower(), field.meaning)
-            for name, field in RUN_FIELDS.items()
         ],
     )

@@ -6,15 +6,17 @@ import pytest
 import torch
 from studies import tiny_study, write_study
 
+from kd.axes import when
 from kd.axes.errata import ERRATA, TEMPERATURE_SCHEDULES
 from kd.axes.fields import RUN_FIELDS
-from kd.axes.initialisations import INITIALISATIONS
+from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.axes.matchings import MATCHINGS
 from kd.axes.page import chosen, markdown, plain
 from kd.axes.presets import preset_names
 from kd.axes.projections import PROJECTIONS
+from kd.axes.section import WHEN
 from kd.axes.sections import sections
 from kd.axes.shapes import NAMED
 from kd.axes.tasks import TASKS
@@ -54,6 +56,23 @@ def test_every_row_says_something_in_every_form():
             assert len(row) == len(section.columns), f"{section.name}: {row[0]}"
             assert row[1], f"{section.name}: {row[0]} says nothing"
     assert set(INITIALISATIONS) <= {row[0] for row in chosen("init")[0].rows}
+
+
+def test_every_row_says_when_to_take_it_and_no_row_is_gone():
+    """A value without a sentence in kd/axes/when.py, or a sentence without a value."""
+    assert set(when.KNOWLEDGE) == set(KNOWLEDGE)
+    assert set(when.MAPPING) == set(MAPPINGS)
+    assert set(when.PROJECTION) == set(PROJECTIONS)
+    assert set(when.INIT) == {*INITIALISATIONS, *INIT_FORMS}
+    assert set(when.MATCHING) == set(MATCHINGS)
+    for form, rows in MATCHINGS.items():
+        assert set(rows) <= set(when.MATCHING[form]), form
+    known = {name for table in MATCHINGS.values() for name in table}
+    assert {name for table in when.MATCHING.values() for name in table} == known
+    for name in ("knowledge", "matching", "projection", "mapping", "init"):
+        (section,) = chosen(name)
+        place = section.columns.index(WHEN)
+        assert all(row[place] for row in section.rows), name
 
 
 def test_a_bar_within_a_formula_does_not_end_a_cell():
