@@ -18,6 +18,13 @@ Prints how many cells the study has, which have no meaning and why, how many run
 jobs of each kind, an estimate of the time on one device, and the disk that the results will take.
 """
 
+_STATUS = """\
+Show how many runs are done, running, failed, missing
+
+Each step that is running is shown with its count and speed: of a run, or of something that runs
+wait for (data, tokens, a teacher, stored outputs).
+"""
+
 _FREE = """\
 Remove stored teacher outputs that no unfinished run needs
 
@@ -35,7 +42,7 @@ def add(commands: Commands) -> None:
         commands,
         "status",
         _status,
-        "Show how many runs are done, running, failed, missing",
+        _STATUS,
         "--json",
     )
     study_command(

@@ -15,7 +15,12 @@ from kd.study.run import Run
 
 
 def study_status(grid: Grid, layout: Layout) -> dict[str, Any]:
-    """Runs in each of STATES, in all and by value of every axis that varies."""
+    """Runs in each of STATES, in all and by value of every axis that varies, and what is at work.
+
+    `at_work` has a row for each run and each step before a run (data, tokens, teacher, outputs)
+    that is running: `name`, `phase`, `done` and `total` steps of the phase, `per_second` (steps; 0
+    while none is done), `host`, and `waiting`, the number of unfinished runs that wait for it.
+    """
     found = {run.id: run_status(run, layout) for run in grid.runs.values()}
     by_axis = {}
     for axis in grid.varied:
@@ -30,6 +35,7 @@ def study_status(grid: Grid, layout: Layout) -> dict[str, Any]:
         "runs": len(found),
         **{state: total[state] for state in STATES},
         "axes": by_axis,
+        "at_work": _at_work(grid, layout, found),
         "warnings": _teacher_warnings(grid, layout),
         "failures": [
             {"run": run, "error": error}
@@ -37,6 +43,40 @@ def study_status(grid: Grid, layout: Layout) -> dict[str, Any]:
             if state == "failed"
         ],
     }
+
+
+def _at_work(
+    grid: Grid, layout: Layout, status: dict[str, tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """The steps of a study that are running, in the order of the work; see `study_status`."""
+    names: dict[Path, str] = {}
+    waiting: Counter[Path] = Counter()
+    unfinished = [run for run in grid.runs.values() if status[run.id][0] != "done"]
+    for run in unfinished:
+        for step, place in layout.before(run).items():
+            names[place] = step
+            waiting[place] += status[run.id][0] != "running"
+    names |= {layout.run(run): run.id for run in unfinished}
+    rows = []
+    for place, name in names.items():
+        state = read_state(place)
+        if state is not None and state["state"] == "running":
+            facts = {key: state.get(key) or 0 for key in ("done", "total", "per_second")}
+            where = {"phase": state.get("phase") or state.get("step"), "host": state.get("host")}
+            rows.append({"name": name, **where, **facts, "waiting": waiting[place]})
+    return rows
+
+
+def _work_text(row: dict[str, Any]) -> str:
+    """One step that is running, for people."""
+    text = f"{row['name']}: {row['phase']}"
+    if row["total"]:
+        text += f", step {row['done']} of {row['total']}"
+    if row["total"] and row["per_second"]:
+        text += f", {row['per_second']:.3g} steps/s"
+    if count := row["waiting"]:
+        text += f"; {count} runs wait for it" if count > 1 else "; 1 run waits for it"
+    return text
 
 
 def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
@@ -60,6 +100,9 @@ def status_text(found: dict[str, Any]) -> str:
         for value, counts in values.items():
             shown = "".join(f"{counts.get(state, 0):>6} {state}" for state in STATES)
             lines.append(f"    {value:<{width}} {shown}")
+    if found["at_work"]:
+        lines.append("at work:")
+        lines += [f"  {_work_text(row)}" for row in found["at_work"]]
     if found["warnings"]:
         lines.append("teachers that have learned nothing:")
         lines += [f"  {entry['teacher']}: {entry['warning']}" for entry in found["warnings"]]

@@ -1,6 +1,6 @@
-"""Shows how far a long step is: a bar on a terminal, plain lines elsewhere, a file for `status`.
+"""Shows how far a long step is: a bar on a terminal, plain lines elsewhere, a file for `kd status`.
 
-The state file also says how a step ended when it did not end well: `kd status` reads it.
+The state file also says how a step ended if it did not end well.
 """
 
 import sys
@@ -34,6 +34,7 @@ class Progress:
         self.phase, self.total, self.done, self.note = "starting", 0, 0, ""
         self.waited = False  # another process worked here before: it may have done it all
         self.attempt = retries.Attempt(folder, step)
+        self._first, self._started = 0, time.monotonic()  # of this phase, in this process
         self._bar: tqdm[Any] | None = None
         self._printed = self._written = 0.0
         self.write()
@@ -41,7 +42,8 @@ class Progress:
     def start(self, phase: str, total: int, done: int = 0) -> None:
         """Begin a phase of `total` steps, of which an earlier job has `done` some."""
         self.phase, self.total, self.done, self.note = phase, total, done, ""
-        self._printed = time.monotonic()
+        self._first, self._started = done, time.monotonic()
+        self._printed = self._started
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=done, desc=phase, leave=False)
         else:
@@ -69,13 +71,14 @@ class Progress:
     def wait(self, reason: str) -> None:
         """Nothing moves, for a reason that is said once."""
         if self.phase != reason:
-            self.phase, self.total, self.done = reason, 0, 0
+            self.phase, self.total, self.done, self._first = reason, 0, 0, 0
             print(reason, flush=True)
             self.write()
 
     def write(self) -> None:
-        """Write the state file. A disk that is full ends no step for that: what it makes counts."""
+        """Write the state file. If the disk is full the step goes on without it."""
         self._written = time.monotonic()
+        seconds = self._written - self._started
         with suppress(OSError):
             write_state(
                 self.folder,
@@ -84,6 +87,7 @@ class Progress:
                 phase=self.phase,
                 done=self.done,
                 total=self.total,
+                per_second=round((self.done - self._first) / seconds, 3) if seconds else 0.0,
                 **this_process(),
             )
 

@@ -97,3 +97,36 @@ def test_a_failed_step_fails_the_runs_that_wait_for_it(tmp_path, capsys, monkeyp
         assert f"{failed} failed" in capsys.readouterr().out
         recovered = json_of(capsys, "recover", study)
         assert sum(f"no {step}" in line for line in recovered) == 1
+
+
+def test_what_runs_wait_for_is_shown_with_step_and_speed(tmp_path, capsys, monkeypatch):
+    """A teacher at step 40 of 100, its outputs before their first step, and one student."""
+    monkeypatch.chdir(tmp_path)
+    study, layout = write_study(tmp_path, tiny_study()), Layout("results")
+    student, other, *_ = load_grid(study).runs.values()
+    here = {"state": "running", **this_process()}
+    count = {"done": 40, "total": 100, "per_second": 2.5}
+    write_state(
+        layout.teacher(student.teacher), step="teacher", phase="fine-tuning", **count, **here
+    )
+    write_state(layout.storing(student), step="outputs", phase="starting", done=0, total=0, **here)
+    write_state(layout.run(student), step="distil", phase="distilling", **count, **here)
+    write_json(layout.run(other) / "metrics.json", {"run": other.id, "score": 1})
+    rows = {row["name"]: row for row in json_of(capsys, "status", study)["at_work"]}
+    teacher, stored = f"teacher {student.teacher.id}", f"outputs of {student.teacher.id}"
+    assert list(rows) == [teacher, stored, student.id]
+    assert rows[teacher].items() >= {"phase": "fine-tuning", **count, "waiting": 2}.items()
+    assert rows[student.id]["waiting"] == 0
+    assert main(["status", str(study)]) == 0
+    text = capsys.readouterr().out
+    assert f"{teacher}: fine-tuning, step 40 of 100, 2.5 steps/s; 2 runs wait for it" in text
+    assert f"{stored}: starting\n" in text, "the other two runs read other outputs"
+    assert f"{student.id}: distilling, step 40 of 100, 2.5 steps/s\n" in f"{text}\n"
+
+
+def test_nothing_is_at_work_where_nothing_runs(study, capsys):
+    run = next(iter(load_grid(study).runs.values()))
+    write_state(Layout("results").teacher(run.teacher), state="failed", step="teacher", error="no")
+    assert json_of(capsys, "status", study)["at_work"] == []
+    assert main(["status", str(study)]) == 0
+    assert "at work" not in capsys.readouterr().out

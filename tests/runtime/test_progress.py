@@ -58,6 +58,23 @@ def test_a_failure_stays_with_its_last_line(tmp_path, error, line):
     assert (found["state"], found["step"], found["error"]) == ("failed", "distil", line)
 
 
+def test_the_speed_is_that_of_this_process_in_this_phase(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("kd.runtime.progress.time.monotonic", lambda: clock[0])
+    step = Progress(tmp_path, "distil")
+    assert read_state(tmp_path)["per_second"] == 0
+    clock[0] = 1000.0
+    step.start("distilling", 100, done=50)  # by an earlier job
+    for _ in range(10):
+        clock[0] += 4.0
+        step.advance()
+    step.write()
+    found = read_state(tmp_path)
+    assert (found["done"], found["total"], found["per_second"]) == (60, 100, 0.25)
+    step.start("evaluating", 5)
+    assert read_state(tmp_path)["per_second"] == 0
+
+
 def test_a_full_disk_does_not_hide_what_happened(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
