@@ -1,4 +1,4 @@
-"""What a command prints, and what of its caller's environment it does not follow."""
+"""Makes the output of a command independent of locale, terminal and a full disk."""
 
 import errno
 import io
@@ -13,14 +13,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def own_console() -> Iterator[Callable[[], bool]]:
-    """Within it, output to files and pipes is UTF-8 whatever the locale is, a character that a
-    terminal does not have ends nothing, and neither does a log for which the disk has no room.
+    """Within the block, output to files and pipes is UTF-8 in every locale. A character that the
+    terminal lacks, or a full disk under a log, raises no error.
 
-    Yields a function that says whether the disk had no room for some of stdout.
+    Yields a function that says whether some of stdout was lost because the disk was full.
     """
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_lasting(stream) for stream in before)
-    # matplotlib refuses at once a notebook's way to draw that is not installed here.
+    # In a notebook it names a backend, which matplotlib refuses where it is not installed.
     os.environ["MPLBACKEND"] = "agg"
     try:
         yield lambda: _has_lost(sys.stdout)
@@ -50,7 +50,7 @@ def _has_lost(stream: TextIO) -> bool:
 
 
 class _Lossy(io.FileIO):
-    """A file that leaves out what finds no room on its disk, and remembers that it did."""
+    """A file that drops what does not fit on a full disk, and remembers that it did."""
 
     lost = False
     _write = io.FileIO.write

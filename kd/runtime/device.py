@@ -16,9 +16,9 @@ K = TypeVar("K")
 def choose_device(waiting: Callable[[str], None] = print) -> torch.device:
     """A GPU that no other job of this user holds on this machine, or the CPU if there is no GPU.
 
-    Snakemake counts GPUs but does not choose them, and in an allocation of several GPUs neither
-    does SLURM: here each job takes a slot of one that it can see (CUDA_VISIBLE_DEVICES), and waits
-    (`waiting` is called every second with the reason) while all are taken.
+    Snakemake counts GPUs but does not assign them, and neither does SLURM within an allocation of
+    several GPUs. So each job takes a slot of a GPU that it can see (CUDA_VISIBLE_DEVICES), and
+    waits while all slots are taken. `waiting` is called every second with the reason.
     """
     parts = _visible_parts()
     if parts:  # CUDA shows a process one part of a GPU, however many are listed
@@ -33,13 +33,13 @@ def choose_device(waiting: Callable[[str], None] = print) -> torch.device:
 
 
 def _visible_parts() -> list[str]:
-    """The parts of GPUs (MIG) among CUDA_VISIBLE_DEVICES; asked before CUDA starts."""
+    """The parts of GPUs (MIG) in CUDA_VISIBLE_DEVICES. To be called before CUDA starts."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     return [name for entry in listed if (name := entry.strip()).startswith("MIG-")]
 
 
 def _name(index: int) -> str:
-    """What all jobs call a GPU, however each of them has numbered those that it sees."""
+    """A name of a GPU that is the same in all jobs, whatever its index is in each of them."""
     return str(torch.cuda.get_device_properties(index).uuid).removeprefix("GPU-")
 
 
@@ -53,9 +53,9 @@ def _take(names: list[str], waiting: Callable[[str], None]) -> int:
 def make_deterministic(device: torch.device, threads: int) -> None:
     """Fix what decides the bits of a result: threads, kernels, and how fp32 is multiplied.
 
-    On one CPU the same seed gives the same bits, which tests hold. On GPUs all that torch offers
-    for it is asked for; an operation that has no deterministic kernel does not end a training
-    but warns, by its name, in the log. fp32 stays fp32: no TF32 on GPUs, no bf16 inside of oneDNN.
+    On one CPU the same seed gives the same bits, which tests check. On GPUs torch's deterministic
+    kernels are used. An operation that has none does not end a training, but a warning in the log
+    names it. fp32 stays fp32: no TF32 on GPUs, and no bf16 inside oneDNN.
     """
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
@@ -79,12 +79,12 @@ def autocast(precision: str, device: torch.device) -> Any:
 
 
 def to_device(batch: dict[K, Tensor], device: torch.device) -> dict[K, Tensor]:
-    """The batch on the device, copied without waiting where memory is pinned."""
+    """The batch on the device. The copy to a GPU runs from pinned memory, without waiting."""
     if device.type == "cpu":
         return batch
     return {k: v.pin_memory().to(device, non_blocking=True) for k, v in batch.items()}
 
 
 def model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the encoder reads of a batch."""
+    """The tensors of a batch that the encoder reads: all but labels and ids."""
     return {k: v for k, v in batch.items() if k not in ("labels", "ids")}

@@ -1,8 +1,8 @@
 """Digests of large input files, remembered between processes, so that planning reads them once.
 
-A digest is kept for as long as a file's path, size, times and inode stay what they were: one small
-JSON file for each of them in a cache folder of the user. Many processes may write at once: a record
-is whole or not there, and the last one stays. Without a writable folder everything is read again.
+A digest is valid while the file's path, size, times and inode do not change. Each lies in a small
+JSON file in a cache folder of the user. Many processes may write at once, because a record appears
+whole and the last one stays. Without a writable folder every file is read again.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from kd.runtime.files import atomic_write
 from kd.runtime.hashes import combined_digest, content_digest
 
 VARIABLE = "KD_CACHE_DIR"
-# A file may change again within the resolution of its time of change, and show the same time.
+# A file that changes twice within the resolution of its clock shows the same time for both.
 _FRESH, _FRESH_COARSE = 20_000_000, 2_000_000_000  # ns; coarse: whole seconds, as of some NFS
 
 
@@ -32,7 +32,7 @@ def cache_folder() -> Path | None:
 
 
 def cached_file_digest(*paths: Path) -> str:
-    """`hashes.file_digest`, reading only what the cache does not know."""
+    """`hashes.file_digest`, but only files that are not in the cache are read."""
     return combined_digest((path.name, _content(path)) for path in paths)
 
 
@@ -56,8 +56,8 @@ def _content(path: Path) -> bytes:
 
 
 def _state(path: Path) -> list[str | int]:
-    """What changes when a file is written to or replaced. The time of the inode's change is among
-    it: tools that copy set the time of modification back."""
+    """What changes when a file is written to or replaced. It includes the time of the inode's
+    change, because tools that copy set the time of modification back."""
     stat = path.stat()
     return [
         str(path.resolve()),

@@ -1,4 +1,4 @@
-"""What a user sees as a sentence instead of a traceback."""
+"""Errors that a user sees as one sentence instead of a traceback."""
 
 import errno
 import os
@@ -9,11 +9,11 @@ from reprlib import Repr
 
 
 class UserError(Exception):
-    """Something that the user can mend; the message says where, what was found, what is allowed."""
+    """An error that the user can fix. The message says where, what was found, what is allowed."""
 
 
 class Transient(UserError):
-    """It may end well when it is tried again: a hub that does not answer, a full disk or memory."""
+    """An error that may not happen again: a hub that does not answer, a full disk, full memory."""
 
 
 _STORAGE = (
@@ -31,7 +31,7 @@ _STORAGE = (
 def storage_trouble(error: BaseException) -> str:
     """One sentence for a disk that is full, read-only or broken; '' for any other error.
 
-    safetensors, a library in Rust, has errors of its own, in which only the text tells.
+    The errors of safetensors have no number, so its text is searched.
     """
     full = "No space left on device" in str(error) or "Disk quota exceeded" in str(error)
     if isinstance(error, OSError) and error.errno in _STORAGE:
@@ -46,7 +46,7 @@ _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def without_secrets(text: str) -> str:
-    """The text with the hub's access tokens taken out: it goes into logs and reports."""
+    """The text without the hub's access tokens, for logs and reports."""
     for name in _TOKEN_VARIABLES:
         if value := os.environ.get(name):
             text = text.replace(value, "***")
@@ -54,7 +54,7 @@ def without_secrets(text: str) -> str:
 
 
 class Pruned(Exception):
-    """A cell has no meaning; the message says why."""
+    """Raised for a cell that has no meaning; the message says why."""
 
 
 def shown(value: object) -> str:

@@ -17,24 +17,23 @@ from kd.runtime.errors import UserError
 
 
 def aside(path: Path) -> Path:
-    """A name beside `path` (same file system, so that a rename is atomic) that no one else uses."""
+    """An unused name beside `path`, on the same file system, so that a rename is atomic."""
     return path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
 
 
 def leftovers(folder: Path, name: str = "*") -> list[Path]:
-    """What processes that were killed while they wrote have left directly in a folder, of files
-    whose name matches."""
+    """Temporary files directly in a folder that killed processes left, for files named `name`."""
     return sorted(folder.glob(f".{name}.*.tmp"))
 
 
 def remove_leftovers(folder: Path, name: str = "*") -> None:
-    """Remove them; only for who knows that no one else writes there."""
+    """Remove the `leftovers`. Only the one process that writes to the folder may call it."""
     for path in leftovers(folder, name):
         remove_path(path)
 
 
 def remove_path(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with its contents."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -42,10 +41,10 @@ def remove_path(path: Path) -> None:
 
 
 def make_folder(path: Path, new: bool = False) -> None:
-    """Make a folder, and those above it. A `new` one must not be there.
+    """Make a folder and its parents. If `new`, it must not exist yet.
 
     Raises:
-        UserError: the file system makes no folders there, as /proc.
+        UserError: no folder can be made there, for example in /proc.
     """
     try:
         path.mkdir(parents=not new, exist_ok=not new)
@@ -54,7 +53,7 @@ def make_folder(path: Path, new: bool = False) -> None:
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
-    """Write `content` to `path` through a file beside it; readers see the old or the new, whole."""
+    """Write `content` to `path` through a temporary file. Readers see all of it or none."""
     make_folder(path.parent)
     temporary = aside(path)
     try:
@@ -85,7 +84,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def _take_the_place(temporary: Path, path: Path) -> None:
-    """Rename a folder over another; whoever else does it at the same time, one of them stays."""
+    """Rename a folder over another. If several processes do so at once, one of them stays."""
     while True:
         try:
             temporary.replace(path)

@@ -32,7 +32,7 @@ class Progress:
     def __init__(self, folder: Path, step: str) -> None:
         self.folder, self.step = folder, step
         self.phase, self.total, self.done, self.note = "starting", 0, 0, ""
-        self.waited = False  # another process worked here before: it may have done it all
+        self.waited = False  # for another process, which may have done all of the work
         self.attempt = retries.Attempt(folder, step)
         self._first, self._started = 0, time.monotonic()  # of this phase, in this process
         self._bar: tqdm[Any] | None = None
@@ -69,7 +69,7 @@ class Progress:
             self._bar = None
 
     def wait(self, reason: str) -> None:
-        """Nothing moves, for a reason that is said once."""
+        """Show once that the step waits, and why."""
         if self.phase != reason:
             self.phase, self.total, self.done, self._first = reason, 0, 0, 0
             print(reason, flush=True)
@@ -94,8 +94,8 @@ class Progress:
 
 @contextmanager
 def _signs_of_life(progress: Progress) -> Iterator[None]:
-    """Write the state now and then, whatever this process is busy with; `kd status` on another
-    machine knows nothing else of it."""
+    """Write the state file every minute from a thread, whatever the step does. `kd status` on
+    another machine has no other sign of life."""
 
     def beat() -> None:
         while not over.wait(_BEAT):
@@ -112,13 +112,13 @@ def _signs_of_life(progress: Progress) -> Iterator[None]:
 
 @contextmanager
 def step_state(folder: Path, step: str) -> Iterator[Progress]:
-    """Mark `folder` as being worked on, by one process at a time; a failure stays there with its
-    last error line, and what has been stopped with a line that says so.
+    """Run the block as the step of `folder`, in one process at a time, with a state file.
 
-    A second process (of another workflow on the same results, or one that a killed one left) waits.
+    After a failure or a signal the state file stays, with the last line of the error. A second
+    process (of another workflow on the same results, or a job whose Snakemake was killed) waits.
 
     Raises:
-        UserError: an automatic retry would fail as the try before it did.
+        UserError: an automatic retry would fail as the previous try did.
     """
 
     def waiting(owner: str) -> None:

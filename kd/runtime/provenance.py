@@ -1,6 +1,6 @@
-"""What was really loaded, as opposed to what was asked for: commits, tokenizers, dtypes.
+"""What was loaded, as opposed to what the study names: commits, tokenizers, dtypes.
 
-`main` is another commit tomorrow, and a tokenizer or a dtype is what a library made of some files.
+The branch `main` may be another commit tomorrow. Tokenizer and dtype depend on the library too.
 """
 
 import json
@@ -19,8 +19,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 def dataset_commit(dataset: Any, name: str) -> str | None:
     """The commit of the hub repository `name` that a `datasets.Dataset` came from, where known.
 
-    The addresses of the files that were read have it (`hf://datasets/NAME@COMMIT/...`), and so has
-    the folder of the cache that holds a copy.
+    It is in the addresses of the files that were read (`hf://datasets/NAME@COMMIT/...`), and in the
+    name of the cache folder that holds a copy.
     """
     for address in dataset.info.download_checksums or ():
         if found := re.search(f"{re.escape(name)}@({_COMMIT.pattern})/", address):
@@ -31,7 +31,7 @@ def dataset_commit(dataset: Any, name: str) -> str | None:
 
 def model_commit(name: str, revision: str | None) -> str | None:
     """The commit of the hub model `name` that is loaded for `revision`; None for a folder, or where
-    the hub's cache does not say. To be asked after the model was loaded."""
+    the hub's cache does not say. To be called after the model was loaded."""
     from huggingface_hub import try_to_load_from_cache
 
     if revision is None:
@@ -44,7 +44,7 @@ def model_commit(name: str, revision: str | None) -> str | None:
 def tokenizer_fingerprint(folder: Path) -> str:
     """16 hex digits of the tokenizer in a folder to which it was saved after it was used.
 
-    Length limits and padding, which a call leaves in tokenizer.json, are no part of it.
+    It leaves out length limits and padding, which a call of the tokenizer changes.
     """
     file = folder / "tokenizer.json"
     if not file.is_file():  # a tokenizer of several files

@@ -1,9 +1,9 @@
-"""An automatic retry of what can only fail again ends at once, with the same sentence.
+"""Ends an automatic retry at once, with the same error, where the job can only fail again.
 
-Snakemake tries a failed job again whatever the reason. That is right for a job that was killed, or
-met a full disk; a loss that is not finite, or a user's mistake, would only cost the training once
-more. So the state file of a failure says what it depended on, and a retry that finds the same ends
-there. A new start of Snakemake, or a step that is done by hand, always tries again.
+Snakemake retries every failed job. That is right for a job that was killed or met a full disk. For
+a loss that is not finite, or a user's mistake, it would only repeat the training. So the state file
+of a failure records what the failure depended on, and a retry in the same circumstances stops. A
+new start of Snakemake, or a step run by hand, always tries again.
 """
 
 import os
@@ -24,11 +24,11 @@ FIRST_LOG = "failed.log"  # what the first try printed; Snakemake overwrites a j
 
 
 class Repeated(UserError):
-    """The try before this one failed, and this one would fail in the same way."""
+    """The previous try failed, and this one would fail in the same way."""
 
 
 class Attempt:
-    """One try at a step: what its outcome depends on, and how the try before it ended."""
+    """One try at a step: what its outcome depends on, and how the previous try ended."""
 
     def __init__(self, folder: Path, step: str) -> None:
         self.folder, self.before = folder, read_state(folder) or {}
@@ -36,10 +36,10 @@ class Attempt:
         self.circumstances = {"start": start, "step": step, "code": _code()} if start else {}
 
     def depends(self, **facts: str) -> None:
-        """Note some more of what the outcome depends on.
+        """Add facts that the outcome depends on.
 
         Raises:
-            Repeated: the try before this one had all of it in common, and failed for good.
+            Repeated: the previous try depended on the same facts, and failed.
         """
         if not self.circumstances:
             return
@@ -53,7 +53,7 @@ class Attempt:
             )
 
     def failed(self, error: BaseException) -> dict[str, Any]:
-        """What the state file of a failure says besides; nothing where a retry may end well."""
+        """What to add to the state file of a failure; nothing if a retry may succeed."""
         if isinstance(error, Repeated):
             return {key: self.before[key] for key in ("error", "circumstances")}
         if isinstance(error, Transient) or not isinstance(error, UserError):
@@ -64,7 +64,7 @@ class Attempt:
         return {"circumstances": self.circumstances}
 
     def succeeded(self) -> None:
-        """Nothing is left of earlier failures."""
+        """Remove what earlier failures left."""
         (self.folder / FIRST_LOG).unlink(missing_ok=True)
 
 

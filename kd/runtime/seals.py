@@ -1,7 +1,7 @@
 """Finds damaged files: a folder is sealed with the checksums of its files, a record with its own.
 
-Who reads something damaged marks it. The next start sets it aside and makes it again. It is not
-removed at once, because a running Snakemake ends, with all its jobs, when an input disappears.
+A job that reads something damaged marks it. The next start sets it aside and makes it again. It is
+not removed at once, because a running Snakemake ends, with all its jobs, if an input disappears.
 """
 
 import json
@@ -42,7 +42,7 @@ def check_seal(folder: Path) -> Path:
 
 
 def broken_seal(folder: Path) -> str:
-    """Why a sealed folder is not what was written; '' where it is. Nothing is marked."""
+    """Why the contents of a sealed folder are not those written; '' if they are. Marks nothing."""
     try:
         expected = json.loads((folder / SEAL).read_bytes())
         found = folder_digests(folder)
@@ -53,8 +53,8 @@ def broken_seal(folder: Path) -> str:
 
 
 def folder_digests(folder: Path) -> dict[str, str]:
-    """The checksum of every file below a folder, but of the seal and of hidden ones, which others
-    put there (Snakemake its .snakemake_timestamp, NFS its .nfs...)."""
+    """The checksum of every file below a folder, except the seal and hidden files, which come from
+    elsewhere (.snakemake_timestamp, .nfs...)."""
     names = folder.rglob("[!.]*")
     files = sorted(path for path in names if path.is_file() and path.name != SEAL)
     return {str(file.relative_to(folder)): file_digest(file) for file in files}
@@ -70,7 +70,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 def read_record(path: Path, *keys: str, mark: bool = True) -> dict[str, Any]:
     """Read a JSON object that must have `keys`; its checksum, where it has one, must be right.
 
-    Commands that only report read with `mark=False`: they write nothing.
+    Commands that only report use `mark=False`, so that they write nothing.
 
     Raises:
         UserError: it is missing; or damaged, and has been marked.
@@ -90,13 +90,15 @@ def read_record(path: Path, *keys: str, mark: bool = True) -> dict[str, Any]:
 
 
 def marked(mark: Path) -> Path:
-    """What a mark stands for."""
+    """The file or folder that a mark says is damaged."""
     return mark.with_name(mark.name.removesuffix(MARK))
 
 
 def set_aside(mark: Path) -> Path:
-    """Rename what a mark stands for to NAME.damaged, over one from before; someone may want to look
-    at it. The new name."""
+    """Rename what is marked to NAME.damaged, where someone may look at it; the new name.
+
+    An older NAME.damaged is replaced.
+    """
     path = marked(mark)
     kept = path.with_name(f"{path.name}.damaged")
     with suppress(FileNotFoundError):

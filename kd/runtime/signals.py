@@ -1,7 +1,7 @@
-"""How a job ends when it is asked to: with its state saved, and a status that says "again".
+"""Ends a job on a signal, with its state saved and an exit status that means "try again".
 
-SIGTERM is what SLURM sends at pre-emption, `scancel` and a time limit; SIGUSR1 is what it sends
-ahead of them where `--signal` asks for it; SIGINT is ctrl-C.
+SLURM sends SIGTERM at pre-emption, `scancel` and a time limit, and SIGUSR1 some time before if
+`--signal` asks for it. SIGINT is ctrl-C.
 """
 
 import signal
@@ -24,15 +24,15 @@ class Stopped(BaseException):
         self.status = BY_HAND if by_hand else STATUS
 
 
-_waiting = False  # a training is under way that ends after its step
+_waiting = False  # whether a training is running, which stops after its current step
 _asked = ""
 
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Let the signals end this block through `Stopped`, so that files and states are tidied.
+    """Turn the signals into `Stopped` in this block, so that files and states are cleaned up.
 
-    Only a process's main thread hears of signals: in another one this changes nothing.
+    Only the main thread of a process gets signals. In another thread this changes nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -54,7 +54,8 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], str]]:
-    """Within it a first signal only sets what the yielded function returns; a second one ends."""
+    """Within the block the first signal only sets what the yielded function returns. The second one
+    raises `Stopped`."""
     global _waiting, _asked
     _waiting, _asked = True, ""
     try:

@@ -1,4 +1,4 @@
-"""The Snakemake processes of this machine: known by what runs, not by how it was typed."""
+"""Finds the Snakemake processes of this machine, however they were started."""
 
 import os
 import re
@@ -9,7 +9,7 @@ _PYTHON = re.compile(r"(python|pypy)[0-9.]*t?")
 
 
 def workflows(here: Path) -> list[int]:
-    """Processes that are a snakemake started in the folder `here`; none where there is no /proc."""
+    """Ids of the Snakemake processes started in the folder `here`; none without /proc."""
     here, found = here.resolve(), []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -24,8 +24,8 @@ def workflows(here: Path) -> list[int]:
 
 
 def _writes_a_log(process: Path, folder: Path) -> bool:
-    """Whether a process has a file of Snakemake's log folder open for writing: Snakemake itself
-    does, however it was started; what follows the log only reads."""
+    """Whether a process has a file of Snakemake's log folder open for writing, as only Snakemake
+    has. A program that follows the log opens it for reading."""
     for link in (process / "fd").iterdir():
         if link.readlink().parent == folder:
             flags = re.search(
@@ -37,8 +37,9 @@ def _writes_a_log(process: Path, folder: Path) -> bool:
 
 
 def is_snakemake(words: Sequence[str]) -> bool:
-    """Whether these are the words of a Snakemake that someone started: its script or its module,
-    run by Python. One that another Snakemake started for a job names its mode.
+    """Whether a command line is that of a Snakemake that someone started, by script or by module.
+
+    A Snakemake that another one started for a job has `--mode` in its command line.
     """
     program, arguments = _program(words)
     return program == "snakemake" and "--mode" not in arguments
@@ -46,7 +47,7 @@ def is_snakemake(words: Sequence[str]) -> bool:
 
 def _program(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """What a Python interpreter runs (the package, or the name of the script), and its arguments;
-    '' for what is no Python, or code on its command line."""
+    '' if it is no Python, or runs code from its command line."""
     if not words or not _PYTHON.fullmatch(PurePath(words[0]).name):
         return "", ()
     rest = list(words[1:])

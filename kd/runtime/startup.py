@@ -1,5 +1,7 @@
-"""What a job does before it loads torch: quick imports, memory that stays with the process, and the
-one setting of deterministic CUDA kernels that must be there before CUDA starts.
+"""Prepares a process before it loads torch: faster imports, memory that is kept, and determinism.
+
+Kept memory is not returned to the system after each step. cuBLAS reads its setting for determinism
+when CUDA starts.
 """
 
 import ctypes
@@ -16,10 +18,10 @@ _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # glibc's malloc.h
 
 
 def prepare() -> None:
-    """All of it; called first by every step that runs a model.
+    """Do all of this; every step that runs a model calls it first.
 
     Raises:
-        UserError: Python was told to leave out docstrings, which transformers reads.
+        UserError: Python runs without docstrings, which transformers reads.
     """
     if sys.flags.optimize > 1:
         raise UserError(
@@ -32,10 +34,10 @@ def prepare() -> None:
 
 
 def keep_memory() -> None:
-    """Large tensors come from memory that the process already has, in huge pages.
+    """Keep freed memory in the process, in huge pages, so that large tensors reuse it.
 
-    glibc gives every large tensor back to the system when it is freed, and the next step faults its
-    pages in again, one by one: up to a tenth of a step on a CPU (docs/performance.md).
+    By default glibc returns each large tensor to the system when it is freed, and the next step
+    faults its pages in again. That took up to a tenth of a step on a CPU (docs/performance.md).
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it at its first tensor
     with suppress(Exception):  # other systems and C libraries have no mallopt
@@ -45,7 +47,7 @@ def keep_memory() -> None:
 
 
 def _import_transformers() -> None:
-    """Import transformers' encoders, quickly where that works with the versions that are there."""
+    """Import transformers' encoders, the fast way if that works with the installed versions."""
     before = set(sys.modules)
     try:
         _import_quickly()
@@ -63,11 +65,11 @@ def _import_encoders() -> None:
 
 
 def _import_quickly() -> None:
-    """Import them without what they can do without and nothing here uses.
+    """Import them without three optional packages that nothing here uses: half of the imports.
 
-    SciPy (losses of object detection), torch.distributed (models over several machines), and the
-    compiler, which decorators load only to leave their functions alone: half of the imports. To
-    transformers they look as if they were not installed, and afterwards they can be imported again.
+    These are SciPy (losses of object detection), torch.distributed (models over several machines)
+    and the compiler, which decorators load even if they compile nothing. To transformers they look
+    as if they were not installed. Afterwards they can be imported as usual.
     """
     import torch
 
@@ -84,7 +86,7 @@ def _import_quickly() -> None:
 
 @contextmanager
 def replaced(modules: dict[str, ModuleType | None]) -> Iterator[None]:
-    """What an import of these names finds inside the block; None looks as if not installed."""
+    """Replace modules inside the block; one replaced by None looks as if it were not installed."""
     before = {name: sys.modules[name] for name in modules if name in sys.modules}
     sys.modules |= modules  # type: ignore[arg-type]
     try:
@@ -96,7 +98,7 @@ def replaced(modules: dict[str, ModuleType | None]) -> Iterator[None]:
 
 
 class _NoCompiler(ModuleType):
-    """Its decorators change nothing."""
+    """A module in which every name is a decorator that changes nothing."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -1,4 +1,4 @@
-"""The state file of a step: that it is being done, by which process, or why it ended early."""
+"""The state file of a step: which process runs it, or why it ended early."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ def write_state(folder: Path, **state: Any) -> None:
 
 
 def this_process() -> dict[str, Any]:
-    """What a state says of the process that writes it."""
+    """What a state file says about the process that writes it."""
     pid = os.getpid()
     facts = {"host": socket.gethostname(), "pid": pid, "machine": _machine(), "began": _began(pid)}
     return {key: value for key, value in facts.items() if value is not None}
@@ -30,8 +30,8 @@ def this_process() -> dict[str, Any]:
 def read_state(folder: Path) -> dict[str, Any] | None:
     """The state of a run or teacher that is not done: running, stopped, failed; None: not known.
 
-    A process of this machine is believed as long as it lives. One of another machine counts as
-    killed once it has given no sign of life for `SILENCE` seconds.
+    A process of this machine counts as running as long as it lives. One of another machine counts
+    as killed after `SILENCE` seconds without a sign of life.
     """
     path = folder / STATE
     if not path.is_file():
@@ -55,12 +55,12 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _lives(state: dict[str, Any]) -> bool | None:
-    """Whether the process of a state lives; None: this machine cannot know."""
+    """Whether the process of a state file lives; None if this machine cannot know."""
     if state.get("host") != socket.gethostname():
         return None
     if not is_alive(state.get("pid")):
-        # Another container or machine of the same name, or this one before it was started anew,
-        # counts its processes for itself.
+        # Another container or machine of the same name, or this one before a restart, has
+        # process ids of its own.
         return False if state.get("machine") == _machine() else None
     if "began" in state and state["began"] != _began(state["pid"]):
         return False if state.get("machine") == _machine() else None
@@ -77,7 +77,7 @@ def _machine() -> str | None:
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks: its number may be given to another later."""
+    """When a process began, in the kernel's ticks. Its id may belong to another process later."""
     try:
         return _stat(pid)[19]
     except (OSError, IndexError):
@@ -93,8 +93,8 @@ def _stat(pid: object) -> list[str]:
 def is_alive(pid: object) -> bool:
     """Whether a process of this machine runs.
 
-    One that has ended but that no one has asked about does not: where the first process of a
-    container takes no care of orphans, it stays in the list for good.
+    A zombie does not count. Where the first process of a container does not reap orphans, zombies
+    stay in the list of processes for ever.
     """
     try:
         os.kill(int(str(pid)), 0)

@@ -24,7 +24,7 @@ def expanded(path: str) -> Path:
 
 
 def readable(path: Path, need: str = "download or copy it again") -> Path:
-    """The path, if it is a file that can be read and holds what it is named for.
+    """The path, after checking that it is a file that can be read, and no pointer to one.
 
     Raises:
         UserError: it is missing, a link to nothing, a folder, unreadable, or a pointer to a file.
@@ -50,7 +50,7 @@ def readable(path: Path, need: str = "download or copy it again") -> Path:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder; a name that no file can have is none."""
+    """Whether the path is a folder; False for a name that no file can have."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
