@@ -117,7 +117,7 @@ METRICS: dict[str, Column] = {
     "teacher_brier": _number("0 to 2", "`brier` of the teacher"),
     "teacher_ece": _number(_SHARE, "`ece` of the teacher"),
     "agreement": _number(
-        "fraction",
+        _CORRELATION,
         "share of dev examples for which student and teacher choose the same class; of a "
         "regression, the Pearson correlation of their scores",
     ),

@@ -122,7 +122,7 @@ def test_the_next_start_makes_again_what_was_found_damaged(tmp_path):
     head = snakemake(tmp_path, place.study, *arguments)
     text = head.communicate()[0]
     assert head.returncode == 0, text
-    assert "text: was damaged; set aside as text.damaged, and made again" in text
+    assert "text: damaged; kept as text.damaged, and made again" in text
     assert path.read_bytes() == whole
     assert (path.parent.with_name("text.damaged") / path.name).read_bytes() == whole[:-1]
     assert not place.layout.marks()
