@@ -1,14 +1,44 @@
 """The tasks: GLUE's nine with their official columns, labels and metrics, and the synthetic ones.
 
+A study file adds tasks of the user's own (`kd.study.tasks`), which are rows with a `source`.
+
 Source of columns, labels and metrics: Wang et al. 2018, GLUE (arXiv:1804.07461).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the examples of a task of the user's own come from, and how they are read.
+
+    `splits` names for train and each dev split a file (absolute), or a split of the hub's dataset.
+    """
+
+    splits: tuple[tuple[str, str], ...]
+    text: tuple[str | int, ...]  # one column, or two for pairs: names, or positions from 0
+    label: str | int
+    format: str = ""  # csv, tsv, lines, jsonl, parquet; '' for the hub
+    encoding: str = "utf-8"
+    header: bool = True
+    quotes: bool = True  # whether " quotes a field
+    share: float | None = None  # of the training file, which becomes the dev split
+    share_seed: int = 0
+    labels: tuple[str, ...] = ()  # as the study gives them, in order; (): those that are found
+    hub: str = ""
+    config: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task. `columns` are the text columns on the hub; `labels` is empty for a regression."""
+    """One task. `columns` are the text columns on the hub; `labels` is empty for a regression.
+
+    Of a task with a `source`, `labels`, `examples`, `tokens` and `name` may stand empty until its
+    data are read (`kd.study.tasks.task_of`).
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -23,11 +53,14 @@ class Task:
     names: tuple[tuple[str, ...], ...] = ()  # of each label, as published models call them
     corrupted: bool = False  # official files with broken rows, which the hub's copy leaves out too
     name: str = ""  # in ids and in the names of folders
+    range: tuple[float, float] | None = None  # of a regression's scores
+    others: tuple[str, ...] = ()  # metrics that are no part of the score
+    source: Source | None = None  # of a task of the user's own
 
     @property
     def regression(self) -> bool:
         """True where the label is a number (STS-B)."""
-        return not self.labels
+        return self.range is not None
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -45,7 +78,7 @@ class Task:
     @property
     def synthetic(self) -> bool:
         """True for a generated task."""
-        return not self.folder
+        return not self.folder and self.source is None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -105,7 +138,9 @@ _ROWS: dict[str, Task] = {
         "Quality",
         names=(_OTHER, _SAME),
     ),
-    "stsb": Task("STS-B", _PAIR, (), _CORRELATIONS, 5749, 31, "STS-B", _PAIR, "score"),
+    "stsb": Task(
+        "STS-B", _PAIR, (), _CORRELATIONS, 5749, 31, "STS-B", _PAIR, "score", range=(0, 5)
+    ),
     "qqp": Task(
         "QQP",
         ("question1", "question2"),
@@ -153,8 +188,38 @@ _ROWS: dict[str, Task] = {
     ),
     "toy-single": Task("toy single", ("sentence",), _BINARY, _ACCURACY, 0, 16),
     "toy-pair": Task("toy pair", _PAIR, _BINARY, _ACCURACY, 0, 20),
-    "toy-similarity": Task("toy similarity", _PAIR, (), _CORRELATIONS, 0, 20),
+    "toy-similarity": Task("toy similarity", _PAIR, (), _CORRELATIONS, 0, 20, range=(0, 5)),
 }
+
+
+def describe(task: Task) -> dict[str, Any]:
+    """What a task is without its data, for records: title, labels, range, metrics, dev splits."""
+    names = ("title", "columns", "labels", "range", "metrics", "others", "dev")
+    return {name: getattr(task, name) for name in names}
+
+
+def described(name: str, record: Mapping[str, Any]) -> Task:
+    """The task of that name in ids, from `describe` as JSON gives it back."""
+    dev = tuple((str(split), str(file)) for split, file in record["dev"])
+    columns, labels, metrics, others = (
+        tuple(record[n]) for n in ("columns", "labels", "metrics", "others")
+    )
+    span = record["range"] and (record["range"][0], record["range"][1])
+    return Task(
+        title=record["title"],
+        columns=columns,
+        labels=labels,
+        metrics=metrics,
+        examples=0,
+        tokens=0,
+        dev=dev,
+        name=name,
+        range=span,
+        others=others,
+        source=Source((), (), ""),
+    )
+
+
 TASKS = {name: replace(row, name=name) for name, row in _ROWS.items()}
 HUB_SPLITS = {"train": "train", "dev": "validation"}
 HUB_SPLITS_MNLI = {

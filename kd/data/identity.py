@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.axes.tasks import TASKS, Task
+from kd.data.own_tasks import own_identity
 from kd.runtime.digests import cached_file_digest
 from kd.runtime.errors import UserError
 from kd.runtime.user_paths import expanded, is_folder, readable
@@ -37,7 +38,10 @@ def tsv_fingerprint(path: str, task: str) -> str:
 
 
 def data_identity(data: dict[str, Any], task: Task) -> dict[str, Any]:
-    """What identifies a task's data: source with revision, fingerprint or generator settings."""
+    """What identifies a task's data: source with revision, fingerprint or generator settings; of a
+    task of the user's own, its files and how they are read."""
+    if task.source:
+        return own_identity(task)
     if data["source"] == "tsv":
         return {"source": "tsv", "fingerprint": tsv_fingerprint(data["path"], task.name)}
     return dict(data)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kd.axes.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task
+from kd.axes.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task, describe
 from kd.data.identity import HUB_DATASET, data_identity, tsv_files
+from kd.data.own_reading import own_splits
+from kd.data.own_tasks import own_facts
 from kd.data.tsv import Row, tsv_rows
-from kd.runtime.errors import Transient, UserError, listing
+from kd.runtime.errors import Transient, UserError, listing, nearest
 from kd.runtime.files import write_json
 from kd.runtime.hashes import file_digest
 from kd.runtime.seals import sealed_dir
@@ -42,8 +44,10 @@ def prepare(data: dict[str, Any], task: Task, out: Path) -> None:
 
     with sealed_dir(out) as folder:
         counts, loaded = {}, Loaded()
+        own = own_splits(task) if task.source else {}
         for split in task.splits:
-            frame = pd.DataFrame(list(load_rows(data, task.name, split, loaded)))
+            rows = own[split] if task.source else list(load_rows(data, task.name, split, loaded))
+            frame = pd.DataFrame(rows)
             _check_frame(frame, task, f"{task.name}, split {split}")
             frame.to_parquet(folder / f"{split}.parquet", index=False)
             counts[split] = len(frame)
@@ -63,6 +67,12 @@ def prepare(data: dict[str, Any], task: Task, out: Path) -> None:
 def _facts(data: dict[str, Any], task: Task, loaded: Loaded) -> dict[str, Any]:
     """The manifest's keys that not every source and task has."""
     known: dict[str, Any] = {}
+    if task.source:
+        facts = own_facts(task)
+        known |= {"description": describe(task), "repeated": facts.repeated, "shared": facts.shared}
+        if task.source.hub:
+            known["revision"] = task.source.revision
+        return known
     if data["source"] == "hub":
         commits = sorted(set(loaded.commits.values()))
         if len(commits) > 1:
@@ -115,9 +125,13 @@ def _hub_rows(revision: str, task: str, split: str, loaded: Loaded) -> Iterator[
 
 
 def load_hub_split(
-    revision: str, config: str, split: str, columns: Sequence[str]
+    revision: str,
+    config: str | None,
+    split: str,
+    columns: Sequence[str],
+    dataset: str = HUB_DATASET,
 ) -> tuple[Any, str | None]:
-    """A split of the hub's GLUE that has `columns`, and the commit it is of, where known.
+    """A split of a dataset of the hub that has `columns`, and the commit it is of, where known.
 
     Raises:
         UserError: it could not be loaded, or lacks a column.
@@ -127,20 +141,21 @@ def load_hub_split(
     from kd.runtime.provenance import dataset_commit
 
     try:
-        dataset = load_dataset(HUB_DATASET, config, revision=revision, split=split)
+        found = load_dataset(dataset, config, revision=revision, split=split)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
+        key = "data.source hub: " if dataset == HUB_DATASET else ""
         raise Transient(
-            f"data.source hub: {HUB_DATASET} ({config}, {split}, revision {revision}) could "
-            f"not be loaded: {type(error).__name__}: {reason}"
+            f"{key}{dataset} ({config}, {split}, revision {revision}) could not be loaded: "
+            f"{type(error).__name__}: {reason}"
         ) from error
     for column in columns:
-        if column not in dataset.column_names:
+        if column not in found.column_names:
             raise UserError(
-                f"{HUB_DATASET} ({config}): column {column!r} is missing; "
-                f"found {listing(dataset.column_names)}"
+                f"{dataset} ({config}): column {column!r} is missing; "
+                f"found {listing(found.column_names)}{nearest(column, found.column_names)}"
             )
-    return dataset, dataset_commit(dataset, HUB_DATASET)
+    return found, dataset_commit(found, dataset)
 
 
 def _synthetic_rows(data: dict[str, Any], task: str, split: str) -> Iterator[Row]:
@@ -155,6 +170,6 @@ def _check_frame(frame: "pd.DataFrame", task: Task, where: str) -> None:
     if frame.empty:
         raise UserError(f"{where}: no rows")
     low, high = frame["label"].min(), frame["label"].max()
-    top = 5 if task.regression else task.outputs - 1
-    if not (low >= 0 and high <= top):
-        raise UserError(f"{where}: labels from {low} to {high}, allowed: 0 to {top}")
+    least, top = task.range or (0, task.outputs - 1)
+    if not (low >= least and high <= top):
+        raise UserError(f"{where}: labels from {low} to {high}, allowed: {least:g} to {top:g}")

@@ -20,7 +20,7 @@ import transformers
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from kd.axes.tasks import TASKS, Task
+from kd.axes.tasks import TASKS, Task, describe, described
 from kd.encoders.build import longest_input
 from kd.encoders.onnx import OnnxModel, check_packages, write_int8, write_onnx
 from kd.runtime.device import make_deterministic
@@ -58,9 +58,10 @@ def export(run: Path, results: Path, folder: Path, threads: int) -> dict[str, An
     """
     check_packages()
     record, spec = _finished(run)
-    row = TASKS[record["task"]]
+    text = _text(results, record)
+    row = _task(text, record)
     make_deterministic(torch.device("cpu"), threads)
-    splits = _dev_text(results, record, row)
+    splits = {name: pd.read_parquet(text / f"{name}.parquet") for name in _scored(row)}
     _write_model(run / MODEL, row, folder, record["max_length"])
 
     model = AutoModelForSequenceClassification.from_pretrained(
@@ -89,6 +90,7 @@ def export(run: Path, results: Path, folder: Path, threads: int) -> dict[str, An
         )
     return {
         "record": record,
+        "task": describe(row),
         "spec": spec,
         "arch": model.config.model_type,
         "metrics": {form: _metrics(row, splits, found) for form, found in logits.items()},
@@ -118,16 +120,28 @@ def _finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return record, read_json(run / SPEC)
 
 
-def _dev_text(results: Path, record: dict[str, Any], row: Task) -> dict[str, pd.DataFrame]:
-    """The dev splits of the text that the run was evaluated on, found by their fingerprint."""
+def _text(results: Path, record: dict[str, Any]) -> Path:
+    """The folder of the text that the run was evaluated on, found by its fingerprint."""
     for manifest in sorted(results.glob(f"data/*/{record['task']}/text/manifest.json")):
         if read_json(manifest)["fingerprint"] == record["data_fingerprint"]:
-            folder = check_seal(manifest.parent)
-            return {name: pd.read_parquet(folder / f"{name}.parquet") for name, _ in row.dev}
+            return check_seal(manifest.parent)
     raise UserError(
         f"{results / 'data'}: the text of {record['task']} with the fingerprint "
         f"{record['data_fingerprint']} is not there; `kd data` loads it"
     )
+
+
+def _scored(row: Task) -> list[str]:
+    """The dev splits whose mean is the score."""
+    return ["dev"] if row.source else [name for name, _ in row.dev]
+
+
+def _task(text: Path, record: dict[str, Any]) -> Task:
+    """The task of a run; one of the user's own is described with its text."""
+    name = str(record["task"])
+    if name in TASKS:
+        return TASKS[name]
+    return described(name, read_json(text / "manifest.json")["description"])
 
 
 def _write_model(model: Path, row: Task, folder: Path, max_length: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from kd.encoders import build
-from kd.runtime.errors import UserError
+from kd.runtime.errors import UserError, unknown
 from kd.runtime.hashes import model_fingerprint
 from kd.runtime.seals import check_seal, read_record
 from kd.study.grid import Grid
@@ -32,6 +32,14 @@ def student_model(run: Run, layout: Layout) -> Path:
     if model_fingerprint(check_seal(folder / MODEL)) != training["model_fingerprint"]:
         raise UserError(f"{folder / MODEL}: not the model that was trained; delete {folder}")
     return folder / MODEL
+
+
+def run_on(grid: Grid, task: str) -> Run:
+    """A run on a task, given by its name in ids or in the study."""
+    runs = {name: run for run in grid.runs.values() for name in (run.labels["task"], run.task)}
+    if task not in runs:
+        raise unknown(f"{grid.study.path}: task", task, runs)
+    return runs[task]
 
 
 def text_fingerprint(folder: Path) -> str:

@@ -46,6 +46,9 @@ def run_record(
         "data_fingerprint": manifest["text_fingerprint"],
         **{column: manifest[key] for column, key in _LOADED.items() if key in manifest},
     }
+    if "shared" in manifest:
+        record["data_repeated"] = manifest["repeated"]
+        record["data_shared"] = manifest["shared"]["dev"]
     if "broken_rows" in manifest:
         record["data_broken_rows"] = sum(manifest["broken_rows"].values())
     if run.needs_teacher:

@@ -6,6 +6,7 @@ from kd.axes.pretrained import SCRATCH
 from kd.data import tokens
 from kd.encoders import build
 from kd.encoders.tokenizer import encoder_tokenizer
+from kd.jobs.inputs import run_on
 from kd.runtime.errors import UserError
 from kd.runtime.progress import step_state
 from kd.runtime.seals import check_seal
@@ -16,6 +17,7 @@ from kd.study.run import Run
 
 def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
     """Tokenise a task's text with the tokenizer that `tokens_id` stands for."""
+    task = run_on(grid, task).task
     found = [
         (run, length)
         for run in grid.runs.values()

@@ -1,5 +1,6 @@
 """The objectives of this package in a training loop of your own, for any two encoders."""
 
+import math
 from typing import Any
 
 import torch
@@ -130,7 +131,8 @@ def _task_of(model: PreTrainedModel) -> Task:
     """A task with the labels of a model; one label is a score."""
     regression = model.config.problem_type == "regression" or len(model.config.id2label or ()) == 1
     labels = () if regression else tuple(map(str, model.config.id2label or ()))
-    return Task("", ("text",), labels, (), examples=0, tokens=0)
+    span = None if labels else (-math.inf, math.inf)
+    return Task("", ("text",), labels, (), examples=0, tokens=0, range=span)
 
 
 def _described(model: PreTrainedModel) -> Encoder:

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from kd.axes.labels import parts
 from kd.monitor.overwriting import refuse_to_lose
 from kd.monitor.status import read_metrics, run_status
-from kd.results.columns import COLUMNS, METRICS
+from kd.results.columns import COLUMNS, METRICS, SPLIT_COLUMN
 from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_write
 from kd.runtime.state import STATES
@@ -32,7 +33,8 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     rows = [run_row(run, layout) for run in grid.runs.values()]
     refuse_to_lose(out, layout.runs)
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    further = sorted({name for row in rows for name in row} - set(COLUMNS))
+    writer = csv.DictWriter(text, [*COLUMNS, *further], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     atomic_write(out, text.getvalue())
@@ -48,6 +50,7 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
     if status == "done":
         metrics = read_metrics(layout.run(run) / METRICS_FILE, run.id)
         row |= {k: metrics[k] for k in METRICS if metrics.get(k) is not None}
+        row |= {k: value for k, value in metrics.items() if re.fullmatch(SPLIT_COLUMN, k)}
         row |= _against_the_studys_teacher(run, layout)
         row["history"] = compact_history(layout.run(run) / HISTORY)
     return row

@@ -15,6 +15,7 @@ from kd.monitor.estimate import (
 from kd.results.advice import FEW_SEEDS
 from kd.study.grid import Grid, pruned_values
 from kd.study.paths import METRICS, RECORD, Layout
+from kd.study.tasks import data_warnings
 from kd.study.teacher_outputs import need_of
 from kd.teacher.budget import choose_outputs, label, unfinished
 
@@ -90,6 +91,7 @@ def _warnings(grid: Grid) -> list[str]:
     if seeds < FEW_SEEDS:
         what = "nothing can be tested" if seeds == 1 else "no value will be recommended"
         found.append(f"{seeds} seed{'s' * (seeds > 1)}: below three {what}")
+    found += data_warnings(grid.runs.values())
     for axis, value, reason in pruned_values(grid):
         found.append(f"no cell with {axis} {value} can run: {reason}")
     return found + _recipe_warnings(grid)

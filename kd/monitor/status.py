@@ -12,6 +12,7 @@ from kd.runtime.state import STATES, read_state
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
+from kd.study.tasks import data_warnings
 
 
 def study_status(grid: Grid, layout: Layout) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def study_status(grid: Grid, layout: Layout) -> dict[str, Any]:
         "axes": by_axis,
         "at_work": _at_work(grid, layout, found),
         "warnings": _teacher_warnings(grid, layout),
+        "data_warnings": data_warnings(grid.runs.values()),
         "failures": [
             {"run": run, "error": error}
             for run, (state, error) in found.items()
@@ -106,6 +108,7 @@ def status_text(found: dict[str, Any]) -> str:
     if found["warnings"]:
         lines.append("teachers that have learned nothing:")
         lines += [f"  {entry['teacher']}: {entry['warning']}" for entry in found["warnings"]]
+    lines += [f"  {warning}" for warning in found["data_warnings"]]
     if found["failures"]:
         lines.append("failed:")
         lines += [f"  {entry['run']}: {entry['error']}" for entry in found["failures"]]

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.axes.metrics import CORRELATION as _CORRELATION
+from kd.axes.metrics import METRICS as TASK_METRICS
+from kd.axes.metrics import SHARE as _SHARE
+from kd.axes.metrics import column_of
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,13 @@ def _number(unit: str, meaning: str) -> Column:
     return Column("number", unit, meaning)
 
 
-_SHARE = "fraction, 0 to 1"
-_CORRELATION = "−1 to 1"
-
 # What one evaluated run measures; a key is left out where it has no value.
 METRICS: dict[str, Column] = {
     "score": _number(
         "fraction", "mean of the task's official metrics, as on the GLUE leaderboard; dev split"
     ),
     "accuracy": _number(_SHARE, "share of right answers; of MNLI, on the matched split"),
-    "f1": _number(_SHARE, "F1 of the positive class (MRPC, QQP)"),
+    "f1": _number(_SHARE, "F1 of the positive class, the second label"),
     "matthews": _number(_CORRELATION, "Matthews correlation (CoLA)"),
     "pearson": _number(_CORRELATION, "Pearson correlation (STS-B); 0 for a constant prediction"),
     "spearman": _number(_CORRELATION, "Spearman correlation (STS-B); 0 for a constant prediction"),
@@ -77,7 +78,7 @@ METRICS: dict[str, Column] = {
     "torch_version": _text("version of torch, at the training"),
     "transformers_version": _text("version of transformers, at the training"),
     "python_version": _text("version of Python, at the training"),
-    "data_source": _text("hub, tsv or synthetic"),
+    "data_source": _text("hub, tsv, synthetic, or files for a task of the user's own"),
     "data_fingerprint": _text("hash of the task's text"),
     "teacher_id": _text("id of the teacher"),
     "teacher_fingerprint": _text("hash of the teacher's weights"),
@@ -128,6 +129,19 @@ METRICS: dict[str, Column] = {
         "nats", "KL(teacher || student) of the probabilities at temperature 1, mean over examples"
     ),
     "teacher_difference": _number("", "mean of student − teacher of the scores of a regression"),
+    **{
+        column_of(name): _number(row.unit, row.meaning)
+        for name, row in TASK_METRICS.items()
+        if name not in ("accuracy", "f1", "matthews", "pearson", "spearman")
+    },
+    "metrics": _text("the metrics whose mean is the score, joined by +"),
+    "classes": _count("labels of the task; 1 for a regression"),
+    "data_repeated": _count(
+        "training examples of a task of the user's own whose text an earlier one has"
+    ),
+    "data_shared": _count(
+        "dev examples of a task of the user's own whose text is in the training split too"
+    ),
 }
 
 _STATE = {
@@ -158,6 +172,10 @@ COLUMNS: dict[str, Column] = {
     **METRICS,
     **_HISTORY,
 }
+
+
+# `accuracy@hard`: a metric, or the score, on a further dev split of a task of the user's own.
+SPLIT_COLUMN = "^[a-z0-9_]+@[a-z0-9-]+$"
 
 
 def numbers() -> list[str]:
@@ -207,6 +225,9 @@ def metrics_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {**values, **properties},
         "required": ["run", "task", "student", "objective", "score", "split"],
+        "patternProperties": {
+            SPLIT_COLUMN: {"type": "number", "description": "of a further dev split"}
+        },
         "additionalProperties": False,
     }
 
@@ -223,8 +244,9 @@ def columns_text() -> str:
         "two values of the axis are one and the same run. `metrics.json` has the same keys without",
         "status, error and history, and leaves out what has no value. Scores are fractions; tables",
         "and figures show points (× 100). Columns are only ever added: a file of an older version",
-        "stays readable. Machine-readable: `workflow/schemas/runs.schema.json` (Table Schema) and",
-        "`metrics.schema.json` (JSON Schema).",
+        "stays readable. A task of your own with further dev splits has columns that this table",
+        "lacks: `score@SPLIT` and `METRIC@SPLIT`. Machine-readable:",
+        "`workflow/schemas/runs.schema.json` (Table Schema), `metrics.schema.json` (JSON Schema).",
         "",
         "| column | kind | unit | meaning |",
         "|---|---|---|---|",

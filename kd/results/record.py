@@ -8,6 +8,7 @@ import csv
 import io
 import math
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.metrics import column_of
 from kd.axes.tasks import TASKS
 from kd.results.columns import COLUMNS, METRICS, numbers
-from kd.results.statistics.runs import AXES, BUNDLE, IDLE, NEEDED
+from kd.results.statistics.runs import AXES, BUNDLE, IDLE, NEEDED, metrics_of
 from kd.runtime.errors import UserError, listing, nearest, shown
 from kd.runtime.state import STATES
 from kd.study.check import Study, load_study
@@ -172,6 +174,7 @@ def _measured(
 ) -> tuple["pd.Series[float]", list[str]]:
     """A column as numbers; blank and what is not finite are unknown (NaN), the latter named."""
     values, unknown = [], []
+    measured = {task: metrics_of(task, frame) for task in frame["task"].unique()}
     for line, run, task, cell in zip(lines, frame["run"], frame["task"], frame[name], strict=True):
         where = f"line {line} (run {run}): {name}"
         try:
@@ -183,7 +186,7 @@ def _measured(
         if cell.strip() and not math.isfinite(value):
             unknown.append(f"{where} is {shown(cell)}")
             value = math.nan
-        low, high, words = _bounds(name, task)
+        low, high, words = _bounds(name, measured[task])
         if value < low or value > high:
             raise UserError(f"{path}: {where}: found {shown(cell)}, allowed: {words}")
         values.append(value)
@@ -193,12 +196,14 @@ def _measured(
     return pd.Series(values, index=frame.index, dtype=float), [f"{text}." for text in told]
 
 
-def _bounds(name: str, task: str) -> tuple[float, float, str]:
+def _bounds(name: str, metrics: Collection[str]) -> tuple[float, float, str]:
     """What a measurement can be, and in words: the table of columns says it by its unit."""
     column = METRICS[name]
     units = [column.unit]
     if name in _SCORES:
-        units = [METRICS[m].unit for m in TASKS[task].metrics] if task in TASKS else ["−1 to 1"]
+        units = [METRICS[column_of(m)].unit for m in metrics if column_of(m) in METRICS] or [
+            "−1 to 1"
+        ]
     if any("−1 to 1" in unit for unit in units):
         return -1.0, 1.0, "a number from -1 to 1 (points are made from it)"
     if any("0 to 1" in unit or unit == "fraction" for unit in units):

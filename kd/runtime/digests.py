@@ -36,6 +36,11 @@ def cached_file_digest(*paths: Path) -> str:
     return combined_digest((path.name, _content(path)) for path in paths)
 
 
+def cached_content_digest(path: Path) -> str:
+    """SHA-256 of a file's content alone, whatever its name, in hex."""
+    return _content(path).hex()
+
+
 def _content(path: Path) -> bytes:
     """SHA-256 of a file's content."""
     now, before = time.time_ns(), _state(path)

@@ -23,12 +23,14 @@ from kd.study.keys import (
     values_of,
 )
 from kd.study.read import read_yaml
+from kd.study.task_keys import own_tasks
 
 DESIGNS = ("factorial", "one-at-a-time")
 KEYS = (
     "study",
     "question",
     "data",
+    "tasks",
     "teachers",
     "base",
     "axes",
@@ -106,6 +108,7 @@ def _study(path: Path, content: Any) -> Study:
         name=name,
         question=" ".join(question.split()),
         data=data_source(raw.get("data", {"source": "hub"}), path),
+        tasks=TASKS | (own_tasks(raw["tasks"], path) if "tasks" in raw else {}),
         teachers=_teachers(raw.get("teachers")),
         base=values_of(raw.get("base", {}), "base", RUN_FIELDS),
         axes=axis_values(raw["axes"]),
@@ -172,9 +175,11 @@ def _check_task(study: Study, where: str, name: str) -> None:
     if name not in study.tasks:
         raise unknown(where, name, study.tasks)
     task, source = study.tasks[name], study.data["source"]
-    if task.synthetic != (source == "synthetic"):
+    if task.source is None and task.synthetic != (source == "synthetic"):
         allowed = [
-            other for other, row in study.tasks.items() if row.synthetic == (source == "synthetic")
+            other
+            for other, row in study.tasks.items()
+            if row.source or row.synthetic == (source == "synthetic")
         ]
         raise UserError(
             f"{where}: data.source {source} has no task {shown(name)}, allowed: {listing(allowed)}"

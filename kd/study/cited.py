@@ -53,7 +53,9 @@ def _sources(row: Mapping[str, str], encoders: Iterable[tuple[str, str]]) -> Ite
             yield read_preset(preset)["source"]
     for term in parse_knowledge(row["objective"]):
         yield KNOWLEDGE[term.knowledge].source
-        matchings = matchings_of(term.knowledge, bool(task and task.regression))
+        matchings = matchings_of(
+            term.knowledge, task.regression if task else row.get("classes") == "1"
+        )
         if term.matching in matchings:
             yield matchings[term.matching].source
     for mappings in _values(row, "mapping"):

@@ -11,5 +11,5 @@ def check_inputs(grid: Grid) -> None:
         UserError: the first error, with file and line.
     """
     if grid.study.data["source"] == "tsv":
-        for task in sorted({run.task for run in grid.runs.values()}):
+        for task in sorted({r.task for r in grid.runs.values() if not r.task_row.source}):
             check_tsv(grid.study.data["path"], task)

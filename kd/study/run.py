@@ -28,6 +28,7 @@ from kd.runtime.errors import Pruned
 from kd.runtime.hashes import short_hash
 from kd.study.check import Study
 from kd.study.initialisation import check_init, init_identity, located_init, pretrained
+from kd.study.tasks import task_of
 from kd.study.teacher import Teacher, resolve_teacher, tokens_id_of
 from kd.study.terms import (
     IN_TERMS,
@@ -86,7 +87,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     Raises:
         Pruned: the cell has no meaning; the message says why.
     """
-    task = study.tasks[cell["task"]]
+    task = task_of(study, cell["task"])
     teacher = _teacher(study, cell)
     shape = parse_shape(cell["student"])
     if teacher.encoder.positions is not None and cell["max_length"] > teacher.encoder.positions:

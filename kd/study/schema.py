@@ -5,9 +5,12 @@ from typing import Any
 from kd.axes.equal_size import ISO, MEASURES
 from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
+from kd.axes.metrics import METRICS
 from kd.axes.values import Field
 from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
 from kd.study.keys import EPOCH, STORE_GIGABYTES
+from kd.study.task_keys import FORMATS, SPLIT
+from kd.study.task_keys import KEYS as TASK_KEYS
 
 
 def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
@@ -30,6 +33,53 @@ def _iso() -> dict[str, Any]:
             "layers": {**layers, "uniqueItems": True, "description": "the students' depths"},
         },
         "oneOf": [{"required": [key, "layers"]} for key in references],
+        "additionalProperties": False,
+    }
+
+
+def _task() -> dict[str, Any]:
+    """Of a task of the user's own."""
+    column = {"type": ["string", "integer"], "minimum": 0}
+    names = {"type": "object", "additionalProperties": {"type": "string"}, "required": ["dev"]}
+    share = {
+        "type": "object",
+        "properties": {
+            "share": {"type": "number", "exclusiveMinimum": 0, "maximum": 0.9},
+            "seed": {"type": "integer", "minimum": 0},
+        },
+        "required": ["share"],
+        "additionalProperties": False,
+    }
+    label = {"type": ["string", "integer", "boolean"]}
+    several = {"type": "array", "items": column, "minItems": 1, "maxItems": 2}
+    kinds: dict[str, dict[str, Any]] = {
+        "dev": {"anyOf": [{"type": "string"}, share, names]},
+        "text": {"anyOf": [column, several]},
+        "label": column,
+        "labels": {"type": "array", "items": label, "minItems": 2, "uniqueItems": True},
+        "regression": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+        "metrics": {
+            "type": "array",
+            "items": {"enum": list(METRICS)},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
+        "format": {"enum": list(FORMATS)},
+        "header": {"type": "boolean"},
+        "quotes": {"type": "boolean"},
+        "revision": {"type": "string", "pattern": "^[0-9a-f]{40}$"},
+        "splits": {**names, "required": ["train", "dev"]},
+    }
+    return {
+        "type": "object",
+        "properties": {
+            key: {**kinds.get(key, {"type": "string"}), "description": meaning}
+            for key, meaning in TASK_KEYS.items()
+        },
+        "oneOf": [
+            {"required": ["train", "dev", "text", "label"]},
+            {"required": ["hub", "revision", "splits", "text", "label"]},
+        ],
         "additionalProperties": False,
     }
 
@@ -65,6 +115,13 @@ def study_schema() -> dict[str, Any]:
         "study": {"type": "string", **names, "description": "name of the folder of the results"},
         "question": {"type": "string", "description": "the question, in a sentence"},
         "data": {"oneOf": data},
+        "tasks": {
+            "type": "object",
+            "propertyNames": {"pattern": f"^{SPLIT}$"},
+            "additionalProperties": _task(),
+            "minProperties": 1,
+            "description": "tasks of your own",
+        },
         "teachers": {
             "type": "object",
             "propertyNames": names,

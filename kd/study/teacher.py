@@ -16,6 +16,7 @@ from kd.runtime.errors import UserError
 from kd.runtime.hashes import short_hash
 from kd.study.check import Study
 from kd.study.located import located_model
+from kd.study.tasks import task_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def resolve_teacher(
     Raises:
         UserError: it is missing, damaged, or has a key that would change nothing.
     """
-    row = study.tasks[task]
+    row = task_of(study, task)
     data = data_identity(study.data, row)
     given = study.teachers[name]
     fraction = {"train_fraction": train_fraction, "fraction_seed": fraction_seed}
@@ -63,8 +64,8 @@ def resolve_teacher(
         except UserError as error:
             raise UserError(f"{where}.model: {error}") from None
     _check_teacher_keys(where, given, model)
-    if model == SCRATCH and study.data["source"] != "synthetic":
-        raise UserError(f"{where}.model: scratch has a vocabulary only for data source synthetic")
+    if model == SCRATCH and not row.synthetic:
+        raise UserError(f"{where}.model: scratch has a vocabulary only for generated tasks")
     try:
         encoder = facts.encoder(model, full["revision"], given.get("shape"), full["arch"])
         if full["finetuned"] and encoder.revision is None and model != SCRATCH:

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kd.axes.metrics import column_of
 from kd.axes.tasks import Task
 from kd.data.tokens import Split, load_split, ordered_batches
 from kd.runtime.device import model_inputs, to_device
 from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress
 from kd.training.fidelity import calibration, mean_of
-from kd.training.metrics import constant_score, evaluate_metrics
+from kd.training.metrics import constant_score, evaluate_metrics, other_metrics
 from kd.training.predictions import Predictions
 from kd.training.sampling_error import score_error
 
@@ -104,30 +105,37 @@ def evaluate(
 
 
 def scores(row: Task, answers: Mapping[str, Predictions]) -> dict[str, Any]:
-    """Score and official metrics on the dev split; MNLI's mismatched accuracy beside them.
+    """Score and metrics on the dev split; MNLI's mismatched accuracy beside them, and the metrics
+    of further dev splits of a task of the user's own, under `metric@split`.
 
     `majority_score` is the score of the best constant answer on the same examples, `score_se` the
     standard error of the score over examples; it is left out where all answers are right. The
     numbers of `calibration` are means over the dev splits.
     """
-    record: dict[str, Any] = {}
+    record, examples = dict[str, Any](), 0
     floors, errors, fits = list[float](), list[float](), list[dict[str, float]]()
     for name, split in answers.items():
         chosen = chosen_answers(row, split)
         metrics = evaluate_metrics(row, chosen, split.labels)
+        metrics |= other_metrics(row, split.logits, split.labels)
+        if row.source and name != "dev":  # not part of the score
+            record |= {column_of(metric, name): value for metric, value in metrics.items()}
+            continue
+        examples += len(split.labels)
         errors.append(score_error(row, chosen, split.labels))
         floors.append(constant_score(row, split.labels.tolist()))
         if not row.regression:
             fits.append(calibration(split.logits, split.labels))
         if name == "dev":
-            record |= metrics
+            record |= {column_of(metric): value for metric, value in metrics.items()}
+            record["metrics"], record["classes"] = "+".join(row.metrics), row.outputs
             if row.regression:
                 record["r2"] = explained(torch.from_numpy(chosen), torch.from_numpy(split.labels))
         else:
             record["accuracy_mm"] = metrics["accuracy"]
             record["score"] = (record["accuracy"] + metrics["accuracy"]) / 2
     record["majority_score"] = sum(floors) / len(floors)
-    record["examples_eval"] = sum(len(split.labels) for split in answers.values())
+    record["examples_eval"] = examples
     if not math.isnan(error := math.hypot(*errors) / len(errors)):
         record["score_se"] = error
     return {**record, **mean_of(fits)}

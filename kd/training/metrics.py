@@ -1,4 +1,4 @@
-"""The official metrics of the tasks, by scikit-learn and SciPy.
+"""The metrics of the tasks, by scikit-learn and SciPy.
 
 Both are imported where they are used, because a training that is not evaluated needs neither.
 """
@@ -13,10 +13,10 @@ from kd.axes.tasks import Task
 
 
 def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """The official metrics of `task`, and `score`, their mean (as on the GLUE leaderboard).
+    """The metrics of `task`, and `score`, their mean (as on the GLUE leaderboard).
 
     Args:
-        task: a row of TASKS.
+        task: what the metrics are of.
         predictions: (n,) class indices, or scores for a regression.
         labels: (n,) gold labels of the same kind.
 
@@ -33,15 +33,59 @@ def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) ->
             value = float(function(*exact).statistic)
         return value if value == value else 0.0
 
+    def f1(average: str) -> float:
+        every = range(task.outputs)  # also those that this split lacks
+        found = f1_score(labels, predictions, labels=every, average=average, zero_division=0.0)
+        return float(found)
+
     functions = {
         "accuracy": lambda: float(accuracy_score(labels, predictions)),
         "f1": lambda: float(f1_score(labels, predictions, zero_division=0.0)),
+        "macro-f1": lambda: f1("macro"),
+        "micro-f1": lambda: f1("micro"),
+        "weighted-f1": lambda: f1("weighted"),
         "matthews": lambda: float(matthews_corrcoef(labels, predictions)),
         "pearson": lambda: correlation(pearsonr),
         "spearman": lambda: correlation(spearmanr),
     }
     values = {name: functions[name]() for name in task.metrics}
     return {"score": sum(values.values()) / len(values), **values}
+
+
+def other_metrics(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The metrics of `task` that are no part of its score; one that is not defined is left out.
+
+    Args:
+        task: what the metrics are of.
+        logits: (n, C), or (n, 1) scores for a regression.
+        labels: (n,) gold labels.
+    """
+    found = {}
+    for name in task.others:
+        if name == "auc":
+            value = _auc(logits.astype(np.float64), labels)
+        else:
+            off = logits[:, 0].astype(np.float64) - labels
+            value = float(np.mean(off**2 if name == "mse" else abs(off)))
+        if value == value:
+            found[name] = value
+    return found
+
+
+def _auc(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Of two labels that of the second; else the mean over the labels that some examples have and
+    some lack. NaN where there is none."""
+    from scipy.special import softmax
+    from sklearn.metrics import roc_auc_score
+
+    shares = softmax(logits, axis=-1)
+    chosen = [1] if shares.shape[1] == 2 else range(shares.shape[1])
+    parts = [
+        roc_auc_score(labels == label, shares[:, label])
+        for label in chosen
+        if 0 < np.mean(labels == label) < 1
+    ]
+    return float(np.mean(parts)) if parts else float("nan")
 
 
 def constant_score(task: Task, labels: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ def score_error(task: Task, predictions: np.ndarray, labels: np.ndarray) -> floa
     counts are drawn.
 
     Args:
-        task: a row of TASKS; its metrics make up the score.
+        task: its metrics make up the score.
         predictions: (n,) class indices, or scores for a regression.
         labels: (n,) gold labels of the same kind.
 
@@ -37,7 +37,7 @@ def _scores_of_counts(
     pairs, places = np.unique(np.stack([labels, predictions]), axis=1, return_inverse=True)
     share = np.bincount(places.ravel()) / len(labels)
     drawn = rng.multinomial(len(labels), share, size=_RESAMPLES)
-    classes = max(2, int(pairs.max()) + 1)
+    classes = max(2, task.outputs, int(pairs.max()) + 1)
     table = np.zeros((_RESAMPLES, classes, classes))
     table[:, pairs[0].astype(int), pairs[1].astype(int)] = drawn
     parts = [_OF_COUNTS[name](table) for name in task.metrics]
@@ -62,7 +62,29 @@ def _matthews(table: np.ndarray) -> np.ndarray:
     return np.where(square > 0, together / np.sqrt(np.maximum(square, 1)), 0.0)
 
 
-_OF_COUNTS = {"accuracy": _accuracy, "f1": _f1, "matthews": _matthews}
+def _f1_of_each(table: np.ndarray) -> np.ndarray:
+    """(draws, C); 0 for a label that nothing has and nothing is said to have."""
+    sides = table.sum(axis=1) + table.sum(axis=2)
+    return np.asarray(2 * np.diagonal(table, axis1=1, axis2=2) / np.maximum(sides, 1))
+
+
+def _macro_f1(table: np.ndarray) -> np.ndarray:
+    return np.asarray(_f1_of_each(table).mean(axis=1))
+
+
+def _weighted_f1(table: np.ndarray) -> np.ndarray:
+    gold = table.sum(axis=2)
+    return np.asarray((_f1_of_each(table) * gold).sum(axis=1) / gold.sum(axis=1))
+
+
+_OF_COUNTS = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "macro-f1": _macro_f1,
+    "micro-f1": _accuracy,
+    "weighted-f1": _weighted_f1,
+    "matthews": _matthews,
+}
 
 
 def _correlations(

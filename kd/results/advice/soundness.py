@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kd.axes.constant_answer import standard_error
-from kd.axes.tasks import TASKS
-from kd.results.statistics.runs import studied
+from kd.results.statistics.runs import metrics_of, studied
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,7 @@ def teachers_at_floor(frame: pd.DataFrame) -> list[Floor]:
 
 def _floor(task: str, best: float, group: pd.DataFrame, teacher: str = "") -> list[Floor]:
     majority, examples = group["majority_score"].mean(), group["examples_eval"].median()
-    metrics = TASKS[task].metrics if task in TASKS else ()
-    error = standard_error(metrics, majority, examples)
+    error = standard_error(metrics_of(task, group), majority, examples)
     if not best <= majority + 2 * error:
         return []
     return [Floor(task, 100 * best, 100 * majority, 100 * error, teacher)]
@@ -83,8 +81,7 @@ def dev_errors(frame: pd.DataFrame) -> dict[str, tuple[float, int]]:
     found = {}
     for task, group in known.groupby("task", sort=False):
         error = group["score_se"].median() if "score_se" in group else np.nan
-        row = TASKS.get(str(task))
-        if pd.isna(error) and (row is None or row.metrics == ("accuracy",)):
+        if pd.isna(error) and metrics_of(str(task), group) in ((), ("accuracy",), ("micro-f1",)):
             square = group["score"] * (1 - group["score"]) / group["examples_eval"]
             error = np.sqrt(max(0.0, square.median()))
         if error > 0:  # where all answers are right, they say nothing of the error

@@ -59,7 +59,9 @@ def _figure_of(
     axis = max(values, key=lambda name: (len(values[name]), name == "knowledge"))
     keys = series_looks(values[axis])
     many = len(keys) > len(COLOURS)
-    figure, panels = panels_of(list(dict.fromkeys(runs["task"])), 1.7, wide=many, scores=False)
+    figure, panels = panels_of(
+        runs, list(dict.fromkeys(runs["task"])), 1.7, wide=many, scores=False
+    )
     for task, ax, left, bottom in panels:
         here = runs[runs["task"] == task]
         thin = faint(len(here) // 4)["alpha"] / 2

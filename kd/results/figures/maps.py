@@ -64,7 +64,7 @@ def heatmap(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
         panels = [("", figure.subplots(), True, True)]
     else:
         most = min(5, max(1, int((PAGE - 1.5) / (_INCHES * len(across) + 0.25))))
-        figure, panels = panels_of(tasks, 0.6 + 0.24 * len(down), most, wide)
+        figure, panels = panels_of(runs, tasks, 0.6 + 0.24 * len(down), most, wide)
     for task, ax, left, bottom in panels:
         here = table if by_task else table[table["task"] == task]
         _cells(ax, here, (rows, columns), down, across)
@@ -156,7 +156,9 @@ def width_depth_figure(runs: pd.DataFrame) -> Figure:
     widths = np.array([s.hidden for s in shapes.values()], dtype=float)
     depths = np.array([s.layers for s in shapes.values()], dtype=float)
     rows = len(set(depths))
-    figure, panels = panels_of(list(dict.fromkeys(runs["task"])), max(1.9, 0.5 + 0.4 * rows), 4)
+    figure, panels = panels_of(
+        runs, list(dict.fromkeys(runs["task"])), max(1.9, 0.5 + 0.4 * rows), 4
+    )
     x = (widths.min() / 1.35, widths.max() * 1.5)
     y = (depths.min() / 1.5, depths.max() * 1.6)
     measure = named_measure(runs) or "nonembedding"

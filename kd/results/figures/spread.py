@@ -121,7 +121,7 @@ def teacher_gap_figure(runs: pd.DataFrame) -> Figure:
     teacher = table.groupby("task")["teacher_score"].transform("mean")
     table["gap"] = 100 * (table["mean"] - table["teacher_score"].fillna(teacher))
     figure, panels = panels_of(
-        list(dict.fromkeys(runs["task"])), max(1.0, 0.45 + 0.14 * len(knowledge))
+        runs, list(dict.fromkeys(runs["task"])), max(1.0, 0.45 + 0.14 * len(knowledge))
     )
     least, most = min(0.0, table["gap"].min()), max(0.0, table["gap"].max())
     ends = (least - 0.08 * (most - least), most + 0.08 * (most - least))

@@ -116,7 +116,7 @@ class Strips:
         lines = max(len(wrapped(row).split("\n")) for row in self.rows)
         tall = 0.5 + len(self.rows) * (0.11 * lines + (0.1 if len(self.rows) < 9 else 0.04))
         tasks = list(dict.fromkeys(self.view["task"]))
-        figure, panels = panels_of(tasks, tall if self.sideways else 1.6)
+        figure, panels = panels_of(runs, tasks, tall if self.sideways else 1.6)
         table = describe(self.view, ["row", "series", "task"])
         table["p_holm"] = corrected(table)
         cells = {(row.row, row.series, row.task): row for row in each(table)}

@@ -52,7 +52,12 @@ STYLE: Any = {
 
 
 def panels_of(
-    tasks: list[str], height: float, most: int = 5, wide: bool = False, scores: bool = True
+    runs: pd.DataFrame,
+    tasks: list[str],
+    height: float,
+    most: int = 5,
+    wide: bool = False,
+    scores: bool = True,
 ) -> tuple[Figure, list[tuple[str, Axes, bool, bool]]]:
     """An empty figure with (task, axes, is it leftmost, is nothing below it) for each task.
 
@@ -72,7 +77,7 @@ def panels_of(
             continue
         # Two texts at fixed heights: the place of one text of two lines depends on its letters.
         ax.set_title(tasks[i], y=1.0, pad=18 if scores else 4)
-        measure = metric(tasks[i]).replace("mean of ", "").replace(" and ", "/")
+        measure = metric(tasks[i], runs).replace("mean of ", "").replace(" and ", "/")
         if scores:
             ax.annotate(measure, (0.5, 1.0), (0, 9), xycoords="axes fraction", ha="center",
                         textcoords="offset points", fontsize=6.5, color=GREY)  # fmt: skip

@@ -37,7 +37,7 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
     table = describe(view, ["student", "knowledge", "task"])
     table["cost"] = table["student"].map(cost)
     tasks = list(dict.fromkeys(runs["task"]))
-    figure, panels = panels_of(tasks, 1.7, wide=len(cost) > _NAMED)
+    figure, panels = panels_of(runs, tasks, 1.7, wide=len(cost) > _NAMED)
     keys = series_looks(values_of(runs, "knowledge"))
     names = dict(zip(runs["student"], short_names(runs["student"]), strict=True))
     ticks = _round_ticks(cost.min(), cost.max())

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from kd.data.own_tasks import NOTED
 from kd.results.advice.soundness import (
     Floor,
     above_teacher,
@@ -36,6 +37,22 @@ def cautions(record: Record) -> list[str]:
         cells = count(sum(n for _, n, _ in above), "cell")
         tasks = listed((task for task, _, _ in above), shown=12)
         found.append(f"The students of {cells} (on {tasks}) score higher than their teacher.")
+    return found + _shared_texts(frame)
+
+
+def _shared_texts(frame: pd.DataFrame) -> list[str]:
+    """Dev examples whose text is in the training split too, of tasks of the user's own."""
+    known = frame.dropna(subset=["data_shared", "examples_eval"])
+    found = []
+    for task, group in known.groupby("task", sort=False):
+        shared, examples = int(group["data_shared"].iloc[0]), int(group["examples_eval"].iloc[0])
+        if shared:
+            share = shared / examples
+            effect = ", so its scores say less of new text" * (share >= NOTED)
+            found.append(
+                f"{task}: {shared} of {examples} dev texts are in its training split too "
+                f"({share:.1%}){effect}."
+            )
     return found
 
 

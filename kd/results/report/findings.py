@@ -27,19 +27,27 @@ def headlines(frame: pd.DataFrame) -> list[str]:
               for family in (True, False)
               for own in [(table["task"] == AVERAGE) == family]}  # fmt: skip
     return [
-        _headline(str(task), rows, names, control, tested[task == AVERAGE]) for task, rows in groups
+        _headline(
+            str(task), metric(str(task), frame), rows, names, control, tested[task == AVERAGE]
+        )
+        for task, rows in groups
     ]
 
 
 def _headline(
-    task: str, rows: pd.DataFrame, names: list[str], control: str, comparisons: int
+    task: str,
+    measure: str,
+    rows: pd.DataFrame,
+    names: list[str],
+    control: str,
+    comparisons: int,
 ) -> str:
     done = rows.dropna(subset="mean")
     if done.empty:
         what = "seed has finished every task" if task == AVERAGE else "run has finished"
         return f"{task}: no {what}."
     best = _highest(done)
-    title = f"{task} ({metric(task)})"
+    title = f"{task} ({measure})"
     which = f"the best of {len(done)} cells" if len(done) > 1 else "the only cell that ran"
     if 1 < len(done) < len(rows):
         which = f"the best of the {len(done)} cells that ran ({len(rows)} planned)"

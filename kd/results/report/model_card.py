@@ -14,7 +14,7 @@ from kd.axes.citations import Citation, bibtex
 from kd.axes.initialisations import INITIALISATIONS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
-from kd.axes.tasks import TASKS, Task
+from kd.axes.tasks import TASKS, Task, described
 from kd.axes.terms import matchings_of, parse_knowledge
 from kd.data.identity import HUB_DATASET
 from kd.results.best_students import BestStudent
@@ -38,7 +38,8 @@ def model_card(
         works: what to cite.
         name: a name for the model, of its folder.
     """
-    row = TASKS[facts["record"]["task"]]
+    task = facts["record"]["task"]
+    row = TASKS[task] if task in TASKS else described(task, facts["task"])
     parts = [
         _metadata(facts, row, name),
         f"# {name}\n\n{_summary(facts, row)}",
@@ -67,7 +68,10 @@ def _metadata(facts: Mapping[str, Any], row: Task, name: str) -> str:
         {"type": _HUB_METRICS.get(metric, metric), "value": round(scores[metric], 4)}
         for metric in row.metrics
     ]
-    dataset = {"name": row.title, "type": HUB_DATASET if row.folder else "generated"}
+    dataset = {
+        "name": row.title,
+        "type": HUB_DATASET if row.folder else "generated" if row.synthetic else "own",
+    }
     if row.folder:
         dataset |= {"config": facts["record"]["task"], "split": "validation"}
     task = {"type": "text-classification"}

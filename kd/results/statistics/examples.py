@@ -151,9 +151,32 @@ def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return ranks
 
 
+def _f1_of_each(
+    values: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(draws, C) F1 of each label that is given or true, and how many examples have it."""
+    classes = np.union1d(values, labels)
+    given, true = values[:, None] == classes, labels[:, None] == classes
+    gold = weights @ true
+    return _ratio(2 * (weights @ (given & true)), weights @ given + gold), gold
+
+
+def _weighted_f1(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    each, gold = _f1_of_each(values, labels, weights)
+    return (each * gold).sum(axis=1) / weights.sum(axis=1)
+
+
+def _macro_f1(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Over the labels that are given or true here; the official one is over all of the task."""
+    return _f1_of_each(values, labels, weights)[0].mean(axis=1)
+
+
 _METRICS = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "macro-f1": _macro_f1,
+    "micro-f1": _accuracy,
+    "weighted-f1": _weighted_f1,
     "matthews": _matthews,
     "pearson": _pearson,
     "spearman": _spearman,

@@ -27,13 +27,26 @@ ALIAS = labels.ALIAS  # joins the values of cells that are one and the same run
 AVERAGE = "average"  # the pseudo-task that holds the mean over all tasks
 
 
-def metric(task: str) -> str:
+def metrics_of(task: str, runs: pd.DataFrame) -> tuple[str, ...]:
+    """The metrics behind the score of `task`; () where the record does not say."""
+    if task in TASKS:
+        return TASKS[task].metrics
+    named = runs.loc[runs["task"] == task, "metrics"].dropna() if "metrics" in runs else ()
+    return next((tuple(text.split("+")) for text in named if text), ())
+
+
+def metric(task: str, runs: pd.DataFrame) -> str:
     """What the score of `task` measures."""
     if task == AVERAGE:
         return "mean over tasks"
-    metrics = TASKS[task].metrics if task in TASKS else ("score",)
-    names = [name.title() if name not in ("accuracy", "score") else name for name in metrics]
+    names = [_TITLES.get(name, name) for name in metrics_of(task, runs) or ("score",)]
     return f"mean of {' and '.join(names)}" if len(names) > 1 else names[0]
+
+
+_TITLES = {
+    **{name: name.title() for name in ("f1", "matthews", "pearson", "spearman")},
+    **{f"{kind}-f1": f"{kind} F1" for kind in ("macro", "micro", "weighted")},
+}
 
 
 def axes(frame: pd.DataFrame) -> list[str]:

@@ -55,7 +55,7 @@ def axis_table(runs: pd.DataFrame, axis: str) -> Table:
         rows,
         2,
         notes=[
-            metrics_note(tasks),
+            metrics_note(runs, tasks),
             *[about] * compared,
             *missing_notes(cells, lambda key: value_label(key[0], key[1], control), tasks),
         ],

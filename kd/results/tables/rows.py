@@ -49,9 +49,9 @@ def difference_text(row: Any) -> str:
     return points(*found, signed=True) + "*" * bool(row.p_holm < 0.05)
 
 
-def metrics_note(tasks: list[str]) -> str:
+def metrics_note(runs: pd.DataFrame, tasks: list[str]) -> str:
     """What the score of each task measures."""
-    return "; ".join(f"{task}: {metric(task)}" for task in tasks)
+    return "; ".join(f"{task}: {metric(task, runs)}" for task in tasks)
 
 
 def missing_notes(

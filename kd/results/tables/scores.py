@@ -69,7 +69,7 @@ def score_table(runs: pd.DataFrame) -> Table:
         bold,
         underlined,
         [
-            metrics_note(tasks),
+            metrics_note(runs, tasks),
             "underlined: two-sided t test at 5 %, not corrected, with the standard deviation over "
             "seeds pooled over the task's cells",
             SELECTED,

@@ -1,0 +1,118 @@
+"""Reads the files of tasks of the user's own: CSV, TSV, lines, JSON lines, Parquet, also gzip."""
+
+import gzip
+import io
+import warnings
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from kd.axes.tasks import Source
+from kd.runtime.errors import UserError, listing, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+
+
+def read_table(file: Path, source: Source) -> "pd.DataFrame":
+    """The columns that `source` names, in its order, as `text0`[, `text1`], `label`; one row an
+    example, in the order of the file. Values of text formats are text, as they are written.
+
+    Raises:
+        UserError: not of this format or encoding, or a column is missing.
+    """
+    frame = _frame(file, source)
+    names = [str(name).strip() for name in frame.columns]
+    columns = [*source.text, source.label]
+    places = [_place(names, column, file, source.header) for column in columns]
+    found = frame.iloc[:, places].copy()
+    found.columns = [*(f"text{i}" for i in range(len(source.text))), "label"]
+    return found
+
+
+def _frame(file: Path, source: Source) -> "pd.DataFrame":
+    import pandas as pd
+
+    raw = _bytes(file)
+    if source.format == "parquet":
+        try:
+            return pd.read_parquet(io.BytesIO(raw))
+        except Exception as error:  # pyarrow has many errors of its own
+            raise UserError(f"{file}: not a Parquet file ({_short(error)})") from None
+    text = decoded(raw, source.encoding, file)
+    if not text.strip():
+        raise UserError(f"{file}: empty; a task needs rows in it")
+    if source.format == "lines":
+        return pd.DataFrame(
+            [line.partition(" ")[::2] for line in text.splitlines() if line.strip()]
+        )
+    if source.format == "jsonl":
+        try:
+            return pd.read_json(io.StringIO(text), lines=True, dtype=False, convert_dates=False)
+        except ValueError as error:
+            raise UserError(f"{file}: not JSON lines ({_short(error)})") from None
+    quoting: Literal[0, 3] = 0 if source.quotes else 3  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a row that is longer than the header
+            return pd.read_csv(
+                io.StringIO(text),
+                sep=_SEPARATORS[source.format],
+                header=0 if source.header else None,
+                dtype=str,
+                na_filter=False,
+                quoting=quoting,
+                lineterminator="\n",
+                index_col=False,
+            )
+    except (ValueError, Warning) as error:  # ParserError is a ValueError
+        raise UserError(f"{file}: not a {source.format.upper()} file ({_short(error)})") from None
+
+
+def _bytes(file: Path) -> bytes:
+    raw = file.read_bytes()
+    if raw[:2] != b"\x1f\x8b":
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{file}: a damaged gzip file ({error})") from None
+
+
+def decoded(raw: bytes, encoding: str, file: Path) -> str:
+    r"""The text, with \n as line ends and without a byte-order mark.
+
+    Raises:
+        UserError: it is not in that encoding; the line and the byte are named.
+    """
+    try:
+        text = raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except UnicodeDecodeError as error:
+        start = raw.rfind(b"\n", 0, error.start) + 1
+        hint = "; give the task the key encoding, such as iso-8859-1" if encoding == "utf-8" else ""
+        raise UserError(
+            f"{file}, line {raw.count(bytes([10]), 0, error.start) + 1}: byte "
+            f"{error.start - start + 1} of the line is 0x{raw[error.start]:02x}, which is not "
+            f"{encoding}{hint}"
+        ) from None
+    return text.replace("\r\n", "\n")
+
+
+def _place(names: list[str], column: str | int, file: Path, header: bool) -> int:
+    if isinstance(column, int):
+        if column >= len(names):
+            raise UserError(f"{file}: no column {column}: it has {len(names)}, counted from 0")
+        return column
+    if not header:
+        raise UserError(f"{file}: column {column!r}: without a header, columns are numbers from 0")
+    if column not in names:
+        raise UserError(
+            f"{file}: column {column!r} is missing; found {listing(names)}{nearest(column, names)}"
+        )
+    return names.index(column)
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

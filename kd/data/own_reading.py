@@ -1,0 +1,200 @@
+"""Reads and checks the data of tasks of the user's own: examples by split, and facts of them."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kd.axes.tasks import Source, Task
+from kd.data.own_files import read_table
+from kd.data.own_tasks import NOTED, Facts
+from kd.runtime.errors import UserError, listing, nearest, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PIECES = 1.3  # tokens a word, for estimates of time and disk
+
+
+def own_splits(task: Task) -> dict[str, "pd.DataFrame"]:
+    """The examples by split: id (position in the source), sentence1, sentence2 (None for single
+    texts), label (index, or score). A task without stated labels has those of its training split.
+
+    Raises:
+        UserError: the first thing that is wrong with the data.
+    """
+    frames, labels = _read(task)
+    for frame in frames.values():
+        if not task.regression:
+            frame["label"] = frame["label"].map({name: i for i, name in enumerate(labels)})
+    return frames
+
+
+def _read(task: Task) -> tuple[dict[str, "pd.DataFrame"], tuple[str, ...]]:
+    """The splits, their labels as text or scores, checked; and the labels in their order."""
+    source = task.source
+    assert source is not None
+    frames: dict[str, pd.DataFrame] = {}
+    named: tuple[str, ...] = ()
+    for split, place in source.splits:
+        if source.hub:
+            from kd.data.own_hub import read_hub_split
+
+            table, named = read_hub_split(source, place)
+            where = f"{source.hub}, split {place}"
+        else:
+            table, where = read_table(Path(place), source), place
+        frames[split] = _checked(table, task, where)
+    train = frames["train"]
+    if train["label"].nunique() < 2:
+        only = shown(train["label"].iloc[0])
+        raise UserError(f"{source.splits[0][1]}: every label is {only}: nothing to learn")
+    labels: tuple[str, ...] = ()
+    if not task.regression:
+        labels = source.labels or named or _sorted(set(train["label"]))
+        for (split, place), frame in zip(source.splits, frames.values(), strict=True):
+            _check_labels(frame, labels, place, task, split)
+    if source.share is not None:
+        frames = _shared_out(train, source, task)
+    return frames, labels
+
+
+def _checked(table: "pd.DataFrame", task: Task, where: str) -> "pd.DataFrame":
+    """A table of text columns and label as id, sentence1, sentence2, label."""
+    import pandas as pd
+
+    if table.empty:
+        raise UserError(f"{where}: no rows")
+    assert task.source is not None
+    columns: dict[str, Any] = {"id": range(len(table)), "sentence1": None, "sentence2": None}
+    for i, name in enumerate(task.source.text):
+        values = [_text(value) for value in table[f"text{i}"]]
+        if "" in values:
+            raise UserError(f"{where}, row {values.index('') + 1}: the text ({name}) is empty")
+        columns[f"sentence{i + 1}"] = values
+    raw = [_text(value) for value in table["label"]]
+    if "" in raw:
+        raise UserError(
+            f"{where}, row {raw.index('') + 1}: the label ({task.source.label}) is empty"
+        )
+    columns["label"] = list(_scores(raw, task, where)) if task.regression else raw
+    return pd.DataFrame(columns)
+
+
+def _text(value: Any) -> str:
+    """A value as text; '' where there is none. A whole number is written without a point, since
+    Parquet and JSON make floats of integers where one is missing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _scores(raw: list[str], task: Task, where: str) -> Iterator[float]:
+    low, high = task.range or (0, 0)
+    for row, text in enumerate(raw, 1):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise UserError(
+                f"{where}, row {row}: score {shown(text)}, allowed: a number from {low:g} to "
+                f"{high:g}"
+            )
+        yield value
+
+
+def _sorted(labels: set[str]) -> tuple[str, ...]:
+    """By number where all are whole numbers, else by letter."""
+    numbers = all(label.removeprefix("-").isdecimal() for label in labels)
+    return tuple(sorted(labels, key=int) if numbers else sorted(labels))
+
+
+def _check_labels(
+    frame: "pd.DataFrame", labels: tuple[str, ...], where: str, task: Task, split: str
+) -> None:
+    known = set(labels)
+    unknown = [(row, label) for row, label in enumerate(frame["label"], 1) if label not in known]
+    if unknown:
+        row, label = unknown[0]
+        few = listing(labels[:20]) + ", ..." * (len(labels) > 20)
+        stated = task.source and task.source.labels
+        whose = "task's labels" if stated else "labels of the training split"
+        raise UserError(
+            f"{where}, row {row}: label {shown(label)}, allowed: the {whose}: {few}"
+            f"{nearest(label, labels)}"
+        )
+    if split == "train" and (lacking := sorted(known - set(frame["label"]))):
+        raise UserError(f"{where}: no training example has the label {lacking[0]!r}")
+
+
+def _shared_out(train: "pd.DataFrame", source: Source, task: Task) -> dict[str, "pd.DataFrame"]:
+    """A share of the training file as dev split, with the same shares of the labels."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        kept, dev = train_test_split(
+            range(len(train)),
+            test_size=source.share,
+            random_state=source.share_seed,
+            stratify=None if task.regression else train["label"],
+        )
+    except ValueError as error:
+        raise UserError(
+            f"{source.splits[0][1]}: a share of {source.share:g} for dev cannot have every label "
+            f"({' '.join(str(error).split())})"
+        ) from None
+    return {
+        split: train.iloc[sorted(rows)].reset_index(drop=True)
+        for split, rows in (("train", kept), ("dev", dev))
+    }
+
+
+def facts_of(task: Task) -> Facts:
+    """What the data say, all of them read.
+
+    Raises:
+        UserError: the first thing that is wrong with them.
+    """
+    frames, labels = _read(task)
+    texts = {
+        split: list(zip(frame["sentence1"], frame["sentence2"], strict=True))
+        for split, frame in frames.items()
+    }
+    train = set(texts["train"])
+    shared = {s: sum(t in train for t in rows) for s, rows in texts.items() if s != "train"}
+    words = sum(len(text.split()) for pair in texts["train"] for text in pair if text)
+    pair = len(task.columns)
+    return Facts(
+        labels=labels,
+        examples={split: len(frame) for split, frame in frames.items()},
+        tokens=round(_PIECES * words / len(texts["train"])) + 1 + pair,
+        repeated=len(texts["train"]) - len(train),
+        shared=shared,
+        warnings=tuple(_warnings(task, frames, len(texts["train"]) - len(train), shared)),
+    )
+
+
+def _warnings(
+    task: Task, frames: dict[str, "pd.DataFrame"], repeated: int, shared: dict[str, int]
+) -> Iterator[str]:
+    counts = frames["train"]["label"].value_counts()
+    if not task.regression and (counts == 1).any():
+        rare = [str(label) for label in counts.index[counts == 1]]
+        few = listing(rare[:5]) + ", ..." * (len(rare) > 5)
+        yield f"only one training example has the label {few}"
+    size = len(frames["train"])
+    if repeated >= NOTED * size:
+        yield (
+            f"{repeated} of {size} training examples repeat the text of another "
+            f"({repeated / size:.1%})"
+        )
+    for split, count in shared.items():
+        size = len(frames[split])
+        if count >= NOTED * size:
+            yield (
+                f"{count} of {size} texts of the split {split} are in the "
+                f"training split too ({count / size:.1%}), so its scores say less of new text"
+            )

@@ -1,0 +1,274 @@
+"""The key `tasks` of a study file: each task of the user's own, checked; no data file is read."""
+
+import codecs
+import re
+from pathlib import Path
+from typing import Any
+
+from kd.axes.metrics import DEFAULTS, METRICS
+from kd.axes.tasks import TASKS, Source, Task
+from kd.axes.values import number
+from kd.runtime.errors import UserError, listing, shown, unknown
+from kd.study.located import located_path
+
+# Endings of names, without .gz.
+FORMATS = {
+    "csv": (".csv",),
+    "tsv": (".tsv", ".tab"),
+    "lines": (),
+    "jsonl": (".jsonl", ".ndjson"),
+    "parquet": (".parquet", ".pq"),
+}
+KEYS = {
+    "train": "file of the training examples: CSV, TSV, JSON lines or Parquet, plain or gzip",
+    "dev": "file of the dev examples; {name: file} for several, one of them named dev; or "
+    "{share, seed}: a share of the training file",
+    "text": "column of the text, or a list of two for pairs: a name, or a position from 0",
+    "label": "column of the label",
+    "labels": "names of the labels in order; without it those of the training examples, sorted",
+    "regression": "[lowest, highest]: the label is a score",
+    "metrics": f"of {listing(METRICS)}; the score is the mean of those of which more is better",
+    "format": f"{listing(FORMATS)}; without it, what the file's name tells (lines: a label, "
+    "a blank, the text: columns 0 and 1)",
+    "encoding": "of the file (utf-8)",
+    "header": "false: the file has no header, and columns are positions",
+    "quotes": 'whether " quotes fields (true for CSV, false for TSV)',
+    "hub": "id of a dataset on the hub, in place of files",
+    "config": "its configuration",
+    "revision": "its commit, 40 hex digits",
+    "splits": "its splits, {train: NAME, dev: NAME}",
+}
+_HUB = ("hub", "config", "revision", "splits")
+_FILES = ("train", "dev", "format", "encoding", "header", "quotes")
+SPLIT = r"[a-z0-9][a-z0-9-]{0,31}"
+
+
+def format_of(name: str) -> str:
+    """The format that a file's name tells; '' where it tells none."""
+    plain = name.lower().removesuffix(".gz")
+    return next((kind for kind, ends in FORMATS.items() if plain.endswith(ends)), "")
+
+
+def own_tasks(value: Any, study: Path) -> dict[str, Task]:
+    """The key `tasks`, checked; no data file is read.
+
+    Raises:
+        UserError: the key, what was found, what is allowed.
+    """
+    tasks = {}
+    for name, keys in _mapping(value, "tasks").items():
+        if not isinstance(name, str) or not re.fullmatch(SPLIT, name):
+            raise UserError(f"tasks: found {shown(name)}, allowed: names of a-z, 0-9 and -")
+        if name in TASKS:
+            raise UserError(f"tasks.{name}: the name of a task that is there already")
+        try:
+            tasks[name] = _task(name, _mapping(keys, "a task"), study)
+        except UserError as error:
+            raise UserError(f"tasks.{name}: {error}") from None
+    return tasks
+
+
+def _mapping(value: Any, where: str) -> dict[Any, Any]:
+    if not isinstance(value, dict) or not value:
+        raise UserError(f"{where}: found {shown(value)}, allowed: keys with values")
+    return value
+
+
+def _task(name: str, keys: dict[Any, Any], study: Path) -> Task:
+    for key in keys:
+        if key not in KEYS:
+            raise unknown("key", key, KEYS)
+    hub = "hub" in keys
+    for key in _FILES if hub else _HUB:
+        if key in keys:
+            raise UserError(
+                f"{key}: it is for {'files' if hub else 'a dataset of the hub (key hub)'} alone"
+            )
+    for key in (*(_HUB if hub else _FILES[:2]), "text", "label"):
+        if key not in keys and key != "config":
+            raise UserError(f"{key}: missing")
+    span = _range(keys["regression"]) if "regression" in keys else None
+    if span and "labels" in keys:
+        raise UserError("labels: a regression has none")
+    labels = _labels(keys["labels"]) if "labels" in keys else ()
+    text = _columns(keys["text"])
+    parts: dict[str, Any] = {
+        "text": text,
+        "label": _column(keys["label"], "label"),
+        "labels": labels,
+    }
+    source = Source(**parts, **(_hub(keys) if hub else _files(keys, study)))
+    scored, others = _metrics(keys, span is not None, len(labels))
+    dev = [split for split, _ in source.splits if split != "train"] or ["dev"]
+    return Task(
+        title=name,
+        columns=("sentence1", "sentence2")[: len(text)],
+        labels=(),
+        metrics=scored,
+        examples=0,
+        tokens=0,
+        dev=tuple((split, split) for split in sorted(dev, key=lambda split: split != "dev")),
+        range=span,
+        others=others,
+        source=source,
+    )
+
+
+def _files(keys: dict[Any, Any], study: Path) -> dict[str, Any]:
+    """The parts of a source of files."""
+    dev, found = keys["dev"], dict[str, Any]()
+    if isinstance(dev, dict) and "share" in dev:
+        for key in dev:
+            if key not in ("share", "seed"):
+                raise unknown("dev: key", key, ("share", "seed"))
+        found["share"] = _parsed(number(0, 0.9, above=True), dev["share"], "dev.share")
+        found["share_seed"] = _parsed(
+            number(0, 2**32 - 1, whole=True), dev.get("seed", 0), "dev.seed"
+        )
+        dev = {}
+    elif not isinstance(dev, dict):
+        dev = {"dev": dev}
+    _check_splits({"train": 0, "dev": 0, **dev} if found else {"train": 0, **dev}, "dev")
+    files = {
+        split: _file(file, key, study)
+        for split, file, key in [
+            ("train", keys["train"], "train"),
+            *((s, f, f"dev.{s}") for s, f in dev.items()),
+        ]
+    }
+    found["splits"] = tuple(files.items())
+    kinds = {keys.get("format") or format_of(Path(file).name) for file in files.values()}
+    if len(kinds) > 1:
+        raise UserError(f"format: the files are of several: {listing(sorted(kinds))}")
+    kind = kinds.pop()
+    if kind not in FORMATS:
+        if "format" in keys:
+            raise unknown("format", kind, FORMATS)
+        raise UserError(
+            f"format: missing; the name {Path(keys['train']).name} does not tell it, allowed: "
+            f"{listing(FORMATS)}"
+        )
+    found["format"] = kind
+    for key, usual in (("header", kind != "lines"), ("quotes", kind != "tsv")):
+        found[key] = keys.get(key, usual)
+        if not isinstance(found[key], bool):
+            raise UserError(f"{key}: found {shown(found[key])}, allowed: true, false")
+    encoding = keys.get("encoding", "utf-8")
+    try:
+        found["encoding"] = codecs.lookup(encoding).name
+    except (LookupError, TypeError):
+        raise UserError(
+            f"encoding: found {shown(encoding)}, allowed: a name such as utf-8, iso-8859-1, cp1252"
+        ) from None
+    return found
+
+
+def _file(value: Any, key: str, study: Path) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(
+            f"{key}: found {shown(value)}, allowed: a file, from the study file's folder"
+        )
+    try:
+        return located_path(value.strip(), study)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
+
+
+def _hub(keys: dict[Any, Any]) -> dict[str, Any]:
+    """The parts of a source on the hub."""
+    for key in ("hub", "config", "revision"):
+        if not isinstance(keys.get(key, ""), str):
+            raise UserError(f"{key}: found {shown(keys[key])}, allowed: text")
+    if not re.fullmatch("[0-9a-f]{40}", keys["revision"]):
+        raise UserError(
+            f"revision: found {shown(keys['revision'])}, allowed: a commit of 40 hex digits, since "
+            f"a branch may change (the dataset's page on the hub lists them under Files, History)"
+        )
+    splits = _mapping(keys["splits"], "splits")
+    _check_splits(splits, "splits")
+    if "train" not in splits or not all(isinstance(name, str) for name in splits.values()):
+        raise UserError(f"splits: found {shown(splits)}, allowed: {{train: NAME, dev: NAME}}")
+    ordered = ("train", *(split for split in splits if split != "train"))
+    return {
+        "splits": tuple((s, splits[s]) for s in ordered),
+        "hub": keys["hub"],
+        "config": keys.get("config", ""),
+        "revision": keys["revision"],
+    }
+
+
+def _check_splits(splits: dict[Any, Any], where: str) -> None:
+    for split in splits:
+        if not isinstance(split, str) or not re.fullmatch(SPLIT, split):
+            raise UserError(f"{where}: found {shown(split)}, allowed: names of a-z, 0-9 and -")
+    if "dev" not in splits:
+        raise UserError(f"{where}: none is named dev, whose score is the task's score")
+
+
+def _columns(value: Any) -> tuple[str | int, ...]:
+    columns = value if isinstance(value, list) else [value]
+    if not 1 <= len(columns) <= 2:
+        raise UserError(f"text: found {shown(value)}, allowed: one column, or a list of two")
+    return tuple(_column(column, "text") for column in columns)
+
+
+def _column(value: Any, key: str) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise UserError(
+            f"{key}: found {shown(value)}, allowed: a column's name, or its position from 0"
+        )
+    if isinstance(value, int) and value < 0:
+        raise UserError(f"{key}: found {value}, allowed: a column's name, or its position from 0")
+    return value.strip() if isinstance(value, str) else value
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    if (
+        not isinstance(value, list)
+        or len(value) < 2
+        or not all(isinstance(v, str | int) for v in value)
+    ):
+        raise UserError(f"labels: found {shown(value)}, allowed: a list of two names or more")
+    labels = tuple(str(label).strip() for label in value)
+    if len(set(labels)) < len(labels):
+        raise UserError(f"labels: found {shown(value)}: a label is there twice")
+    return labels
+
+
+def _range(value: Any) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise UserError(f"regression: found {shown(value)}, allowed: [lowest, highest]")
+    low, high = (_parsed(number(-1e9, 1e9), end, "regression") for end in value)
+    if not low < high:
+        raise UserError(f"regression: found {shown(value)}, allowed: [lowest, highest]")
+    return low, high
+
+
+def _metrics(
+    keys: dict[Any, Any], regression: bool, labels: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those behind the score, and the others."""
+    value = keys.get("metrics", list(DEFAULTS["scores" if regression else "classes"]))
+    allowed = [n for n, row in METRICS.items() if (row.kind == "scores") == regression]
+    if not isinstance(value, list) or not value:
+        raise UserError(f"metrics: found {shown(value)}, allowed: a list of {listing(allowed)}")
+    for name in value:
+        if name not in allowed:
+            raise unknown("metrics", name, allowed)
+        if value.count(name) > 1:
+            raise UserError(f"metrics: {name} is there twice")
+    scored = tuple(name for name in value if METRICS[name].scored)
+    if not scored:
+        able = [name for name in allowed if METRICS[name].scored]
+        raise UserError(
+            f"metrics: found {listing(value)}, none of which can be the score; add one "
+            f"of {listing(able)}"
+        )
+    return scored, tuple(name for name in value if name not in scored)
+
+
+def _parsed(kind: dict[str, Any], value: Any, where: str) -> Any:
+    try:
+        return kind["parse"](value)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None

@@ -1,0 +1,241 @@
+"""Tasks of the user's own: reading, errors, identity, facts."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kd.axes.tasks import Task
+from kd.data.own_reading import own_splits
+from kd.data.own_tasks import own_facts, own_identity
+from kd.runtime.errors import UserError
+from kd.study.task_keys import own_tasks
+
+PUBLIC = Path(__file__).parents[3] / "shared" / "tasks"
+ROWS = [("good film", "yes"), ("bad, bad film", "no"), ('a "fine" one', "yes"), ("dull", "no")]
+
+
+def task(folder: Path, **keys: Any) -> Task:
+    """A task of train.csv and dev.csv in `folder`; a change to None removes the key."""
+    usual = {"train": "train.csv", "dev": "dev.csv", "text": "text", "label": "label"}
+    given = {k: v for k, v in {**usual, **keys}.items() if v is not None}
+    return own_tasks({"mine": given}, folder / "study.yaml")["mine"]
+
+
+def write(folder: Path, name: str = "train.csv", rows: Any = ROWS, **more: Any) -> Path:
+    """Rows of text and label as a file of the format that its name tells."""
+    frame, path = pd.DataFrame(rows, columns=more.pop("columns", ["text", "label"])), folder / name
+    plain = name.removesuffix(".gz")
+    if plain.endswith(".parquet"):
+        frame.to_parquet(path, index=False)
+    elif plain.endswith(".jsonl"):
+        frame.to_json(path, orient="records", lines=True, **more)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if plain.endswith(".tsv") else ",", **more)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["a.csv", "a.csv.gz", "a.tsv", "a.jsonl", "a.ndjson", "a.jsonl.gz", "a.parquet"]
+)
+def test_every_format_gives_the_same_examples(tmp_path, name):
+    write(tmp_path, name.replace("ndjson", "jsonl"))
+    if name.endswith("ndjson"):
+        (tmp_path / "a.jsonl").rename(tmp_path / name)
+    quotes = {"quotes": True} if name.endswith("tsv") else {}
+    found = own_splits(task(tmp_path, train=name, dev=name, **quotes))
+    assert list(found) == ["train", "dev"]
+    assert found["train"]["sentence1"].tolist() == [text for text, _ in ROWS]
+    assert found["train"]["label"].tolist() == [1, 0, 1, 0]  # no, yes
+    assert found["train"]["id"].tolist() == [0, 1, 2, 3]
+
+
+def test_windows_files_have_a_mark_and_other_line_ends(tmp_path):
+    text = "text,label\r\n" + "".join(f'"{i} ""x""",{i % 2}\r\n' for i in range(4))
+    (tmp_path / "train.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    frame = own_splits(task(tmp_path, dev="train.csv"))["train"]
+    assert frame["sentence1"].tolist() == [f'{i} "x"' for i in range(4)]
+    assert frame["label"].tolist() == [0, 1, 0, 1]
+
+
+def test_positions_need_no_header(tmp_path):
+    (tmp_path / "train.csv").write_text("0,so so,x\n1,very good,y\n")
+    found = own_splits(task(tmp_path, dev="train.csv", text=1, label=2, header=False))
+    assert found["train"]["sentence1"].tolist() == ["so so", "very good"]
+
+
+def test_labels_are_sorted_by_number_or_by_letter_or_as_given(tmp_path):
+    write(tmp_path, rows=[("a", 10), ("b", 9), ("c", 2)])
+    numbers = task(tmp_path, dev="train.csv")
+    assert own_facts(numbers).labels == ("2", "9", "10")
+    given = task(tmp_path, dev="train.csv", labels=[9, 2, 10])
+    assert own_splits(given)["train"]["label"].tolist() == [2, 0, 1]
+    write(tmp_path, "words.csv")
+    assert own_facts(task(tmp_path, train="words.csv", dev="words.csv")).labels == ("no", "yes")
+
+
+def test_a_share_has_the_shares_of_the_labels_and_stays(tmp_path):
+    write(tmp_path, rows=[(f"text {i}", "rare" if i % 10 == 0 else "usual") for i in range(200)])
+    found = own_splits(task(tmp_path, dev={"share": 0.2, "seed": 3}))
+    assert [len(frame) for frame in found.values()] == [160, 40]
+    assert found["dev"]["label"].value_counts().to_dict() == {1: 36, 0: 4}
+    assert not set(found["train"]["id"]) & set(found["dev"]["id"])
+    again = own_splits(task(tmp_path, dev={"share": 0.2, "seed": 3}))
+    assert again["dev"]["id"].tolist() == found["dev"]["id"].tolist()
+    other = own_splits(task(tmp_path, dev={"share": 0.2, "seed": 4}))
+    assert other["dev"]["id"].tolist() != found["dev"]["id"].tolist()
+
+
+def test_a_regression_has_its_own_range(tmp_path):
+    write(tmp_path, rows=[("a", 1), ("b", 4.5), ("c", 5)])
+    keys = {"dev": "train.csv", "regression": [1, 5]}
+    assert own_splits(task(tmp_path, **keys))["dev"]["label"].tolist() == [1, 4.5, 5]
+    with pytest.raises(
+        UserError, match=r"train.csv, row 2: score '4.5', allowed: a number from 1 to 4"
+    ):
+        own_facts(task(tmp_path, **{**keys, "regression": [1, 4]}))
+
+
+BROKEN = {
+    "text,label\na,x\n,y\n": r"train.csv, row 2: the text \(text\) is empty",
+    "text,label\na,x\nb,\n": r"train.csv, row 2: the label \(label\) is empty",
+    "txt,label\na,x\nb,y\n": r"column 'text' is missing; found txt, label \(did you mean txt\?\)",
+    "text,label\na,x\nb,x\n": "every label is 'x': nothing to learn",
+    "text,label\na,x\nb,y,z\n": "not a CSV file",
+    "text,label\na,x\nb\n": r"train.csv, row 2: the label \(label\) is empty",
+    "text,label\na,x\n" + '"b,y\n': "not a CSV file",
+    "text,label\n": "no rows",
+    " ": "empty",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=list(range(len(BROKEN))))
+def test_what_is_wrong_is_one_sentence(tmp_path, content):
+    (tmp_path / "train.csv").write_text(content)
+    write(tmp_path, "dev.csv", [("a", "x"), ("b", "y")])
+    with pytest.raises(UserError, match=BROKEN[content]) as error:
+        own_facts(task(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_labels_that_the_training_lacks(tmp_path):
+    write(tmp_path)
+    write(tmp_path, "dev.csv", [("good", "yes"), ("so so", "maybe")])
+    with pytest.raises(UserError, match=r"dev.csv, row 2: label 'maybe', allowed: .*: no, yes"):
+        own_facts(task(tmp_path))
+    with pytest.raises(UserError, match="no training example has the label 'maybe'"):
+        own_facts(task(tmp_path, dev="train.csv", labels=["yes", "no", "maybe"]))
+
+
+def test_the_encoding_is_named_with_line_and_byte(tmp_path):
+    (tmp_path / "train.csv").write_bytes("text,label\nold,x\ncafé,y\n".encode("latin-1"))
+    plain = task(tmp_path, dev="train.csv")
+    with pytest.raises(
+        UserError, match=r"train.csv, line 3: byte 4 of the line is 0xe9.*iso-8859-1"
+    ):
+        own_facts(plain)
+    found = own_splits(task(tmp_path, dev="train.csv", encoding="latin-1"))
+    assert found["train"]["sentence1"].tolist() == ["old", "café"]
+
+
+def test_files_that_are_not_what_they_say(tmp_path):
+    for name, reason in (("train.parquet", "not a Parquet"), ("train.jsonl", "not JSON lines")):
+        (tmp_path / name).write_text("text\n{")
+        with pytest.raises(UserError, match=f"{name}: {reason}"):
+            own_facts(task(tmp_path, train=name, dev=name))
+    (tmp_path / "train.csv.gz").write_bytes(gzip.compress(b"text,label\n" * 99)[:30])
+    with pytest.raises(UserError, match="damaged gzip"):
+        own_facts(task(tmp_path, train="train.csv.gz", dev="train.csv.gz"))
+    write(tmp_path)
+    with pytest.raises(UserError, match=r"dev.csv: missing"):
+        own_facts(task(tmp_path))
+
+
+def test_identity_is_content_and_description(tmp_path):
+    """Neither a path nor a name changes it; all that changes the numbers does."""
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        folder.mkdir()
+        write(folder)
+        write(folder, "dev.csv", ROWS[:2])
+    usual = own_identity(task(first))
+    assert own_identity(task(second)) == usual
+    (second / "train.csv").rename(second / "other.csv")
+    assert own_identity(task(second, train="other.csv")) == usual
+    assert str(tmp_path) not in json.dumps(usual) and "mine" not in json.dumps(usual)
+    changes: list[dict[str, Any]] = [
+        {"labels": ["yes", "no"]}, {"metrics": ["macro-f1"]}, {"text": 0}, {"dev": "train.csv"},
+        {"encoding": "latin-1"}, {"quotes": False}, {"dev": {"share": 0.5}},
+        {"dev": {"dev": "dev.csv", "hard": "dev.csv"}}, {"dev": {"share": 0.5, "seed": 1}},
+    ]  # fmt: skip
+    found = [json.dumps(own_identity(task(first, **change))) for change in changes]
+    assert len({json.dumps(usual), *found}) == len(changes) + 1
+
+
+def test_duplicates_are_counted_and_named_from_one_percent_on(tmp_path):
+    rows = [(f"text {i}", "yes" if i % 2 else "no") for i in range(200)]
+    write(tmp_path, rows=[*rows, rows[0]])
+    write(tmp_path, "dev.csv", [*rows[:1], *((f"new {i}", "yes") for i in range(199))])
+    facts = own_facts(task(tmp_path))
+    assert (facts.repeated, facts.shared, facts.warnings) == (1, {"dev": 1}, ())
+    write(tmp_path, "dev.csv", [*rows[:2], *((f"new {i}", "yes") for i in range(198))])
+    own_identity.cache_clear()
+    own_facts.cache_clear()
+    (warning,) = own_facts(task(tmp_path)).warnings
+    assert warning.startswith(
+        "2 of 200 texts of the split dev are in the training split too (1.0%)"
+    )
+
+
+def test_a_label_with_one_example_is_a_warning_and_no_share(tmp_path):
+    write(tmp_path, rows=[*ROWS, ("odd", "maybe")])
+    (warning,) = own_facts(task(tmp_path, dev={"dev": "train.csv"})).warnings[:1]
+    assert warning == "only one training example has the label maybe"
+    with pytest.raises(UserError, match=r"a share of 0.4 for dev cannot have every label"):
+        own_facts(task(tmp_path, dev={"share": 0.4}))
+
+
+def test_facts_are_remembered_until_the_content_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("KD_CACHE_DIR", str(tmp_path / "cache"))
+    write(tmp_path)
+    mine = task(tmp_path, dev="train.csv")
+    facts = own_facts(mine)
+    own_facts.cache_clear()
+    monkeypatch.setattr("kd.data.own_reading.facts_of", lambda _: pytest.fail("read again"))
+    assert own_facts(mine) == facts
+    for record in (tmp_path / "cache/tasks").glob("*.json"):
+        record.write_text("{")
+    own_facts.cache_clear()
+    with pytest.raises(pytest.fail.Exception, match="read again"):
+        own_facts(mine)
+
+
+@pytest.mark.skipif(
+    not PUBLIC.is_dir(), reason="the public task files are not beside this checkout"
+)
+def test_public_files(tmp_path):
+    trec = task(PUBLIC, train="trec/TREC.train.all", dev="trec/TREC.test.all", format="lines",
+                text=1, label=0, encoding="iso-8859-1")  # fmt: skip
+    facts = own_facts(trec)
+    assert facts.labels == tuple("012345") and facts.examples == {"train": 5452, "dev": 500}
+    assert own_splits(trec)["train"]["label"].value_counts()[2] == 86
+    unread = task(PUBLIC, train="trec/TREC.train.all", dev="trec/TREC.test.all", format="lines",
+                  text=1, label=0)  # fmt: skip
+    with pytest.raises(UserError, match=r"TREC.train.all, line \d+: byte \d+ of the line is 0xf0"):
+        own_facts(unread)
+    news = task(PUBLIC, train="agnews/dev.csv", dev="agnews/test.csv", text="content")
+    facts = own_facts(news)
+    assert facts.examples == {"train": 8000, "dev": 7600} and facts.shared == {"dev": 16}
+    assert facts.labels == tuple("1234")
+    sick = {"train": "sick/SICK_train.txt", "dev": {"dev": "sick/SICK_trial.txt",
+            "test": "sick/SICK_test_annotated.txt"}, "format": "tsv",
+            "text": ["sentence_A", "sentence_B"]}  # fmt: skip
+    entailment = own_facts(task(PUBLIC, **sick, label="entailment_judgment"))
+    assert entailment.labels == ("CONTRADICTION", "ENTAILMENT", "NEUTRAL")
+    assert entailment.examples == {"train": 4500, "dev": 500, "test": 4927}
+    scores = own_splits(task(PUBLIC, **sick, label="relatedness_score", regression=[1, 5]))
+    assert scores["test"]["label"].between(1, 5).all()
+    assert not scores["test"]["sentence2"].str.contains("\r").any()
