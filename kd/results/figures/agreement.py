@@ -18,7 +18,7 @@ def agreement_figure(runs: pd.DataFrame) -> Figure:
     view, note = grid_view(runs[runs["task"] != AVERAGE], ["knowledge"])
     view = view[view["agreement"].notna() & view["score"].notna()]
     keys = series_looks(values_of(runs, "knowledge"))
-    figure, panels = panels_of(list(dict.fromkeys(measured["task"])), 1.7)
+    figure, panels = panels_of(runs, list(dict.fromkeys(measured["task"])), 1.7)
     for task, ax, left, bottom in panels:
         here = measured[measured["task"] == task]
         for name, look in keys.items():
