@@ -81,6 +81,11 @@ class Task:
         return not self.folder and self.source is None
 
     @property
+    def scored(self) -> tuple[str, ...]:
+        """The dev splits whose mean is the score: all of a table's task, one of a user's own."""
+        return ("dev",) if self.source else tuple(split for split, _ in self.dev)
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """train and every dev split."""
         return ("train", *(split for split, _ in self.dev))

@@ -33,7 +33,7 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
         metrics, answers = evaluate(model, source, run.task_row, device, progress)
         if run.needs_teacher:
             taught = teacher_predictions(run, layout, device, progress)
-            metrics |= agreement(answers, taught, run.task_row.regression)
+            metrics |= agreement(answers, taught, run.task_row)
         metrics |= evaluation_record(device, threads)
         write_predictions(folder / PREDICTIONS, answers)
         write_record(folder / METRICS, run_record(run, layout, training, metrics))

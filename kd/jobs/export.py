@@ -61,7 +61,7 @@ def export(run: Path, results: Path, folder: Path, threads: int) -> dict[str, An
     text = _text(results, record)
     row = _task(text, record)
     make_deterministic(torch.device("cpu"), threads)
-    splits = {name: pd.read_parquet(text / f"{name}.parquet") for name in _scored(row)}
+    splits = {name: pd.read_parquet(text / f"{name}.parquet") for name in row.scored}
     _write_model(run / MODEL, row, folder, record["max_length"])
 
     model = AutoModelForSequenceClassification.from_pretrained(
@@ -129,11 +129,6 @@ def _text(results: Path, record: dict[str, Any]) -> Path:
         f"{results / 'data'}: the text of {record['task']} with the fingerprint "
         f"{record['data_fingerprint']} is not there; `kd data` loads it"
     )
-
-
-def _scored(row: Task) -> list[str]:
-    """The dev splits whose mean is the score."""
-    return ["dev"] if row.source else [name for name, _ in row.dev]
 
 
 def _task(text: Path, record: dict[str, Any]) -> Task:

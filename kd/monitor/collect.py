@@ -70,7 +70,7 @@ def _against_the_studys_teacher(run: Run, layout: Layout) -> dict[str, float]:
 
     with suppress(UserError):
         answers = read_predictions(layout.run(run) / PREDICTIONS), read_predictions(teacher)
-        return agreement(*answers, run.task_row.regression)
+        return agreement(*answers, run.task_row)
     return {}
 
 

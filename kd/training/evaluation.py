@@ -118,7 +118,7 @@ def scores(row: Task, answers: Mapping[str, Predictions]) -> dict[str, Any]:
         chosen = chosen_answers(row, split)
         metrics = evaluate_metrics(row, chosen, split.labels)
         metrics |= other_metrics(row, split.logits, split.labels)
-        if row.source and name != "dev":  # not part of the score
+        if name not in row.scored:
             record |= {column_of(metric, name): value for metric, value in metrics.items()}
             continue
         examples += len(split.labels)
@@ -147,7 +147,7 @@ class DevScore:
 
     def __init__(self, tokens: Path, task: Task, device: torch.device) -> None:
         self.task, self.device = task, device
-        self.splits = {name: load_split(tokens, name) for name, _ in task.dev}
+        self.splits = {name: load_split(tokens, name) for name in task.scored}
 
     def __call__(self, model: nn.Module) -> float:
         """The score, a fraction; the mean of the metrics, and over the dev splits."""

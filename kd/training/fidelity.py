@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import log_softmax
 from scipy.stats import pearsonr
 
+from kd.axes.tasks import Task
 from kd.runtime.errors import UserError
 from kd.training.predictions import Predictions, aligned
 
@@ -86,23 +87,25 @@ def score_fidelity(student: np.ndarray, teacher: np.ndarray) -> dict[str, float]
 
 
 def agreement(
-    student: Mapping[str, Predictions], teacher: Mapping[str, Predictions], regression: bool
+    student: Mapping[str, Predictions], teacher: Mapping[str, Predictions], task: Task
 ) -> dict[str, float]:
     """How far a student's answers are its teacher's: the numbers of `fidelity`, or for a regression
-    of `score_fidelity`, means over the dev splits, without those that no split has.
+    of `score_fidelity`, means over the dev splits that make up the score, without those that no
+    split has.
 
     Raises:
         UserError: they answered other examples.
     """
     found = []
-    for name, split in student.items():
-        if name not in teacher:
-            raise UserError(f"the teacher has no answers on the split {name}")
-        ours, theirs = aligned(split, teacher[name])
-        if regression:
+    for name in task.scored:
+        for who, answers in (("student", student), ("teacher", teacher)):
+            if name not in answers:
+                raise UserError(f"the {who} has no answers on the split {name}")
+        ours, theirs = aligned(student[name], teacher[name])
+        if task.regression:
             found.append(score_fidelity(ours[:, 0], theirs[:, 0]))
         else:
-            found.append(fidelity(ours, theirs, split.labels))
+            found.append(fidelity(ours, theirs, student[name].labels))
     return mean_of(found)
 
 

@@ -1,0 +1,90 @@
+"""`kd new`: what it writes is a study that can be planned."""
+
+import pytest
+import yaml
+from model_files import write_encoder
+
+from kd.__main__ import main
+from kd.study.grid import load_grid
+
+ROWS = ["text,kind,points,pair"] + [f'"Film {i}, good",{i % 3},{i / 7:.2f},b{i}' for i in range(60)]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "My Data.csv").write_text("\n".join(ROWS) + "\n")
+    return tmp_path
+
+
+def new(*arguments):
+    return main(["new", *arguments])
+
+
+def test_from_a_file_to_a_plan(data, capsys):
+    assert new("My Data.csv", "--text", "text", "--label", "kind", "--out", "first.yaml") == 0
+    told = capsys.readouterr().out
+    assert "My Data.csv: 54 train, 6 dev examples, 3 labels" in told
+    assert "kd plan first.yaml" in told and "snakemake --configfile first.yaml" in told
+    grid = load_grid(data / "first.yaml")
+    assert not grid.pruned and len(grid.runs) == 27  # 3 students, 3 kinds of knowledge, 3 seeds
+    assert main(["plan", "first.yaml"]) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_scores_are_found(data):
+    assert new("My Data.csv", "--text", "text", "pair", "--label", "points") == 0
+    (task,) = yaml.safe_load((data / "My Data.yaml").read_text())["tasks"].values()
+    assert task["regression"] == [0, 8.43] and task["text"] == ["text", "pair"]
+    assert all(run.task_row.regression for run in load_grid(data / "My Data.yaml").runs.values())
+
+
+def test_a_local_encoder_is_a_change_of_one_line(data):
+    """As the comment in the file says; and the study lies in another folder than the data."""
+    write_encoder(data / "model")
+    (data / "studies").mkdir()
+    out = data / "studies/mine.yaml"
+    assert new("My Data.csv", "--text", "text", "--label", "kind", "--out", str(out)) == 0
+    text = out.read_text().replace("google-bert/bert-base-uncased", "../model")
+    out.write_text(text.replace("-768", "-16-2h-32"))
+    assert next(iter(load_grid(out).runs.values())).teacher.encoder.location == str(data / "model")
+
+
+def test_positions_and_a_dev_file(data):
+    (data / "plain.csv").write_text("\n".join(ROWS[1:]) + "\n")
+    columns = ["--text", "0", "--label", "1", "--no-header"]
+    assert new("plain.csv", *columns, "--dev", "plain.csv", "--out", "a.yaml") == 0
+    task = yaml.safe_load((data / "a.yaml").read_text())["tasks"]["a"]
+    assert (task["text"], task["label"], task["dev"], task["header"]) == (0, 1, "plain.csv", False)
+
+
+def test_a_copy_keeps_all_but_the_name(data):
+    assert new("My Data.csv", "--text", "text", "--label", "kind", "--out", "first.yaml") == 0
+    assert new("--from", "first", "--out", "second.yaml") == 0
+    first, second = ((data / f"{name}.yaml").read_text() for name in ("first", "second"))
+    assert second == first.replace("study: first", "study: second")
+    assert [*load_grid(data / "second.yaml").runs] == [*load_grid(data / "first.yaml").runs]
+
+
+WRONG = {
+    "My Data.csv --text txet --label kind": "column 'txet' is missing; .*did you mean text",
+    "gone.csv --text text --label kind": "gone.csv: no such file",
+    "My Data.csv --text text": "new: label is missing: kd new DATA --text COLUMN --label COLUMN",
+    "My Data.csv --text text --label kind --out there.yaml": "there.yaml: is there already",
+    "My Data.csv --text text --label kind --out no/x.yaml": "the folder no is missing",
+    "My Data.csv --from demo": "new: --from copies a study, so it takes no data",
+    "--from gone": "gone: no such study file",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_mistake_writes_nothing(data, capsys, line):
+    import re
+
+    (data / "there.yaml").write_text("kept")
+    before = sorted(data.rglob("*"))
+    words = [word.replace("_", " ") for word in line.replace("My Data", "My_Data").split()]
+    assert new(*words) == 2
+    error = capsys.readouterr().err
+    assert re.search(WRONG[line], error) and error.count("\n") == 1
+    assert sorted(data.rglob("*")) == before and (data / "there.yaml").read_text() == "kept"
