@@ -75,9 +75,8 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     for name in AXES:
         if name not in frame:
             frame[name] = str(RUN_DEFAULTS.get(name, IDLE))
-    for name in COLUMNS:
-        if name not in frame:
-            frame[name] = ""
+    lacking = dict.fromkeys((name for name in COLUMNS if name not in frame), "")
+    frame = frame.assign(**lacking)
     frame[AXES] = frame[AXES].replace("", IDLE)
     asked = load_study(study) if study else None
     grid = _planned(asked) if asked else None
@@ -110,6 +109,7 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     frame = frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)
     if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
         frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
+    frame = frame.copy()  # pandas warns of frames whose columns were set one by one
     frame["equal_size"] = asked.equal_size if asked else ""
     return Record(frame.copy(), remarks, asked, grid)  # in one block: columns came one by one
 

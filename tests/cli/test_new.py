@@ -4,7 +4,7 @@ import pytest
 import yaml
 from model_files import write_encoder
 
-from kd.__main__ import main
+from kd.cli.main import main
 from kd.study.grid import load_grid
 
 ROWS = ["text,kind,points,pair"] + [f'"Film {i}, good",{i % 3},{i / 7:.2f},b{i}' for i in range(60)]

@@ -90,7 +90,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     for suffix in ("", "_none"):
         table[f"p{suffix}_holm"] = corrected(table, f"p{suffix}")
     return table.assign(
-        metric=table["task"].map(metric),
+        metric=table["task"].map(lambda task: metric(task, runs)),
         objective=shown.to_numpy(),
         control=np.where(table["pairs"] > 0, control_of(frame), ""),
     )
