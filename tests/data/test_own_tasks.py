@@ -239,3 +239,33 @@ def test_public_files(tmp_path):
     scores = own_splits(task(PUBLIC, **sick, label="relatedness_score", regression=[1, 5]))
     assert scores["test"]["label"].between(1, 5).all()
     assert not scores["test"]["sentence2"].str.contains("\r").any()
+
+
+def test_a_dataset_of_the_hub(tmp_path, monkeypatch):
+    """Its own names of the labels, in its order; what is asked for is the commit."""
+    import datasets
+
+    asked = []
+    features = datasets.Features(
+        {"body": datasets.Value("string"), "tag": datasets.ClassLabel(names=["yes", "no"])}
+    )
+
+    def load(path, config, revision, split):
+        asked.append((path, config, revision, split))
+        rows = {"body": [text for text, _ in ROWS], "tag": [0, 1, 0, 1 if split == "train" else -1]}
+        return datasets.Dataset.from_dict(rows, features)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    commit = "0123456789" * 4
+    keys = {"train": None, "dev": None, "hub": "org/name", "revision": commit, "text": "body",
+            "label": "tag", "splits": {"train": "train", "dev": "train"}}  # fmt: skip
+    hub = task(tmp_path, **keys)
+    assert own_splits(hub)["train"]["label"].tolist() == [0, 1, 0, 1]
+    assert own_facts(hub).labels == ("yes", "no")
+    assert set(asked) == {("org/name", None, commit, "train")}
+    assert own_identity(hub)["source"] == "hub" and own_identity(hub)["revision"] == commit
+    hidden = task(tmp_path, **{**keys, "splits": {"train": "train", "dev": "test"}})
+    with pytest.raises(UserError, match=r"org/name, split test, row 4: it has no label \(-1\)"):
+        own_facts(hidden)
+    with pytest.raises(UserError, match=r"column 'boby' is missing; .*did you mean body"):
+        own_facts(task(tmp_path, **{**keys, "text": "boby"}))

@@ -1,12 +1,13 @@
 """The official metrics on examples that can be worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kd.axes.tasks import TASKS
-from kd.training.metrics import constant_score, evaluate_metrics
+from kd.training.metrics import constant_score, evaluate_metrics, other_metrics
 
 GLUE = [name for name, row in TASKS.items() if not row.synthetic]
 
@@ -102,3 +103,29 @@ def test_constant_score_takes_the_best_answer():
     assert constant_score(TASKS["mnli"], [2, 2, 1, 0]) == 0.5
     assert constant_score(TASKS["cola"], [1, 1, 0]) == 0
     assert constant_score(TASKS["stsb"], [0.0, 2.5, 5.0]) == 0
+
+
+def test_f1_of_several_labels_counts_those_that_the_split_lacks():
+    row = replace(TASKS["mnli"], metrics=("macro-f1", "weighted-f1", "micro-f1"))
+    found = evaluate_metrics(row, np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
+    first, second = 2 * 2 / (2 * 2 + 1), 2 * 1 / (2 * 1 + 1)  # the third label: 0
+    assert found["macro-f1"] == pytest.approx((first + second) / 3)
+    assert found["weighted-f1"] == pytest.approx((3 * first + second) / 4)
+    assert found["micro-f1"] == 0.75
+
+
+def test_metrics_that_are_no_part_of_the_score():
+    row = replace(TASKS["stsb"], others=("mse", "mae"))
+    logits, labels = np.array([[1.0], [2.0], [5.0]]), np.array([1.0, 4.0, 4.0])
+    assert other_metrics(row, logits, labels) == pytest.approx({"mse": 5 / 3, "mae": 1})
+    assert set(evaluate_metrics(row, logits[:, 0], labels)) == {"score", "pearson", "spearman"}
+
+
+def test_the_area_under_the_curve():
+    """The share of pairs of a positive and a negative example that are in the right order."""
+    row = replace(TASKS["rte"], others=("auc",))
+    logits = np.array([[0, 3.0], [0, 1.0], [0, 2.0], [0, -1.0]])
+    assert other_metrics(row, logits, np.array([1, 1, 0, 0]))["auc"] == 0.75
+    assert other_metrics(row, logits, np.array([1, 1, 1, 1])) == {}  # not defined
+    three = replace(TASKS["mnli"], others=("auc",))
+    assert other_metrics(three, np.eye(3)[[0, 1, 2, 0]], np.array([0, 1, 2, 0]))["auc"] == 1

@@ -154,8 +154,8 @@ def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _f1_of_each(
     values: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(draws, C) F1 of each label that is given or true, and how many examples have it."""
-    classes = np.union1d(values, labels)
+    """(draws, C) F1 of each label up to the highest one here, and how many examples have it."""
+    classes = np.arange(max(values.max(), labels.max()) + 1)
     given, true = values[:, None] == classes, labels[:, None] == classes
     gold = weights @ true
     return _ratio(2 * (weights @ (given & true)), weights @ given + gold), gold
@@ -167,7 +167,7 @@ def _weighted_f1(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) ->
 
 
 def _macro_f1(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Over the labels that are given or true here; the official one is over all of the task."""
+    """The mean over labels; the last ones of a task count where an example or answer has one."""
     return _f1_of_each(values, labels, weights)[0].mean(axis=1)
 
 

@@ -9,9 +9,19 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from kd.results.statistics import examples
 from kd.results.statistics.examples import Answers, difference_interval
 
+
+def _f1(labels, values, average):
+    every = range(max(CLASSES) if max(labels.max(), values.max()) > 1 else 2)
+    return f1_score(labels, values, labels=every, average=average, zero_division=0.0)
+
+
+CLASSES = [2, 4]
 OFFICIAL = {
     "accuracy": accuracy_score,
     "f1": f1_score,
+    "macro-f1": lambda x, y: _f1(x, y, "macro"),
+    "micro-f1": lambda x, y: _f1(x, y, "micro"),
+    "weighted-f1": lambda x, y: _f1(x, y, "weighted"),
     "matthews": matthews_corrcoef,
     "pearson": lambda x, y: pearsonr(x, y).statistic,
     "spearman": lambda x, y: spearmanr(x, y).statistic,
@@ -19,7 +29,7 @@ OFFICIAL = {
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("classes", CLASSES)
 def test_metrics_of_resamples_are_the_official_ones(name, classes):
     """Also of more than two classes, and of scores with ties."""
     if name == "f1" and classes > 2:
