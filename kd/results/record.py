@@ -72,11 +72,13 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     frame = frame.astype(object)
     lines = [line for line, _ in rows]
     _check_rows(path, frame, lines)
-    for name in AXES:
-        if name not in frame:
-            frame[name] = str(RUN_DEFAULTS.get(name, IDLE))
-    lacking = dict.fromkeys((name for name in COLUMNS if name not in frame), "")
-    frame = frame.assign(**lacking)
+    absent = {
+        **dict.fromkeys(COLUMNS, ""),
+        **{name: str(RUN_DEFAULTS.get(name, IDLE)) for name in AXES},
+    }
+    lacking = {name: value for name, value in absent.items() if name not in frame}
+    added = pd.DataFrame(lacking, index=frame.index, dtype=object)
+    frame = pd.concat([frame, added], axis=1)
     frame[AXES] = frame[AXES].replace("", IDLE)
     asked = load_study(study) if study else None
     grid = _planned(asked) if asked else None
@@ -98,6 +100,7 @@ def load_record(path: Path, study: Path | None = None) -> Record:
         )
     # A score counts only where the run says that it is done.
     frame["score"] = frame["score"].where(frame["status"] == "done")
+    frame = frame.copy()  # in one piece: pandas warns of a table that was made column by column
     if grid:
         frame, told = _completed(frame, grid, path)
         remarks += told
@@ -109,9 +112,8 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     frame = frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)
     if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
         frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
-    frame = frame.copy()  # pandas warns of frames whose columns were set one by one
     frame["equal_size"] = asked.equal_size if asked else ""
-    return Record(frame.copy(), remarks, asked, grid)  # in one block: columns came one by one
+    return Record(frame, remarks, asked, grid)
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:

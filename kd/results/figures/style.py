@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from kd.results.statistics.runs import levels, metric
+from kd.results.statistics.runs import levels, metric, teacher_names
 
 Look = dict[str, Any]  # keyword arguments of a matplotlib artist
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, both columns
@@ -98,7 +98,7 @@ def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
     low, high = ax.dataLim.intervalx if sideways else ax.dataLim.intervaly
     room = FAR * max(high - low, 5.0) if np.isfinite(high - low) else np.inf
     marks = [
-        ("teacher", runs.groupby("teacher")["teacher_score"].mean(), TEACHER, "right"),
+        ("teacher", runs.groupby(teacher_names(runs))["teacher_score"].mean(), TEACHER, "right"),
         ("majority", runs[["majority_score"]].mean(), MAJORITY, "left"),
     ]
     for name, scores, look, side in marks:

@@ -87,6 +87,13 @@ def followers(frame: pd.DataFrame) -> dict[str, str]:
     return found
 
 
+def teacher_names(frame: pd.DataFrame) -> "pd.Series[str]":
+    """The teacher of each run: one that was fine-tuned on a fraction of the examples is another."""
+    same = frame["teacher_data"] == "same"
+    on = frame["teacher"] + ", train_fraction " + frame["train_fraction"]
+    return frame["teacher"].where(~same, on)
+
+
 def each(table: pd.DataFrame) -> Iterator[Any]:
     """The rows, their columns as attributes; of any type, which pandas' stubs cannot say."""
     return iter(table.itertuples())

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from kd.results.numbers import NOTHING, plain, points
-from kd.results.statistics.runs import ALIAS, AVERAGE, each, levels, metric
+from kd.results.statistics.runs import ALIAS, AVERAGE, each, levels, metric, teacher_names
 
 Cells = dict[tuple[str, ...], dict[str, Any]]  # rows of a description by cell, then by task
 SHOWN = 12  # missing cells that a footnote names one by one
@@ -15,9 +15,10 @@ SELECTED = "the best cell is chosen on the dev scores that are shown, so its lea
 
 def by_teacher(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each teacher, and its runs: those of it alone where there are any."""
-    for teacher in levels(runs["teacher"]):
-        own = runs["teacher"].map(lambda text, name=teacher: name in text.split(ALIAS))
-        exact = runs[runs["teacher"] == teacher]
+    names = teacher_names(runs)
+    for teacher in levels(names):
+        own = names.map(lambda text, name=teacher: name in text.split(ALIAS))
+        exact = runs[names == teacher]
         yield teacher, exact if len(exact) else runs[own.astype(bool)]
 
 

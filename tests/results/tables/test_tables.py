@@ -54,6 +54,24 @@ def test_score_table(frame):
     assert "rte: accuracy; cola: Matthews" in notes
 
 
+def test_a_teacher_on_a_fraction_of_the_examples_has_a_row_of_its_own():
+    frame = grid(
+        lambda c: 0.6 + float(c["train_fraction"]) / 10,
+        train_fraction=["0.1", "0.5", "1"],
+        knowledge=["logits", "logits+hidden"],
+        seed=["1", "2"],
+    )
+    part = frame["train_fraction"] != "1"
+    frame.loc[part, "teacher_data"] = "same"
+    frame.loc[part, "teacher_score"] = frame.loc[part, "train_fraction"].map(float)
+    found = {row[0]: row[2] for row in make_tables(frame)["scores"].rows if "teacher" in row[0]}
+    assert found == {
+        "teacher bert-base": "70.0",
+        "teacher bert-base, train_fraction 0.1": "10.0",
+        "teacher bert-base, train_fraction 0.5": "50.0",
+    }
+
+
 def test_a_cell_with_missing_runs_is_not_called_best():
     frame = grid(
         lambda c: 0.9 if c["mapping"] == "last" else 0.5, mapping=["first", "last"], seed=["1", "2"]
