@@ -1,6 +1,6 @@
-"""The command line: its parser, its help, and what each kind of error becomes.
+"""The command line: its parser, its help, and the exit status of each kind of error.
 
-The commands stand in the other modules of this folder. They import torch, transformers and pandas
+The commands are in the other modules of this folder. They import torch, transformers and pandas
 only when they run, so that `kd --help` and `kd plan` answer at once.
 """
 

@@ -1,4 +1,4 @@
-"""Commands for who runs a study: what it will cost, how far it is, what it left behind."""
+"""Commands about a study that runs: what it will cost, how far it is, what it left behind."""
 
 import argparse
 import json

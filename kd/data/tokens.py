@@ -30,12 +30,11 @@ _AT_ONCE = 10_000  # rows a call of the tokenizer; ctrl-C is handled between cal
 
 @dataclass(frozen=True)
 class Split:
-    """n packed examples. `flat` holds each tokenizer output as one long vector; example i is
-    [offsets[i], offsets[i + 1])."""
+    """n examples, packed without padding: example i is [offsets[i], offsets[i + 1]) of a vector."""
 
-    flat: dict[str, Tensor]
+    flat: dict[str, Tensor]  # each output of the tokenizer, (tokens of all examples,)
     offsets: Tensor  # (n + 1,)
-    labels: Tensor  # (n,)
+    labels: Tensor  # (n,) class indices, or scores
     ids: Tensor  # (n,) stable example ids
     padding: int  # token id of padding
 
@@ -48,7 +47,15 @@ class Split:
         return self.offsets.diff()
 
     def batch(self, rows: Tensor) -> dict[str, Tensor]:
-        """Padded to the longest: input_ids, attention_mask (B, L), labels (B,), ids (B,)."""
+        """Some examples, padded to the longest of them.
+
+        Args:
+            rows: (B,) their numbers in the split.
+
+        Returns:
+            input_ids, attention_mask and, if the encoder reads them, token_type_ids, (B, L) int64;
+            labels (B,); ids (B,).
+        """
         starts, lengths = self.offsets[rows], self.lengths[rows]
         positions = torch.arange(int(lengths.max()))
         mask = positions < lengths[:, None]
@@ -65,7 +72,7 @@ class Split:
         }
 
     def places(self, rows: Tensor) -> Tensor:
-        """Where the tokens of some examples stand in `flat`, example by example."""
+        """Indices (tokens,) in `flat` of the tokens of the examples `rows` (B,), one by one."""
         lengths = self.lengths[rows]
         before = lengths.cumsum(0) - lengths  # tokens of the examples before
         within = torch.arange(int(lengths.sum())) - before.repeat_interleave(lengths)
@@ -76,10 +83,18 @@ class Split:
 
 
 def epoch_batches(lengths: Tensor, batch_size: int, generator: torch.Generator) -> list[Tensor]:
-    """One epoch's batches of row numbers, each of examples of like length, in random order.
+    """The batches of one epoch, each of examples of similar length, in random order.
 
-    A permutation is cut into buckets of many batches; each is sorted by length and cut into
-    batches; the batches are shuffled. Only the last batch may be smaller; none is dropped.
+    A permutation of the examples is cut into buckets of 64 batches. Each bucket is sorted by length
+    and cut into batches, and all batches are shuffled. One batch may be smaller; none is dropped.
+
+    Args:
+        lengths: (n,) tokens of each example.
+        batch_size: examples in a batch.
+        generator: draws the order.
+
+    Returns:
+        Numbers of examples, (B,) per batch.
     """
     order = torch.randperm(len(lengths), generator=generator)
     batches: list[Tensor] = []
@@ -89,7 +104,7 @@ def epoch_batches(lengths: Tensor, batch_size: int, generator: torch.Generator) 
 
 
 def ordered_batches(split: Split, batch_size: int) -> Iterator[Tensor]:
-    """Batches of all rows, sorted by length, for evaluation."""
+    """Batches of all examples, sorted by length, for evaluation: their numbers, (B,) each."""
     yield from split.lengths.argsort(stable=True).split(batch_size)
 
 
@@ -165,8 +180,8 @@ def unlabelled_split(
 
 
 def _typed(config: Any, tokenizer: Any) -> bool:
-    """Whether the encoder gets segments. Both must know them: DistilBERT's tokenizer does, its
-    encoder does not."""
+    """Whether the encoder reads segment ids. Tokenizer and encoder must both have them;
+    DistilBERT's tokenizer does, its encoder does not."""
     known = "token_type_ids" in tokenizer.model_input_names
     return known and getattr(config, "type_vocab_size", 0) > 1
 

@@ -1,10 +1,9 @@
 """Reads features out of a Hugging Face encoder: hidden states by hooks, Q, K and V by attention.
 
-A function registered with transformers' AttentionInterface sees the Q, K and V of every layer that
-goes through it, whatever the encoder; it hands those of the wanted layers over and then calls the
-fast attention (SDPA), which so stays on everywhere. `output_attentions` is never used: with SDPA it
-returns nothing, and in training it returns maps after dropout. Which layer runs is counted, not
-read off its module: ALBERT runs one module as all its layers.
+A function registered with transformers' AttentionInterface gets the Q, K and V of every layer, in
+any encoder. It keeps those of the wanted layers and then calls the fast attention (SDPA).
+`output_attentions` is not used, because it returns nothing with SDPA, and maps after dropout in
+training. Layers are counted as they run, because ALBERT runs one module as all its layers.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -41,22 +40,28 @@ AttentionMaskInterface.register(_NAME, sdpa_mask)
 
 
 def vector_of(name: str, hidden: Tensor, mask: Tensor) -> Tensor:
-    """One vector of an example, (B, H): cls, of its first token, or pooled, the mean of all."""
+    """One vector per example, (B, H): that of the first token (cls), or the mean (pooled).
+
+    Args:
+        name: cls or pooled.
+        hidden: (B, L, H) hidden states.
+        mask: (B, L) bool, true for real tokens.
+    """
     return hidden[:, 0] if name == "cls" else pooled(hidden, mask)
 
 
 def pooled(x: Tensor, mask: Tensor) -> Tensor:
-    """(B, H): the mean of each example's valid tokens."""
+    """The mean (B, H) of x (B, L, H) over each example's real tokens, in fp32; `mask` is (B, L)."""
     weight = (mask / mask.sum(-1, keepdim=True).clamp_min(1)).unsqueeze(1)
     return (weight @ x.float()).squeeze(1)
 
 
 class _DeepEnough(Exception):
-    """Everything wanted has been seen: the rest of the forward pass would be wasted."""
+    """Raised when everything wanted has been seen, to skip the rest of the forward pass."""
 
 
 def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    """The modules that an encoder runs as its layers, in order; ALBERT's serve several each.
+    """The modules that an encoder runs as its layers, in order. ALBERT runs each several times.
 
     Raises:
         UserError: they were not found.
@@ -106,7 +111,13 @@ class Capture:
         self._handles.append(model.base_model.register_forward_hook(self._leave))
 
     def __call__(self, **inputs: Tensor) -> Features:
-        """Forward the batch, no further than the last of the wanted features.
+        """Run the batch through the model, no further than the last wanted feature.
+
+        Args:
+            inputs: tensors (B, L), by name.
+
+        Returns:
+            The wanted features by (name, layer); see the class for their shapes.
 
         Raises:
             UserError: a feature was not seen.
@@ -131,7 +142,7 @@ class Capture:
         self.close()
 
     def close(self) -> None:
-        """Take all hooks off the model and give it its own attention back."""
+        """Remove all hooks from the model and restore its own attention."""
         if self.model.config._attn_implementation == _NAME:
             self.model.set_attn_implementation(self._own_attention)
         for handle in self._handles:
@@ -159,14 +170,14 @@ class Capture:
 
 @contextmanager
 def frozen(model: PreTrainedModel) -> Iterator[None]:
-    """How a teacher computes, whatever surrounds it: in the precision of its weights, without the
-    autocast of a run, and without autograd state. Stored and computed outputs so are the same."""
+    """Compute as a teacher does: in the precision of its weights, without a run's autocast and
+    without autograd. So stored outputs equal computed ones."""
     with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
         yield
 
 
 def capture_teacher(capture: Capture, **inputs: Tensor) -> Features:
-    """Features of a `frozen` teacher."""
+    """The features of a batch from a `frozen` teacher; shapes as in `Capture`."""
     with frozen(capture.model):
         features = capture(**inputs)
     # A tensor made under inference_mode cannot be saved for the student's backward; a copy can.

@@ -1,6 +1,6 @@
-"""Values in config.json that a model cannot be built from, or not as the encoder that is meant.
+"""Finds values in config.json from which transformers cannot build the encoder, or builds another.
 
-transformers would refuse them too, but not before the job. No torch, no transformers.
+transformers would refuse them too, but only in the job. Loads neither torch nor transformers.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,7 @@ _RULES: tuple[tuple[Callable[[str], bool], Callable[[Any], bool], str], ...] = (
 
 
 def check_config(folder: Path, config: dict[str, Any], arch: str) -> None:
-    """config.json must describe an encoder that transformers can build.
+    """Check that config.json describes an encoder that transformers can build.
 
     Raises:
         UserError: it names the key, what was found and what is allowed.

@@ -1,8 +1,8 @@
 """A tokenizer that gives the ids of its tokenizer.json.
 
 transformers 5 rebuilds the tokenizers of many encoders (BERT's among them) from the vocabulary in
-tokenizer.json and from tokenizer_config.json. What else tokenizer.json says, such as that case
-counts, is lost where tokenizer_config.json does not say it too.
+tokenizer.json and from tokenizer_config.json. Other settings of tokenizer.json, for example that
+case counts, are lost if tokenizer_config.json does not repeat them.
 """
 
 import json
@@ -24,8 +24,8 @@ PROBES = (
 
 
 def exact_tokenizer(tokenizer: Any, file: Path) -> Any:
-    """The tokenizer itself where it does what tokenizer.json says, else one made of that file, with
-    the names of special tokens and inputs of the first.
+    """The tokenizer itself if it gives the ids of tokenizer.json, else one made from that file with
+    the special tokens and input names of `tokenizer`.
 
     Raises:
         UserError: neither gives the ids of tokenizer.json.
@@ -59,7 +59,7 @@ _KEPT = ("model_input_names", "model_max_length", "padding_side", "truncation_si
 
 
 def _content(tokenizer: Tokenizer) -> dict[str, Any]:
-    """All that ids depend on."""
+    """All settings that ids depend on."""
     content = json.loads(tokenizer.to_str())
     parts = ("normalizer", "pre_tokenizer", "model", "post_processor")
     return {part: content[part] for part in parts}

@@ -44,7 +44,7 @@ class Encoder:
 
 
 def is_local(model: str) -> bool:
-    """True for what is written like a path, or is a folder."""
+    """Whether a model is written like a path, or is a folder."""
     return model.startswith(("/", "./", "../", "~")) or is_folder(Path(model))
 
 
@@ -54,7 +54,7 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
 
     Raises:
         UserError: a folder without config, weights or tokenizer; a vocabulary that does not fit; a
-            hub model of unknown shape; a `scratch` encoder that there cannot be.
+            hub model of unknown shape; a `scratch` encoder of an impossible shape or architecture.
     """
     if model == SCRATCH:
         if shape is None:
@@ -97,7 +97,7 @@ def _local_encoder(folder: Path) -> Encoder:
 
 
 def checked_folder(folder: Path) -> Encoder:
-    """What is known of a local encoder but its identity.
+    """The facts of a local encoder, without its identity.
 
     Raises:
         UserError: a file is missing or not whole, or files do not belong together.
@@ -123,7 +123,7 @@ def checked_folder(folder: Path) -> Encoder:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
     vocabulary = _whole(config, folder, "vocab_size")
     check_tokenizer(folder, vocabulary, arch)
-    if config.get("inner_group_num", 1) != 1:  # ALBERT's, of which no published model makes use
+    if config.get("inner_group_num", 1) != 1:  # a setting of ALBERT that no published model uses
         raise UserError(f"{folder / 'config.json'}: inner_group_num: only 1 is supported")
     positions = _whole(config, folder, "max_position_embeddings") - arch_facts(arch).reserved
     check_weights(folder, config, layers, arch)
@@ -149,7 +149,7 @@ def _whole(config: dict[str, Any], folder: Path, *names: str) -> int:
 
 
 def check_outputs(location: str, task: Task) -> None:
-    """A local, already fine-tuned model must have the task's number of labels, and a head."""
+    """Check that a local, fine-tuned model has a head with the task's number of labels."""
     folder = Path(location)
     config = model_config(folder)
     count = len(label_names(config))

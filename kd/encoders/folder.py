@@ -1,6 +1,7 @@
-"""Reads the files of a local model folder without loading the model: are they whole, do they agree?
+"""Checks that the files of a local model folder are whole and agree, without loading the model.
 
-Every function raises a UserError that names the file and what to do. No torch, no transformers.
+Every function raises a UserError that names the file and what to do. Loads neither torch nor
+transformers.
 """
 
 import json
@@ -15,8 +16,8 @@ from kd.runtime.user_paths import is_folder, readable
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHARDS = f"{WEIGHTS}.index.json"
-# What a loaded model or tokenizer depends on, beside the weights. tokenizer.json has the vocabulary
-# in it: vocab.txt, merges.txt and spm.model are what older tokenizers read.
+# The files that a loaded model or tokenizer depends on, beside the weights. tokenizer.json includes
+# the vocabulary; only older tokenizers read vocab.txt, merges.txt and spm.model.
 _TEXTS = (
     "added_tokens.json",
     CONFIG,
@@ -34,7 +35,7 @@ _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
 def read_object(path: Path, need: str) -> dict[str, Any]:
-    """A JSON file that holds keys with values; `need` is what to do where it is missing."""
+    """Read a JSON file that holds keys with values; `need` says what to do if it is missing."""
     try:
         content = json.loads(readable(path, need).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -50,7 +51,7 @@ def optional_object(path: Path) -> dict[str, Any]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a folder has an entry of that name, be it a link to nothing."""
+    """Whether a folder has an entry of that name, even a broken link."""
     return path.is_symlink() or path.exists()
 
 
@@ -98,7 +99,7 @@ def tensors(folder: Path) -> dict[str, Entry]:
 
 
 def check_weights(folder: Path, config: dict[str, Any], layers: int, arch: str) -> None:
-    """Weights must be in floating point, and as wide, long and many as config.json says."""
+    """Check that weights are floating point, with the widths and layers of config.json."""
     names = tensors(folder)
     for name, entry in names.items():
         if name.endswith(".weight") and entry.dtype[0] in "IU":
@@ -134,7 +135,7 @@ def check_weights(folder: Path, config: dict[str, Any], layers: int, arch: str) 
 
 
 def check_head(folder: Path, outputs: int, title: str) -> None:
-    """A fine-tuned model must bring a classification head with the task's outputs."""
+    """Check that a fine-tuned model has a classification head with the task's outputs."""
     heads = {n: e for n, e in tensors(folder).items() if n.split(".")[0] == "classifier"}
     if not heads:
         raise UserError(
@@ -149,8 +150,7 @@ def check_head(folder: Path, outputs: int, title: str) -> None:
 
 
 def label_names(config: dict[str, Any]) -> list[str]:
-    """Names of a model's outputs in their order; transformers names two where config.json names
-    none."""
+    """Names of a model's outputs in their order; those of transformers if config.json has none."""
     names = config.get("id2label")
     if names is None:
         count = config.get("num_labels", 2)
@@ -161,8 +161,8 @@ def label_names(config: dict[str, Any]) -> list[str]:
 
 
 def identity_files(folder: Path) -> list[Path]:
-    """All that a loaded model and tokenizer depend on, in a fixed order: no licence, no read-me, no
-    record of a training or an evaluation."""
+    """The files that a loaded model and tokenizer depend on, in a fixed order: weights, config and
+    tokenizer, but no licence, read-me or record of a training."""
     weights = weight_files(folder)
     texts = [*_TEXTS, *([SHARDS] if [p.name for p in weights] != [WEIGHTS] else [])]
     return [readable(folder / n) for n in sorted(texts) if _is_there(folder / n)] + weights

@@ -1,4 +1,4 @@
-"""Looks into the local cache of the Hugging Face hub, without a library and without a network."""
+"""Reads the local cache of the Hugging Face hub, without its library and without a network."""
 
 import os
 from contextlib import suppress
@@ -9,9 +9,9 @@ _TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads its variables
 
 
 def only_pickles(model: str, revision: str) -> bool:
-    """Whether the network is switched off and the cache has a model's weights as pickles alone.
+    """Whether the network is switched off and the cache has a model's weights as pickles only.
 
-    With a network it cannot be known: the cache has only the files that were asked for before.
+    With a network this cannot be known, because the cache has only files that were loaded before.
     """
     if not any(os.environ.get(name, "").upper() in _TRUE for name in _SWITCHES):
         return False

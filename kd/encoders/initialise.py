@@ -27,7 +27,7 @@ class _Layout(NamedTuple):
     halves: int = 1
 
 
-# Where the leading entries would mix heads, gates or rotations; elsewhere they are what is kept.
+# Tensors whose leading entries would mix heads, gates or rotations. Of others these are kept.
 _LAYOUTS: dict[re.Pattern[str], _Layout] = {
     re.compile(pattern): layout
     for pattern, layout in {
@@ -78,8 +78,8 @@ def copy_layers(
 ) -> dict[str, str]:
     """Start the student from (teacher layer, student layer) pairs, 1-based; cut what is wider.
 
-    Embeddings, pooler and head are the teacher's too. A layer takes the attention of its new place
-    where an encoder alternates two kinds (ModernBERT's global and local).
+    Embeddings, pooler and head are copied too. Where an encoder alternates two kinds of attention
+    (ModernBERT's global and local), a layer uses the kind of its new place.
 
     Raises:
         UserError: a tensor has no counterpart, or is narrower in the teacher; or heads would have
@@ -130,7 +130,8 @@ def _cut(value: Tensor, shape: torch.Size, name: str, heads: tuple[int, int]) ->
 
 
 def _kept(have: int, want: int, layout: _Layout, heads: tuple[int, int]) -> Tensor:
-    """Places of what is kept: of each part the leading heads, of each half the leading entries."""
+    """Indices of the entries that are kept: the leading heads of each part, and the leading entries
+    of each half."""
     student, teacher = heads if layout.heads else (1, 1)
     places = torch.arange(have).view(layout.parts, teacher, layout.halves, -1)
     each = want // (layout.parts * student * layout.halves)

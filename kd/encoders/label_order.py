@@ -1,8 +1,8 @@
 """Which output of a fine-tuned model is which label of its task, from the names in its config.
 
 Case, blanks, dashes and underscores in a name do not matter, and the table of tasks has synonyms.
-LABEL_2 and 2 stand for label 2 of the official order. The position of a name that is not known says
-nothing: the study must then give the order.
+LABEL_2 and 2 mean label 2 of the official order. If a name is not known, the study must give the
+order.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What a safetensors file says of itself: its tensors, and whether it is whole. No torch."""
+"""Reads the header of a safetensors file: its tensors, and whether the file is whole. No torch."""
 
 import json
 from math import prod
@@ -9,7 +9,7 @@ from kd.runtime.errors import UserError
 
 _LENGTH = 8  # bytes: the size of the header, little-endian
 _LONGEST = 100_000_000  # bytes of a header, as the safetensors library allows
-# Of the dtypes that encoders are saved in; others are taken at their word.
+# Of the dtypes that encoders are saved in. The sizes of others are not checked.
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1}
 
 
@@ -50,10 +50,10 @@ def read_header(path: Path) -> dict[str, Entry]:
 
 
 def _end(header: dict[str, Any]) -> int:
-    """Where the last tensor ends. They lie side by side, each as large as its shape and dtype say.
+    """Where the last tensor ends.
 
     Raises:
-        ValueError: they do not.
+        ValueError: tensors overlap or leave gaps, or one has another size than its shape and dtype.
     """
     end = 0
     for entry in sorted(header.values(), key=lambda e: e["data_offsets"]):

@@ -1,4 +1,4 @@
-"""A model as a folder that plain transformers loads."""
+"""Saves a model as a folder that plain transformers loads."""
 
 from pathlib import Path
 

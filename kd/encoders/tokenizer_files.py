@@ -1,6 +1,6 @@
-"""What the tokenizer of a local model folder says: its words, its padding, its case.
+"""Checks the tokenizer files of a local model folder: words, padding, case.
 
-No torch, no transformers. Errors are UserErrors that name the file and what to do.
+Errors are UserErrors that name the file and what to do. Loads neither torch nor transformers.
 """
 
 import json
@@ -65,7 +65,7 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
 
 
 def check_tokenizer(folder: Path, vocabulary: int, arch: str) -> None:
-    """tokenizer.json must fit the embeddings, tokenizer_config.json and the need for padding."""
+    """Check that tokenizer.json fits the embeddings and tokenizer_config.json, and has padding."""
     tokenizer = _tokenizer(folder)
     _check_parts(folder, tokenizer)
     known = _words(folder, tokenizer)
@@ -95,7 +95,7 @@ def check_tokenizer(folder: Path, vocabulary: int, arch: str) -> None:
 
 
 def _check_parts(folder: Path, tokenizer: dict[str, Any]) -> None:
-    """The installed tokenizers must know every part. The words are left out of what it reads."""
+    """Check that the installed `tokenizers` knows every part. It parses no words."""
     from tokenizers import Tokenizer, __version__
 
     model = tokenizer.get("model")
@@ -123,13 +123,13 @@ def _text(token: Any) -> str | None:
 
 
 def check_normaliser(folder: Path) -> None:
-    """tokenizer.json and tokenizer_config.json must agree on case and Chinese characters."""
+    """Check that tokenizer.json and tokenizer_config.json agree on case and Chinese characters."""
     _compare_normaliser(folder, _tokenizer(folder).get("normalizer"), _tokenizer_config(folder))
 
 
 def _compare_normaliser(folder: Path, normaliser: Any, given: dict[str, Any]) -> None:
-    """tokenizer.json is what is used; a tokenizer_config.json that says otherwise is a mistake in
-    one of the two."""
+    """Compare one setting. tokenizer.json counts, and a tokenizer_config.json that contradicts it
+    means a mistake in one of the two."""
     if not isinstance(normaliser, dict) or normaliser.get("type") != "BertNormalizer":
         return
     for key, name in (
@@ -154,7 +154,7 @@ def first_difference(folder: Path, other: Path) -> tuple[int, str, str] | None:
 
 
 def missing_packages() -> list[str]:
-    """What SentencePiece models need and is not installed: the extra `sentencepiece`."""
+    """The packages of the extra `sentencepiece` that are not installed."""
     needed = {"sentencepiece": "sentencepiece", "google.protobuf": "protobuf"}
     return [package for module, package in needed.items() if not _is_installed(module)]
 

@@ -1,4 +1,4 @@
-"""What the numbers of a training depend on beside its recipe and its data."""
+"""What the numbers of a training depend on, beside its recipe and data: device, versions, code."""
 
 import ast
 from pathlib import Path
@@ -13,9 +13,9 @@ from kd.runtime.hashes import file_digest
 
 _PACKAGE = Path(kd.__file__).parent
 _TRAININGS = ("kd.jobs.teacher", "kd.jobs.distil")
-# Modules and rooms that trainings import and that change none of their numbers, with all that only
-# these import: files, errors and signals; the way from a study file to the specs of its runs, which
-# are in the identity of a checkpoint themselves; records and scores.
+# Modules and packages that trainings import but that do not change their numbers, with all that
+# only these import. They handle files, errors and signals, records and scores, or turn a study file
+# into the specs of its runs, which are part of a checkpoint's identity anyway.
 _NO_NUMBERS = (
     "kd.runtime",
     "kd.axes.constant_answer",
@@ -35,7 +35,7 @@ _NO_NUMBERS = (
     "kd.training.history",
     "kd.training.watch",
 )
-_NUMBERS = ("kd.runtime.device", "kd.runtime.startup")  # all the same
+_NUMBERS = ("kd.runtime.device", "kd.runtime.startup")  # exceptions: these do change numbers
 
 
 def circumstances(device: torch.device, threads: int) -> dict[str, Any]:
@@ -50,8 +50,8 @@ def circumstances(device: torch.device, threads: int) -> dict[str, Any]:
 
 
 def training_modules() -> list[str]:
-    """The modules of kd whose code the numbers of a training depend on: what the jobs that train
-    import, directly or not."""
+    """The modules of kd on whose code the numbers of a training depend: all that the training jobs
+    import, directly or not, except `_NO_NUMBERS`."""
     found: set[str] = set()
     todo = [*_TRAININGS, *_NUMBERS]
     while todo:

@@ -8,7 +8,7 @@ from kd.study.paths import Layout
 
 
 def prepare_task(grid: Grid, layout: Layout, task: str) -> None:
-    """`prepare` for a task of a study."""
+    """Load the text of one task of a study."""
     run = run_on(grid, task)
     out = layout.text(run.data_id, run.task)
     with step_state(layout.preparing(run.data_id, run.task), "data") as progress:

@@ -1,4 +1,4 @@
-"""Rule `evaluate`: the scores of one run's student in its metrics.json, its answers beside it."""
+"""Rule `evaluate`: writes the scores of one run's student, metrics.json, and its predictions."""
 
 from pathlib import Path
 
@@ -42,8 +42,10 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
 def teacher_predictions(
     run: Run, layout: Layout, device: torch.device, progress: Progress
 ) -> dict[str, Predictions]:
-    """What a run's teacher answered on the dev splits: its job has written it; for a teacher of an
-    older version it is computed once."""
+    """The predictions of a run's teacher on the dev splits.
+
+    The teacher's job has written them. For a teacher of an older version they are computed once.
+    """
     folder = layout.teacher(run.teacher)
     path = folder / PREDICTIONS
     if found := _readable(path):

@@ -1,7 +1,7 @@
-"""`kd export`: a run's student as a folder to ship, with every claim about it measured.
+"""`kd export`: a run's student as a folder to ship, with measured scores and latency.
 
-What is measured is what a user will load: the exported tokenizer, weights and graphs, on the dev
-text, not the files of the training.
+They are measured on the dev text with the files that a user will load: the exported tokenizer,
+weights and graphs.
 """
 
 import contextlib
@@ -111,7 +111,7 @@ def export(run: Path, results: Path, folder: Path, threads: int) -> dict[str, An
 
 
 def _finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """metrics.json and spec.json of a run that is done, and whose model is what was evaluated."""
+    """metrics.json and spec.json of a run, after checking that its model is the evaluated one."""
     if not (run / METRICS).is_file():
         raise UserError(f"{run / 'metrics.json'}: missing; only a run that is done can be exported")
     record = read_record(run / METRICS, "score", "task", "model_fingerprint")
@@ -140,7 +140,8 @@ def _task(text: Path, record: dict[str, Any]) -> Task:
 
 
 def _write_model(model: Path, row: Task, folder: Path, max_length: int) -> None:
-    """Weights, config and tokenizer; labels in words, inputs cut where the training cut them."""
+    """Write weights, config and tokenizer, with the words of the labels and the training's
+    max_length."""
     loaded = AutoModelForSequenceClassification.from_pretrained(
         model, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
     )
@@ -195,7 +196,7 @@ def _all_logits(
 def _metrics(
     row: Task, splits: dict[str, pd.DataFrame], logits: dict[str, np.ndarray]
 ) -> dict[str, float]:
-    """The official metrics; of several dev splits the score is the mean."""
+    """The official metrics of logits (n, C) by split. The score is the mean over the dev splits."""
     found: dict[str, float] = {}
     scores = []
     for split, frame in splits.items():
@@ -213,7 +214,7 @@ def _latency(
 ) -> Iterator[dict[str, Any]]:
     """Median seconds of a batch, on batches spread over the dev split, by form and batch size.
 
-    The tokenizer is not timed. The forms take turns, so that other work slows all of them alike.
+    The tokenizer is not timed. The forms take turns, so that other work slows each of them equally.
     """
     for size in _BATCHES:
         starts = np.linspace(0, max(0, len(frame) - size), _TIMED).astype(int)

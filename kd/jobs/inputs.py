@@ -1,4 +1,4 @@
-"""What a job takes from the study and from the jobs before it."""
+"""Finds and checks what a job reads: its run in the study, and the results of earlier jobs."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def find_run(grid: Grid, run_id: str) -> Run:
 
 
 def student_model(run: Run, layout: Layout) -> Path:
-    """The folder of a run's exported student, after checking that it is the one it trained.
+    """The folder of a run's exported student, after checking that it is the one that was trained.
 
     Raises:
         UserError: it is missing, damaged, or another model.
@@ -43,17 +43,17 @@ def run_on(grid: Grid, task: str) -> Run:
 
 
 def text_fingerprint(folder: Path) -> str:
-    """Of the text that packed tokens are made of, from their manifest."""
+    """Fingerprint of the text that packed tokens were made from, from their manifest."""
     return str(read_record(folder / "manifest.json", "text_fingerprint")["text_fingerprint"])
 
 
 def tokens_fingerprint(folder: Path) -> str:
-    """Of packed tokens, from their manifest."""
+    """Fingerprint of packed tokens, from their manifest."""
     return str(read_record(folder / "manifest.json", "fingerprint")["fingerprint"])
 
 
 def teacher_fingerprint(run: Run, layout: Layout) -> str:
-    """Of the weights of a run's teacher, from its record."""
+    """Fingerprint of the weights of a run's teacher, from its record."""
     record = read_record(layout.teacher(run.teacher) / METRICS, "fingerprint")
     return str(record["fingerprint"])
 

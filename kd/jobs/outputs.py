@@ -1,4 +1,4 @@
-"""Rule `outputs`: stores what the budget has room for, in one pass of a teacher over the data."""
+"""Rule `outputs`: stores teacher outputs, within the budget, in one pass over the training data."""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,10 +26,10 @@ from kd.teacher.store import StoredOutputs, open_outputs, write_outputs
 def run_outputs(
     grid: Grid, layout: Layout, teacher_id: str, tokens_id: str, need: str, threads: int
 ) -> None:
-    """Store the outputs of a teacher that some runs need, and that the budget has room for.
+    """Store the outputs of a teacher that some runs need, as far as the budget has room.
 
-    The first such job of a teacher and its tokens stores those that all runs of the grid need; the
-    others find them there. `need`.json records what was there then; today's study decides anew.
+    The first such job of a teacher and its tokens stores what all runs of the grid need. The others
+    find it there. `need`.json records the arrays of that time; later jobs do not go by it.
     """
     runs = [
         run
@@ -56,12 +56,14 @@ def store_outputs(
     device: Callable[[], torch.device],
     progress: Progress,
 ) -> set[Key]:
-    """Store what a run reads of its teacher, as far as the budget has room; the keys that are then
-    there.
+    """Store the outputs of its teacher that a run reads, as far as the budget has room.
 
-    If some are missing, all that the grid needs of this teacher and these tokens is computed, in
-    one pass. One job at a time does that; only that one calls `device`, after it has waited for the
-    others, so that no job holds a GPU while it waits.
+    If some are missing, all outputs of this teacher and these tokens that the grid needs are
+    computed in one pass. One job at a time does that. It calls `device` only after it has waited
+    for the others, so that no job holds a GPU while it waits.
+
+    Returns:
+        The keys of the run that are stored now.
     """
     runs = {reader.id: reader for reader in [*unfinished(grid, layout), run]}
     chosen = choose_outputs(grid, layout, runs.values()).keys(run)
@@ -103,7 +105,7 @@ def open_store(
     device: Callable[[], torch.device],
     progress: Progress,
 ) -> StoredOutputs:
-    """What is stored of the outputs that a run reads, after `store_outputs`."""
+    """Store the outputs that a run reads (see `store_outputs`), and open those that are stored."""
     keys = store_outputs(grid, layout, run, split, device, progress)
     if not keys:
         return StoredOutputs({}, split)
@@ -112,7 +114,7 @@ def open_store(
 
 
 def identity_of(run: Run, layout: Layout) -> dict[str, str]:
-    """What stored outputs are made of: this teacher's weights and these tokens."""
+    """What stored outputs are made from: fingerprints of teacher and tokens."""
     folder = layout.tokens(run.data_id, run.task, run.tokens_id)
     return {
         "teacher": teacher_fingerprint(run, layout),

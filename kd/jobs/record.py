@@ -1,4 +1,4 @@
-"""What jobs write into metrics.json and training.json, and what of it comes from where."""
+"""The contents of metrics.json and training.json, and which job each part comes from."""
 
 import platform
 from collections.abc import Sized
@@ -26,7 +26,7 @@ _LOADED = {"data_revision": "revision", "tokenizer_fingerprint": "tokenizer_fing
 def run_record(
     run: Run, layout: Layout, training: dict[str, Any], metrics: dict[str, Any]
 ) -> dict[str, Any]:
-    """A run's metrics.json. What a record from an older version lacks is left out."""
+    """The contents of a run's metrics.json. Keys that an older record lacks are left out."""
     shape = parse_shape(run.spec["student"])
     tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
     manifest = read_record(tokens / "manifest.json", "fingerprint", "text_fingerprint")
@@ -72,7 +72,7 @@ def run_record(
 
 
 def _relation_heads(run: Run) -> dict[str, int]:
-    """The number of relation heads in force, where there are some."""
+    """The number of relation heads that `auto` became; {} if it was given or has no effect."""
     if run.labels["relation_heads"] != "auto":
         return {}
     shape = parse_shape(run.spec["student"])

@@ -22,7 +22,7 @@ def prepare_device(threads: int, progress: Progress) -> torch.device:
 def is_whole(folder: Path, record: str) -> bool:
     """Whether another process, for which this one waited, has made the model and its record.
 
-    Snakemake removes both before a job starts: what is there was made since.
+    Snakemake removes both before a job starts, so what is there was made after that.
     """
     if not ((folder / MODEL).is_dir() and (folder / record).is_file()):
         return False

@@ -27,12 +27,12 @@ from kd.study.grid import Grid
 from kd.study.paths import Layout
 from kd.training.evaluation import predict
 
-Told = dict[str, dict[str, Any]]
+Entries = dict[str, dict[str, Any]]
 
 
 def write_submission(
     grid: Grid, layout: Layout, chosen: Mapping[str, Mapping[str, Any]], out: Path, threads: int
-) -> Told:
+) -> Entries:
     """Write the zip `out`, and beside it a .json that says of each of its files where it is from.
 
     Args:
@@ -49,7 +49,7 @@ def write_submission(
         UserError: a student is missing or damaged, or a test set is not of the official layout.
     """
     check_source(grid)
-    data, files, told = grid.study.data, dict[str, Answers](), Told()
+    data, files, entries = grid.study.data, dict[str, Answers](), Entries()
     with step_state(layout.submitting(grid.study.name), "submission") as progress:
         device = prepare_device(threads, progress)
         load = cache(partial(_student, grid, layout))
@@ -61,15 +61,15 @@ def write_submission(
                 length = grid.runs[best["run"]].values["max_length"]
                 split = unlabelled_split(rows, TASKS[sheet.task], tokenizer, model.config, length)
                 files[name] = _answers(model, sheet, split, device, progress)
-                told[name] = dict(best)
+                entries[name] = dict(best)
             else:
                 numbers = [row["id"] for row in rows] if rows else range(sheet.examples)
                 files[name] = [(number, sheet.constant) for number in numbers]
-                told[name] = {"constant": sheet.constant, "why": _why(sheet, best is not None)}
-            told[name]["examples"] = len(files[name])
+                entries[name] = {"constant": sheet.constant, "why": _why(sheet, best is not None)}
+            entries[name]["examples"] = len(files[name])
         write_zip(out, files)
-        write_json(out.with_suffix(".json"), {"study": grid.study.name, "files": told})
-    return told
+        write_json(out.with_suffix(".json"), {"study": grid.study.name, "files": entries})
+    return entries
 
 
 def check_source(grid: Grid) -> None:
@@ -81,9 +81,9 @@ def check_source(grid: Grid) -> None:
         )
 
 
-def remarks(told: Told) -> Iterator[str]:
+def remarks(entries: Entries) -> Iterator[str]:
     """A sentence for each file that no student answered, or whose test set is not the official."""
-    for name, facts in told.items():
+    for name, facts in entries.items():
         if "constant" in facts:
             yield f"{name}: {facts['why']}; every answer is {facts['constant']}"
         if facts["examples"] != (official := SHEETS[name].examples):

@@ -30,7 +30,7 @@ from kd.training.predictions import write_predictions
 
 
 def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> None:
-    """Fine-tune a teacher (or take over one that is already), evaluate it, export it."""
+    """Fine-tune a teacher (unless it is fine-tuned already), evaluate it, and export it."""
     teachers = {run.teacher.id: run.teacher for run in grid.runs.values()}
     if teacher_id not in teachers:
         raise unknown(f"{grid.study.path}: teacher", teacher_id, teachers)

@@ -1,4 +1,4 @@
-"""Gathers the metrics of a study's runs into one tidy runs.csv: one row a run, missing ones too."""
+"""Collects the metrics of a study's runs in runs.csv, one row per run, missing runs included."""
 
 import csv
 import io
@@ -57,10 +57,10 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
 
 
 def _against_the_studys_teacher(run: Run, layout: Layout) -> dict[str, float]:
-    """How far a control agrees with the one teacher of its cell, though it never learnt from it.
+    """How far a control agrees with the teacher of its cell, from which it did not learn.
 
-    Nothing, where its record has that already, where it stands for several teachers, or where
-    either has left no readable answers.
+    {} if its record has that already, if it stands for several teachers, or if the predictions of
+    either cannot be read.
     """
     teacher = layout.teacher(run.teacher) / PREDICTIONS
     if run.needs_teacher or len(parts(run.labels["teacher"])) > 1 or not teacher.is_file():
@@ -78,9 +78,9 @@ def compact_history(path: Path) -> str:
     """A training's history as the text of one cell, `step=25 50;loss=0.71 0.62;...`.
 
     Rows are averaged over stretches of equal length, so that curves of all runs fit into runs.csv.
-    Each series is the mean over the rows that have it, since a term whose weight is 0 is not
-    measured; `nan` stands for a stretch in which none has. '' where there is no history. A term's
-    name has no '=' or ';'.
+    Each series is the mean over the rows that have it, because a term whose weight is 0 is not
+    computed. `nan` marks a stretch without any. '' if there is no history. Names of terms contain
+    no '=' or ';'.
     """
     rows = _whole_rows(path)
     if not rows:
@@ -97,8 +97,8 @@ def compact_history(path: Path) -> str:
 def _whole_rows(path: Path) -> list[dict[str, float]]:
     """The rows of a history.csv that have a step and a loss, without their blank cells.
 
-    The last line may be cut short: it counts only with its line end. Rows that are no numbers, of
-    a file that is damaged, are left out: a curve is no reason to refuse a finished run.
+    The last line may be cut short, and counts only with its line end. Rows of a damaged file that
+    are not numbers are left out, because a curve is no reason to refuse a finished run.
     """
     if not path.is_file():
         return []

@@ -1,11 +1,11 @@
 """Keeps copied results finished: decides by contents, not by times, which file was made from which.
 
-Snakemake makes again what is older than what it was made from. A copy without times (`cp -r`, some
-archives and object stores) gives results the order in which they were copied. Where seals and
-fingerprints prove that a result was made from the very files beside it, `settle_times` gives it
-their time. Where they do not (a file was edited or damaged, the teacher is another one), the result
-keeps its time, and Snakemake decides. A copy may lack data and teachers, since Snakemake makes them
-only where a job needs them. Those that it has must match the results.
+Snakemake repeats a job whose output is older than its input. After a copy without times (`cp -r`,
+some archives and object stores) the times follow the order of copying. Where seals and fingerprints
+prove that a result was made from the files beside it, `settle_times` gives it their time. Otherwise
+(a file was edited or damaged, the teacher is another one) the result keeps its time, and Snakemake
+decides. A copy may lack data and teachers, because Snakemake makes them only if a job needs them.
+Those that it has must match the results.
 """
 
 import os
@@ -30,7 +30,7 @@ Job = tuple[Sequence[Path], Sequence[Path], Callable[[], bool]]  # inputs, outpu
 
 
 def settle_times(grid: Grid, layout: Layout) -> list[Path]:
-    """Give a result that is older than what it was made from the time of that; return which had it.
+    """Give results that are older than their inputs the time of these; return such results.
 
     Nothing else is written. Contents are read only where times are wrong.
     """
@@ -116,7 +116,7 @@ class _Contents:
         )
 
     def can_be_stored(self, folder: Path, tokens: Path) -> bool:
-        """A whole teacher and whole tokens. Who reads what is stored of them checks that it is."""
+        """A whole teacher and whole tokens. Jobs that read stored outputs check them."""
         return self._text(tokens, "any") is not None and self._has_model(
             folder, self._record(folder / METRICS)
         )

@@ -27,7 +27,8 @@ def hours(trainings: Sequence[Run], teachers: Sequence[Run], starts: int, speed:
 
 
 def run_flops(run: Run) -> float:
-    """Of one training: 3 forward passes of the student (backward is two), one of the teacher."""
+    """Operations of one training: three forward passes of the student (the backward pass counts as
+    two) and one of the teacher."""
     examples, tokens = training_size(run)
     examples *= run.values["train_fraction"]
     student = 3 * parse_shape(run.spec["student"]).flops(tokens)
@@ -36,7 +37,7 @@ def run_flops(run: Run) -> float:
 
 
 def teacher_flops(run: Run) -> float:
-    """Of fine-tuning a run's teacher; evaluating alone, where it is fine-tuned already."""
+    """Operations of fine-tuning a run's teacher; 0 if it is fine-tuned already."""
     examples, tokens = training_size(run)
     teacher = run.teacher
     if teacher.finetuned:
@@ -46,7 +47,7 @@ def teacher_flops(run: Run) -> float:
 
 
 def measured_speed(runs: Iterable[Run], layout: Layout) -> float | None:
-    """Median operations per second of the trainings that are done; None: there is none."""
+    """Median operations per second of the trainings that are done; None if there are none."""
     speeds = []
     for run in runs:
         path = layout.run(run) / TRAINING
@@ -62,10 +63,10 @@ def _bytes(shape: Shape, vocabulary: int | None) -> int:
 
 
 def student_bytes(run: Run) -> int:
-    """Of the saved student of a run."""
+    """Bytes of the saved student of a run."""
     return _bytes(parse_shape(run.spec["student"]), run.teacher.encoder.vocabulary)
 
 
 def teacher_bytes(run: Run) -> int:
-    """Of the saved teacher of a run."""
+    """Bytes of the saved teacher of a run."""
     return _bytes(run.teacher.encoder.shape, run.teacher.encoder.vocabulary)

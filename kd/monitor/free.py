@@ -1,7 +1,7 @@
 """Removes stored teacher outputs that no unfinished run needs: `kd free`.
 
-A finished run does not read them again. A later run that needs them computes and stores them again.
-The small file `Layout.need` stays: it is an input of finished runs, and Snakemake would train them
+Finished runs do not read them. A later run that needs them computes and stores them again. The
+small file `Layout.need` stays, because it is an input of finished runs: Snakemake would train them
 again if it had to make that file again, even though the rule calls it ancient.
 """
 
@@ -22,7 +22,7 @@ from kd.teacher.manifests import remove
 def idle_outputs(grids: Sequence[Grid], layout: Layout) -> dict[Path, int]:
     """{array: bytes} stored for the teachers of these studies that no unfinished run of them needs.
 
-    Finished is a run whose metrics are whole; all others keep what they can read.
+    A run is finished if its metrics are whole. For all others, what they can read is kept.
     """
     kept: dict[Path, set[str]] = {}
     for run in [run for grid in grids for run in grid.runs.values()]:

@@ -1,6 +1,6 @@
-"""Notes of what the files of a study were made from: the digest of contents behind each step.
+"""Notes what the files of a study were made from: a digest of the inputs and outputs of each step.
 
-`copies` reads them to know whether a copied file still belongs to the files beside it.
+`copies` reads the notes to find whether a copied file still belongs to the files beside it.
 """
 
 import os

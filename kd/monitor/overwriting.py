@@ -1,4 +1,4 @@
-"""Protects a runs.csv that is all that is left of its runs."""
+"""Protects a runs.csv that has the only record of some runs."""
 
 import csv
 from collections.abc import Container

@@ -1,4 +1,4 @@
-"""What a study would run: cells, runs, jobs, time and disk, and what it will not be able to say."""
+"""What a study would run: cells, runs, jobs, time, disk, and warnings of what it cannot show."""
 
 from collections import Counter
 from typing import Any
@@ -85,7 +85,7 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
 
 
 def _warnings(grid: Grid) -> list[str]:
-    """What the study will not be able to say; it shows before anything runs."""
+    """Warnings, before anything runs, about what the study will not be able to show."""
     found = []
     seeds = len({run.values["seed"] for run in grid.runs.values()})
     if seeds < FEW_SEEDS:
@@ -98,7 +98,7 @@ def _warnings(grid: Grid) -> list[str]:
 
 
 def _recipe_warnings(grid: Grid) -> list[str]:
-    """Random weights that are trained with the defaults, which are made for pretrained encoders."""
+    """Warnings about random weights with the default recipe, which suits pretrained encoders."""
     found = []
     for name, teacher in grid.study.teachers.items():
         if teacher["model"] == SCRATCH and not {"epochs", "learning_rate"} & set(teacher):

@@ -1,4 +1,4 @@
-"""What is left of workflows that died, and what to do about it: `kd recover`."""
+"""Finds what workflows that died left behind, and says what to do about it: `kd recover`."""
 
 from pathlib import Path
 

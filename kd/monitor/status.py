@@ -1,4 +1,4 @@
-"""How far a study is, from the files alone: the state of each run, counts, and what failed."""
+"""How far a study is, from the files alone: the state of each run, what is running, what failed."""
 
 from collections import Counter
 from contextlib import suppress
@@ -118,7 +118,7 @@ def status_text(found: dict[str, Any]) -> str:
 def run_status(run: Run, layout: Layout, mark: bool = False) -> tuple[str, str]:
     """(one of STATES, last error line), from the files alone.
 
-    A run has failed too where a step failed that it waits for: data, tokens, teacher, outputs.
+    A run also counts as failed if a step that it waits for failed: data, tokens, teacher, outputs.
     """
     folder = layout.run(run)
     if (folder / METRICS).is_file():

@@ -1,7 +1,7 @@
 """Training histories as TensorBoard event files, made from history.csv after the fact.
 
-The training loop knows nothing of TensorBoard: whatever wrote a history.csv, a run that is done or
-one whose file grows, can be shown, and a run costs no more for it.
+The training loop does not use TensorBoard, so a run costs nothing more. Any run with a history.csv
+can be shown, also while it is going on.
 """
 
 import csv

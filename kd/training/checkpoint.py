@@ -1,9 +1,8 @@
-"""A training's state in one safetensors file, so that a job that was killed goes on where it was.
+"""Saves a training's state in one safetensors file, so that a killed job continues from there.
 
-The file is written aside and renamed: there is the last good one or none, whatever dies when. It
-carries the identity of its training (recipe, data, teacher, versions, threads); any other training
-leaves it unread, and so does one that finds it damaged: it starts from the beginning, with the
-same numbers.
+The file is written aside and renamed, so it is always whole. It holds the identity of its training
+(recipe, data, teacher, versions, threads). A training that finds another identity, or a damaged
+file, starts from the beginning and comes to the same numbers.
 """
 
 import json
@@ -51,13 +50,13 @@ class Checkpoint:
         self._interval, self._last = interval(), time.monotonic()
 
     def due(self) -> bool:
-        """Whether the interval is over; a clock that is set anew does not matter."""
+        """Whether it is time to save. Changes of the system's clock do not matter."""
         return time.monotonic() - self._last >= self._interval
 
     def save(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> bool:
-        """Write the state; whether it could be written.
+        """Write the state, and return whether it was written.
 
-        A disk that is full does not end a training: the checkpoint before stays.
+        If the disk is full, the training goes on and the previous checkpoint stays.
         """
         tensors, text = _separate(tensors), json.dumps(facts, allow_nan=False)
         metadata = {"identity": self.identity, "facts": text, "checksum": _checksum(tensors, text)}
@@ -69,7 +68,7 @@ class Checkpoint:
                 os.fsync(handle.fileno())
             temporary.replace(self.path)
         except (OSError, SafetensorError) as error:
-            print(f"{self.path}: not written ({error}); the one before stays", flush=True)
+            print(f"{self.path}: not written ({error}); the previous one stays", flush=True)
             return False
         finally:
             with suppress(OSError):
@@ -78,13 +77,13 @@ class Checkpoint:
         return True
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and facts of the last good state; None where there is none for this training."""
+        """Tensors and facts of the saved state; None if there is none of this training."""
         if not self.path.is_file():
             return None
         try:
             with safe_open(self.path, "pt") as file:
                 metadata = file.metadata() or {}
-                # Copies: memory-mapped ones lie as the file has them, not as torch aligns its own.
+                # Cloned, because memory-mapped tensors are not aligned as torch aligns its own.
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             if metadata["identity"] != self.identity:
                 print(f"{self.path}: of another training; not used", flush=True)
@@ -97,12 +96,12 @@ class Checkpoint:
             return None
 
     def remove(self) -> None:
-        """The training has finished."""
+        """Remove the file, after the training has finished."""
         self.path.unlink(missing_ok=True)
 
 
 def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU and contiguous; tensors that share memory are copied, as safetensors asks."""
+    """Tensors on the CPU, contiguous. Those that share memory are copied, as safetensors needs."""
     seen, found = set[int](), dict[str, Tensor]()
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
@@ -122,12 +121,12 @@ def _checksum(tensors: dict[str, Tensor], text: str) -> str:
 
 
 def module_tensors(**modules: nn.Module) -> dict[str, Tensor]:
-    """The state of some modules as one mapping: `name/key`."""
+    """The tensors of some modules by `name/key`."""
     return {f"{name}/{k}": v for name, m in modules.items() for k, v in m.state_dict().items()}
 
 
 def load_modules(tensors: dict[str, Tensor], **modules: nn.Module) -> None:
-    """What `module_tensors` gave, back in the modules."""
+    """Load what `module_tensors` returned into the modules."""
     for name, module in modules.items():
         module.load_state_dict(_below(name, tensors))
 
@@ -139,7 +138,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimiser(tensors: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
-    """What `optimiser_tensors` gave, back in an optimiser of the same parameters."""
+    """Load what `optimiser_tensors` returned into an optimiser of the same parameters."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _below("optimiser", tensors).items():
         index, key = name.split("/")
@@ -157,7 +156,7 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def load_random(tensors: dict[str, Tensor], device: torch.device) -> None:
-    """What `random_states` gave, back in the generators."""
+    """Restore what `random_states` returned."""
     torch.set_rng_state(tensors["random/cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(tensors["random/cuda"], device)

@@ -23,16 +23,16 @@ from kd.training.predictions import Predictions
 from kd.training.sampling_error import score_error
 
 _BATCH = 64
-_SINGLES, _WARM_UP = 32, 4  # examples that are timed one by one, and before that for nothing
+_SINGLES, _WARM_UP = 32, 4  # single examples that are timed, and untimed ones before them
 
 
 def predict(
     model: nn.Module, split: Split, device: torch.device, progress: Progress | None
 ) -> Tensor:
-    """(n, C) fp32 logits in the order of the split; eval mode, no autocast.
+    """Logits (n, C) in fp32, in the order of the split; in eval mode, without autocast.
 
     Raises:
-        UserError: a logit is NaN or infinite; argmax would score it as some class.
+        UserError: a logit is NaN or infinite, which argmax would take for some class.
     """
     if progress:
         progress.start("evaluating", math.ceil(len(split) / _BATCH))
@@ -58,10 +58,9 @@ def predict(
 
 
 def latency(model: nn.Module, split: Split, device: torch.device) -> float:
-    """Median seconds of the forward pass of one example alone, on up to 32 spread over the split.
+    """Median seconds of the forward pass of a single example, over up to 32 of the split.
 
-    The median, since other jobs on the machine make some of them slow. Lengths are those of the
-    task; the order is that of the split.
+    It is the median because other jobs on the machine slow some of the passes down.
     """
     rows = torch.linspace(0, len(split) - 1, min(_SINGLES, len(split))).long()
     model.to(device).eval()
@@ -76,7 +75,10 @@ def latency(model: nn.Module, split: Split, device: torch.device) -> float:
 
 
 def explained(predictions: Tensor, labels: Tensor) -> float:
-    """R^2: 1 - squared error / squared error of the labels' mean; 0 where they are all equal."""
+    """R^2 of predictions (n,) and labels (n,): 1 - squared error / that of the labels' mean.
+
+    0 if all labels are equal.
+    """
     error = (predictions.double() - labels.double()).square().sum()
     spread = (labels.double() - labels.double().mean()).square().sum()
     return float(1 - error / spread) if spread > 0 else 0.0
@@ -108,8 +110,8 @@ def scores(row: Task, answers: Mapping[str, Predictions]) -> dict[str, Any]:
     """Score and metrics on the dev split; MNLI's mismatched accuracy beside them, and the metrics
     of further dev splits of a task of the user's own, under `metric@split`.
 
-    `majority_score` is the score of the best constant answer on the same examples, `score_se` the
-    standard error of the score over examples; it is left out where all answers are right. The
+    `majority_score` is the score of the best constant answer on the same examples. `score_se` is
+    the standard error of the score over examples, and is left out if all answers are right. The
     numbers of `calibration` are means over the dev splits.
     """
     record, examples = dict[str, Any](), 0

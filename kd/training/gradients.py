@@ -16,7 +16,16 @@ from kd.teacher.features import TeacherFeatures
 
 
 class Gradients:
-    """Computes the gradients of batches of `split`. Hooks are on the encoders while it is open."""
+    """Computes the gradients of batches of `split`, as a context: its hooks are removed at the end.
+
+    Args:
+        student: the encoder that is trained.
+        objective: the loss.
+        teacher: the features that its terms compare with; None where there is no term.
+        split: the training examples.
+        precision: fp32, or bf16 for autocast.
+        device: where student and objective are.
+    """
 
     def __init__(
         self,
@@ -72,9 +81,9 @@ class Gradients:
 
 
 def _largest_logits(**sides: Features) -> dict[str, Tensor]:
-    """The size of the largest logit of each side that has logits.
+    """The largest absolute logit of each side that has logits, by name.
 
-    A loss may be finite where a logit is not: a class that is infinitely far from being the label.
+    A loss can be finite although a logit is not, for example if a wrong class has minus infinity.
     """
     return {
         f"largest logit of the {name}": found["logits", 0].detach().float().abs().max()

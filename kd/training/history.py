@@ -14,7 +14,7 @@ DEV_SCORE = "dev_score"  # the column of a history
 
 
 class Recorder:
-    """Means of the loss and its parts over every few steps; the device is asked only then."""
+    """Means of the loss and its parts over every few steps. A GPU is only waited for at these."""
 
     def __init__(self, every: int) -> None:
         self.every, self.rows = every, list[dict[str, float]]()
@@ -29,9 +29,12 @@ class Recorder:
         values: dict[str, Tensor],
         score: float | None = None,
     ) -> str:
-        """Take in the losses of a step. Where a row ends: its loss as text, else an empty text.
+        """Add the losses of a step, scalars by name.
 
         A dev score ends a row, so that it stands at its own step.
+
+        Returns:
+            The mean loss of a row that ends here, as text; '' if none ends.
         """
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value

@@ -148,7 +148,7 @@ def _dev_score(
 
 
 def _check_weights(objective: Objective, total: int) -> None:
-    """Windows are percentages: only here it is known whether a step falls into each."""
+    """Check that each weight is above 0 at some step, which depends on the number of steps."""
     for name, weight in objective.weights.items():
         if weight.peak > 0 and not any(weight.at(step / total) for step in range(total)):
             raise UserError(
@@ -169,7 +169,7 @@ def _first_state(
 
 
 def _parameter_groups(modules: list[nn.Module], decay: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices; none on biases and LayerNorms."""
+    """Parameter groups: weight decay on matrices, none on biases and LayerNorms."""
     parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
@@ -182,7 +182,7 @@ def _update(
     schedule: torch.optim.lr_scheduler.LambdaLR,
     max_norm: float,
 ) -> tuple[Tensor, float]:
-    """Clip the gradients and follow them; their norm before, and the learning rate."""
+    """Clip the gradients and make a step; their norm before clipping, and the learning rate."""
     trained = [p for group in optimiser.param_groups for p in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(trained, max_norm)
     rate = float(schedule.get_last_lr()[0])
@@ -195,11 +195,11 @@ def _update(
 def _save_when_due(
     state: State, job: Job, total: int, watch: Watch, asked: Callable[[], str]
 ) -> None:
-    """Save the state at its time, or because a signal asked the job to end.
+    """Save the state if it is time, or if a signal asked the job to end.
 
     Raises:
-        Stopped: a signal did.
-        UserError: a number is not finite; that is found before it is saved.
+        Stopped: a signal asked.
+        UserError: a number is not finite. It is checked before the state is saved.
     """
     assert job.checkpoint is not None
     if not (job.checkpoint.due() or asked()):

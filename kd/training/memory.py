@@ -1,4 +1,4 @@
-"""The memory of the device: what a training took of it, and what happens where it is too small."""
+"""The memory of the device: its peak in a training, and smaller micro-batches when it runs out."""
 
 import math
 from collections.abc import Callable
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 def with_less_memory(one_step: Callable[[int], T], state: State, device: torch.device) -> T:
-    """`one_step(micro_batch)`; where memory runs out, again with half as many examples at once.
+    """Call `one_step(micro_batch)`; if memory runs out, again with half as many examples at a time.
 
-    A try that failed leaves no gradients, no drawn random numbers and no moved buffers.
+    Gradients, random states and buffers are restored before each new try.
 
     Raises:
         Transient: there is no room for one example.
@@ -27,7 +27,7 @@ def with_less_memory(one_step: Callable[[int], T], state: State, device: torch.d
         try:
             return one_step(state.micro_batch)
         except torch.OutOfMemoryError:
-            pass  # what the failed try holds is free only outside of this block
+            pass  # the memory of the failed try is freed only after this block
         if state.micro_batch == 1:
             raise Transient(
                 "out of memory on the device with one example at a time: a smaller max_length, "
@@ -48,12 +48,11 @@ def with_less_memory(one_step: Callable[[int], T], state: State, device: torch.d
 
 
 def reset_peak(device: torch.device) -> None:
-    """Start to measure anew: what the process did before, such as storing teacher outputs, does
-    not count."""
+    """Start to measure: what the process did before, such as storing outputs, does not count."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak(device: torch.device) -> int | None:
-    """Bytes of the device at most since `reset_peak`; None on the CPU."""
+    """The peak of memory on the device since `reset_peak`, in bytes; None on the CPU."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

@@ -1,6 +1,6 @@
 """The metrics of the tasks, by scikit-learn and SciPy.
 
-Both are imported where they are used, because a training that is not evaluated needs neither.
+They are imported where they are used, because a training alone needs neither.
 """
 
 import warnings
@@ -20,8 +20,8 @@ def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) ->
         predictions: (n,) class indices, or scores for a regression.
         labels: (n,) gold labels of the same kind.
 
-    Correlations are computed in float64: predictions may differ in their last digits alone. Those
-    of a constant prediction are undefined; they count as 0.
+    Correlations are computed in float64, because predictions may differ only in their last digits.
+    The correlation of a constant prediction is undefined and counts as 0.
     """
     from scipy.stats import pearsonr, spearmanr
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef

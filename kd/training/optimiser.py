@@ -1,7 +1,7 @@
 """AdamW, fused, without the wrappers that load torch's compiler at their first call.
 
-They do nothing where nothing is compiled, and cost a job most of a second. The numbers are those of
-`torch.optim.AdamW(fused=True)`, which is taken where a version of torch has other wrappers.
+Without compilation they do nothing but cost a job most of a second. The numbers are those of
+`torch.optim.AdamW(fused=True)`, which is used if the wrappers of a torch version are not known.
 """
 
 from functools import cache
@@ -20,7 +20,7 @@ def adamw(groups: list[dict[str, Any]], rate: float) -> torch.optim.AdamW:
 
 @cache
 def _unwrapped() -> type[torch.optim.AdamW] | None:
-    """The class without its wrappers; None where that, or a first step with it, fails."""
+    """The class without its wrappers; None if removing them, or a first step, fails."""
     try:
 
         class AdamW(torch.optim.AdamW):

@@ -1,4 +1,4 @@
-"""What a model answered on the dev splits: predictions.parquet in the folder of a run or teacher.
+"""The answers of a model on the dev splits: predictions.parquet in the folder of a run or teacher.
 
 Columns: `split`, `id` (as in the task's text), `label`, `logits` (a list of C fp32 numbers; one for
 a regression). `pandas.read_parquet` alone reads it.

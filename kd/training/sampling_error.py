@@ -1,4 +1,4 @@
-"""How far a score may be off because the dev split is a sample: by bootstrap over its examples."""
+"""The standard error of a score because the dev split is a sample: bootstrap over its examples."""
 
 import numpy as np
 
@@ -11,9 +11,8 @@ _BATCH = 50  # resamples of a regression in memory at once
 def score_error(task: Task, predictions: np.ndarray, labels: np.ndarray) -> float:
     """Standard error of the task's score, in its unit, over resamples of the examples.
 
-    Examples are drawn with replacement from those that were scored, by a fixed generator. Of a
-    classification all that counts is how many examples have each label and prediction, so that the
-    counts are drawn.
+    Examples are drawn with replacement from those that were scored, by a fixed generator. For a
+    classification only the counts of each (label, prediction) matter, so counts are drawn.
 
     Args:
         task: its metrics make up the score.
@@ -21,8 +20,8 @@ def score_error(task: Task, predictions: np.ndarray, labels: np.ndarray) -> floa
         labels: (n,) gold labels of the same kind.
 
     Returns:
-        The standard deviation over resamples; NaN where they have none (all answers are right), and
-        say nothing of the error.
+        The standard deviation over resamples; NaN if it is 0 (all answers are right), because then
+        it does not estimate the error.
     """
     rng = np.random.default_rng(0)
     scores = _correlations if task.regression else _scores_of_counts
@@ -49,7 +48,7 @@ def _accuracy(table: np.ndarray) -> np.ndarray:
 
 
 def _f1(table: np.ndarray) -> np.ndarray:
-    """Of class 1; 0 where nothing is of it and nothing said to be."""
+    """F1 of class 1; 0 if neither a label nor a prediction is of class 1."""
     sides = table[:, 1].sum(axis=1) + table[:, :, 1].sum(axis=1)
     return np.asarray(2 * table[:, 1, 1] / np.maximum(sides, 1))
 

@@ -1,4 +1,4 @@
-"""Which examples a step sees, and how fast it learns."""
+"""The batches and the learning rate of each step."""
 
 import math
 from collections.abc import Iterator
@@ -13,9 +13,17 @@ from kd.data.tokens import epoch_batches
 def training_batches(
     lengths: Tensor, batch_size: int, seed: int, first: int, total: int
 ) -> Iterator[Tensor]:
-    """Row numbers of the batches of the steps `first` to `total`, 0-based: the same from any start.
+    """The batches of the steps `first` to `total`, 0-based: numbers of examples, (B,) each.
 
-    What comes before `first` is drawn again, which costs milliseconds an epoch.
+    A step has the same batch from any start. Batches before `first` are drawn again and skipped,
+    which takes milliseconds per epoch.
+
+    Args:
+        lengths: (n,) tokens of each example.
+        batch_size: examples in a batch.
+        seed: decides the order.
+        first: the first step.
+        total: steps of the whole training.
     """
     order, step = torch.Generator().manual_seed(seed), 0
     while step < total:

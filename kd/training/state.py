@@ -1,4 +1,4 @@
-"""All that a step of a training changes."""
+"""The state of a training: all that a step changes, and that a checkpoint saves."""
 
 import time
 from collections import Counter
@@ -18,14 +18,14 @@ _COUNTS = ("step", "examples", "micro_batch")
 
 @dataclass
 class State:
-    """What a checkpoint holds."""
+    """What a checkpoint saves and restores."""
 
     student: nn.Module
     objective: nn.Module
     optimiser: torch.optim.Optimizer
     recorder: Recorder
     micro_batch: int  # examples in the encoders at once
-    step: int = 0  # how many are done
+    step: int = 0  # steps that are done
     examples: int = 0  # seen, with repetition
     before: float = 0.0  # seconds of earlier jobs
     _started: float = field(default_factory=time.perf_counter)
@@ -43,7 +43,7 @@ class State:
 
     @property
     def seconds(self) -> float:
-        """Of all jobs that have worked on this training."""
+        """Seconds of training, of all jobs that worked on it."""
         return self.before + time.perf_counter() - self._started
 
     def content(self, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -65,7 +65,7 @@ class State:
     def restore(
         self, tensors: dict[str, Tensor], facts: dict[str, Any], device: torch.device
     ) -> None:
-        """What `content` gave."""
+        """Restore what `content` returned."""
         saved.load_modules(tensors, student=self.student, objective=self.objective)
         saved.load_optimiser(tensors, self.optimiser)
         saved.load_random(tensors, device)

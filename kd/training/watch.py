@@ -13,8 +13,7 @@ class Watch:
 
     The numbers are the losses, the norm of the gradient, and the largest logits.
 
-    Reading a number waits for all that a GPU still has to do: there it is done for `patience` steps
-    together, which are few enough to be lost.
+    To read a number is to wait for the GPU. So the numbers of `patience` steps are read together.
     """
 
     def __init__(self, patience: int) -> None:
@@ -22,13 +21,13 @@ class Watch:
         self._unread: list[tuple[int, dict[str, Tensor], Tensor]] = []
 
     def add(self, step: int, values: dict[str, Tensor], ids: Tensor, last: bool) -> None:
-        """Take in the numbers of a step and the ids of its examples; read them when it is time."""
+        """Add the numbers of a step (scalars) and the ids (B,) of its examples; check if due."""
         self._unread.append((step, values, ids))
         if last or len(self._unread) >= self.patience:
             self.check()
 
     def check(self) -> None:
-        """Read what was not read yet.
+        """Check the numbers that were added since the last check.
 
         Raises:
             UserError: the first step that went wrong, its terms, and the ids of its examples.

@@ -212,7 +212,7 @@ def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch, capsys):
     before = (tmp_path / "c").read_bytes()
     monkeypatch.setattr(saved, "save_file", full)
     assert not checkpoint.save({"a": torch.zeros(1)}, {})
-    assert "the one before stays" in capsys.readouterr().out
+    assert "the previous one stays" in capsys.readouterr().out
     assert (tmp_path / "c").read_bytes() == before
 
 
