@@ -13,7 +13,7 @@ from kd.runtime.errors import UserError, listing, nearest, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-_FAR = 10  # scores that are further from 0 take long to learn
+_WIDE = 10  # a wider range of scores takes long to learn
 _PIECES = 1.3  # tokens a word, for estimates of time and disk
 
 
@@ -187,10 +187,10 @@ def _warnings(
         few = listing(rare[:5]) + ", ..." * (len(rare) > 5)
         yield f"only one training example has the label {few}"
     low, high = task.range or (0, 0)
-    if max(-low, high) > _FAR:
+    if high - low > _WIDE:
         yield (
-            f"scores from {low:g} to {high:g} are learned as they are, and a model starts at 0, so "
-            f"that it takes many epochs: scale them to a few units around 0"
+            f"scores from {low:g} to {high:g} are learned as they are, which takes many epochs: "
+            f"scale them to a few units"
         )
     size = len(frames["train"])
     if repeated >= NOTED * size:

@@ -17,7 +17,7 @@ from kd.runtime.files import atomic_write
 from kd.runtime.hashes import short_hash
 from kd.runtime.user_paths import readable
 
-_READER = 2  # raised when the same data would give other facts
+_READER = 3  # raised when the same data would give other facts
 NOTED = 0.01  # share of dev texts in the training data from which there is a warning
 
 

@@ -75,6 +75,7 @@ def _distil(
         check_same_words(run.donor, source)
     torch.manual_seed(settings["seed"])
     student = build.build_random(build.shaped_config(build.saved_config(source), shape))
+    build.start_at_mean(student, task, split.labels)
     origins = initialise(student, init, teacher, run.donor)
 
     heads = settings["relation_heads"]

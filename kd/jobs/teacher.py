@@ -67,6 +67,7 @@ def _teacher(
         shape = teacher.encoder.shape
         objective = Objective((), task.regression, shape, shape, {})
         split = tokens.load_split(source, "train")
+        build.start_at_mean(model, task, split.labels)
         job = Job(device, progress, "fine-tuning", checkpoint)
         examples = training_rows(
             split, recipe["train_fraction"], recipe["fraction_seed"], task.regression

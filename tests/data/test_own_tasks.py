@@ -199,10 +199,10 @@ def test_a_label_with_one_example_is_a_warning_and_no_share(tmp_path):
 
 
 @pytest.mark.parametrize(("top", "warned"), [(5, False), (100, True)])
-def test_scores_far_from_0_are_a_warning(tmp_path, top, warned):
+def test_a_wide_range_of_scores_is_a_warning(tmp_path, top, warned):
     write(tmp_path, rows=[(f"text {i}", i) for i in range(6)])
     warnings = own_facts(task(tmp_path, dev={"share": 0.5}, regression=[0, top])).warnings
-    assert any("scale them to a few units around 0" in text for text in warnings) == warned
+    assert any("scale them to a few units" in text for text in warnings) == warned
 
 
 def test_facts_are_remembered_until_the_content_changes(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from kd.axes.architectures import ARCHS as KINDS
 from kd.axes.architectures import SCRATCH_ARCHS
 from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
-from kd.axes.tasks import TASKS
+from kd.axes.tasks import TASKS, Source
 from kd.data.generated import vocabulary
 from kd.encoders.build import (
     align_labels,
@@ -31,6 +32,7 @@ from kd.encoders.build import (
     longest_input,
     shape_of,
     shaped_config,
+    start_at_mean,
 )
 from kd.encoders.capture import Capture, encoder_layers
 from kd.encoders.facts import Encoder, encoder
@@ -380,3 +382,17 @@ def test_a_config_saved_in_half_precision_changes_no_bit_of_a_new_model(arch, dt
         models.append(build_random(config).state_dict())
     for name, tensor in models[0].items():
         assert torch.equal(tensor, models[1][name]) and tensor.dtype == models[1][name].dtype, name
+
+
+@pytest.mark.parametrize("arch", ["bert", "roberta", "distilbert", "electra"])
+def test_a_head_of_ones_own_regression_starts_at_the_mean_score(arch):
+    """GLUE's keeps its recipe."""
+    labels = torch.tensor([1.0, 2.0, 4.5])
+    mine = replace(TASKS["stsb"], source=Source((), (), ""))
+    for task in (mine, TASKS["stsb"], TASKS["rte"]):
+        model = tiny_model(arch, labels=task.outputs)
+        before = copy.deepcopy(model.state_dict())
+        start_at_mean(model, task, labels)
+        changed = {n: p for n, p in model.state_dict().items() if not torch.equal(p, before[n])}
+        assert [p.tolist() for p in changed.values()] == ([[2.5]] if task is mine else [])
+        assert all("encoder" not in name for name in changed)
