@@ -113,7 +113,8 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
         frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
     frame["equal_size"] = asked.equal_size if asked else ""
-    return Record(frame, remarks, asked, grid)
+    # Columns set one by one lie apart; pandas warns of a hundred. A copy puts them together.
+    return Record(frame.copy(), remarks, asked, grid)
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:

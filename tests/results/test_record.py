@@ -1,14 +1,18 @@
 """A record is checked once, for all that read it: damage is a sentence, or a missing run."""
 
 import csv
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
-from fake_runs import of_study, three_seeds, write
+from fake_runs import of_study, one_run, three_seeds, write
 from studies import tiny_study, write_study
 
 from kd.cli.main import main
+from kd.results.columns import COLUMNS
 from kd.results.record import load_record, read_runs
+from kd.results.tables.write import make_tables
 from kd.runtime.errors import UserError
 from kd.study.grid import load_grid
 
@@ -231,3 +235,12 @@ def test_a_cut_file_is_drawn_with_what_it_lacks_as_missing(study, record):
     with pytest.raises(UserError, match="found a header and no runs"):
         record.write_text(header_only(record.read_text()))
         load_record(record)
+
+
+def test_a_record_of_all_columns_is_read_and_used_without_a_warning(tmp_path):
+    """pandas warns of frames whose hundred columns were set one by one."""
+    rows = [dict.fromkeys(COLUMNS, "") | one_run({"seed": seed}, 0.6) for seed in "12"]
+    path = write(pd.DataFrame(rows), tmp_path / "runs.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.PerformanceWarning)
+        assert "cost" in make_tables(read_runs(path))
