@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from planted import KNOWLEDGE, MAPPINGS, TASKS, by, lose, noisy, open_leader
+from scipy.stats import binom
 
 from kd.axes.equal_size import parse_iso
 from kd.axes.shapes import parse_shape
 from kd.results.advice.advice import advise
 from kd.results.advice.judge import judge_values
+from kd.results.statistics.effects import contrasts
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE
 
@@ -191,6 +193,34 @@ def test_no_effect_gives_claims_in_at_most_one_of_twenty_studies(lost):
     # Little noise makes them equal, which is no claim that they differ.
     equal = judge_values(drawn(0, noise=0.0005), "mapping", "", 0.5)
     assert len(equal.equal) == 3 and equal.strength == "none"
+
+
+def null_study(rng, one_at_a_time, lost):
+    """Four mappings and two temperatures on two tasks: noise of runs, of seeds, and of the runs
+    of a seed with the same mapping."""
+    runs = ONE_AT_A_TIME if one_at_a_time else FACTORIAL
+    score = 0.65 + rng.normal(0, 0.01, len(runs))
+    for shared, spread in ((["task", "seed"], 0.01), (["task", "seed", "mapping"], 0.007)):
+        group = runs.groupby(shared).ngroup().to_numpy()
+        score += rng.normal(0, spread, group.max() + 1)[group]
+    score[rng.random(len(runs)) < lost] = np.nan
+    return runs.assign(score=score)
+
+
+FACTORIAL = prepare(noisy(lambda c: 0, mapping=MAPPINGS, temperature=["1", "2"], task=TASKS[:2]))
+ONE_AT_A_TIME = FACTORIAL[(FACTORIAL.mapping == "first") | (FACTORIAL.temperature == "2")]
+
+
+def test_no_effect_gives_claims_in_at_most_5_percent_of_the_questions_of_any_design():
+    """100 questions: more claims than the bound have a probability of 0.1 % if the level holds."""
+    rng = np.random.default_rng(0)
+    claimed = 0
+    for one_at_a_time in (False, True):
+        for lost in (0, 0.15):
+            for _ in range(25):
+                runs = null_study(rng, one_at_a_time, lost)
+                claimed += (contrasts(runs, "mapping")["p_holm"] < 0.05).any()
+    assert claimed <= binom.ppf(0.999, 100, 0.05)
 
 
 def test_planted_effects_are_found_with_their_sign():
