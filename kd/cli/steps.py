@@ -1,6 +1,7 @@
 """Commands that are the steps of the workflow: one for each rule that computes something."""
 
 import argparse
+import sys
 
 from kd.cli.arguments import Commands, grid_of, study_command
 from kd.runtime import startup
@@ -76,11 +77,14 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _collect(options: argparse.Namespace) -> None:
+    from kd.monitor.answers import write_answers
     from kd.monitor.collect import collect
     from kd.monitor.made_from import note_collected
 
     grid, layout = grid_of(options)
     path = layout.study(grid.study.name) / RECORD
     counts = collect(grid, layout, path)
+    for remark in write_answers(grid, layout, path):
+        print(f"warning: {remark}", file=sys.stderr)
     note_collected(grid, layout)
     print(f"{path}: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n))

@@ -18,6 +18,7 @@ INIT = "init.json"
 CHECKPOINT = "checkpoint.safetensors"  # no output of a rule, or Snakemake would remove it
 # In the folder of a study.
 RECORD = "runs.csv"
+ANSWERS = "answers"  # no output of a rule: runs of older versions have left none
 
 
 def log_file(folder: Path, step: str) -> Path:

@@ -26,9 +26,14 @@ from kd.jobs.evaluate import run_evaluate
 from kd.jobs.outputs import run_outputs
 from kd.jobs.teacher import run_teacher
 from kd.jobs.tokenise import run_tokenise
+from kd.monitor.answers import write_answers
 from kd.monitor.collect import collect
 from kd.monitor.status import run_status, status_text, study_status
+from kd.results.answers import read_answers
 from kd.results.columns import metrics_schema
+from kd.results.record import read_runs
+from kd.results.statistics.examples import resampled_scores
+from kd.results.tables.write import make_tables
 from kd.runtime.errors import UserError
 from kd.runtime.files import write_json
 from kd.runtime.progress import STATE
@@ -576,3 +581,20 @@ def test_a_regression_teacher_of_another_scale_stops(tmp_path, monkeypatch):
             step()
     record = read(layout.teacher(run.teacher) / "metrics.json")
     assert (record["r2"], round(record["pearson"], 6)) == (1, 1)
+
+
+def test_the_table_of_examples_agrees_with_the_scores_of_the_runs(tmp_path):
+    """From the answers that the runs left: the same differences as from their metrics."""
+    axes = {"task": ["toy-pair", "toy-similarity"], "knowledge": ["none", "logits"]}
+    grid, layout = run_all(tmp_path, axes=axes | {"seed": [1, 2]})
+    record = tmp_path / "runs.csv"
+    collect(grid, layout, record)
+    assert write_answers(grid, layout, record) == []
+    answers = read_answers(record)
+    runs = read_runs(record)
+    for task, own in answers.items():
+        scores = resampled_scores(own.splits, own.metrics)
+        known = runs[runs["task"] == task].set_index("run")["score"]
+        assert {run: values[0] for run, values in scores.items()} == pytest.approx(dict(known))
+    table = make_tables(runs, answers)["examples"]
+    assert [row[:2] for row in table.rows] == [["toy-pair", "none"], ["toy-similarity", "none"]]

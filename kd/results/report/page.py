@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from kd.axes.figures import axis_words
+from kd.results.answers import read_answers
 from kd.results.figures.draw import ABSENT, read_captions
 from kd.results.numbers import plain
 from kd.results.record import Record, load_record, warned
@@ -52,7 +53,7 @@ def write_report(
             "table": table,
             "files": sorted(p.name for p in tables_dir.glob(f"{name}.*")),
         }
-        for name, table in make_tables(frame).items()
+        for name, table in make_tables(frame, read_answers(runs_csv)).items()
     ]
     template = files("kd.results.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = Environment(
@@ -99,6 +100,7 @@ _TITLES = {
     "ranks": "Ranks over tasks",
     "iso-cost": "Students of equal cost",
     "cost": "Size and cost",
+    "examples": "Differences over seeds and dev examples",
 }
 
 

@@ -10,7 +10,7 @@ number of degrees of freedom (Satterthwaite) makes intervals that are too narrow
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from scipy.stats import t as student_t
 DRAWS = 1000
 _SEED = 0
 _LEVEL = 0.975  # of each side
+_BLOCK = 4_000_000  # weights at once, 32 MB
+_EQUAL = 1e-12  # equal to the last digit: no measure of the spread
 
 
 @dataclass(frozen=True)
@@ -33,68 +35,87 @@ class Answers:
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference of scores (fractions) with its 95 % interval; NaN where it is unknown."""
+    """A difference of scores (fractions) with two 95 % intervals; NaN where one is unknown.
+
+    `low`, `high`: over seeds and examples. `seeds_low`, `seeds_high`: over seeds alone, the t
+    interval of the differences by seed; unknown where these are equal.
+    """
 
     difference: float
     low: float
     high: float
+    seeds_low: float
+    seeds_high: float
     seeds: int
-    examples: int
     over_seeds: float  # standard error, the part of the seeds
     over_examples: float  # and that of the examples
 
 
-def difference_interval(
-    splits: Sequence[Answers], pairs: Sequence[tuple[str, str]], metrics: Sequence[str]
-) -> Interval:
-    """The mean over seeds of the score of a cell minus that of another, which shares the examples.
+def resampled_scores(splits: Sequence[Answers], metrics: Sequence[str]) -> dict[str, np.ndarray]:
+    """By run (1 + DRAWS,): its score on the dev splits, then on resamples of their examples.
+
+    The draws are the same for all runs, so that differences of two runs are paired by example.
 
     Args:
-        splits: the dev splits of the task; the score is the mean over them.
-        pairs: (run, run it is compared with) by seed, each of the same seed.
+        splits: the dev splits of one task, with the same runs; the score is the mean over them.
         metrics: of the task; the score is their mean.
     """
-    scores = np.mean([_scores(split, pairs, metrics) for split in splits], axis=0)
-    found, resampled = scores[:, 0], scores[:, 1:]  # (pairs,), (pairs, draws)
+    found: dict[str, list[np.ndarray]] = {}
+    for place, split in enumerate(splits):
+        count = len(split.labels)
+        rng = np.random.default_rng([_SEED, place])
+        for weights in _weights(rng, count):
+            for run, values in split.values.items():
+                each = [_METRICS[name](values, split.labels, weights) for name in metrics]
+                found.setdefault(run, []).append(np.mean(each, axis=0))
+    return {
+        run: np.concatenate(parts).reshape(len(splits), -1).mean(axis=0)
+        for run, parts in found.items()
+    }
+
+
+def _weights(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+    """How often each of `count` examples is drawn, (some draws, count): once each, then DRAWS times
+    at random, in blocks that fit into memory."""
+    yield np.ones((1, count))
+    size = max(1, _BLOCK // count)
+    for start in range(0, DRAWS, size):
+        draws = min(size, DRAWS - start)
+        yield rng.multinomial(count, np.full(count, 1 / count), draws).astype(np.float64)
+
+
+def difference_interval(
+    scores: Mapping[str, np.ndarray], pairs: Sequence[tuple[str, Sequence[str]]], examples: int
+) -> Interval:
+    """The mean over seeds of the score of a cell minus that of another.
+
+    Args:
+        scores: of `resampled_scores`.
+        pairs: (run, runs it is compared with) by seed; the mean of several counts.
+        examples: in all splits of the task.
+    """
+    gaps = np.array([scores[run] - np.mean([scores[o] for o in others], axis=0)
+                     for run, others in pairs])  # fmt: skip
+    found, resampled = gaps[:, 0], gaps[:, 1:]  # (pairs,), (pairs, draws)
     seeds = len(pairs)
-    examples = sum(len(split.labels) for split in splits)
     mean = float(found.mean())
     of_mean = float(resampled.mean(axis=0).var(ddof=1))
     if seeds < 2:
         nan = math.nan
-        return Interval(mean, nan, nan, seeds, examples, nan, math.sqrt(of_mean))
+        return Interval(mean, nan, nan, nan, nan, seeds, nan, math.sqrt(of_mean))
     of_one = float(resampled.var(axis=1, ddof=1).mean())
-    over_seeds = float(found.var(ddof=1)) / seeds
+    over_seeds = math.sqrt(float(found.var(ddof=1)) / seeds)
     # of_one = e + s, of_mean = e + s / seeds: s is what examples add to each seed for itself.
     shared = max(0.0, of_one - of_mean) / (seeds - 1)
-    over_examples = max(0.0, of_mean - shared)
-    half = math.hypot(
-        student_t.ppf(_LEVEL, seeds - 1) * math.sqrt(over_seeds),
-        student_t.ppf(_LEVEL, examples - 1) * math.sqrt(over_examples),
-    )
+    over_examples = math.sqrt(max(0.0, of_mean - shared))
+    alone = float(student_t.ppf(_LEVEL, seeds - 1)) * over_seeds
+    half = math.hypot(alone, float(student_t.ppf(_LEVEL, examples - 1)) * over_examples)
+    if over_seeds < _EQUAL:
+        alone = math.nan
     return Interval(
-        mean,
-        mean - half,
-        mean + half,
-        seeds,
-        examples,
-        math.sqrt(over_seeds),
-        math.sqrt(over_examples),
-    )
-
-
-def _scores(split: Answers, pairs: Sequence[tuple[str, str]], metrics: Sequence[str]) -> np.ndarray:
-    """(pairs, 1 + draws) differences of the score: on the split itself, and on its resamples."""
-    count = len(split.labels)
-    draws = np.random.default_rng(_SEED).multinomial(count, np.full(count, 1 / count), DRAWS)
-    weights = np.vstack([np.ones((1, count), dtype=np.int64), draws]).astype(np.float64)
-    runs = list(dict.fromkeys(run for pair in pairs for run in pair))
-    score = {
-        run: sum(_METRICS[name](split.values[run], split.labels, weights) for name in metrics)
-        / len(metrics)
-        for run in runs
-    }
-    return np.array([score[a] - score[b] for a, b in pairs])
+        mean, mean - half, mean + half, mean - alone, mean + alone, seeds, over_seeds,
+        over_examples,
+    )  # fmt: skip
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
@@ -124,11 +145,15 @@ def _matthews(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np
 
 def _pearson(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     x, y = values.astype(np.float64), labels.astype(np.float64)
-    return _correlation(x[None], y[None], weights)
+    x, y = x - x.mean(), y - y.mean()  # far from 0, the sums of squares would lose digits
+    total = weights.sum(axis=1)
+    mean_x, mean_y, xx, yy, xy = (weights @ np.stack([x, y, x * x, y * y, x * y], axis=1)).T / total
+    spread = (xx - mean_x**2) * (yy - mean_y**2)
+    return _ratio(xy - mean_x * mean_y, np.sqrt(np.maximum(spread, 0)))
 
 
 def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Of rows of weighted values; x and y are (1, n) or (draws, n)."""
+    """Of values that differ by resample; all are (draws, n)."""
     total = weights.sum(axis=1, keepdims=True)
     x = x - (weights * x).sum(axis=1, keepdims=True) / total
     y = y - (weights * y).sum(axis=1, keepdims=True) / total

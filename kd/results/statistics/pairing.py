@@ -1,5 +1,7 @@
 """Pairs each run with its control, and adds the average over tasks."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -32,15 +34,34 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     is_control = names.map(lambda parts: control in parts).astype(bool)
     is_none = names.map(lambda parts: "none" in parts).astype(bool)
     runs["role"] = np.select([is_control, is_none], ["control", "none"], "distilled")
-    # A preset stands for what it sets: a control need not share that.
-    bundled = [axis for axis, leader in followers(runs).items() if leader == BUNDLE]
-    free = [*TERMS, BUNDLE, *bundled]
+    free = _free(runs)
     runs[["difference", "difference_none"]] = np.nan
     for _, group in runs.groupby(["task", "seed"], sort=False):
         for column, chosen in (("difference", is_control), ("difference_none", is_none)):
             mask = chosen[group.index].to_numpy()
             runs.loc[group.index, column] = _differences(group, mask, free)
     return runs
+
+
+def control_runs(runs: pd.DataFrame) -> "pd.Series[Any]":
+    """By row of prepared runs: the ids of the runs that its `difference` is taken to, as a tuple.
+
+    Empty for controls, for runs without one, and for the average over tasks.
+    """
+    found = pd.Series([()] * len(runs), index=runs.index, dtype=object)
+    free = _free(runs)
+    for _, group in runs[runs["task"] != AVERAGE].groupby(["task", "seed"], sort=False):
+        is_control = (group["role"] == "control").to_numpy()
+        names = group.loc[is_control, "run"].to_numpy()
+        for row, near in zip(group.index, _nearest(group, is_control, free), strict=True):
+            found[row] = tuple(map(str, names[near]))
+    return found
+
+
+def _free(runs: pd.DataFrame) -> list[str]:
+    """The axes that a control need not share: its terms, and all that a preset stands for."""
+    bundled = [axis for axis, leader in followers(runs).items() if leader == BUNDLE]
+    return [*TERMS, BUNDLE, *bundled]
 
 
 def _without_matching(frame: pd.DataFrame, control: str) -> pd.DataFrame:
@@ -124,18 +145,24 @@ def _with_average(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _differences(group: pd.DataFrame, is_control: np.ndarray, free: list[str]) -> np.ndarray:
-    """Score minus the score of the control that differs in nothing but `free`.
+    """Score minus the mean score of the nearest controls (`_nearest`)."""
+    score = group["score"].to_numpy(float)
+    near = _nearest(group, is_control, free)
+    control = np.where(near, score[is_control], 0.0).sum(axis=1)  # NaN if one of them is missing
+    with np.errstate(invalid="ignore"):
+        return score - control / near.sum(axis=1)  # 0/0, where there is none, is NaN
+
+
+def _nearest(group: pd.DataFrame, is_control: np.ndarray, free: list[str]) -> np.ndarray:
+    """(runs, controls) bool: the controls that differ from a run in nothing but `free`.
 
     Several controls can share a run's settings: the nearest in its terms is meant (logits by MSE
     for hidden states by MSE). Where all are as near (one at each temperature, for a run that has
-    none), it is the mean of them all.
+    none), it is all of them.
     """
-    score = group["score"].to_numpy(float)
     settings = [axis for axis in CELL if axis not in free]
     same = disagreements(group, settings)[:, is_control] == 0
     terms = [axis for axis in TERMS if axis in group]
     far = np.where(same, disagreements(group, terms)[:, is_control], len(AXES))
-    near = same & (far == far.min(axis=1, initial=len(AXES))[:, None]) & ~is_control[:, None]
-    control = np.where(near, score[is_control], 0.0).sum(axis=1)  # NaN if one of them is missing
-    with np.errstate(invalid="ignore"):
-        return score - control / near.sum(axis=1)  # 0/0, where there is none, is NaN
+    nearest: np.ndarray = far == far.min(axis=1, initial=len(AXES))[:, None]
+    return same & nearest & ~is_control[:, None]

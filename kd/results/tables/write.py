@@ -1,23 +1,28 @@
 """All tables of a study, from runs.csv alone, and their files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from kd.results.answers import TaskAnswers, read_answers
 from kd.results.record import load_record, read_runs, warned
 from kd.results.statistics.cells import summarise
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import studied
 from kd.results.tables.axis import axis_table
 from kd.results.tables.cost import cost_table
+from kd.results.tables.examples import examples_table
 from kd.results.tables.scores import score_table
 from kd.results.tables.table import Table, document
 from kd.results.tables.tests import contrasts_table, effects_table, iso_cost_table, ranks_table
 from kd.runtime.files import atomic_dir, atomic_write
 
 
-def make_tables(frame: pd.DataFrame) -> dict[str, Table]:
-    """All tables that these runs give, by name."""
+def make_tables(
+    frame: pd.DataFrame, answers: Mapping[str, TaskAnswers] | None = None
+) -> dict[str, Table]:
+    """All tables that these runs and their answers give, by name."""
     runs = prepare(frame)
     names = studied(runs)
     tables = {"scores": score_table(runs)}
@@ -27,6 +32,7 @@ def make_tables(frame: pd.DataFrame) -> dict[str, Table]:
         "contrasts": contrasts_table(runs),
         "ranks": ranks_table(runs),
         "iso-cost": iso_cost_table(runs),
+        "examples": examples_table(runs, answers or {}),
     }
     tables |= {name: table for name, table in more.items() if table}
     return tables | {"cost": cost_table(frame)}
@@ -34,7 +40,7 @@ def make_tables(frame: pd.DataFrame) -> dict[str, Table]:
 
 def write_tables(runs_csv: Path, out_dir: Path, study: Path | None = None) -> list[str]:
     """Write every table as .csv, .md and .tex into `out_dir`; the names, in order."""
-    tables = make_tables(warned(load_record(runs_csv, study)).runs)
+    tables = make_tables(warned(load_record(runs_csv, study)).runs, read_answers(runs_csv))
     with atomic_dir(out_dir) as folder:
         for name, table in tables.items():
             (folder / f"{name}.csv").write_text(table.csv(), encoding="utf-8")

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from fake_runs import grid, one_run, write
 
+from kd.results.answers import TaskAnswers
 from kd.results.numbers import interval, p_text, plain, points
+from kd.results.statistics.examples import Answers
 from kd.results.tables.table import Table
 from kd.results.tables.write import make_tables, write_summary, write_tables
 
@@ -262,3 +264,35 @@ def test_summary_file(frame, tmp_path):
     summary = pd.read_csv(tmp_path / "summary.csv")
     assert len(summary) == 6  # 2 cells x (2 tasks and their average)
     assert summary.loc[summary.n == 0, "missing"].tolist() == ["2 of 2 missing (1 failed)"] * 2
+
+
+def answered(frame, examples=200):
+    """Answers of the runs of rte whose share of right ones is their score, and that score."""
+    labels = np.arange(examples) % 2
+    scores = frame.set_index("run").query("task == 'rte'")["score"].dropna()
+    right = {run: np.arange(examples) < round(score * examples) for run, score in scores.items()}
+    values = {run: np.where(ok, labels, 1 - labels) for run, ok in right.items()}
+    return {"rte": TaskAnswers([Answers(labels, values)], ["accuracy"])}
+
+
+def test_the_table_of_examples_has_both_intervals_side_by_side(frame):
+    """By seed +4 and +6 points on rte; cola has no answers."""
+    assert "examples" not in make_tables(frame)
+    table = make_tables(frame, answered(frame))["examples"]
+    head = ["task", "knowledge", "difference", "over seeds", "over seeds and examples"]
+    assert table.header[:5] == head
+    (row,) = table.rows
+    assert row[:4] == ["rte", "logits+hidden", "+5.0", "−7.7 to +17.7"]  # 12.706 · 1
+    # 5 ± √((12.706 · 1)² + (1.972 · 0.9)²)
+    assert row[4:] == ["−7.8 to +17.8", "2", "200", "1.0", "0.9"]
+
+
+def test_runs_without_answers_are_left_out_of_the_table_of_examples_and_counted(frame):
+    answers = answered(frame)
+    (split,) = answers["rte"].splits
+    gone = frame.query("task == 'rte' and seed == '2' and knowledge == 'logits'")["run"].iloc[0]
+    fewer = {run: values for run, values in split.values.items() if run != gone}
+    table = make_tables(frame, {"rte": TaskAnswers([Answers(split.labels, fewer)], ["accuracy"])})
+    (row,) = table["examples"].rows
+    assert row[2:6] == ["+4.0", "–", "–", "1"]
+    assert "rows with fewer seeds than were run: 1" in table["examples"].notes[-1]

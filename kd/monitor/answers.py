@@ -1,0 +1,100 @@
+"""Gathers what a study's students answered on the dev splits: answers/TASK.parquet beside runs.csv.
+
+Rows are dev examples: columns `split`, `id` (as in the task's text) and `label`, then one column
+for each run, named by its id. It has the class chosen for the example (int8 or int16), or the score
+of a regression (float32). `pandas.read_parquet(file).attrs["metrics"]` names the task's metrics.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kd.axes.tasks import Task
+from kd.runtime.errors import UserError
+from kd.runtime.files import atomic_write
+from kd.study.grid import Grid
+from kd.study.paths import ANSWERS, PREDICTIONS, Layout
+from kd.study.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EXAMPLE = ["split", "id"]
+_SMALL = 127  # the largest int8
+
+
+def write_answers(grid: Grid, layout: Layout, record: Path) -> list[str]:
+    """Write the answers of the runs that are done in `record`, the study's runs.csv.
+
+    Runs of older versions have left no answers: they have no column. A task none of whose runs has
+    answers gets no file, and keeps one that is there.
+
+    Returns:
+        Sentences on answers that cannot be read or belong to other examples, which are left out.
+    """
+    with record.open(newline="", encoding="utf-8") as handle:
+        finished = {row["run"] for row in csv.DictReader(handle) if row["status"] == "done"}
+    folder, remarks = record.parent / ANSWERS, []
+    by_task: dict[str, list[Run]] = {}
+    for run in grid.runs.values():
+        if run.id in finished and (layout.run(run) / PREDICTIONS).is_file():
+            by_task.setdefault(run.task, []).append(run)
+    for task, runs in by_task.items():
+        table, told = _answers(runs, layout)
+        remarks += told
+        if table is not None:
+            file = io.BytesIO()
+            table.to_parquet(file, index=False)
+            folder.mkdir(parents=True, exist_ok=True)
+            atomic_write(folder / f"{task}.parquet", file.getvalue())
+    return remarks
+
+
+def _answers(runs: list[Run], layout: Layout) -> tuple["pd.DataFrame | None", list[str]]:
+    """The answers of one task's runs; those of the first one say which examples there are."""
+    import pandas as pd
+
+    examples, columns, remarks = None, {}, []
+    for run in runs:
+        path = layout.run(run) / PREDICTIONS
+        try:
+            own = _chosen(path, run.task_row)
+        except UserError as error:
+            remarks.append(f"{error}; its answers are left out")
+            continue
+        own = own.set_index(_EXAMPLE)
+        if examples is None:
+            examples = own[["label"]]
+        elif len(own) != len(examples) or not own.index.isin(examples.index).all():
+            remarks.append(f"{path}: has other examples than {runs[0].id}; it is left out")
+            continue
+        columns[run.id] = own["answer"].reindex(examples.index)
+    if examples is None:
+        return None, remarks
+    table = pd.concat([examples, pd.DataFrame(columns)], axis=1).reset_index()
+    table.attrs["metrics"] = list(runs[0].task_row.metrics)
+    return table, remarks
+
+
+def _chosen(path: Path, task: Task) -> "pd.DataFrame":
+    """Columns split, id, label and answer of one run."""
+    import numpy as np
+    import pandas as pd
+
+    from kd.training.predictions import read_predictions
+
+    kind = np.int8 if task.outputs <= _SMALL else np.int16
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "split": split,
+                "id": found.ids,
+                "label": found.labels,
+                "answer": found.logits[:, 0].astype(np.float32)
+                if task.regression
+                else found.logits.argmax(axis=1).astype(kind),
+            }
+        )
+        for split, found in read_predictions(path).items()
+    )

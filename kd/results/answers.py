@@ -1,0 +1,53 @@
+"""Reads the answers of a study's students, answers/TASK.parquet beside runs.csv."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from kd.results.statistics.examples import Answers
+from kd.runtime.errors import UserError
+
+_EXAMPLE = ["split", "id", "label"]
+
+
+@dataclass(frozen=True)
+class TaskAnswers:
+    """A task's dev splits with the answers of its runs, and the metrics of its score."""
+
+    splits: list[Answers]
+    metrics: list[str]
+
+    @property
+    def runs(self) -> set[str]:
+        """The runs that have left answers."""
+        return set(self.splits[0].values)
+
+    @property
+    def examples(self) -> int:
+        """Examples in all splits."""
+        return sum(len(split.labels) for split in self.splits)
+
+
+def read_answers(record: Path) -> dict[str, TaskAnswers]:
+    """By task: the answers in the folder `answers` beside a record; empty where there are none.
+
+    Raises:
+        UserError: a file is damaged, or is none of `kd collect`.
+    """
+    found = {}
+    for path in sorted((record.parent / "answers").glob("*.parquet")):
+        try:
+            table = pd.read_parquet(path)
+            splits = [
+                Answers(
+                    rows["label"].to_numpy(),
+                    {str(run): rows[run].to_numpy() for run in rows.columns.difference(_EXAMPLE)},
+                )
+                for _, rows in table.groupby("split", sort=False)
+            ]
+            found[path.stem] = TaskAnswers(splits, list(table.attrs["metrics"]))
+        except Exception as error:  # pyarrow has many errors of its own
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path}: damaged ({reason}); `kd collect` makes it again") from None
+    return found
