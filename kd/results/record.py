@@ -112,9 +112,10 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     frame = frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)
     if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
         frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
-    frame["equal_size"] = asked.equal_size if asked else ""
     # Columns set one by one lie apart; pandas warns of a hundred. A copy puts them together.
-    return Record(frame.copy(), remarks, asked, grid)
+    frame = frame.copy()
+    frame["equal_size"] = asked.equal_size if asked else ""
+    return Record(frame, remarks, asked, grid)
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
