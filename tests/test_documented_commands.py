@@ -12,7 +12,8 @@ from kd.cli.main import make_parser
 ROOT = Path(__file__).parents[1]
 PAGES = [p for folder in (".", "docs", "config", "results") for p in (ROOT / folder).glob("*.md")]
 COMMAND = re.compile(r"(?:\w+=\S+ )*((?:python -m )?kd [a-z]|snakemake(?: |$)|make [a-z])")
-WORDS = {"STUDY...": "config/studies/demo.yaml", "STUDY": "config/studies/demo.yaml"}
+DEMO = "config/studies/demo.yaml"
+WORDS = {"STUDY...": DEMO, "STUDY": DEMO, "reviews.yaml": DEMO}  # the last is what `kd new` writes
 TARGETS = {"all", "tables", "figures", "report", "guideline", "export", "submission"}
 
 
