@@ -45,7 +45,7 @@ BAD = {
     "unknown hub shape": ({"teachers": {"a": {"model": "some/model"}}}, "the shape of some/model"),
     "scratch on the hub": (
         {"teachers": {"a": {"model": "scratch", "shape": "2L-32"}}},
-        "scratch has a vocabulary only for data source synthetic",
+        "scratch has a vocabulary only for generated tasks",
     ),
     "task of another source": ({"axes": {"task": ["toy-single"]}}, "has no task 'toy-single'"),
     "no student": ({"base": {"task": "rte"}}, "base.student: missing"),
