@@ -9,6 +9,7 @@ from kd.jobs.inputs import find_run, load_teacher, student_model
 from kd.jobs.record import evaluation_record, run_record
 from kd.jobs.setup import prepare_device
 from kd.runtime.errors import UserError
+from kd.runtime.hashes import file_digest
 from kd.runtime.locks import only_one
 from kd.runtime.progress import Progress, step_state
 from kd.runtime.seals import check_seal, read_record, write_record
@@ -36,6 +37,7 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
             metrics |= agreement(answers, taught, run.task_row)
         metrics |= evaluation_record(device, threads)
         write_predictions(folder / PREDICTIONS, answers)
+        metrics["predictions_fingerprint"] = file_digest(folder / PREDICTIONS)
         write_record(folder / METRICS, run_record(run, layout, training, metrics))
 
 

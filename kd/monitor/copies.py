@@ -16,10 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from kd.monitor.made_from import DRAWN, collected_files, drawn_files, is_noted, record_of
-from kd.runtime.hashes import model_fingerprint, short_hash
+from kd.runtime.hashes import file_digest, model_fingerprint, short_hash
 from kd.runtime.seals import broken_seal
 from kd.study.grid import Grid
-from kd.study.paths import HISTORY, METRICS, MODEL, SPEC, TRAINING, Layout, benchmark_file
+from kd.study.paths import (
+    HISTORY,
+    METRICS,
+    MODEL,
+    PREDICTIONS,
+    SPEC,
+    TRAINING,
+    Layout,
+    benchmark_file,
+)
 from kd.study.run import Run
 from kd.study.teacher import Teacher
 from kd.study.teacher_outputs import need_of
@@ -76,8 +85,8 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
         teacher_files = [teacher_folder / MODEL, teacher_folder / METRICS]
         reads = teacher_files if run.needs_teacher else []
         yield [tokens, *reads[:1]], made, partial(known.is_trained, run, tokens)
-        metrics = [folder / METRICS]
-        yield [tokens, *reads[1:], *made[:2]], metrics, partial(known.is_evaluated, run, tokens)
+        scored = [folder / METRICS, folder / PREDICTIONS]
+        yield [tokens, *reads[1:], *made[:2]], scored, partial(known.is_evaluated, run, tokens)
 
     study = layout.study(grid.study.name)
     *metrics, record = collected_files(grid, layout)
@@ -149,6 +158,9 @@ class _Contents:
             teacher = self._record(record)
             expected["teacher_fingerprint"] = teacher.get("fingerprint")
             expected["teacher_score"] = teacher.get("score")
+        answers = self.layout.run(run) / PREDICTIONS
+        if answers.is_file():
+            expected["predictions_fingerprint"] = file_digest(answers)
         return self.is_trained(run, tokens) and expected.items() <= metrics.items()
 
     def _training(self, folder: Path) -> dict[str, Any]:

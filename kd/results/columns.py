@@ -128,6 +128,7 @@ METRICS: dict[str, Column] = {
     "teacher_kl": _number(
         "nats", "KL(teacher || student) of the probabilities at temperature 1, mean over examples"
     ),
+    "predictions_fingerprint": _text("hash of predictions.parquet"),
     "teacher_difference": _number("", "mean of student − teacher of the scores of a regression"),
     **{
         column_of(name): _number(row.unit, row.meaning)

@@ -10,6 +10,7 @@ from test_steps import read, run_all
 
 from kd.jobs.evaluate import run_evaluate
 from kd.monitor.collect import collect
+from kd.runtime.hashes import file_digest
 from kd.study.paths import PREDICTIONS
 
 
@@ -50,6 +51,7 @@ def test_the_columns_follow_from_the_files(done):
     theirs = theirs.loc[ours.index]
     taught = np.stack(list(theirs["logits"])).astype(float)
     gold, p, q = ours["label"].to_numpy(), softmax(logits), softmax(taught)
+    assert record["predictions_fingerprint"] == file_digest(layout.run(run) / PREDICTIONS)
     assert record["accuracy"] == pytest.approx((logits.argmax(-1) == gold).mean())
     same, errs = logits.argmax(-1) == taught.argmax(-1), taught.argmax(-1) != gold
     assert record["agreement"] == pytest.approx(same.mean())
