@@ -61,7 +61,7 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
 
 
 def plain(found: Iterable[Section]) -> str:
-    """The same for a terminal: a value, and below it what there is to say of it."""
+    """The same for a terminal: a value, and its facts below it."""
     lines = []
     for section in found:
         lines += [section.name.upper(), *_wrapped(section.text), ""]

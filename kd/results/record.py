@@ -60,7 +60,7 @@ def warned(record: Record) -> Record:
 def load_record(path: Path, study: Path | None = None) -> Record:
     """Read and check runs.csv: axis values as the text that was written, measurements as numbers.
 
-    A file from before a column existed is read all the same: an axis that it lacks has its default,
+    A file from before a column existed can be read. An axis that it lacks has its default,
     which is what the code did then; a measurement that it lacks is unknown. Runs of `study` (a
     study file) that have no row are added as missing ones, and rows come in the study's order.
 

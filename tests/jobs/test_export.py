@@ -101,6 +101,14 @@ def test_the_score_of_int8_is_of_its_own_predictions(place, shipped):
     assert facts["metrics"]["int8"]["accuracy"] == pytest.approx(right, abs=1.5 / len(frame))
 
 
+def test_the_card_says_how_well_the_student_is_calibrated(shipped):
+    """A control has no teacher in its record, so nothing is said of one."""
+    facts = json.loads((shipped / "export.json").read_text())
+    card = (shipped / "README.md").read_text()
+    assert f"calibration error is {100 * facts['record']['ece']:.1f} points" in card
+    assert "its teacher's class" not in card
+
+
 def test_the_works_behind_the_model_are_cited(shipped):
     """Labels alone, random weights, BERT's architecture."""
     works = (shipped / "citations.bib").read_text()

@@ -4,7 +4,6 @@ All that it states is a fact of the run's record or was measured at the export; 
 know from these (licence, intended use) is left to fill in, and says so.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,12 +17,8 @@ from kd.axes.tasks import TASKS, Task, described
 from kd.axes.terms import matchings_of, parse_knowledge
 from kd.data.identity import HUB_DATASET
 from kd.results.best_students import BestStudent
+from kd.results.report.model_card_measured import scores_section, speed_section, words
 
-_FORMS = {
-    "pytorch": ("PyTorch", "model.safetensors"),
-    "fp32": ("ONNX fp32", "onnx/model.onnx"),
-    "int8": ("ONNX int8", "onnx/model_quantized.onnx"),
-}
 _HUB_METRICS = {"matthews": "matthews_correlation", "pearson": "pearsonr", "spearman": "spearmanr"}
 
 
@@ -45,8 +40,8 @@ def model_card(
         f"# {name}\n\n{_summary(facts, row)}",
         _use(name, row),
         _method(facts, row),
-        _scores(facts, row, best),
-        _speed(facts),
+        scores_section(facts, best),
+        speed_section(facts),
         _limits(facts, row, best),
         _licence(facts),
         _citation(works),
@@ -93,7 +88,7 @@ def _summary(facts: Mapping[str, Any], row: Task) -> str:
     kind = (
         f"gives a score ({row.title})"
         if row.regression
-        else f"chooses between {_words([f'`{word}`' for word in row.words], 'and')} ({row.title})"
+        else f"chooses between {words([f'`{word}`' for word in row.words], 'and')} ({row.title})"
     )
     return (
         f"An encoder with {record['student_layers']} layers and a hidden size of "
@@ -187,92 +182,6 @@ def _teacher(facts: Mapping[str, Any]) -> str:
     return f"{what}{size}" + (f" and a score of {100 * score:.1f}" if score is not None else "")
 
 
-def _scores(facts: Mapping[str, Any], row: Task, best: BestStudent | None) -> str:
-    record = facts["record"]
-    names = [n for n in facts["metrics"]["pytorch"] if n != "score"]
-    head = ["", *(["score"] if len(names) > 1 else []), *names]
-    lines = [
-        "## Scores on the dev split",
-        "",
-        f"Points (x 100) on {_examples(facts)}. The rows of this model were measured with the "
-        f"files of this folder.",
-        "",
-        _table_row(head),
-        _table_row(["---"] * len(head)),
-    ]
-    shown = head[1:]
-    for form, (title, _) in _FORMS.items():
-        values = facts["metrics"][form]
-        lines.append(_table_row([f"this model, {title}", *(_points(values[n]) for n in shown)]))
-    for title, key in (("its teacher", "teacher_score"), ("best constant answer", None)):
-        value = record.get(key) if key else facts["majority_score"]
-        if value is not None:
-            own = shown[0] if shown else ""
-            cells = [_points(value) if n == own else "" for n in shown]
-            lines.append(_table_row([title, *cells]))
-    if record.get("score") is not None:
-        gap = abs(facts["metrics"]["pytorch"]["score"] - record["score"])
-        if gap > 1e-6:
-            lines += [
-                "",
-                f"Its evaluation in the study gave {100 * record['score']:.2f} "
-                f"({record.get('evaluated_on', 'another machine')}).",
-            ]
-    error = record.get("score_se")
-    if error:
-        lines += ["", f"Standard error of the score over dev examples: {100 * error:.1f} points."]
-    if best:
-        lines += ["", _chosen(best)]
-    return "\n".join(lines)
-
-
-def _chosen(best: BestStudent) -> str:
-    lost = best.expected - best.seeds
-    runs = f"{best.seeds} seeds" if best.seeds > 1 else "1 seed"
-    interval = (
-        f" (95 % interval {_points(best.low)} to {_points(best.high)})"
-        if not math.isnan(best.low)
-        else ""
-    )
-    return (
-        f"Over {runs}{f' ({lost} more are missing)' if lost else ''}, models made like this one "
-        f"score {_points(best.mean)} on average{interval}. No configuration of its study that was "
-        f"compared ({best.cells} in all) has a higher mean, to a tenth of a point, and this model "
-        f"has the highest score of its seeds. Both were chosen on the dev split, so expect a lower "
-        f"score on new data."
-    )
-
-
-def _speed(facts: Mapping[str, Any]) -> str:
-    batches = list(dict.fromkeys(row["batch"] for row in facts["latency"]))
-    head = ["", "file", "size", *(f"batch of {batch}" for batch in batches)]
-    lines = [
-        "## Size and speed",
-        "",
-        f"Median milliseconds of a batch, without the tokenizer, in brackets the 10th and 90th "
-        f"percentile; {facts['threads']} CPU thread{'s' if facts['threads'] > 1 else ''} of "
-        f"{facts['device']}, inputs of the dev split.",
-        "",
-        _table_row(head),
-        _table_row(["---"] * len(head)),
-    ]
-    for form, (title, file) in _FORMS.items():
-        rows = [row for row in facts["latency"] if row["form"] == form]
-        times = [
-            f"{1e3 * r['seconds']:.2f} ({1e3 * r['low']:.2f} to {1e3 * r['high']:.2f})"
-            for r in rows
-        ]
-        size = f"{facts['bytes'][file] / 1e6:.1f} MB"
-        lines.append(_table_row([title, f"`{file}`", size, *times]))
-    lines += [
-        "",
-        f"The logits of ONNX fp32 differ from PyTorch's by at most "
-        f"{facts['largest_difference']:.1e} on the dev split. In int8 the weights of the matrix "
-        f"products are quantised, and activations while they are computed (dynamic quantisation).",
-    ]
-    return "\n".join(lines)
-
-
 def _limits(facts: Mapping[str, Any], row: Task, best: BestStudent | None) -> str:
     record = facts["record"]
     lines = [
@@ -281,7 +190,6 @@ def _limits(facts: Mapping[str, Any], row: Task, best: BestStudent | None) -> st
         f"- It knows one task, {row.title}, and the kind of text of its training data.",
         f"- Inputs longer than {record['max_length']} tokens are cut.",
         "- Its scores are of the dev split; it has no score on a test split.",
-        "- Whether its probabilities are calibrated was not measured.",
         "- Intended use, and uses to avoid: fill in.",
     ]
     if best is None or best.seeds < 3:
@@ -314,24 +222,5 @@ def _provenance(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _examples(facts: Mapping[str, Any]) -> str:
-    splits = facts["examples"]
-    if len(splits) == 1:
-        return f"{splits['dev']:,} examples"
-    return _words([f"{n:,} examples of {split}" for split, n in splits.items()], "and")
-
-
-def _table_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
 def _millions(count: float) -> str:
     return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,.0f}"
-
-
-def _words(items: Sequence[str], last: str) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
