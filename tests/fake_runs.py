@@ -93,6 +93,7 @@ def one_run(cell: dict[str, str], score: float | None, **more: Any) -> dict[str,
         "created": "2025-01-01T00:00:00Z",
         "evaluated_on": "cpu",
         "teacher_evaluated_on": "cpu",
+        "data_shared": None,
     }
     if score is None:
         row |= dict.fromkeys(MEASURED, None)

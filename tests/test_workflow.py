@@ -210,11 +210,15 @@ def test_the_same_run_twice_gives_the_same_bits(finished, tmp_path):
     assert again == {name: first[name] for name in again}
 
 
-def test_all_that_is_drawn_comes_from_runs_csv_alone(finished, tmp_path):
+@pytest.mark.parametrize("answers", [True, False])
+def test_all_that_is_drawn_comes_from_runs_csv_alone(finished, tmp_path, answers):
+    """Only the table of intervals over examples needs the answers of the runs too."""
     folder, path, _ = finished
     csv_file = tmp_path / "results/studies/test/runs.csv"
     csv_file.parent.mkdir(parents=True)
     shutil.copy(folder / "results/studies/test/runs.csv", csv_file)
+    if answers:
+        shutil.copytree(folder / "results/studies/test/answers", csv_file.parent / "answers")
     text = snakemake(tmp_path, path, *DRAWN, "--dry-run").stdout
     assert planned(text) == sorted(DRAWN)
     with chdir(tmp_path):
@@ -222,11 +226,11 @@ def test_all_that_is_drawn_comes_from_runs_csv_alone(finished, tmp_path):
             assert main([step, str(path)]) == 0
     made = tmp_path / "results/studies/test"
     original = folder / "results/studies/test"
-    for name in ("summary.csv", "report.html", "guideline.md"):
+    for name in ("summary.csv", "guideline.md", *["report.html"] * answers):
         assert (made / name).read_bytes() == (original / name).read_bytes(), name
     for folder in ("figures", "tables"):
         for file in (original / folder).iterdir():
-            if not file.name.startswith("."):
+            if not file.name.startswith(".") and (answers or file.stem != "examples"):
                 assert file.read_bytes() == (made / folder / file.name).read_bytes(), file.name
     assert not (tmp_path / "results/runs").exists()
 
