@@ -1,9 +1,12 @@
 """Small study files for tests."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from kd.cli.main import main
 
 SYNTHETIC = {"source": "synthetic", "train": 96, "dev": 64}
 
@@ -44,3 +47,9 @@ def write_study(folder: Path, study: dict[str, Any], name: str = "study.yaml") -
     path = folder / name
     path.write_text(yaml.safe_dump(study, sort_keys=False))
     return path
+
+
+def json_of(capsys: Any, *arguments: Any) -> Any:
+    """What a command prints with `--json`."""
+    assert main([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)

@@ -24,7 +24,7 @@ def chosen(name: str | None) -> list[Section]:
     """The section of that name, or all.
 
     Raises:
-        UserError: there is none.
+        UserError: no section has this name.
     """
     found = sections()
     if name is None:

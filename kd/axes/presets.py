@@ -22,7 +22,7 @@ def check_preset(name: str) -> str:
     """`name`, if there is such a preset, or `none`.
 
     Raises:
-        UserError: there is none.
+        UserError: no preset has this name.
     """
     if name != NONE and name not in preset_names():
         raise unknown("preset", name, [NONE, *preset_names()])

@@ -1,4 +1,4 @@
-"""Tables of what is not taught: students, their start, teachers, tasks, and all keys of a run."""
+"""Tables of students, initialisations, teachers, tasks, and all keys of a run."""
 
 from kd.axes import when
 from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle

@@ -110,4 +110,5 @@ def _make(
             (folder / "export.json").write_text(json.dumps(facts, indent=2) + "\n")
         for file in filter(Path.is_file, whole.rglob("*")):
             file.chmod(whole.stat().st_mode & 0o666)  # libraries write files for their owner alone
-    print(f"{out}: {', '.join(str(place) for place in wanted if place.name) or 'made'}")
+    names = ", ".join(str(place) for place in wanted if place.name)
+    print(f"exported to {out}" + (f": {names}" if names else ""))

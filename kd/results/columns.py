@@ -123,7 +123,8 @@ METRICS: dict[str, Column] = {
         "regression, the Pearson correlation of their scores",
     ),
     "agreement_where_teacher_errs": _number(
-        _SHARE, "`agreement` on the examples that the teacher gets wrong; blank where there is none"
+        _SHARE,
+        "`agreement` on the examples that the teacher gets wrong; blank if it gets all right",
     ),
     "teacher_kl": _number(
         "nats", "KL(teacher || student) of the probabilities at temperature 1, mean over examples"

@@ -1,4 +1,4 @@
-"""One cell -> one canonical run, or the reason why there is none.
+"""Turns a cell into a canonical run, or says why the cell has no meaning.
 
 Every name of a complete cell is resolved (shape, matching, layer pairs), and what cannot affect the
 outcome or equals its default is dropped. The run's id is a slug and a hash of what is left: equal

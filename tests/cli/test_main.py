@@ -1,12 +1,11 @@
 """The command line: help that teaches, names, mistakes, pipes."""
 
-import json
 import re
 import subprocess
 import sys
 
 import pytest
-from studies import tiny_study, write_study
+from studies import json_of, tiny_study, write_study
 
 from kd.cli.main import main, make_parser
 from kd.study.grid import load_grid
@@ -16,11 +15,6 @@ from kd.study.grid import load_grid
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return write_study(tmp_path, tiny_study())
-
-
-def json_of(capsys, *arguments):
-    assert main([*map(str, arguments), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
 
 
 def test_help_names_every_step(capsys):

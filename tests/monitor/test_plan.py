@@ -1,9 +1,7 @@
 """What a study would run, what it costs, and what it will not be able to say."""
 
-import json
-
 import pytest
-from studies import study_dict, tiny_study, write_study
+from studies import json_of, study_dict, tiny_study, write_study
 
 from kd.cli.main import main
 from kd.monitor import estimate
@@ -17,11 +15,6 @@ from kd.study.paths import Layout
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return write_study(tmp_path, tiny_study())
-
-
-def json_of(capsys, *arguments):
-    assert main([*map(str, arguments), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
 
 
 def test_plan_has_the_documented_keys(study, capsys):

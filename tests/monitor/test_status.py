@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from studies import tiny_study, write_study
+from studies import json_of, tiny_study, write_study
 
 from kd.cli.main import main
 from kd.runtime.files import write_json
@@ -17,11 +17,6 @@ from kd.study.paths import Layout
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return write_study(tmp_path, tiny_study())
-
-
-def json_of(capsys, *arguments):
-    assert main([*map(str, arguments), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
 
 
 def test_status_is_read_from_files(study, capsys):
