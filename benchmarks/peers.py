@@ -63,7 +63,7 @@ def _models(work: Workload) -> tuple[Any, Any]:
 def _projections(work: Workload) -> list[tuple[int, int, nn.Linear]]:
     """This project's own, so that the losses can agree: (teacher layer, student layer, linear)."""
     objective = objective_of(work, "hidden:mse")
-    found: dict[str, nn.Linear] = objective.comparisons[0].student_projections  # type: ignore[assignment]
+    found: dict[str, nn.Linear] = objective.term_losses[0].student_projections  # type: ignore[assignment]
     return [
         (t, s, found[f"{t}-{s}"] if f"{t}-{s}" in found else nn.Identity())  # type: ignore[misc]
         for t, s in objective.terms[0].pairs
