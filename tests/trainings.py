@@ -129,7 +129,7 @@ class Training:
             teacher_features,
             examples,
         )
-        self.history = self.result.history
+        self.progress, self.history = progress, self.result.history
 
     def state(self) -> dict[str, Tensor]:
         return {**self.student.state_dict(), **self.objective.state_dict()}

@@ -41,11 +41,14 @@ def command(commands: Commands, name: str, act: Act, text: str) -> argparse.Argu
     return parser
 
 
-def study_command(commands: Commands, name: str, act: Act, text: str, *options: str) -> None:
+def study_command(
+    commands: Commands, name: str, act: Act, text: str, *options: str
+) -> argparse.ArgumentParser:
     """Add a command about one study, with some of the shared options."""
     parser = command(commands, name, act, text)
     parser.add_argument("study", metavar="STUDY", help=STUDY)
     add_options(parser, "--results", *options)
+    return parser
 
 
 def add_options(parser: argparse.ArgumentParser, *options: str) -> None:

@@ -26,6 +26,15 @@ Each step that is running is shown with its count and speed: of a run, or of som
 wait for (data, tokens, a teacher, stored outputs).
 """
 
+_WATCH = """\
+Watch a study while it runs: progress, jobs at work, time left, failures
+
+In the terminal it ends when all runs are done. With --web it is a page on this machine instead,
+with the curves of the trainings that are running and the scores so far. It reads the files of the
+results and writes nothing, so it also works on the login node of a cluster. The time left comes
+from the measured speed of this study's trainings.
+"""
+
 _FREE = """\
 Remove stored teacher outputs that no unfinished run needs
 
@@ -47,6 +56,15 @@ def add(commands: Commands) -> None:
         _STATUS,
         "--json",
     )
+    watch = study_command(commands, "watch", _watch, _WATCH)
+    watch.add_argument("--web", action="store_true", help="serve a page on 127.0.0.1")
+    watch.add_argument(
+        "--port", type=int, metavar="N", help="of the page (default: the first free one from 8765)"
+    )
+    watch.add_argument(
+        "--every", type=_seconds, default=5.0, metavar="SECONDS",
+        help="time between two looks at the files (default: 5)",
+    )  # fmt: skip
     study_command(
         commands,
         "recover",
@@ -89,6 +107,32 @@ def _status(options: argparse.Namespace) -> None:
 
     found = study_status(*grid_of(options))
     print(json.dumps(found, indent=2) if options.json else status_text(found))
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.5 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"found {text}, allowed: 0.5 to 3600 seconds")
+    return value
+
+
+def _watch(options: argparse.Namespace) -> None:
+    from kd.monitor.watch.look import looker
+    from kd.runtime.signals import Stopped
+
+    grid, layout = grid_of(options)
+    look = looker(grid, layout)
+    try:
+        if options.web:
+            from kd.monitor.watch.web import serve
+
+            serve(look, layout.results, options.every, options.port)
+        else:
+            from kd.monitor.watch.terminal import watch
+
+            watch(look, options.every)
+    except Stopped:  # how a reader ends it
+        return
 
 
 def _recover(options: argparse.Namespace) -> None:

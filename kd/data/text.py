@@ -17,6 +17,7 @@ from kd.data.tsv import Row, tsv_rows
 from kd.runtime.errors import Transient, UserError, listing, nearest
 from kd.runtime.files import write_json
 from kd.runtime.hashes import file_digest
+from kd.runtime.progress import Progress
 from kd.runtime.seals import sealed_dir
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Loaded:
     broken: dict[str, int] = field(default_factory=dict)  # rows left out of `corrupted` files
 
 
-def prepare(data: dict[str, Any], task: Task, out: Path) -> None:
+def prepare(data: dict[str, Any], task: Task, out: Path, progress: Progress | None = None) -> None:
     """Load every split of `task` and write {split}.parquet and manifest.json to the folder `out`.
 
     The manifest says what was really loaded: the hub's commit (where it is not known, the revision
@@ -43,6 +44,8 @@ def prepare(data: dict[str, Any], task: Task, out: Path) -> None:
     import pandas as pd
 
     with sealed_dir(out) as folder:
+        if progress:
+            progress.start("loading splits", len(task.splits))
         counts, loaded = {}, Loaded()
         own = own_splits(task) if task.source else {}
         for split in task.splits:
@@ -51,6 +54,8 @@ def prepare(data: dict[str, Any], task: Task, out: Path) -> None:
             _check_frame(frame, task, f"{task.name}, split {split}")
             frame.to_parquet(folder / f"{split}.parquet", index=False)
             counts[split] = len(frame)
+            if progress:
+                progress.advance()
         files = [folder / f"{split}.parquet" for split in task.splits]
         write_json(
             folder / "manifest.json",

@@ -18,6 +18,7 @@ from kd.axes.tasks import Task
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_json, write_json
 from kd.runtime.hashes import file_digest
+from kd.runtime.progress import Progress
 from kd.runtime.provenance import tokenizer_fingerprint
 from kd.runtime.seals import sealed_dir
 
@@ -109,7 +110,13 @@ def ordered_batches(split: Split, batch_size: int) -> Iterator[Tensor]:
 
 
 def tokenise(
-    text: Path, task: Task, tokenizer: Any, config: Any, max_length: int, out: Path
+    text: Path,
+    task: Task,
+    tokenizer: Any,
+    config: Any,
+    max_length: int,
+    out: Path,
+    progress: Progress | None = None,
 ) -> None:
     """Tokenise the Parquet splits in `text` and write the packed splits to the folder `out`.
 
@@ -122,6 +129,8 @@ def tokenise(
     manifest = read_json(text / "manifest.json")
     typed = _typed(config, tokenizer)
     with sealed_dir(out) as folder:
+        if progress:
+            progress.start("tokenising splits", len(task.splits))
         longest = full = 0
         for split in task.splits:
             frame = pd.read_parquet(text / f"{split}.parquet")
@@ -134,6 +143,8 @@ def tokenise(
                 )
             save_file(packed, folder / f"{split}.safetensors")
             longest, full = max(longest, int(lengths.max())), full + at_most
+            if progress:
+                progress.advance()
         config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         files = sorted(folder.glob("*.safetensors"))

@@ -13,4 +13,4 @@ def prepare_task(grid: Grid, layout: Layout, task: str) -> None:
     out = layout.text(run.data_id, run.task)
     with step_state(layout.preparing(run.data_id, run.task), "data") as progress:
         if not (progress.waited and out.is_dir()):
-            prepare(grid.study.data, run.task_row, out)
+            prepare(grid.study.data, run.task_row, out, progress)

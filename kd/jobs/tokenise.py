@@ -8,7 +8,7 @@ from kd.encoders import build
 from kd.encoders.tokenizer import encoder_tokenizer
 from kd.jobs.inputs import run_on
 from kd.runtime.errors import UserError
-from kd.runtime.progress import step_state
+from kd.runtime.progress import Progress, step_state
 from kd.runtime.seals import check_seal
 from kd.study.grid import Grid
 from kd.study.paths import Layout
@@ -33,10 +33,10 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
     out = layout.tokens(run.data_id, task, tokens_id)
     with step_state(layout.tokenising(run.data_id, task, tokens_id), "tokenise") as progress:
         if not (progress.waited and out.is_dir()):
-            _tokenise(run, length, layout, out)
+            _tokenise(run, length, layout, out, progress)
 
 
-def _tokenise(run: Run, length: int, layout: Layout, out: Path) -> None:
+def _tokenise(run: Run, length: int, layout: Layout, out: Path, progress: Progress) -> None:
     encoder = run.teacher.encoder
     tokenizer = encoder_tokenizer(encoder)
     config = build.encoder_config(encoder)
@@ -49,4 +49,4 @@ def _tokenise(run: Run, length: int, layout: Layout, out: Path) -> None:
             f"max_length is {length}"
         )
     source = check_seal(layout.text(run.data_id, run.task))
-    tokens.tokenise(source, run.task_row, tokenizer, config, length, out)
+    tokens.tokenise(source, run.task_row, tokenizer, config, length, out, progress)

@@ -1,28 +1,38 @@
 """How far a study is, from the files alone: the state of each run, what is running, what failed."""
 
 from collections import Counter
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kd.axes.constant_answer import teacher_warning
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
-from kd.runtime.state import STATES, read_state
+from kd.runtime.state import STATE, STATES, read_state
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
 from kd.study.tasks import data_warnings
 
+Read = Callable[[Path], dict[str, Any] | None]  # the state of a folder
 
-def study_status(grid: Grid, layout: Layout) -> dict[str, Any]:
+
+def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dict[str, Any]:
     """Runs in each of STATES, in all and by value of every axis that varies, and what is at work.
 
-    `at_work` has a row for each run and each step before a run (data, tokens, teacher, outputs)
-    that is running: `name`, `phase`, `done` and `total` steps of the phase, `per_second` (steps; 0
-    while none is done), `host`, and `waiting`, the number of unfinished runs that wait for it.
+    `known` are runs that an earlier look has found to be done. `at_work` has a row for each run and
+    each step before a run (data, tokens, teacher, outputs) that is running: `name`, `step` (its
+    rule), `phase`, `done` and `total` steps of the phase, `per_second` (steps; 0 while none is
+    done), `host`, `folder` (of its state), `history` (of a training: its losses so far, by row),
+    and `waiting`, the number of unfinished runs that wait for it.
     """
-    found = {run.id: run_status(run, layout) for run in grid.runs.values()}
+    read = cache(read_state)  # once for all runs that wait for it
+    found = {
+        run.id: ("done", "") if run.id in known else run_status(run, layout, read=read)
+        for run in grid.runs.values()
+    }
     by_axis = {}
     for axis in grid.varied:
         counts: dict[str, Counter[str]] = {}
@@ -36,19 +46,26 @@ def study_status(grid: Grid, layout: Layout) -> dict[str, Any]:
         "runs": len(found),
         **{state: total[state] for state in STATES},
         "axes": by_axis,
-        "at_work": _at_work(grid, layout, found),
+        "at_work": _at_work(grid, layout, found, read),
         "warnings": _teacher_warnings(grid, layout),
         "data_warnings": data_warnings(grid.runs.values()),
         "failures": [
-            {"run": run, "error": error}
+            {"run": run, "error": error, "time": _ended(layout.run_folder(run))}
             for run, (state, error) in found.items()
             if state == "failed"
         ],
     }
 
 
+def _ended(folder: Path) -> float | None:
+    """When a run's own state was written last, in seconds since 1970; None where it has none."""
+    with suppress(OSError):
+        return (folder / STATE).stat().st_mtime
+    return None
+
+
 def _at_work(
-    grid: Grid, layout: Layout, status: dict[str, tuple[str, str]]
+    grid: Grid, layout: Layout, status: dict[str, tuple[str, str]], read: Read
 ) -> list[dict[str, Any]]:
     """The steps of a study that are running, in the order of the work; see `study_status`."""
     names: dict[Path, str] = {}
@@ -61,11 +78,22 @@ def _at_work(
     names |= {layout.run(run): run.id for run in unfinished}
     rows = []
     for place, name in names.items():
-        state = read_state(place)
+        state = read(place)
         if state is not None and state["state"] == "running":
             facts = {key: state.get(key) or 0 for key in ("done", "total", "per_second")}
-            where = {"phase": state.get("phase") or state.get("step"), "host": state.get("host")}
-            rows.append({"name": name, **where, **facts, "waiting": waiting[place]})
+            rule = state.get("step")
+            rows.append(
+                {
+                    "name": name,
+                    "step": rule,
+                    "phase": state.get("phase") or rule,
+                    "host": state.get("host"),
+                    "folder": str(place),
+                    **facts,
+                    "history": state.get("history") or [],
+                    "waiting": waiting[place],
+                }
+            )
     return rows
 
 
@@ -115,7 +143,9 @@ def status_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def run_status(run: Run, layout: Layout, mark: bool = False) -> tuple[str, str]:
+def run_status(
+    run: Run, layout: Layout, mark: bool = False, read: Read = read_state
+) -> tuple[str, str]:
     """(one of STATES, last error line), from the files alone.
 
     A run also counts as failed if a step that it waits for failed: data, tokens, teacher, outputs.
@@ -127,11 +157,11 @@ def run_status(run: Run, layout: Layout, mark: bool = False) -> tuple[str, str]:
         except UserError as error:
             return "failed", str(error)
         return "done", ""
-    state = read_state(folder)
+    state = read(folder)
     if state is not None:
         return str(state["state"]), str(state.get("error", ""))
     for step, place in layout.before(run).items():
-        before = read_state(place)
+        before = read(place)
         if before and before["state"] == "failed":
             return "failed", f"{step}: {before['error']}"
     return "missing", ""

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from kd.runtime.signals import Stopped
 from kd.runtime.state import STATE, this_process, write_state
 
 LOCK = ".lock"
-_SHOWN = 20.0  # seconds, at least, between two lines, and between two counts in the state file
+_SHOWN = 20.0  # seconds, at least, between two lines; at most, between two counts in the state file
 _BEAT = 60.0  # seconds between the signs of life of a step that counts nothing
 
 
@@ -32,6 +32,7 @@ class Progress:
     def __init__(self, folder: Path, step: str) -> None:
         self.folder, self.step = folder, step
         self.phase, self.total, self.done, self.note = "starting", 0, 0, ""
+        self.history: Sequence[dict[str, float]] = ()  # of a training: its losses so far, by row
         self.waited = False  # for another process, which may have done all of the work
         self.attempt = retries.Attempt(folder, step)
         self._first, self._started = 0, time.monotonic()  # of this phase, in this process
@@ -42,6 +43,7 @@ class Progress:
     def start(self, phase: str, total: int, done: int = 0) -> None:
         """Begin a phase of `total` steps, of which an earlier job has `done` some."""
         self.phase, self.total, self.done, self.note = phase, total, done, ""
+        self.history = ()
         self._first, self._started = done, time.monotonic()
         self._printed = self._started
         if sys.stderr.isatty():
@@ -62,7 +64,8 @@ class Progress:
         elif now - self._printed > _SHOWN or self.done == self.total:
             self._printed = now
             print(f"{self.phase}: {self.done}/{self.total} {self.note}".rstrip(), flush=True)
-        if now - self._written > _SHOWN:
+        # Often at first, so that a short step is seen too; a long one writes little.
+        if now - self._written > min(_SHOWN, max(1.0, (now - self._started) / 4)):
             self.write()
         if self.done == self.total and self._bar is not None:
             self._bar.close()
@@ -79,6 +82,7 @@ class Progress:
         """Write the state file. If the disk is full the step goes on without it."""
         self._written = time.monotonic()
         seconds = self._written - self._started
+        more = {"history": list(self.history)} if self.history else {}
         with suppress(OSError):
             write_state(
                 self.folder,
@@ -88,6 +92,7 @@ class Progress:
                 done=self.done,
                 total=self.total,
                 per_second=round((self.done - self._first) / seconds, 3) if seconds else 0.0,
+                **more,
                 **this_process(),
             )
 

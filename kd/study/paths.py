@@ -44,6 +44,7 @@ class Layout:
 
     def __init__(self, results: str | Path = "results") -> None:
         self.results = Path(results)
+        self._before: dict[str, dict[str, Path]] = {}  # by run: `kd watch` asks every few seconds
 
     @property
     def runs(self) -> Path:
@@ -87,6 +88,8 @@ class Layout:
 
         Where a step's state does not lie in its own folder, it lies in one named like its log.
         """
+        if run.id in self._before:
+            return self._before[run.id]
         readers: list[Run | Teacher] = [run, run.teacher] if run.needs_teacher else [run]
         steps = {f"data {run.task}": self.preparing(run.data_id, run.task)}
         for reader in readers:
@@ -96,6 +99,7 @@ class Layout:
             steps[f"teacher {run.teacher.id}"] = self.teacher(run.teacher)
         if need_of(run):
             steps[f"outputs of {run.teacher.id}"] = self.storing(run)
+        self._before[run.id] = steps
         return steps
 
     def preparing(self, data_id: str, task: str) -> Path:

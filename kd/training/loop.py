@@ -109,6 +109,7 @@ def fit(
         )
         asked = stack.enter_context(deferred()) if job.checkpoint is not None else None
         job.progress.start(job.label, total, state.step)
+        job.progress.history = state.recorder.rows
         state.start_clock()
         for drawn in training_batches(lengths, size, seed, state.step, total):
             rows = drawn if examples is None else examples[drawn]

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -73,6 +74,33 @@ def test_the_speed_is_that_of_this_process_in_this_phase(tmp_path, monkeypatch):
     assert (found["done"], found["total"], found["per_second"]) == (60, 100, 0.25)
     step.start("evaluating", 5)
     assert read_state(tmp_path)["per_second"] == 0
+
+
+def test_the_state_has_the_losses_of_a_training_so_far(tmp_path):
+    step, rows = Progress(tmp_path, "distil"), [{"step": 5, "loss": 1.5}]
+    step.start("distilling", 10)
+    step.history = rows
+    rows.append({"step": 10, "loss": 1.0})
+    step.write()
+    assert read_state(tmp_path)["history"] == rows
+    step.start("evaluating", 5)
+    assert "history" not in read_state(tmp_path)
+
+
+def test_a_short_step_is_seen_before_it_ends(tmp_path, monkeypatch):
+    """The count is written after 1 s and then ever less often: 20 s apart at most."""
+    clock, written = [0.0], []
+    monkeypatch.setattr("kd.runtime.progress.time.monotonic", lambda: clock[0])
+    step = Progress(tmp_path, "distil")
+    step.start("distilling", 10_000)
+    monkeypatch.setattr(
+        step, "write", lambda: written.append(clock[0]) or vars(step).update(_written=clock[0])
+    )
+    for _ in range(1000):
+        clock[0] += 0.5
+        step.advance()
+    gaps = [b - a for a, b in pairwise(written)]
+    assert written[0] < 2 and max(gaps) <= 20.5 and len(written) < 50
 
 
 def test_a_full_disk_does_not_hide_what_happened(tmp_path, monkeypatch):

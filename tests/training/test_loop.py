@@ -1,6 +1,7 @@
 """The training loop on models of a few thousand parameters."""
 
 import itertools
+import json
 import math
 from types import MethodType
 from typing import Any
@@ -221,6 +222,13 @@ def test_history_has_the_factors_of_balanced_weights(tmp_path):
     fixed = Training(tmp_path, *terms, epochs=2)
     assert not [name for name in fixed.history[0] if name.startswith("factor")]
     assert differs(fixed.state(), training.state())
+
+
+def test_the_history_can_be_watched_while_it_grows(tmp_path):
+    made = Training(tmp_path)
+    made.progress.write()
+    state = json.loads((tmp_path / "state/state.json").read_text())
+    assert state["history"] == made.history and state["phase"] == "testing"
 
 
 def test_history_is_short_and_its_rows_are_means(tmp_path):

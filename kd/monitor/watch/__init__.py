@@ -1,0 +1,1 @@
+"""A live view of a study, from the files alone: `kd watch`."""

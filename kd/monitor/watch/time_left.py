@@ -1,0 +1,115 @@
+"""The time that is left, from what was measured of this study's jobs so far."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from kd.monitor.estimate import run_flops, teacher_flops
+from kd.runtime.errors import UserError
+from kd.runtime.seals import read_record
+from kd.study.grid import Grid
+from kd.study.paths import METRICS, TRAINING, Layout, benchmark_file
+from kd.study.run import Run
+
+_START = 10.0  # seconds to start a job, where no job has been timed
+_TIMED = 50  # runs that are looked at: a median of more says the same
+_TRAININGS = ("distilling", "fine-tuning")  # phases whose speed tells that of other trainings
+
+
+def time_left(
+    grid: Grid, layout: Layout, done: Iterable[str], at_work: list[dict[str, Any]], at_once: int
+) -> dict[str, Any] | None:
+    """What is still to do, from measured speeds; None while no training has been measured.
+
+    The operations of each training (`kd.monitor.estimate`) are divided by the speed of those that
+    are done, or else of those that are running, or of teachers that are done. Jobs take time to
+    start too. Stored outputs, data and tokens are not counted.
+
+    Args:
+        done: ids of the runs that are evaluated.
+        at_work: the rows of `study_status`.
+        at_once: how many jobs share the work.
+
+    Returns:
+        `device_seconds` of work that is left, `at_once`, and
+        `seconds`, their quotient; None where nothing runs.
+    """
+    done = set(done)
+    left = [run for run in grid.runs.values() if run.id not in done]
+    busy = {row["name"]: row for row in at_work}
+    measured = _measured([grid.runs[name] for name in sorted(done)][:_TIMED], layout)
+    speed = measured[0] if measured else _speed_of_others(grid, layout, at_work)
+    if speed is None:
+        return None
+    start, evaluation = measured[1:] if measured else (_START, _START)
+    teachers = {f"teacher {run.teacher.id}": run for run in left if run.needs_teacher}
+    work = sum(
+        _rest(busy[name]) if name in busy else start + evaluation + teacher_flops(run) / speed
+        for name, run in teachers.items()
+        if not (layout.teacher(run.teacher) / METRICS).is_file()
+    )
+    for run in left:
+        if run.id in busy:
+            work += _rest(busy[run.id]) + evaluation * (busy[run.id]["step"] == "distil")
+        elif (layout.run(run) / TRAINING).is_file():
+            work += evaluation
+        else:
+            work += start + evaluation + run_flops(run) / speed
+    return {
+        "device_seconds": work,
+        "at_once": at_once,
+        "seconds": work / at_once if at_once else None,
+    }
+
+
+def _rest(row: Mapping[str, Any]) -> float:
+    """Seconds that a phase still takes at its speed; 0 where that is not known."""
+    return (row["total"] - row["done"]) / row["per_second"] if row["per_second"] else 0.0
+
+
+def _measured(runs: list[Run], layout: Layout) -> tuple[float, float, float] | None:
+    """Operations per second of trainings; seconds to start a job; seconds of an evaluation."""
+    speeds, starts, evaluations = [], [], []
+    for run in runs:
+        with suppress(UserError, KeyError, ZeroDivisionError):  # of an older version, or damaged
+            record = read_record(layout.run(run) / METRICS, mark=False)
+            seconds = float(record["train_seconds"])
+            speeds.append(run_flops(run) / seconds)
+            evaluations.append(float(record["evaluate_seconds"]))
+            whole = _benchmark(benchmark_file(layout.run(run), "distil"))
+            if whole is not None and whole > seconds:
+                starts.append(whole - seconds)
+    if not speeds:
+        return None
+    start = median(starts) if starts else _START
+    return median(speeds), start, start + (median(evaluations) if evaluations else 0.0)
+
+
+def _benchmark(path: Path) -> float | None:
+    """Seconds of a job, by Snakemake's benchmark file; None where there is none."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return float(next(csv.DictReader(file, delimiter="\t"))["s"])
+    except (OSError, StopIteration, KeyError, ValueError, TypeError):
+        return None
+
+
+def _speed_of_others(grid: Grid, layout: Layout, at_work: list[dict[str, Any]]) -> float | None:
+    """Operations per second while no student is done: of the trainings that are running, else of
+    the teachers that are done; None where there is none of either."""
+    teachers = {f"teacher {run.teacher.id}": run for run in grid.runs.values() if run.needs_teacher}
+    found = []
+    for row in at_work:
+        run = grid.runs.get(row["name"]) or teachers.get(row["name"])
+        if run is not None and row["phase"] in _TRAININGS and row["total"] and row["per_second"]:
+            flops = run_flops(run) if run.id == row["name"] else teacher_flops(run)
+            found.append(flops * row["per_second"] / row["total"])
+    if not found:
+        for run in teachers.values():
+            with suppress(UserError, KeyError, ZeroDivisionError):  # not done, or fine-tuned before
+                record = read_record(layout.teacher(run.teacher) / METRICS, mark=False)
+                found.append(teacher_flops(run) / float(record["train_seconds"]))
+    return median(found) if found else None
