@@ -179,6 +179,14 @@ COLUMNS: dict[str, Column] = {
 # `accuracy@hard`: a metric, or the score, on a further dev split of a task of the user's own.
 SPLIT_COLUMN = "^[a-z0-9_]+@[a-z0-9-]+$"
 
+# What can make runs with the same spec differ: versions, hardware and data.
+ENVIRONMENT = (
+    *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
+    *("evaluated_on", "evaluated_threads", "evaluated_with"),
+    *("precision_used", "data_source", "data_fingerprint", "data_revision"),
+    *("tokenizer_fingerprint", "student_dtype", "teacher_dtype", "split"),
+)
+
 
 def numbers() -> list[str]:
     """Columns that hold measurements; axis values are text, as they were written."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kd.results.columns import ENVIRONMENT
 from kd.results.numbers import plain, points
 from kd.results.record import load_record, warned
 from kd.results.statistics.cells import describe
@@ -14,13 +15,6 @@ from kd.results.statistics.runs import control_of, studied
 from kd.runtime.errors import UserError
 from kd.study.paths import RECORD
 
-# What can make equal runs differ, and what says that they are not equal at all.
-_ENVIRONMENT = [
-    *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
-    *("evaluated_on", "evaluated_threads", "evaluated_with"),
-    *("precision_used", "data_source", "data_fingerprint", "data_revision"),
-    *("tokenizer_fingerprint", "student_dtype", "teacher_dtype", "teacher_fingerprint"),
-]
 _SHOWN = 20
 
 
@@ -82,7 +76,7 @@ def _environment(left: pd.DataFrame, right: pd.DataFrame) -> list[dict[str, Any]
     """Columns whose values differ; of the fingerprints only those of tasks that both have."""
     found = []
     both = set(left["task"]) & set(right["task"])
-    for name in _ENVIRONMENT:
+    for name in (*ENVIRONMENT, "teacher_fingerprint"):
         one, other = left, right
         if name.endswith("fingerprint"):
             one, other = left[left["task"].isin(both)], right[right["task"].isin(both)]

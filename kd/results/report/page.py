@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from kd.axes.figures import axis_words
 from kd.results.answers import read_answers
+from kd.results.columns import ENVIRONMENT
 from kd.results.figures.draw import ABSENT, read_captions
 from kd.results.numbers import plain
 from kd.results.record import Record, load_record, warned
@@ -24,12 +25,6 @@ from kd.results.statistics.runs import AXES, IDLE, axes, followers, levels
 from kd.results.tables.write import make_tables
 from kd.runtime.files import atomic_write
 
-ENVIRONMENT = [
-    *("kd_version", "torch_version", "transformers_version", "python_version", "device", "threads"),
-    *("evaluated_on", "evaluated_threads", "evaluated_with"),
-    *("precision_used", "data_source", "data_fingerprint", "data_revision"),
-    *("tokenizer_fingerprint", "student_dtype", "teacher_dtype", "split"),
-]
 _RUNS = "../../runs"  # from the folder of the study, where the report lies
 
 
@@ -213,7 +208,7 @@ def cost(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 def environment_of(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """(what, its values and in how many runs) for versions, device and data."""
-    done = frame[frame["status"] == "done"].reindex(columns=ENVIRONMENT)
+    done = frame[frame["status"] == "done"].reindex(columns=list(ENVIRONMENT))
     found = []
     for name in ENVIRONMENT:
         values = done[name].map(lambda v: f"{v:g}" if isinstance(v, float) else v)
