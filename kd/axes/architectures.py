@@ -1,4 +1,4 @@
-"""What is particular to each kind of encoder (transformers' `model_type`). Facts only, no torch."""
+"""Facts about each architecture (the `model_type` of transformers)."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from kd.axes.shapes import Shape
 
 @dataclass(frozen=True)
 class Arch:
-    """One kind of encoder; the defaults are BERT's."""
+    """One architecture; the defaults are those of BERT."""
 
     obstacle: str | None = None  # why its queries, keys and values cannot be captured
     ffn: str = "intermediate_size"  # name of the feed-forward size in its config
@@ -54,18 +54,18 @@ _UNCHECKED = Arch("is not among the encoders whose attention this project has ch
 
 
 def arch_facts(arch: str) -> Arch:
-    """The row of a kind of encoder; one without a row is taken to be laid out like BERT."""
+    """The row of an architecture. One without a row is treated like BERT."""
     return ARCHS.get(arch, _UNCHECKED)
 
 
 def attention_obstacle(arch: str) -> str | None:
-    """Why queries, keys and values of this kind of encoder cannot be captured; None: they can."""
+    """Why queries, keys and values of an architecture cannot be captured; None if they can."""
     obstacle = arch_facts(arch).obstacle
     return f"{arch} {obstacle}" if obstacle else None
 
 
 def shape_obstacle(arch: str, shape: Shape) -> str | None:
-    """Why there is no encoder of this kind and shape; None: there is."""
+    """Why an architecture has no encoder of this shape; None if it has."""
     if arch_facts(arch).rotary and shape.head_size % 2:
         return f"{arch} rotates pairs of dimensions, but a head of {shape} has {shape.head_size}"
     return None

@@ -1,4 +1,4 @@
-"""The works behind the tables of this folder, as BibTeX: `citations.bib`, found by source texts.
+"""The sources of the tables of this folder as BibTeX, from `citations.bib`.
 
 A source text names a work by its arXiv number, or by one of the names under its `keywords`.
 """
@@ -77,7 +77,7 @@ class Citation:
 
     @property
     def names(self) -> list[str]:
-        """What source texts call it where they give no arXiv number."""
+        """The names by which source texts cite it without an arXiv number."""
         return [name for name in self["keywords"].split("; ") if name]
 
 
@@ -93,7 +93,7 @@ def citations() -> dict[str, Citation]:
 
 @cache
 def cited_in(source: str) -> tuple[Citation, ...]:
-    """The works that a source text names, in the order of its words; () where it names none."""
+    """The works that a source text names, in the order of the text."""
     numbers = {number: match.start() for match in _ARXIV.finditer(source) for number in [match[0]]}
     places: dict[str, int] = {}
     for work in citations().values():
@@ -107,5 +107,5 @@ def cited_in(source: str) -> tuple[Citation, ...]:
 
 
 def bibtex(works: Iterable[Citation]) -> str:
-    """A .bib file of these works, each once, sorted by key."""
+    """The text of a .bib file of these works, each once, sorted by key."""
     return "\n".join(str(work) for work in sorted(set(works), key=lambda work: work.key))

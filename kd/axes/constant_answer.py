@@ -22,7 +22,7 @@ def standard_error(metrics: Collection[str], constant: float, examples: float) -
 
 
 def teacher_warning(task: Task, record: Mapping[str, Any]) -> str:
-    """What is wrong with a teacher, and what to check; '' where nothing is.
+    """What is wrong with a teacher, and what to check; '' if nothing is wrong.
 
     Args:
         task: the task it was evaluated on.

@@ -41,7 +41,7 @@ _STEPS = (12, 4)  # of the width: 12 heads should divide it, but narrow shapes n
 
 
 def same_size(reference: Shape, measure: str, layers: Iterable[int]) -> list[tuple[Shape, float]]:
-    """For each depth the shape whose `measure` is nearest to the reference's, and its relative
+    """For each depth, the shape whose `measure` is nearest to the reference's, and its relative
     deviation from it.
 
     Widths are multiples of 12, or of 4 where none of those comes within 5 %; heads are the default,
@@ -79,7 +79,7 @@ ISO = {f"iso-{measure}": measure for measure in MEASURES}
 
 
 def parse_iso(value: dict[Any, Any]) -> list[tuple[Shape, float]]:
-    """What `{iso-params: 6L-384, layers: [2, 3, 6]}` stands for, as `same_size` gives it.
+    """The shapes that `{iso-params: 6L-384, layers: [2, 3, 6]}` stands for (see `same_size`).
 
     Raises:
         UserError: an unknown key, not exactly one measure, no shape, no list of depths, or a depth
@@ -88,23 +88,24 @@ def parse_iso(value: dict[Any, Any]) -> list[tuple[Shape, float]]:
     for key in value:
         if key not in (*ISO, "layers"):
             raise unknown("key", key, (*ISO, "layers"))
-    given = [key for key in ISO if key in value]
-    if len(given) != 1:
-        raise UserError(f"found {listing(given) or 'no measure'}, allowed: one of {listing(ISO)}")
-    reference, layers = value[given[0]], value.get("layers")
+    named = [key for key in ISO if key in value]
+    if len(named) != 1:
+        raise UserError(f"found {listing(named) or 'no measure'}, allowed: one of {listing(ISO)}")
+    (measure,) = named
+    reference, layers = value[measure], value.get("layers")
     if not isinstance(reference, str):
-        raise UserError(f"{given[0]}: found {shown(reference)}, allowed: a shape, such as 6L-384")
+        raise UserError(f"{measure}: found {shown(reference)}, allowed: a shape, such as 6L-384")
     try:
         shape = parse_shape(reference)
     except UserError as error:
-        raise UserError(f"{given[0]}: {error}") from None
+        raise UserError(f"{measure}: {error}") from None
     if not isinstance(layers, list) or not layers or not all(map(_is_depth, layers)):
         raise UserError(
             f"layers: found {shown(layers)}, allowed: a list of depths from 1 to {MOST_LAYERS}"
         )
     if len(set(layers)) < len(layers):
         raise UserError(f"layers: found {shown(layers)}, allowed: each depth once")
-    return same_size(shape, ISO[given[0]], layers)
+    return same_size(shape, ISO[measure], layers)
 
 
 def _is_depth(value: object) -> bool:
@@ -112,7 +113,7 @@ def _is_depth(value: object) -> bool:
 
 
 def sizes_text(shapes: Iterable[tuple[Shape, float | None]]) -> str:
-    """Shapes as a table for people: sizes, relative deviation where there is one, names."""
+    """Shapes as a table for people, with sizes, deviations from the reference, and names."""
     rows = [("shape", "parameters", "non-embedding", f"at {TOKENS} tokens", "deviation", "names")]
     rows += [
         (

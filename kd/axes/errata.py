@@ -1,6 +1,6 @@
-"""Variants of the soft-label term, and errata: well-known defects of published code, as switches.
+"""Variants of the soft-label term, and errata: known defects of published code, as switches.
 
-A defect is off unless a run asks for it, so that what it is worth can be measured as an axis.
+A defect is off unless a run asks for it. As an axis it shows how much it changes the score.
 """
 
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ class Erratum:
 
 ERRATA: dict[str, Erratum] = {
     "double-softmax": Erratum(
-        "attention maps go through a second softmax, as if they were scores; padded keys, of "
-        "probability 0, get a share of it",
+        "attention maps go through a second softmax, as if they were scores, so that padded keys "
+        "get a probability above 0",
         "TextBrewer's attention losses on the maps that transformers returns; OFA-Compress",
     ),
     "no-tau-squared": Erratum(
-        "soft-label terms of one temperature lack tau^2, so it also scales their gradient",
+        "soft-label terms lack the factor tau^2, so the temperature also scales their gradient",
         "TextBrewer, TinyBERT, CKD; torchdistill's GLUE scripts",
     ),
     "padding": Erratum(
-        "padding counts as tokens in all that is compared token by token",
+        "padding counts as tokens wherever tokens are compared",
         "TinyBERT, CKD, CR-ILD, TED, CoFi",
     ),
     "teacher-in-training": Erratum(
-        "the teacher is left in training mode: dropout disturbs what it teaches",
+        "the teacher stays in training mode, so dropout disturbs its outputs",
         "TinyBERT, BERT-EMD, CoDIR",
     ),
     "reversed-last-k": Erratum(

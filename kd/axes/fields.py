@@ -1,8 +1,8 @@
-"""The fields of a run and of a teacher's recipe: types, bounds, defaults, meaning. One row each.
+"""The fields of a run and of a teacher: types, bounds, defaults and meaning. One row each.
 
-RUN_DEFAULTS and TEACHER_DEFAULTS are append-only: a run's identity leaves out what equals its
-default, so editing a default would silently give old results another meaning. A new field gets the
-value that the code used implicitly before.
+RUN_DEFAULTS and TEACHER_DEFAULTS are append-only. The identity of a run leaves out fields that
+equal their defaults, so a changed default would silently change the meaning of old results. The
+default of a new field is the value that the code used before the field existed.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ from kd.runtime.errors import UserError
 
 
 def _hard_weight(value: object) -> int | float | str:
-    """A number, or a schedule as `schedules` writes them."""
+    """Read a number, or a schedule as in `weights`."""
     try:
         return _WEIGHT_NUMBER["parse"](value)
     except UserError:
@@ -47,35 +47,42 @@ _RECIPE: dict[str, Field] = {
     "epochs": Field(**number(0, 1000, above=True), meaning="passes over the training split"),
     "batch_size": Field(**number(1, 65536, whole=True), meaning="examples per step"),
     "learning_rate": Field(**number(0, 1, above=True), meaning="peak of AdamW's learning rate"),
-    "weight_decay": Field(**number(0, 1), meaning="AdamW's, on matrices only"),
-    "warmup": Field(**number(0, 1), meaning="share of the steps with a rising learning rate"),
-    "max_grad_norm": Field(**number(0, 1e6, above=True), meaning="gradients are clipped to it"),
-    "max_length": Field(**number(8, 8192, whole=True), meaning="tokens; longer inputs are cut"),
+    "weight_decay": Field(**number(0, 1), meaning="weight decay of AdamW, only on matrices"),
+    "warmup": Field(
+        **number(0, 1), meaning="share of the steps in which the learning rate rises to its peak"
+    ),
+    "max_grad_norm": Field(
+        **number(0, 1e6, above=True), meaning="gradients are clipped to this norm"
+    ),
+    "max_length": Field(
+        **number(8, 8192, whole=True), meaning="largest number of tokens; longer inputs are cut"
+    ),
     "precision": Field(
         **choice("auto", "fp32", "bf16"),
-        meaning="of the model that is trained; auto: bf16 autocast on a GPU that has it, else "
-        "fp32; what a teacher says of the examples is computed in its dtype",
+        meaning="number format of the training. auto is bf16 autocast on a GPU that has it, and "
+        "fp32 otherwise. Outputs of a teacher are computed in the teacher's dtype",
     ),
 }
 _SEED = Field(
     **number(0, 2**32 - 1, whole=True),
-    meaning="of weights, projections, data order and dropout: each starts anew from this number, "
-    "so that none depends on how much another drew",
+    meaning="seed of weights, projections, data order and dropout. Each has its own generator, so "
+    "that none depends on what another has drawn",
 )
 
-RECIPE = 1  # what the code computes; an old number cannot be run any more
+RECIPE = 1  # version of what the code computes; runs of older versions cannot be made any more
 _VERSION = Field(
-    **number(RECIPE, RECIPE, whole=True), meaning="of what the code computes; there is one"
+    **number(RECIPE, RECIPE, whole=True), meaning="version of what the code computes; there is one"
 )
 
 _FRACTION: dict[str, Field] = {
     "train_fraction": Field(
         **number(0, 1, above=True),
-        meaning="share of the training examples, of each label; a smaller one is part of a larger",
+        meaning="share of the training examples of each label. The examples of a smaller share are "
+        "among those of a larger one",
     ),
     "fraction_seed": Field(
         **number(0, 2**32 - 1, whole=True),
-        meaning="of the choice of the examples of `train_fraction`, which `seed` has no part in",
+        meaning="seed of the choice of examples for `train_fraction`. It does not depend on `seed`",
     ),
 }
 
@@ -83,60 +90,69 @@ _FRACTION: dict[str, Field] = {
 RUN_FIELDS: dict[str, Field] = {
     "task": Field(
         **text(str, examples=[*TASKS]),
-        meaning="a name under `tasks`, a GLUE task, or a generated one",
+        meaning="name of a GLUE task, of a generated task, or of a task under `tasks`",
     ),
-    "teacher": Field(**text(str), meaning="a name under `teachers`"),
+    "teacher": Field(**text(str), meaning="name of a teacher under `teachers`"),
     "student": Field(
         **text(lambda name: str(parse_shape(name))),
-        meaning="6L-384, 6L-384-12h-1536, or a name of the literature",
+        meaning="shape of the student: 6L-384, 6L-384-12h-1536, or a known name",
     ),
     "preset": Field(
-        **text(check_preset), meaning="a method of kd/axes/presets; stands for the keys it sets"
+        **text(check_preset),
+        meaning="published method of kd/axes/presets, which stands for the keys that it sets",
     ),
-    "init": Field(**text(parse_init), meaning="how the student's weights start"),
+    "init": Field(**text(parse_init), meaning="weights with which the student starts"),
     "knowledge": Field(
-        **text(_knowledge), meaning="what is imitated: type[:matching][@mapping][*weight], by +"
+        **text(_knowledge),
+        meaning="what the student imitates: terms type[:matching][@mapping][*weight], joined by +",
     ),
-    "matching": Field(**choice(*_MATCHINGS), meaning="for terms that name none"),
+    "matching": Field(**choice(*_MATCHINGS), meaning="matching of terms that name none"),
     "mapping": Field(
         parse_mapping,
         {"anyOf": [{"type": "string", "minLength": 1}, _PAIRS]},
-        "for terms that name none",
+        "layer mapping of terms that name none",
     ),
-    "temperature": Field(**number(0, 1000, above=True), meaning="tau of the soft labels"),
+    "temperature": Field(
+        **number(0, 1000, above=True), meaning="temperature tau of the soft labels"
+    ),
     "temperature_schedule": Field(
-        **choice(*TEMPERATURE_SCHEDULES), meaning="flsw, cwsm: a temperature for every example"
+        **choice(*TEMPERATURE_SCHEDULES),
+        meaning="flsw and cwsm give every example a temperature of its own",
     ),
     "probability_shift": Field(
         boolean,
         {"type": "boolean"},
-        "swap the teacher's largest logit with that of the right class",
+        "whether the teacher's largest logit and its logit of the right class are swapped",
     ),
     "hard_weight": Field(
         _hard_weight,
         {"anyOf": [_WEIGHT_NUMBER["schema"], {"type": "string", "minLength": 1}]},
-        f"weight of the hard-label loss beside terms: {ALLOWED}, or 0",
+        f"weight of the hard-label loss next to the terms: {ALLOWED}; or 0",
     ),
     "weights": Field(
         **choice("fixed", "calibrated", "balanced"),
-        meaning="calibrated: a term's weight is its share of the student's gradient at step 0; "
-        "balanced: every step brings a term to the size of the logits' loss",
+        meaning="calibrated: weights are shares of the student's gradient at step 0. balanced: at "
+        "every step the losses of the terms are scaled to the size of the logits' loss",
     ),
     "projection": Field(
         **choice(*PROJECTIONS),
-        meaning="from the student's width to the teacher's: one for each layer pair, or how else",
+        meaning="projections from the width of the student to that of the teacher",
     ),
     "relation_heads": Field(
         **or_auto(number(1, 4096, whole=True)),
-        meaning="A_r of the Q, K, V relations; auto: the student's heads where they divide the "
-        "teacher's width too, else the largest number up to 12 that divides both",
+        meaning="number A_r of relation heads of Q, K and V relations. auto is the student's "
+        "number of heads if that divides the teacher's width, and otherwise the largest number up "
+        "to 12 that divides both widths",
     ),
-    "errata": Field(**text(parse_errata), meaning="well-known defects to switch on, joined by +"),
+    "errata": Field(
+        **text(parse_errata),
+        meaning="known defects of published code that are switched on, joined by +",
+    ),
     **_FRACTION,
     "teacher_data": Field(
         **choice("all", "same"),
-        meaning="what the teacher is fine-tuned on: all training examples, or the same "
-        "`train_fraction` of them as the student",
+        meaning="training data of the teacher: all examples, or the same `train_fraction` of them "
+        "as the student's",
     ),
     **_RECIPE,
     "recipe": _VERSION,
@@ -176,18 +192,20 @@ _LABELS = {"type": "array", "items": {"type": ["string", "integer"]}, "minItems"
 TEACHER_FIELDS: dict[str, Field] = {
     "model": Field(
         **text(str),
-        meaning="hub id, folder (from the study file's own; {task} is filled in), or `scratch`",
+        meaning="hub id, folder ({task} is filled in; relative to the study file), or `scratch`",
     ),
     "revision": Field(**text(str), meaning="hub commit, tag or branch"),
     "shape": Field(
         **text(lambda name: str(parse_shape(name))),
-        meaning="for `scratch`, and for hub models that are not in the table",
+        meaning="shape, for `scratch` and for hub models that are not in the table",
     ),
     "arch": Field(
         **choice(*ARCHS),
-        meaning="kind of encoder, for `scratch` and for hub models that are not in the table",
+        meaning="architecture, for `scratch` and for hub models that are not in the table",
     ),
-    "finetuned": Field(boolean, {"type": "boolean"}, "already fine-tuned on the task"),
+    "finetuned": Field(
+        boolean, {"type": "boolean"}, "whether the model is already fine-tuned on the task"
+    ),
     "labels": Field(
         label_names,
         {
@@ -196,10 +214,10 @@ TEACHER_FIELDS: dict[str, Field] = {
                 {"type": "object", "additionalProperties": _LABELS, "minProperties": 1},
             ]
         },
-        "of a fine-tuned model whose config.json does not say it: the labels in the order of its "
-        "outputs, or {task: labels}",
+        "labels in the order of the model's outputs, or {task: labels}, for a fine-tuned model "
+        "whose config.json does not name them",
     ),
-    "dtype": Field(**choice("float32", "bfloat16"), meaning="of the loaded weights"),
+    "dtype": Field(**choice("float32", "bfloat16"), meaning="number format of the loaded weights"),
     **_RECIPE,
     "seed": _SEED,
     "recipe": _VERSION,
@@ -232,13 +250,13 @@ DATA_FIELDS: dict[str, dict[str, Field]] = {
     "tsv": {
         "path": Field(
             **text(str),
-            meaning="folder in the official glue_data/ layout, from the study file's own",
+            meaning="folder in the official glue_data/ layout, relative to the study file",
         )
     },
     "synthetic": {
         "train": Field(**_SIZE, meaning="training examples"),
         "dev": Field(**_SIZE, meaning="dev examples"),
-        "seed": Field(**number(0, 2**32 - 1, whole=True), meaning="of the generator"),
+        "seed": Field(**number(0, 2**32 - 1, whole=True), meaning="seed of the generator"),
     },
 }
 DATA_DEFAULTS: dict[str, Any] = {"revision": "main", "train": 4000, "dev": 1000, "seed": 0}

@@ -65,13 +65,13 @@ def parse_figure(value: object) -> str:
 
 
 def axes_of(name: str) -> list[str]:
-    """The axes in the name of a figure; [] where it has none."""
+    """The axes in the name of a figure, or []."""
     name = name.removeprefix(MORE)
     return [] if name in PLAIN else name.split("-")[1:]
 
 
 def axis_words(axis: str) -> str:
-    """An axis as a word of a sentence: 'initialisation', 'learning rate'."""
+    """An axis as it stands in a sentence, for example 'learning rate'."""
     return {"init": "initialisation"}.get(axis, axis.replace("_", " "))
 
 
@@ -79,6 +79,6 @@ def caption(name: str) -> str:
     """What the figure shows, for a reader who has not seen the paper."""
     if name in PLAIN:
         return PLAIN[name]
-    found = [axis_words(axis) for axis in axes_of(name)]
-    found.append("column" if found[-1] == "task" else "panel")
-    return (EFFECT if name.startswith("effect-") else HEATMAP).format(*found)
+    words = [axis_words(axis) for axis in axes_of(name)]
+    words.append("column" if words[-1] == "task" else "panel")
+    return (EFFECT if name.startswith("effect-") else HEATMAP).format(*words)

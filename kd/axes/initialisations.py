@@ -1,4 +1,4 @@
-"""Student initialisations: what each starts from. `encoders.initialise` copies the weights.
+"""Initialisations: the weights that a student starts from. `encoders.initialise` copies them.
 
 An init is written as a name of INITIALISATIONS, or in one of the forms of INIT_FORMS.
 """
@@ -13,8 +13,8 @@ from kd.runtime.errors import UserError, listing, nearest, shown
 
 
 def distilbert(teacher: int, student: int, seed: int) -> Pairs:
-    """Evenly spaced from the first layer to the last: student layer s is teacher layer
-    1 + (s - 1) (T - 1) / (S - 1), rounded, halves up; a single layer is the first.
+    """Layers evenly spaced from the first to the last. Student layer s is teacher layer
+    1 + (s - 1) (T - 1) / (S - 1), where halves are rounded up. A single layer is the first.
 
     For 12 -> 6 these are DistilBERT's layers 0, 2, 4, 7, 9, 11, counted from 0.
     """
@@ -24,8 +24,8 @@ def distilbert(teacher: int, student: int, seed: int) -> Pairs:
 
 @dataclass(frozen=True)
 class Initialisation:
-    """How the student's weights start; `layers` (T, S, seed) gives the (teacher layer, student
-    layer) pairs that are copied, with embeddings, pooler and head."""
+    """One initialisation. `layers` (T, S, seed) gives the (teacher layer, student layer) pairs that
+    are copied; embeddings, pooler and head are copied as well."""
 
     layers: Callable[[int, int, int], Pairs] | None
     meaning: str
@@ -54,13 +54,13 @@ INITIALISATIONS: dict[str, Initialisation] = {
     ),
     "teacher-distilbert": Initialisation(
         distilbert,
-        "teacher layers 1 + (s - 1) (T - 1) / (S - 1), rounded: the first, the last, and between",
+        "teacher layers 1 + (s - 1) (T - 1) / (S - 1), rounded: from the first layer to the last",
         "DistilBERT (arXiv:1910.01108), as its extraction script does it",
     ),
     PCA: Initialisation(
         None,
-        "embedding tables of the teacher, cut to the leading principal directions of its words; "
-        "all else random",
+        "the teacher's embedding tables, projected on the leading principal directions of its "
+        "words; all other weights are random",
         "XtremeDistilTransformers (arXiv:2106.04563)",
     ),
 }
@@ -70,17 +70,18 @@ PRETRAINED = "pretrained:"
 # Forms that the user fills in; the first two take the weights from the teacher.
 INIT_FORMS: dict[str, tuple[str, str]] = {
     f"{EXPLICIT}T-S,T-S,...": (
-        "teacher layer T for student layer S, each student layer once, as in teacher:3-1,7-2,11-3",
+        "copies teacher layer T to student layer S, each student layer once: teacher:3-1,7-2,11-3",
         "Wang et al. 2023 (arXiv:2305.15032)",
     ),
     f"teacher...{TRUNCATE}": (
-        "a narrower student out of any of the teacher's: leading rows and columns of every tensor, "
-        "leading dimensions of the leading heads in attention, so that no head mixes two",
+        "any teacher... start, cut to a narrower student: the leading rows and columns of every "
+        "tensor. In attention, the leading dimensions of the leading heads, so that no head of the "
+        "student mixes two heads of the teacher",
         "Xu et al. 2024 (arXiv:2311.18823), with whole heads",
     ),
     f"{PRETRAINED}MODEL[@REVISION]": (
         "a pretrained encoder of the student's shape, from the hub or a folder, with a random "
-        "head; {layers}, {hidden} and {heads} in the name are the student's",
+        "head. {layers}, {hidden} and {heads} in the name are filled in from the student",
         "Turc et al. 2019 (arXiv:1908.08962)",
     ),
 }

@@ -1,4 +1,4 @@
-"""Knowledge types: what the student imitates. Facts alone; `encoders.capture` has the tensors."""
+"""Knowledge types: what the student imitates. `encoders.capture` reads their tensors."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,8 @@ from kd.axes.forms import LAYERS, LOGITS, MAPS, RELATION, SCORES, TOKENS, TRIPLE
 
 @dataclass(frozen=True)
 class Knowledge:
-    """One knowledge type. `features` names what is captured; `layered` whether it has layers."""
+    """One knowledge type. `features` are the tensors that are captured for it. `layered` says
+    whether each layer has its own."""
 
     form: Form
     features: tuple[str, ...]
@@ -16,16 +17,16 @@ class Knowledge:
     layered: bool = True
     lowest_layer: int = 1
     fewest_pairs: int = 1  # with fewer mapped layers there is nothing to compare
-    vector: str = ""  # name of the one vector of an example that is made of `features`
+    vector: str = ""  # name of the vector that is made of the features of an example
 
     @property
     def stored(self) -> tuple[str, ...]:
-        """Names of the arrays that hold it of a teacher."""
+        """Names of the arrays that hold this knowledge in the store of a teacher."""
         return (self.vector,) if self.vector else self.features
 
     @property
     def masked(self) -> bool:
-        """Whether padding has to be left out when it is read or compared."""
+        """Whether padding has to be left out when the tensors are read or compared."""
         return not self.form.per_example or self.vector == "pooled"
 
 
@@ -53,7 +54,7 @@ KNOWLEDGE: dict[str, Knowledge] = {
     ),
     "embedding": _hidden(
         TOKENS,
-        "input of the first layer: embeddings after LayerNorm",
+        "input of the first layer (embeddings after LayerNorm)",
         _TINYBERT,
         layered=False,
     ),
@@ -85,10 +86,13 @@ KNOWLEDGE: dict[str, Knowledge] = {
     **{f"{x}-{y}-relation": _relation(x, y, _MINILM2) for x in _QKV for y in _QKV if x != y},
     "token-triplet-angle": _hidden(
         TRIPLETS,
-        "angles at each token between the differences to two others within 10 places",
+        "angles between the differences of a token to two others, at most 10 places away",
         f"{_CKD}, MGSKD (Liu et al., ACL 2022)",
     ),
     "layer-relation": _hidden(
-        LAYERS, "relations of a token's outputs in the mapped layers", _CKD, fewest_pairs=3
+        LAYERS,
+        "how the outputs of a token in the mapped layers relate to each other",
+        _CKD,
+        fewest_pairs=3,
     ),
 }

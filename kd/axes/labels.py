@@ -1,4 +1,4 @@
-"""Labels: the text by which tables name a run's value of each axis. They go through runs.csv.
+"""Labels: the texts that stand for the values of a run's axes in runs.csv and in tables.
 
 Two marks are no values. The label `INERT` says that the axis cannot affect the run. Where several
 cells are one run, its label has all their values, joined by `ALIAS`.
@@ -19,7 +19,7 @@ def parts(label: str) -> list[str]:
 
 
 def merged(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """The labels of one run that two cells are: where they differ, both, as in `first = last`."""
+    """The labels of a run that two cells share; different ones joined, as in `first = last`."""
     return {
         axis: ALIAS.join(dict.fromkeys([*parts(label), *parts(new[axis])]))
         for axis, label in old.items()
@@ -27,10 +27,10 @@ def merged(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_label(text: str) -> str:
-    """The text, if it can be a label.
+    """Return the text if it can be a label.
 
     Raises:
-        UserError: it reads as one of the two labels that are no value.
+        UserError: the text has a special meaning in labels.
     """
     if text == INERT:
         raise UserError(f"found {shown(text)}, which stands for 'no effect' in the tables")

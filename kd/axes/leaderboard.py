@@ -1,4 +1,4 @@
-"""The files that a submission to the GLUE leaderboard (gluebenchmark.com) consists of. Facts only.
+"""The files of a submission to the GLUE leaderboard (gluebenchmark.com).
 
 Source of the names and of the numbers of examples: the official test sets and sample submission of
 Wang et al. 2018, GLUE (arXiv:1804.07461).
@@ -12,7 +12,7 @@ LOW, HIGH = 0.0, 5.0  # bounds of the scores of STS-B
 
 @dataclass(frozen=True)
 class Sheet:
-    """One file: the test set it answers, and how. `answers` is empty for scores from 0 to 5."""
+    """One file and its test set. `answers` is empty if they are scores from 0 to 5."""
 
     task: str
     answers: tuple[str, ...]  # by class, in the order of the task's labels
@@ -25,7 +25,7 @@ class Sheet:
 
     @property
     def constant(self) -> str:
-        """The answer to every example where there is no student. It claims nothing."""
+        """The answer to every example of a task without a student."""
         return self.answers[0] if self.answers else f"{(LOW + HIGH) / 2}"
 
 

@@ -1,9 +1,9 @@
 """Layer mappings: which teacher layer teaches which student layer.
 
 A mapping is a total function (teacher layers T, student layers S, seed) -> [(teacher layer,
-student layer), ...], 1-based; layer 0 is the embeddings. It is defined for every T and S, also
-where S > T and where S does not divide T. A *moving* mapping names all the pairs it may use; which
-of them count at a step, or how much, is decided in the training.
+student layer), ...]. Layers are counted from 1, and layer 0 is the embeddings. A mapping is defined
+for every T and S, even if S > T or S does not divide T. A *moving* mapping gives all the pairs that
+it may use. The training decides which of them count at a step, or how much.
 """
 
 import random
@@ -17,12 +17,12 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def first(teacher: int, student: int, seed: int) -> Pairs:
-    """Student layer s learns teacher layer s (the last one, where the teacher has fewer)."""
+    """Student layer s learns teacher layer s, or the last one if the teacher has fewer layers."""
     return tuple((min(s, teacher), s) for s in range(1, student + 1))
 
 
 def last(teacher: int, student: int, seed: int) -> Pairs:
-    """Student layer s learns teacher layer s + T - S (the first one, where that is below 1)."""
+    """Student layer s learns teacher layer s + T - S, or layer 1 if that is below 1."""
     return tuple((max(s + teacher - student, 1), s) for s in range(1, student + 1))
 
 
@@ -32,7 +32,7 @@ def last_only(teacher: int, student: int, seed: int) -> Pairs:
 
 
 def uniform(teacher: int, student: int, seed: int) -> Pairs:
-    """Student layer s learns teacher layer ceil(s T / S); the last learns the last."""
+    """Student layer s learns teacher layer ceil(s T / S), so the last learns the last."""
     return tuple((-(-s * teacher // student), s) for s in range(1, student + 1))
 
 
@@ -47,35 +47,35 @@ def pkd_last(teacher: int, student: int, seed: int) -> Pairs:
 
 
 def reverse(teacher: int, student: int, seed: int) -> Pairs:
-    """Student layer s learns what `uniform` gives to layer S + 1 - s: a null baseline."""
+    """Student layer s learns the layer that `uniform` gives to S + 1 - s (a null baseline)."""
     targets = [t for t, _ in uniform(teacher, student, seed)]
     return tuple((t, s) for s, t in enumerate(reversed(targets), start=1))
 
 
 def all_to_one(teacher: int, student: int, seed: int) -> Pairs:
-    """Every student layer learns the last teacher layer: a null baseline."""
+    """Every student layer learns the last teacher layer (a null baseline)."""
     return all_to(teacher, student, seed, teacher)
 
 
 def random_permutation(teacher: int, student: int, seed: int) -> Pairs:
-    """The targets of `uniform` in an order drawn from the run's seed: a null baseline."""
+    """The teacher layers of `uniform` in an order drawn with the seed (a null baseline)."""
     targets = [t for t, _ in uniform(teacher, student, seed)]
     random.Random(f"mapping {seed}").shuffle(targets)
     return tuple((t, s) for s, t in enumerate(targets, start=1))
 
 
 def both_ends(teacher: int, student: int, seed: int) -> Pairs:
-    """The first student layer learns the first teacher layer, the last the last."""
+    """The first student layer learns the first teacher layer, and the last learns the last."""
     return both_ends_k(teacher, student, seed, 1)
 
 
 def first_k(teacher: int, student: int, seed: int, k: int) -> Pairs:
-    """The first k pairs of `first`: all of them, where the student has fewer layers."""
+    """The first k pairs of `first`, or all pairs if the student has fewer layers."""
     return first(teacher, student, seed)[:k]
 
 
 def last_k(teacher: int, student: int, seed: int, k: int) -> Pairs:
-    """The last k pairs of `last`: all of them, where the student has fewer layers."""
+    """The last k pairs of `last`, or all pairs if the student has fewer layers."""
     return last(teacher, student, seed)[-k:]
 
 
@@ -96,7 +96,7 @@ def last_to(teacher: int, student: int, seed: int, k: int) -> Pairs:
 
 
 def below_last(teacher: int, student: int, seed: int, k: int) -> Pairs:
-    """Student layer S - k learns teacher layer T - k; a layer below 1 becomes layer 1."""
+    """Student layer S - k learns teacher layer T - k. A layer below 1 becomes layer 1."""
     return ((max(teacher - k, 1), max(student - k, 1)),)
 
 
@@ -106,9 +106,9 @@ def every_pair(teacher: int, student: int, seed: int) -> Pairs:
 
 
 def blocks(teacher: int, student: int, seed: int) -> Pairs:
-    """Each student layer with the teacher layers of its block, which ends at `uniform`'s layer.
+    """Each student layer with the teacher layers of its block, up to the layer of `uniform`.
 
-    Where S > T a block can be empty; its student layer keeps `uniform`'s.
+    If S > T, a block can be empty. Its student layer then has the layer of `uniform`.
     """
     ends = [0, *(t for t, _ in uniform(teacher, student, seed))]
     return tuple(
@@ -119,7 +119,7 @@ def blocks(teacher: int, student: int, seed: int) -> Pairs:
 
 
 def increasing(teacher: int, student: int, seed: int) -> Pairs:
-    """Each student layer with the teacher layers that it can have in some increasing choice."""
+    """Each student layer with all teacher layers that an increasing choice can give it."""
     if student > teacher:
         return every_pair(teacher, student, seed)
     spare = teacher - student
@@ -136,10 +136,10 @@ def by_student(pairs: Pairs) -> dict[int, list[int]]:
 
 @dataclass(frozen=True)
 class LayerMapping:
-    """A named mapping. `pairs` takes (T, S, seed), and k where the name ends in -K.
+    """A named mapping. `pairs` takes (T, S, seed), and k if the name ends in -K.
 
-    Of a `choosing` mapping some pairs count at a step. A `weighted` one uses all its pairs at once,
-    with weights that change. Both are moving.
+    A `choosing` mapping uses some of its pairs at each step. A `weighted` mapping uses all of its
+    pairs, with weights that change. Both are moving.
     """
 
     pairs: Callable[..., Pairs]
@@ -151,7 +151,7 @@ class LayerMapping:
 
     @property
     def moving(self) -> bool:
-        """The pairs, or their weights, change during the training."""
+        """Whether the pairs or their weights change during the training."""
         return self.choosing or self.weighted
 
 
@@ -181,7 +181,7 @@ MAPPINGS: dict[str, LayerMapping] = {
     "below-last-K": LayerMapping(
         below_last,
         "S - K <- T - K",
-        f"{_OFA}, as cited in arXiv:2407.14679, A.4: K = 2 is the best",
+        f"{_OFA}, as cited in arXiv:2407.14679, A.4, where K = 2 is the best",
     ),
     "emd": LayerMapping(
         every_pair,
@@ -222,10 +222,10 @@ _NUMBERED = re.compile(r"([a-z-]+-)([1-9]\d{0,2})")
 
 
 def parse_mapping(value: object) -> str:
-    """A mapping's name, or explicit pairs as text `4-1,8-2` (a YAML list [[4, 1], [8, 2]] too).
+    """Read the name of a mapping, or explicit pairs: `4-1,8-2`, or a list [[4, 1], [8, 2]].
 
     Raises:
-        UserError: neither.
+        UserError: `value` is neither.
     """
     if isinstance(value, list):
         if not value or not all(
@@ -251,7 +251,7 @@ def _order(pair: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _row_of(text: str) -> tuple[LayerMapping | None, list[int]]:
-    """The row of a name, and [k] where it has one; explicit pairs have no row."""
+    """The row of a mapping, and [k] if its name has a number. Explicit pairs have no row."""
     if text in MAPPINGS and not text.endswith("-K"):
         return MAPPINGS[text], []
     match = _NUMBERED.fullmatch(text)
@@ -259,14 +259,16 @@ def _row_of(text: str) -> tuple[LayerMapping | None, list[int]]:
 
 
 def mapping_source(mapping: str) -> str:
-    """The source of a (parsed) mapping; "" for explicit pairs."""
+    """The source of a parsed mapping, or "" for explicit pairs."""
     row, _ = _row_of(mapping)
     return row.source if row else ""
 
 
 def resolve_mapping(mapping: str, teacher: int, student: int, seed: int) -> Pairs:
-    """The layer pairs of a (parsed) mapping for T teacher and S student layers; all that it may
-    use, where it is a moving one."""
+    """The layer pairs of a parsed mapping for T teacher and S student layers.
+
+    For a moving mapping these are all pairs that it may use.
+    """
     row, k = _row_of(mapping)
     if row is not None:
         return row.pairs(teacher, student, seed, *k)
@@ -274,7 +276,7 @@ def resolve_mapping(mapping: str, teacher: int, student: int, seed: int) -> Pair
 
 
 def moves(mapping: str, pairs: Pairs) -> bool:
-    """Whether what counts of the pairs changes in the training: not where there is no choice."""
+    """Whether the pairs that count, or their weights, change. They cannot if there is no choice."""
     row, _ = _row_of(mapping)
     if row is None or not row.moving or len(pairs) < 2:
         return False

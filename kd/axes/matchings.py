@@ -1,7 +1,7 @@
-"""Matchings: how a student's and a teacher's tensor are compared. One table a form of knowledge,
-the default first.
+"""Matchings: how a tensor of the student is compared with one of the teacher.
 
-The functions stand in `losses`; here are the facts that the grid needs before torch is loaded.
+There is one table for each form of knowledge, with the default first. It has the facts that the
+grid needs before torch is loaded. The functions are in `losses`.
 """
 
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ class Matching:
 
     loss: str
     formula: str
-    source: str = ""  # where it is not the knowledge type's own
-    same_width: bool = False  # widths must agree: a projection is added where they do not
-    same_heads: bool = False  # head counts must agree: the cell is pruned where they do not
+    source: str = ""  # where it differs from the source of the knowledge type
+    same_width: bool = False  # needs equal widths; a projection makes them equal
+    same_heads: bool = False  # needs equal numbers of heads; other cells are pruned
     softened: bool = False  # uses the temperature
-    labelled: bool = False  # takes the labels of the examples
-    options: tuple[tuple[str, float], ...] = ()  # what else the loss is called with
+    labelled: bool = False  # uses the labels of the examples
+    options: tuple[tuple[str, float], ...] = ()  # further arguments of the loss function
     both_projected: bool = False  # student and teacher are projected to a common width
     fewest_classes: int = 1
-    with_fewer: str = "teaches nothing: the student would get no gradient"  # classes than these
-    fewest_examples: int = 1  # in a batch; with fewer, the same
-    floor: str = "0"  # its value where the student equals the teacher
+    with_fewer: str = "teaches nothing: the student would get no gradient"  # with fewer classes
+    fewest_examples: int = 1  # in a batch; with fewer the student gets no gradient
+    floor: str = "0"  # value of the loss if the student equals the teacher
 
 
 _SOFT = "tau^2 KL(softmax(T/tau) || softmax(S/tau))"
@@ -69,7 +69,7 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         "dist": Matching(
             "logits_dist",
             "tau^2 (1 - Pearson over the classes + 1 - Pearson over the batch) of softmax(z/tau)",
-            "DIST (arXiv:2205.10536); with 2 classes only the part over the batch has a gradient",
+            "DIST (arXiv:2205.10536). With 2 classes only the part over the batch has a gradient",
             softened=True,
         ),
         "logit-std": Matching(
@@ -156,7 +156,8 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         "cosine": Matching("vector_cosine", "1 - cos(S, T)", same_width=True),
         "contrastive": Matching(
             "vector_contrastive",
-            "-log softmax over the batch's teachers of cos(W_S S, W_T T) / 0.07 at its own",
+            "-log of the softmax over the teacher's vectors in the batch of cos(W_S S, W_T T) / "
+            "0.07, at the vector of the same example",
             "InfoNCE (arXiv:1807.03748); CoDIR (arXiv:2009.14167)",
             both_projected=True,
             fewest_examples=2,

@@ -1,4 +1,4 @@
-"""The metrics of tasks: what each is of, its bounds, and whether it may be part of the score."""
+"""The metrics of tasks: their kind, their bounds, and whether they may be part of the score."""
 
 from dataclasses import dataclass
 
@@ -51,7 +51,9 @@ DEFAULTS = {"classes": ("accuracy",), "scores": ("pearson", "spearman")}
 
 
 def column_of(metric: str, split: str = "dev") -> str:
-    """The key of a metric, or of `score`, in records: `macro_f1`, and `macro_f1@hard` of a further
-    dev split of that name."""
+    """The key of a metric, or of `score`, in records.
+
+    It is `macro_f1`, for example, or `macro_f1@hard` for a further dev split called `hard`.
+    """
     name = metric.replace("-", "_")
     return name if split == "dev" else f"{name}@{split}"

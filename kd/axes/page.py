@@ -1,4 +1,4 @@
-"""The values of the axes as text: what `kd axes` prints, and docs/axes.md."""
+"""The values of all axes as text, for `kd axes` and docs/axes.md."""
 
 import textwrap
 from collections.abc import Iterable
@@ -8,20 +8,22 @@ from kd.axes.sections import sections
 from kd.runtime.errors import unknown
 
 _TITLE = """\
-Every value that a study can give to an axis, with its formula, needs, default and source. Made from
-the tables of the code by `kd axes --markdown`; `kd axes NAME` prints one section.
+This page lists every value that a study can give to an axis, with its formula, what it needs, the
+default and the source. `kd axes --markdown` makes it from the tables of the code, and
+`kd axes NAME` prints one section.
 
-S is the student, T the teacher (in mappings and initialisations their numbers of layers), s and t
-one layer of each, counted from 1; H is the hidden size, h the heads, d = H / h, L the tokens, B the
-batch, C the classes, tau the temperature. Every loss is the mean over its valid units (examples,
-tokens, query rows, heads, pairs): padding never changes it.
+In formulas, S stands for the student and T for the teacher. In mappings and initialisations, S and
+T are their numbers of layers, and s and t are single layers, counted from 1. H is the hidden size,
+h the number of heads, d = H / h, L the number of tokens, B the batch size, C the number of classes,
+and tau the temperature. Every loss is the mean over its valid units (examples, tokens, query rows,
+heads or pairs), so padding never changes it.
 
-"When to take it" follows from the formula, or is what the named source claims; nothing of it was
-measured here. kd/axes/citations.bib has the sources as BibTeX."""
+The column "when to use it" follows from the formulas or repeats what the named source claims. This
+project has measured none of it. kd/axes/citations.bib has the sources as BibTeX."""
 
 
 def chosen(name: str | None) -> list[Section]:
-    """The section of that name, or all.
+    """The section called `name`; all sections if it is None.
 
     Raises:
         UserError: no section has this name.
@@ -61,7 +63,7 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
 
 
 def plain(found: Iterable[Section]) -> str:
-    """The same for a terminal: a value, and its facts below it."""
+    """The sections for a terminal. Each value is followed by its facts."""
     lines = []
     for section in found:
         lines += [section.name.upper(), *_wrapped(section.text), ""]

@@ -19,7 +19,7 @@ def preset_names() -> list[str]:
 
 
 def check_preset(name: str) -> str:
-    """`name`, if there is such a preset, or `none`.
+    """Return `name` if it is a preset or `none`.
 
     Raises:
         UserError: no preset has this name.
@@ -31,10 +31,10 @@ def check_preset(name: str) -> str:
 
 @cache
 def read_preset(name: str) -> dict[str, Any]:
-    """The file of a preset: method, source, deviations, and `run`, its keys as written.
+    """The content of a preset's file: method, source, deviations, and the keys of `run`.
 
     Raises:
-        UserError: the file is not readable, or has other keys.
+        UserError: the file cannot be read, or has other keys.
     """
     path = FOLDER / f"{name}.yaml"
     try:

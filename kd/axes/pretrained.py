@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from kd.axes.shapes import Shape
 
-SCRATCH = "scratch"  # in place of a model: an encoder of random weights
+SCRATCH = "scratch"  # stands in place of a model for an encoder with random weights
 
 
 class HubEncoder(NamedTuple):
-    """What the config.json of a hub model says; `positions` is its longest input in tokens."""
+    """Facts from the config.json of a hub model. `positions` is its longest input in tokens."""
 
     arch: str
     shape: Shape

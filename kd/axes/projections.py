@@ -16,18 +16,19 @@ class Projection:
 
 PROJECTIONS: dict[str, Projection] = {
     "per-pair": Projection(
-        "a linear layer with bias for each layer pair; for each student layer, where the pairs move"
+        "a linear layer with bias for each layer pair (for each student layer, if the mapping "
+        "moves)"
     ),
     "shared": Projection(
         "one linear layer with bias for all layer pairs of a term",
         "TinyBERT (arXiv:1909.10351), its released code",
     ),
     "orthogonal": Projection(
-        "as per-pair, without bias, and kept orthonormal: it changes no length and no angle (but "
-        "where it leads to fewer dimensions)",
+        "like per-pair, but without bias and kept orthonormal: lengths and angles stay as they "
+        "are, unless the number of dimensions shrinks",
         "VkD (arXiv:2403.06213), without its normalisation of the teacher's features",
     ),
-    "none": Projection("vectors as they are, so the widths must be equal"),
+    "none": Projection("vectors stay as they are, so widths must be equal"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-WHEN = "when to take it, what it is related to"
+WHEN = "when to use it"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Every value of every axis, as a table for each axis, made from the tables of this folder."""
+"""One table for each axis with all its values, made from the tables of this folder."""
 
 from kd.axes import when
 from kd.axes.errata import ERRATA, PROBABILITY_SHIFT_SOURCE, TEMPERATURE_SCHEDULES
@@ -14,7 +14,7 @@ from kd.axes.weights import BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE
 
 
 def sections() -> list[Section]:
-    """All of them, in the order of the page."""
+    """All sections, in the order of the page."""
     return [
         *(_knowledge(), _matching(), _projection(), _mapping(), _weights(), _temperatures()),
         *(_errata(), _preset(), *student_sections()),
@@ -24,10 +24,10 @@ def sections() -> list[Section]:
 def _knowledge() -> Section:
     return Section(
         "knowledge",
-        "What is imitated: terms `type[:matching][@mapping][*weight]` joined by `+`, as in "
-        "`logits+hidden:cosine@last-only*0.5`; `none` has no term and needs no teacher. A term is "
-        "the mean over its layer pairs.",
-        ("type", "what is compared", "matchings, the default first", "needs", WHEN, "source"),
+        "What the student imitates. Terms `type[:matching][@mapping][*weight]` are joined by `+`, "
+        "as in `logits+hidden:cosine@last-only*0.5`. `none` has no term and needs no teacher. The "
+        "loss of a term is the mean over its layer pairs.",
+        ("type", "what is compared", "matchings (default first)", "needs", WHEN, "source"),
         [
             (
                 *(name, row.meaning, ", ".join(MATCHINGS[row.form.name]), _needs(row)),
@@ -45,7 +45,7 @@ def _needs(row: Knowledge) -> str:
     if row.form.relation_heads:
         needs.append("relation heads A_r that divide both widths")
     if row.fewest_pairs > 1:
-        needs.append(f"{row.fewest_pairs} mapped layers or more, that stay mapped")
+        needs.append(f"at least {row.fewest_pairs} mapped layers, the same at every step")
     if not row.layered:
         needs.append("no mapping")
     elif not row.lowest_layer:
@@ -56,10 +56,11 @@ def _needs(row: Knowledge) -> str:
 def _matching() -> Section:
     return Section(
         "matching",
-        "How two tensors are compared. A matching is written in the term, or, for terms that name "
-        "none, under `matching`; `default` is the first of each kind. A cell whose matching is not "
-        "defined for one of its terms is pruned.",
-        ("matching", "of", "formula", "needs", "value at S = T", WHEN, "source"),
+        "How a tensor of the student is compared with one of the teacher. A term can name its "
+        "matching. All other terms take the one under `matching`, where `default` is the first "
+        "row of each kind in this table. A cell is pruned if its matching is not defined for one "
+        "of its terms.",
+        ("matching", "of what", "formula", "needs", "value at S = T", WHEN, "source"),
         [
             (
                 *(name, FORMS[form].shape, row.formula, _matching_needs(row), row.floor),
@@ -93,10 +94,11 @@ def _matching_needs(row: Matching) -> str:
 def _projection() -> Section:
     return Section(
         "projection",
-        "What brings vectors of the student to the width of the teacher's, where a matching needs "
-        "that and the widths differ; `contrastive` projects both sides to 128, whatever their "
-        "width. Each term has its own. They are trained with the student and left out of the "
-        "exported model. Without effect where no term has one, and `shared` where each has one.",
+        "How vectors of the student are brought to the width of the teacher. A projection is used "
+        "if a matching needs equal widths and they differ. `contrastive` always projects both "
+        "sides to 128. Each term has its own projections. They are trained with the student and "
+        "are not part of the exported model. The setting is dropped from a run without "
+        "projections, and `shared` is `per-pair` in a run whose terms have one each.",
         ("projection", "meaning", WHEN, "source"),
         [
             (name, row.meaning, when.PROJECTION[name], row.source)
@@ -108,12 +110,15 @@ def _projection() -> Section:
 def _mapping() -> Section:
     return Section(
         "mapping",
-        "Which teacher layer teaches which student layer (s <- t); for terms that name none. All "
-        "are defined for every T and S: a layer that is not there becomes the nearest one. The K "
-        "of `all-to-K` and `last-to-K` is a teacher layer, and above T it is pruned. The K of "
-        "`below-last-K` counts layers from the last one down: where S - K or T - K is below 1, it "
-        "is layer 1. The K of the others counts layers, and above S it means all of them. Explicit "
-        "pairs are written TEACHER-STUDENT: `4-1,8-2,12-3`; layer 0 is the embeddings.",
+        "Which teacher layer teaches which student layer; s <- t means that layer t teaches layer "
+        "s. A term can name its mapping, and all others take the one under `mapping`. Every "
+        "mapping is defined for every T and S. A layer that does not exist is replaced by the "
+        "nearest one. In `all-to-K` and `last-to-K`, K is a teacher layer; a cell with K above T "
+        "is pruned. In `below-last-K`, K counts layers down from the last one; if S - K or T - K "
+        "is below 1, layer 1 is taken. In the others K is a number of layers, and above S it means "
+        "all layers. Explicit pairs are written TEACHER-STUDENT, as in `4-1,8-2,12-3`. Layer 0 "
+        "is the embeddings. A moving mapping changes during the training, and a seeded one draws "
+        "its pairs with the seed of the run.",
         ("mapping", "pairs", "kind", WHEN, "source"),
         [
             (
@@ -134,20 +139,29 @@ def _mapping() -> Section:
 def _weights() -> Section:
     return Section(
         "weights",
-        "The weight of a term, after `*`, and of the hard-label loss, under `hard_weight`. With "
-        "`weights: calibrated` they are shares: once, on the first batch, each is divided by the "
-        "norm of its term's gradient on the student and by the sum of all. The weights in force "
-        "are recorded with the run (so `cosine` and `normalised-mse` are then the same). With "
-        "`weights: balanced` a term is multiplied, at every step, by the loss of the logits' term "
-        "over its own loss (by the hard-label loss over its own, where no term has the logits): "
-        f"what its weight is 1 for is as large as that loss ({BALANCED_SOURCE}). The hard-label "
-        "loss and the logits' term keep their weights. The factors are in the history of the run.",
+        "The weight of a term stands after `*`, and the weight of the hard-label loss under "
+        "`hard_weight`. With `weights: calibrated`, weights are shares of the gradient. On the "
+        "first batch each weight is divided by the norm of the gradient of its term on the "
+        "student, and then by the sum of all weights. The record of the run has the results. (So "
+        "`cosine` and `normalised-mse` are then the same.) With `weights: balanced`, the loss of "
+        "each term is scaled at every step to the size of the logits' loss, or of the hard-label "
+        f"loss if no term has the logits, and then multiplied by its weight ({BALANCED_SOURCE}). "
+        "The hard-label loss and the logits' term keep their weights. The history of the run has "
+        "the factors.",
         ("weight", "meaning", "source"),
         [
             ("0.5", "the same at every step", ""),
-            ("0..1", "from the one to the other, linearly over the training", RAMP_SOURCE),
-            ("1%0-80", "in the first 80 percent of the steps only; 0 after", WINDOW_SOURCE),
-            ("1..0%0-50", "both: linear over the window, 0 outside", ""),
+            (
+                "0..1",
+                "changes linearly from the first to the second number in training",
+                RAMP_SOURCE,
+            ),
+            (
+                "1%0-80",
+                "only in the first 80 percent of the steps, and 0 after that",
+                WINDOW_SOURCE,
+            ),
+            ("1..0%0-50", "changes linearly within the window, and is 0 outside it", ""),
         ],
     )
 
@@ -155,9 +169,9 @@ def _weights() -> Section:
 def _temperatures() -> Section:
     return Section(
         "temperature_schedule",
-        "The temperature of the soft labels of each example; `temperature` is tau. "
-        "`probability_shift: true` swaps the teacher's largest logit with that of the right class "
-        f"({PROBABILITY_SHIFT_SOURCE}).",
+        "The temperature of the soft labels of each example. `temperature` is tau. With "
+        "`probability_shift: true`, the teacher's largest logit and its logit of the right class "
+        f"are swapped ({PROBABILITY_SHIFT_SOURCE}).",
         ("schedule", "temperature of an example"),
         list(TEMPERATURE_SCHEDULES.items()),
     )
@@ -166,9 +180,9 @@ def _temperatures() -> Section:
 def _errata() -> Section:
     return Section(
         "errata",
-        "Well-known defects of published code, joined by `+`; off by default. As an axis they show "
-        "what a defect is worth.",
-        ("erratum", "what it does", "where it is found"),
+        "Known defects of published code, joined by `+`. All are off by default. As an axis they "
+        "show how much a defect changes the score.",
+        ("erratum", "what it does", "whose code has it"),
         [(name, row.meaning, row.source) for name, row in ERRATA.items()],
     )
 
@@ -176,10 +190,11 @@ def _errata() -> Section:
 def _preset() -> Section:
     return Section(
         "preset",
-        "Published methods, files of `kd/axes/presets`. A preset stands for the keys that it sets. "
-        "Keys written beside it win: in the base for a preset of the base, in the same entry of "
-        "`include`, and axes always. A preset that is an axis wins over the base. Methods differ "
-        "in `epochs` and `learning_rate`: an axis of one value levels them.",
+        "Published methods. Each is a file of `kd/axes/presets` and stands for the keys that it "
+        "sets. A key that stands next to the preset, in the base or in the same entry of "
+        "`include`, wins over it. Axes always win over presets. A preset that is a value of an "
+        "axis wins over the base. Methods also differ in `epochs` and `learning_rate`. To give "
+        "them all the same value, make the key an axis with one value.",
         ("preset", "method", "keys", "deviations from the original", "source"),
         [
             (

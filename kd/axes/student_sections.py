@@ -11,18 +11,20 @@ from kd.axes.tasks import TASKS
 
 
 def student_sections() -> list[Section]:
-    """In the order of the page."""
+    """The sections of this file, in the order of the page."""
     return [_student(), _init(), _teacher(), _task(), _settings()]
 
 
 def _student() -> Section:
     return Section(
         "student",
-        "LAYERSL-HIDDEN, as `6L-384`; LAYERSL-HIDDEN-HEADSh-FFN, as `6L-384-12h-1536`; or a name. "
-        "Left out, heads are 12 where they divide a width of 192 or more, else one per 64, and the "
-        "feed-forward size is 4 H. The axis line `student: {iso-params: 6L-384, layers: [3, 6, "
-        "12]}` (also iso-nonembedding, iso-flops) stands for shapes of equal size; `kd shapes` "
-        "lists them. Sizes are of a BERT encoder with 30522 words.",
+        "The shape of the student: layers and hidden size, as in `6L-384`; with heads and "
+        "feed-forward size, as in `6L-384-12h-1536`; or a name of this table. If heads are left "
+        "out, there are 12 if the width is at least 192 and 12 divides it, and otherwise one for "
+        "each 64 of the width. If the feed-forward size is left out, it is 4 H. The axis "
+        "`student: {iso-params: 6L-384, layers: [3, 6, 12]}` (or iso-nonembedding, iso-flops) "
+        "stands for shapes of equal size, which `kd shapes` lists. Sizes are those of a BERT "
+        "encoder with 30522 words.",
         (
             "name",
             "shape",
@@ -50,8 +52,8 @@ def _init() -> Section:
     rows += [(form, *facts) for form, facts in INIT_FORMS.items()]
     return Section(
         "init",
-        "How the student's weights start. `init.json` of a run says for each tensor where it came "
-        "from.",
+        "The weights with which the student starts. The file `init.json` of a run says where each "
+        "tensor came from.",
         ("init", "meaning", WHEN, "source"),
         [(name, meaning, when.INIT[name], source) for name, meaning, source in rows],
     )
@@ -62,9 +64,9 @@ def _teacher() -> Section:
     return Section(
         "teacher",
         "A hub id, a local folder, or `scratch` (a random encoder, for generated tasks). The "
-        "student has the teacher's kind of encoder, tokenizer and vocabulary. Hub models that are "
-        "not named here need `shape`.",
-        ("encoder", "attention knowledge", "scratch", "hub models known here"),
+        "student has the architecture, tokenizer and vocabulary of the teacher. A hub model that "
+        "this table does not name needs the key `shape`.",
+        ("architecture", "attention can be captured", "scratch", "known hub models"),
         [
             (
                 arch,
@@ -80,7 +82,7 @@ def _teacher() -> Section:
 
 
 def _shortened(names: list[str]) -> list[str]:
-    """The 24 miniatures in one."""
+    """The names, with one pattern in place of Google's 24 miniatures."""
     small = [name for name in names if name.startswith("google/bert_uncased_L-")]
     pattern = ["google/bert_uncased_L-{2..12}_H-{128..768}_A-{H/64}"] if small else []
     return [name for name in names if name not in small] + pattern
@@ -89,8 +91,9 @@ def _shortened(names: list[str]) -> list[str]:
 def _task() -> Section:
     return Section(
         "task",
-        "GLUE (arXiv:1804.07461), scored on the dev split by the official metrics; the score is "
-        "their mean. WNLI's dev split is adversarial to its training split.",
+        "The tasks of GLUE (arXiv:1804.07461) and the generated tasks. The score is the mean of "
+        "the official metrics on the dev split. The dev split of WNLI is adversarial to its "
+        "training split.",
         ("task", "metrics", "classes", "training examples", "mean tokens"),
         [
             (
@@ -108,7 +111,7 @@ def _task() -> Section:
 def _settings() -> Section:
     return Section(
         "settings",
-        "Every key of a run; each can be an axis.",
+        "All keys of a run. Each can be an axis.",
         ("key", "default", "meaning"),
         [
             (name, str(RUN_DEFAULTS.get(name, "must be given")).lower(), field.meaning)

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Source:
-    """Where the examples of a task of the user's own come from, and how they are read.
+    """Where the examples of a user's own task come from, and how they are read.
 
     `splits` names for train and each dev split a file (absolute), or a split of the hub's dataset.
     """
@@ -59,12 +59,12 @@ class Task:
 
     @property
     def regression(self) -> bool:
-        """True where the label is a number (STS-B)."""
+        """Whether the label is a number, as in STS-B."""
         return self.range is not None
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The labels in words: `equivalent` where the official files say 1."""
+        """The labels in words, for example `equivalent` where the official files say 1."""
         if not self.names:
             return self.labels
         named = zip(self.labels, self.names, strict=True)
@@ -77,12 +77,12 @@ class Task:
 
     @property
     def synthetic(self) -> bool:
-        """True for a generated task."""
+        """Whether the task is generated."""
         return not self.folder and self.source is None
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The dev splits whose mean is the score: all of a table's task, one of a user's own."""
+        """The dev splits whose mean is the score: one for a user's own task, otherwise all."""
         return ("dev",) if self.source else tuple(split for split, _ in self.dev)
 
     @property
@@ -198,13 +198,13 @@ _ROWS: dict[str, Task] = {
 
 
 def describe(task: Task) -> dict[str, Any]:
-    """What a task is without its data, for records: title, labels, range, metrics, dev splits."""
+    """The facts of a task for records: title, labels, range, metrics and dev splits."""
     names = ("title", "columns", "labels", "range", "metrics", "others", "dev")
     return {name: getattr(task, name) for name in names}
 
 
 def described(name: str, record: Mapping[str, Any]) -> Task:
-    """The task of that name in ids, from `describe` as JSON gives it back."""
+    """The task with this name in ids, from the facts of `describe` as JSON."""
     dev = tuple((str(split), str(file)) for split, file in record["dev"])
     columns, labels, metrics, others = (
         tuple(record[n]) for n in ("columns", "labels", "metrics", "others")

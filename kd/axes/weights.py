@@ -21,7 +21,7 @@ ALLOWED = "a number above 0, START..END, and a window %FROM-TO after either"
 
 @dataclass(frozen=True)
 class Weight:
-    """`start` to `end`, linear over the window `since` to `until` (percent); 0 outside of it."""
+    """Linear from `start` to `end` over the window `since` to `until` (percent), and 0 outside."""
 
     start: float = 1.0
     end: float = 1.0
@@ -54,7 +54,7 @@ class Weight:
         return max(self.start, self.end)
 
     def share(self, progress: float) -> float:
-        """How much of the window has passed at `progress` (0 to 1) of the training, 0 to 1."""
+        """The part of the window that has passed at `progress` of the training; both 0 to 1."""
         passed = (_percent(progress) - self.since) / (self.until - self.since)
         return min(max(passed, 0.0), 1.0)
 
@@ -77,7 +77,8 @@ def parse_weight(text: str) -> Weight:
     """Read a weight.
 
     Raises:
-        UserError: bad grammar, never above 0, or a window that is empty or outside 0 to 100.
+        UserError: the text is no weight, the weight is never above 0, or the window is empty or
+            outside 0 to 100.
     """
     match = _WEIGHT.fullmatch(text.strip())
     if not match:
@@ -92,7 +93,7 @@ def parse_weight(text: str) -> Weight:
 
 
 def as_weight(value: float | str) -> Weight:
-    """A number (0 too) or the text of a schedule as a weight."""
+    """A number (which may be 0), or the text of a schedule, as a weight."""
     return parse_weight(value) if isinstance(value, str) else Weight(value, value)
 
 

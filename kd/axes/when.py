@@ -1,124 +1,158 @@
-"""When to take a value of an axis, and what it is related to: one sentence for each row.
+"""When to take a value of an axis, and how it differs from related values, for each row.
 
-What is said here follows from the formula, or is what the named source claims. Nothing of it was
-measured by this project.
+Each text follows from the formula or repeats what the named source claims. This project has
+measured none of it.
 """
 
-_NULL = "a control: where it does as well as another, it does not matter which layer teaches which"
-_EXAMPLES = "to keep how examples relate; free of the width; a larger batch has more pairs"
-_TWICE = "twice cosine, so the same where weights are calibrated or balanced"
-_PAIR = "beside the relations of one of Q, K and V with itself, to see which of them matters"
-_HEADS = "where the numbers of heads differ; else {} says more"
+_NULL = (
+    "As a control. If it does as well as other mappings, it does not matter which layer teaches "
+    "which."
+)
+_EXAMPLES = (
+    "Compares how similar the examples of a batch are to each other. Needs no equal widths. A "
+    "larger batch has more pairs."
+)
+_TWICE = "It is twice cosine, so both are the same with calibrated or balanced weights."
+_PAIR = "With query-relation, key-relation or value-relation, to see which of them matters."
+_HEADS = "Where the numbers of heads differ. Otherwise {} keeps more of the information."
 
 _LOGITS = {
-    "kl": "first; at a high tau it compares logits as mse does, but for their mean",
-    "ce": "to compare losses with published ones; the gradient is that of kl",
-    "mse": "to have no temperature; the level of the logits counts too",
-    "dist": "where the teacher is much stronger (its source); order and spread count, not values",
-    "logit-std": "where the logits of both sides differ in scale: only their shape counts",
-    "reverse-kl": "where the student is too small to cover all: it loses more by answers that the "
-    "teacher rules out than by those that it leaves out (its source)",
-    "js": "between kl and reverse-kl, and symmetric; bounded by tau^2 log 2",
-    "js-0.1": "js, nearer to kl, and about a tenth as large as kl",
-    "js-0.9": "js, nearer to reverse-kl, and about a tenth as large as that",
-    "tv": "where single examples dominate kl: it is bounded by tau^2, however far the logits are",
-    "dkd": "where the teacher is sure of the label: kl then nearly ignores the other classes",
-    "ranknet": "as kl, but every pair of classes counts alike, also two that are unlikely",
+    "kl": "The usual first choice. At a high temperature it is close to mse without the mean of "
+    "the logits.",
+    "ce": "To compare loss values with published ones. Its gradient is the same as that of kl.",
+    "mse": "To avoid a temperature. Unlike kl, it also compares the mean of the logits.",
+    "dist": "Where the teacher is much stronger than the student (its source). It compares the "
+    "order and the spread of the probabilities, not their values.",
+    "logit-std": "Where the logits of student and teacher have different scales. It ignores the "
+    "scale.",
+    "reverse-kl": "Where the student is too small to learn all of the teacher's answers. Answers "
+    "that the teacher rules out cost more than answers that the student leaves out (its source).",
+    "js": "Between kl and reverse-kl, and symmetric. It is never above tau^2 log 2.",
+    "js-0.1": "Like js, but nearer to kl. It is about a tenth as large as kl.",
+    "js-0.9": "Like js, but nearer to reverse-kl. It is about a tenth as large as reverse-kl.",
+    "tv": "Where a few examples dominate kl. It is never above tau^2, however far apart the logits "
+    "are.",
+    "dkd": "Where the teacher is sure of the right class. There kl nearly ignores the other "
+    "classes.",
+    "ranknet": "Like kl, but all pairs of classes count the same, even pairs of unlikely classes.",
 }
 _VECTORS = {
-    "mse": "first for tokens; the size of the vectors counts, and large dimensions dominate",
-    "mae": "as mse, with less weight on large differences",
-    "cosine": "where only the direction should count; the best of the losses of hidden states in "
-    "arXiv:2407.14679, A.4",
+    "mse": "The usual first choice for tokens. It compares lengths as well as directions, and "
+    "dimensions with large values dominate.",
+    "mae": "Like mse, but large differences count less.",
+    "cosine": "Where only the direction of a vector should count. It was the best loss for hidden "
+    "states in arXiv:2407.14679, A.4.",
     "normalised-mse": _TWICE,
-    "gram": "to keep how dimensions relate; the order of tokens does not count",
-    "nst": "to keep how the tokens of an example relate; free of the width",
-    "cka": "as nst, over the tokens of the whole batch; free of scale and rotation",
-    "word-relation": "as nst, with cosines and a softmax: it weighs the most alike tokens most",
-    "contrastive": "to tell examples apart instead of matching values; the batch gives the others",
+    "gram": "Compares how dimensions are related. The order of the tokens does not matter.",
+    "nst": "Compares how similar the tokens of an example are to each other. Needs no equal "
+    "widths.",
+    "cka": "Like nst, but over the tokens of the whole batch. Scale and rotation do not matter.",
+    "word-relation": "Like nst, but with cosines and a softmax, so that the most similar tokens "
+    "count most.",
+    "contrastive": "The student learns to tell the examples of a batch apart, instead of copying "
+    "values.",
     "sp": _EXAMPLES,
-    "rkd-distance": f"as sp, with distances: {_EXAMPLES}",
-    "rkd-angle": "as rkd-distance, with angles; costs B^3",
+    "rkd-distance": f"Like sp, but with distances. {_EXAMPLES}",
+    "rkd-angle": "Like rkd-distance, but with angles. Its cost grows with B^3.",
 }
 _BY_ROW = {
-    "kl": "first; rows are distributions, and rare keys count by their ratio",
-    "mse": "as kl, bounded: a key that gets little attention hardly counts",
-    "cosine": "as mse, each row by its own size",
+    "kl": "The usual first choice. Each row is a distribution. A key with little attention counts "
+    "too, by the ratio of both values.",
+    "mse": "Like kl, but bounded. A key with little attention hardly counts.",
+    "cosine": "Like mse, but each row is divided by its norm.",
 }
 
 KNOWLEDGE = {
-    "logits": "first; the other types are usually added to it; for any two encoders",
-    "embedding": "beside hidden, where the student's embeddings are new or narrower",
-    "hidden": "the most that a layer can teach; cls and pooled are one vector of it",
-    "cls": "for one vector an example, the one that BERT's head reads; its outputs are small",
-    "pooled": "as cls, from all tokens",
-    "attention": "where a token looks; add value-relation for what it takes, as MiniLM does",
-    "attention-scores": "attention before the softmax: what gets little attention counts as well",
-    "query-relation": "where widths and heads differ; MiniLMv2 takes it with those of K and V",
-    "key-relation": "as query-relation, of the keys",
-    "value-relation": "as query-relation, of the values; MiniLM's companion of attention",
-    "query-key-relation": "attention in relation heads, so that numbers of heads may differ",
+    "logits": "The usual first choice. Other types are usually added to it. It works for any two "
+    "encoders.",
+    "embedding": "With hidden, where the student's embeddings start at random or are narrower.",
+    "hidden": "To teach all that a layer outputs. cls and pooled are each one vector of it.",
+    "cls": "To teach one vector of each example, the one that BERT's head reads. Its stored "
+    "outputs are small.",
+    "pooled": "Like cls, but the vector is the mean over all tokens.",
+    "attention": "To teach where each token looks. MiniLM adds value-relation.",
+    "attention-scores": "Like attention, but before the softmax, so that keys with little "
+    "attention count as well.",
+    "query-relation": "Where widths or numbers of heads differ. MiniLMv2 combines it with "
+    "key-relation and value-relation.",
+    "key-relation": "Like query-relation, but with the keys.",
+    "value-relation": "Like query-relation, but with the values. MiniLM adds it to attention.",
+    "query-key-relation": "Like attention, but in relation heads, so that the numbers of heads may "
+    "differ.",
     **{
         f"{pair}-relation": _PAIR
         for pair in ("query-value", "key-query", "key-value", "value-query", "value-key")
     },
-    "token-triplet-angle": "how three tokens lie to each other; free of width and scale",
-    "layer-relation": "how a token changes from layer to layer; hidden compares the layers alone",
+    "token-triplet-angle": "To teach how tokens lie relative to each other. Width and scale do not "
+    "matter.",
+    "layer-relation": "To teach how a token changes from layer to layer. hidden compares each "
+    "layer alone.",
 }
 # By the name of a form.
 MATCHING: dict[str, dict[str, str]] = {
     "logits": _LOGITS,
-    "regression": {"mse": "the only one"},
+    "regression": {"mse": "The only matching for a regression."},
     "tokens": _VECTORS,
     "vector": {
         **_VECTORS,
-        "mse": "where the size of the vector should count",
-        "normalised-mse": (f"first, as in BERT-PKD; {_TWICE}"),
+        "mse": "Where the length of the vector should count.",
+        "normalised-mse": f"The usual first choice, as in BERT-PKD. {_TWICE}",
     },
     "maps": {**_BY_ROW, **{f"head-mean-{name}": _HEADS.format(name) for name in _BY_ROW}},
-    "scores": {"mse": "first", "head-mean-mse": _HEADS.format("mse")},
-    "relation": {"kl": "the only one"},
-    "triplets": {"mse": "first", "huber": "as mse, with less weight on large differences"},
-    "layers": {"kl": "first; pairs of layers", "angle": "triples of layers"},
+    "scores": {"mse": "The usual first choice.", "head-mean-mse": _HEADS.format("mse")},
+    "relation": {"kl": "The only matching for relations."},
+    "triplets": {
+        "mse": "The usual first choice.",
+        "huber": "Like mse, but large differences count less.",
+    },
+    "layers": {
+        "kl": "The usual first choice. It compares pairs of layers.",
+        "angle": "Compares triples of layers.",
+    },
 }
 MAPPING = {
-    "uniform": "first: the whole depth of the teacher is covered",
-    "first": "with init teacher-first: a layer learns what it started as",
-    "last": "with init teacher-last: a layer learns what it started as",
-    "last-only": "where the student's other layers are left free; one comparison a step",
-    "pkd-skip": "with logits, which teach the last layer already (its source)",
-    "pkd-last": "as pkd-skip, of the layers of last",
-    "both-ends": "both ends are held and the middle is free",
+    "uniform": "The usual first choice. It covers the whole depth of the teacher.",
+    "first": "With init teacher-first: each student layer learns from the layer that it was copied "
+    "from.",
+    "last": "With init teacher-last: each student layer learns from the layer that it was copied "
+    "from.",
+    "last-only": "To leave the student's other layers free. It costs one comparison a step.",
+    "pkd-skip": "With logits, which already teach the last layer (its source).",
+    "pkd-last": "Like pkd-skip, but with the pairs of last.",
+    "both-ends": "To teach the first and the last layer and leave those between free.",
     "reverse": _NULL,
     "all-to-one": _NULL,
     "random": _NULL,
-    "first-K": "a part of first",
-    "last-K": "a part of last; last-1 is last-only",
-    "both-ends-K": "both-ends with more layers",
-    "all-to-K": "all-to-one with another layer: a control, or a search for the best layer",
-    "last-to-K": "for large teachers, whose last layer is not the best (its source)",
-    "below-last-K": "one pair near the top; of those tried in arXiv:2407.14679, A.4, pairs just "
-    "below the last were better than the last itself",
-    "emd": "to choose no mapping; T times S comparisons a step",
-    "attention-weighted": "to choose no mapping, with one comparison for each student layer",
-    "random-in-block": "uniform with other layers of the block at the cost of uniform",
-    "random-per-epoch": "as random-in-block, from all layers in order",
-    "progressive": "uniform, one layer after the other from below",
+    "first-K": "To teach only the first K layers, with the pairs of first.",
+    "last-K": "To teach only the last K layers, with the pairs of last. last-1 is last-only.",
+    "both-ends-K": "Like both-ends, but with K layers at each end.",
+    "all-to-K": "Like all-to-one, but with teacher layer K. As a control, or to look for the best "
+    "layer.",
+    "last-to-K": "For large teachers, whose last layer is not the best one (its source).",
+    "below-last-K": "One pair near the top. In arXiv:2407.14679, A.4, pairs just below the last "
+    "layers were better than the last layers.",
+    "emd": "To choose no mapping. It costs T times S comparisons a step.",
+    "attention-weighted": "To choose no mapping, at the cost of one comparison for each student "
+    "layer.",
+    "random-in-block": "Like uniform and as cheap, but any layer of a block can teach.",
+    "random-per-epoch": "Like random-in-block, but layers are drawn from the whole teacher, in "
+    "order.",
+    "progressive": "Like uniform, but the layers are added one after the other, from below.",
 }
 PROJECTION = {
-    "per-pair": "first",
-    "shared": "for fewer weights: all layers go through the same map",
-    "orthogonal": "where a free projection might learn what the student should (its source)",
-    "none": "for contrastive between equal widths",
+    "per-pair": "The usual first choice.",
+    "shared": "For fewer weights. All layers of a term share one projection.",
+    "orthogonal": "Where a free projection might learn what the student should learn (its source).",
+    "none": "For contrastive between equal widths.",
 }
 INIT = {
-    "random": "a control: what any other start is worth",
-    "teacher-first": "where student and teacher have one width; with mapping first",
-    "teacher-last": "as teacher-first, with mapping last",
-    "teacher-uniform": "as teacher-first, with mapping uniform",
-    "teacher-distilbert": "to repeat DistilBERT; else teacher-uniform",
-    "pca-embeddings": "where the student is narrower, and whole layers cannot be copied",
-    "teacher:T-S,T-S,...": "for any other choice of layers",
-    "teacher...+truncate": "where the student is narrower than the teacher",
-    "pretrained:MODEL[@REVISION]": "where an encoder of the student's shape exists",
+    "random": "As a control. It shows what any other start is worth.",
+    "teacher-first": "Where student and teacher have the same width. Fits mapping first.",
+    "teacher-last": "Like teacher-first. Fits mapping last.",
+    "teacher-uniform": "Like teacher-first. Fits mapping uniform.",
+    "teacher-distilbert": "To repeat DistilBERT. Otherwise teacher-uniform.",
+    "pca-embeddings": "Where the student is narrower, so that whole layers cannot be copied.",
+    "teacher:T-S,T-S,...": "For any other choice of layers.",
+    "teacher...+truncate": "Where the student is narrower than the teacher.",
+    "pretrained:MODEL[@REVISION]": "Where there is a pretrained encoder of the student's shape.",
 }

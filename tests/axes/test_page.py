@@ -102,16 +102,16 @@ def test_what_a_number_of_a_mapping_means_is_as_the_page_says(tmp_path, name):
     text = " ".join(markdown(sections()).split())
     if name in ("all-to-K", "last-to-K"):
         assert len(grid.pruned) == 1, f"{name} with K above T"
-        assert "The K of `all-to-K` and `last-to-K` is a teacher layer, and above T it is" in text
+        assert "`last-to-K`, K is a teacher layer; a cell with K above T is pruned" in text
     else:
         assert not grid.pruned
         pairs = [resolve_mapping(name.replace("-K", f"-{k}"), 3, 2, 1) for k in (2, 9)]
         assert pairs[0] == pairs[1]
         if name == "below-last-K":
             assert pairs[0] == ((1, 1),)
-            assert "where S - K or T - K is below 1, it is layer 1" in text
+            assert "if S - K or T - K is below 1, layer 1 is taken" in text
         else:
-            assert "The K of the others counts layers, and above S it means all of them" in text
+            assert "In the others K is a number of layers, and above S it means all layers" in text
 
 
 def test_the_floor_of_the_temperature_schedules_is_on_the_page():
