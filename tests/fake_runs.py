@@ -40,6 +40,8 @@ DEFAULTS = {
     "train_fraction": "1",
     "fraction_seed": "-",
     "teacher_data": "-",
+    "held_out": "0",
+    "held_out_seed": "-",
 }
 IDLE = {"logits": ["matching", "mapping"], "none": ["matching", "mapping", "temperature"]}
 MEASURED = [

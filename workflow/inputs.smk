@@ -31,6 +31,14 @@ def run_of(wildcards):
     return RUNS[wildcards.run]
 
 
+def teacher_input(wildcards):
+    """The tokens of a teacher, and the candidates of one that is selected."""
+    teacher = TEACHERS[wildcards.teacher]
+    candidates = [LAYOUT.teacher(candidate) for candidate in teacher.candidates]
+    made = [folder / name for folder in candidates for name in (MODEL, METRICS)]
+    return [tokens_of(teacher), *made]
+
+
 def distil_input(wildcards):
     """What a run needs: its tokens, and its teacher where it learns or starts from one.
 

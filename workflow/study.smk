@@ -37,5 +37,5 @@ GRID = load_study_grid()
 LAYOUT = Layout("results")
 RUNS = GRID.runs
 RUN_METRICS = [LAYOUT.run(run) / METRICS for run in RUNS.values()]
-TEACHERS = {run.teacher.id: run.teacher for run in RUNS.values()}
+TEACHERS = GRID.teachers
 FOLDER = LAYOUT.study(GRID.study.name)

@@ -86,6 +86,17 @@ _FRACTION: dict[str, Field] = {
     ),
 }
 
+_HELD_OUT: dict[str, Field] = {
+    "held_out": Field(
+        **number(0, 0.9),
+        meaning="share of the training examples, of each label, that is left out of the training "
+        "of students and teachers and scored apart; `select` sets it",
+    ),
+    "held_out_seed": Field(
+        **number(0, 2**32 - 1, whole=True), meaning="of the choice of the examples of `held_out`"
+    ),
+}
+
 # In the order of the columns of runs.csv.
 RUN_FIELDS: dict[str, Field] = {
     "task": Field(
@@ -154,6 +165,7 @@ RUN_FIELDS: dict[str, Field] = {
         meaning="training data of the teacher: all examples, or the same `train_fraction` of them "
         "as the student's",
     ),
+    **_HELD_OUT,
     **_RECIPE,
     "recipe": _VERSION,
     "seed": _SEED,
@@ -185,6 +197,8 @@ RUN_DEFAULTS: dict[str, Any] = {
     "train_fraction": 1,
     "fraction_seed": 0,
     "teacher_data": "all",
+    "held_out": 0,
+    "held_out_seed": 0,
 }
 
 
@@ -237,9 +251,11 @@ TEACHER_DEFAULTS: dict[str, Any] = {
     "precision": "auto",
     "seed": 1,
     "recipe": 1,
-    # Not keys of a teacher: a run with `teacher_data: same` sets them.
+    # Not keys of a teacher: a run with `teacher_data: same`, or with `held_out`, sets them.
     "train_fraction": 1,
     "fraction_seed": 0,
+    "held_out": 0,
+    "held_out_seed": 0,
 }
 
 _SIZE = number(16, 10_000_000, whole=True)

@@ -57,19 +57,20 @@ def _export(options: argparse.Namespace) -> None:
 
 def _export_best(options: argparse.Namespace, layout: Layout) -> None:
     from kd.results.best_students import best_students
-    from kd.results.record import read_runs
+    from kd.results.record import load_record
     from kd.study.check import load_study
 
     study = find_study(options.what)
     folder = layout.study(load_study(study).name)
-    runs = read_runs(folder / RECORD, study)
+    record = load_record(folder / RECORD, study)
+    runs = record.runs
     tasks = list(dict.fromkeys(runs["task"]))
     for task in options.task or ():
         if task not in tasks:
             raise unknown(f"{study}: task", task, tasks)
     wanted = runs[runs["task"].isin(options.task or tasks)]
     best = best_students(wanted)
-    rows = {row["run"]: row for row in runs.to_dict("records")}
+    rows = {row["run"]: row for row in record.every.to_dict("records")}
     found = {Path(task): (layout.runs / one.run, one, rows[one.run]) for task, one in best.items()}
     for task, one in best.items():
         print(f"{task}: {one.run}, the best of {one.cells} cells (mean {100 * one.mean:.1f})")

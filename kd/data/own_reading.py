@@ -174,6 +174,7 @@ def facts_of(task: Task) -> Facts:
         tokens=round(_PIECES * words / len(texts["train"])) + 1 + pair,
         repeated=len(texts["train"]) - len(train),
         shared=shared,
+        rarest=0 if task.regression else int(frames["train"]["label"].value_counts().min()),
         warnings=tuple(_warnings(task, frames, len(texts["train"]) - len(train), shared)),
     )
 

@@ -17,7 +17,7 @@ from kd.runtime.files import atomic_write
 from kd.runtime.hashes import short_hash
 from kd.runtime.user_paths import readable
 
-_READER = 3  # raised when the same data would give other facts
+_READER = 4  # raised when the same data would give other facts
 NOTED = 0.01  # share of dev texts in the training data from which there is a warning
 
 
@@ -25,7 +25,7 @@ NOTED = 0.01  # share of dev texts in the training data from which there is a wa
 class Facts:
     """What is known of a task's data. `labels` is empty for a regression. `repeated` counts the
     training examples whose text an earlier one has; `shared` by dev split those whose text the
-    training split has too."""
+    training split has too. `rarest`: training examples of the rarest label; 0 for a regression."""
 
     labels: tuple[str, ...]
     examples: dict[str, int]
@@ -33,6 +33,7 @@ class Facts:
     repeated: int
     shared: dict[str, int]
     warnings: tuple[str, ...]
+    rarest: int = 0
 
 
 @cache

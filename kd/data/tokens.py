@@ -5,7 +5,7 @@ steps need neither the text nor the pretrained model to build and export a stude
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,17 @@ class Split:
         before = lengths.cumsum(0) - lengths  # tokens of the examples before
         within = torch.arange(int(lengths.sum())) - before.repeat_interleave(lengths)
         return self.offsets[rows].repeat_interleave(lengths) + within
+
+    def only(self, rows: Tensor) -> "Split":
+        """A split of some examples alone; `rows` (m,) are their numbers."""
+        places, zero = self.places(rows), torch.zeros(1, dtype=self.offsets.dtype)
+        return replace(
+            self,
+            flat={name: vector[places] for name, vector in self.flat.items()},
+            offsets=torch.cat([zero, self.lengths[rows].cumsum(0)]),
+            labels=self.labels[rows],
+            ids=self.ids[rows],
+        )
 
     def _fill(self, name: str) -> int:
         return self.padding if name == "input_ids" else 0

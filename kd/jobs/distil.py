@@ -9,7 +9,7 @@ from kd.axes.initialisations import needs_teacher
 from kd.axes.shapes import parse_shape
 from kd.axes.terms import taught_keys
 from kd.data import tokens
-from kd.data.subset import training_rows
+from kd.data.subset import examples_of
 from kd.encoders import build
 from kd.encoders.initialise import initialise
 from kd.encoders.save import save_model
@@ -60,9 +60,7 @@ def _distil(
     source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
     split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
-    examples = training_rows(
-        split, settings["train_fraction"], settings["fraction_seed"], task.regression
-    )
+    examples = examples_of(split, settings, task.regression)
     taught = taught_keys(run.terms)
     stored = open_store(grid, layout, run, split, ready, progress)
     device = ready()
@@ -75,7 +73,8 @@ def _distil(
         check_same_words(run.donor, source)
     torch.manual_seed(settings["seed"])
     student = build.build_random(build.shaped_config(build.saved_config(source), shape))
-    build.start_at_mean(student, task, split.labels)
+    known = split.labels if not settings["held_out"] else split.labels[examples]
+    build.start_at_mean(student, task, known)
     origins = initialise(student, init, teacher, run.donor)
 
     heads = settings["relation_heads"]

@@ -16,7 +16,7 @@ from kd.runtime.seals import check_seal, read_record, write_record
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, PREDICTIONS, TRAINING, Layout
 from kd.study.run import Run
-from kd.training.evaluation import evaluate
+from kd.training.evaluation import evaluate, slice_scores
 from kd.training.fidelity import agreement
 from kd.training.predictions import Predictions, read_predictions, write_predictions
 
@@ -32,6 +32,7 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
         source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
         model = build.load_finetuned(student)
         metrics, answers = evaluate(model, source, run.task_row, device, progress)
+        metrics |= slice_scores(model, source, run.task_row, run.values, device, progress)
         if run.needs_teacher:
             taught = teacher_predictions(run, layout, device, progress)
             metrics |= agreement(answers, taught, run.task_row)

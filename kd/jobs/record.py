@@ -66,6 +66,8 @@ def run_record(
             "teacher_dtype": teacher.get("dtype"),
             "teacher_revision": teacher.get("model_revision"),
             **{f"teacher_{name}": teacher.get(name) for name in ("nll", "brier", "ece")},
+            "teacher_slice_score": teacher.get("slice_score"),
+            "teacher_candidates": teacher.get("teacher_candidates"),
         }
         record |= {name: value for name, value in facts.items() if value is not None}
     return record

@@ -6,12 +6,13 @@ from typing import Any
 
 from kd.axes.constant_answer import is_unusable, teacher_warning
 from kd.data import tokens
-from kd.data.subset import training_rows
+from kd.data.subset import examples_of
 from kd.encoders import build
 from kd.encoders.save import save_model
 from kd.jobs.circumstances import circumstances
 from kd.jobs.inputs import text_fingerprint, tokens_fingerprint
 from kd.jobs.record import environment, now, training_record
+from kd.jobs.select_teacher import select_teacher
 from kd.jobs.setup import is_whole, prepare_device
 from kd.losses.objective import Objective
 from kd.runtime.errors import UserError, unknown
@@ -23,7 +24,7 @@ from kd.study.grid import Grid
 from kd.study.paths import CHECKPOINT, HISTORY, METRICS, MODEL, PREDICTIONS, Layout
 from kd.study.teacher import Teacher
 from kd.training.checkpoint import Checkpoint
-from kd.training.evaluation import evaluate
+from kd.training.evaluation import evaluate, slice_scores
 from kd.training.history import write_history
 from kd.training.loop import Job, fit
 from kd.training.predictions import write_predictions
@@ -31,13 +32,17 @@ from kd.training.predictions import write_predictions
 
 def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> None:
     """Fine-tune a teacher (unless it is fine-tuned already), evaluate it, and export it."""
-    teachers = {run.teacher.id: run.teacher for run in grid.runs.values()}
+    teachers = grid.teachers
     if teacher_id not in teachers:
         raise unknown(f"{grid.study.path}: teacher", teacher_id, teachers)
     teacher = teachers[teacher_id]
     folder = layout.teacher(teacher)
     with step_state(folder, "teacher") as progress:
-        if not (progress.waited and is_whole(folder, METRICS)):
+        if progress.waited and is_whole(folder, METRICS):
+            return
+        if teacher.candidates:
+            select_teacher(teacher, layout)
+        else:
             _teacher(teacher, layout, folder, threads, progress)
 
 
@@ -67,15 +72,16 @@ def _teacher(
         shape = teacher.encoder.shape
         objective = Objective((), task.regression, shape, shape, {})
         split = tokens.load_split(source, "train")
-        build.start_at_mean(model, task, split.labels)
+        examples = examples_of(split, recipe, task.regression)
+        known = split.labels if not recipe["held_out"] else split.labels[examples]
+        build.start_at_mean(model, task, known)
         job = Job(device, progress, "fine-tuning", checkpoint)
-        examples = training_rows(
-            split, recipe["train_fraction"], recipe["fraction_seed"], task.regression
-        )
         result = fit(model, objective, split, recipe, job, examples=examples)
         record |= training_record(result, split if examples is None else examples)
         write_history(folder / HISTORY, result.history)
     metrics, answers = evaluate(model, source, task, device, progress)
+    if not teacher.finetuned:
+        metrics |= slice_scores(model, source, task, recipe, device, progress)
     if warning := teacher_warning(task, {**metrics, "finetuned": teacher.finetuned}):
         if teacher.finetuned and is_unusable(metrics):
             raise UserError(f"teachers.{teacher.name}: {teacher.encoder.location}: {warning}")

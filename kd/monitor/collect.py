@@ -19,6 +19,7 @@ from kd.study.grid import Grid
 from kd.study.paths import HISTORY, PREDICTIONS, Layout
 from kd.study.paths import METRICS as METRICS_FILE
 from kd.study.run import Run
+from kd.study.selected import select_text
 
 _STRETCHES = 20  # points of a learning curve in runs.csv
 
@@ -30,7 +31,8 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
         UserError: the runs.csv that is there has results that would be lost.
     """
     # In the order of the study, which is that of its tables and figures.
-    rows = [run_row(run, layout) for run in grid.runs.values()]
+    selected = select_text(grid)
+    rows = [{**run_row(run, layout), "select": selected} for run in grid.runs.values()]
     refuse_to_lose(out, layout.runs)
     text = io.StringIO()
     further = sorted({name for row in rows for name in row} - set(COLUMNS))

@@ -65,11 +65,17 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
         text, tokens = layout.text(data_id, task), layout.tokens(data_id, task, tokens_id)
         yield [text], [tokens], partial(known.is_tokenised, text, tokens)
 
-    for teacher in {run.teacher.id: run.teacher for run in runs if run.needs_teacher}.values():
+    needed = {run.teacher.id for run in runs if run.needs_teacher}
+    candidates = {c.id for run in runs if run.needs_teacher for c in run.teacher.candidates}
+    for teacher in grid.teachers.values():
+        if teacher.id not in needed | candidates:
+            continue
         folder = layout.teacher(teacher)
         tokens = layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id)
         made = [folder / MODEL, folder / METRICS, benchmark_file(folder, "teacher")]
-        yield [tokens], made, partial(known.is_taught, folder, tokens)
+        others = [layout.teacher(candidate) for candidate in teacher.candidates]
+        reads = [tokens, *(other / name for other in others for name in (MODEL, METRICS))]
+        yield reads, made, partial(known.is_taught, folder, tokens, others)
 
     for need, run in {layout.need(run): run for run in runs if need_of(run)}.items():
         folder = layout.teacher(run.teacher)
@@ -112,8 +118,8 @@ class _Contents:
             self._is_whole(text) and fingerprint is not None and self._text(tokens) == fingerprint
         )
 
-    def is_taught(self, folder: Path, tokens: Path) -> bool:
-        """A whole teacher, fine-tuned on these whole tokens.
+    def is_taught(self, folder: Path, tokens: Path, candidates: Sequence[Path] = ()) -> bool:
+        """A whole teacher, fine-tuned on these whole tokens; one of the candidates, if it has any.
 
         Older records of teachers have no fingerprint of their data, only an id that names it.
         """
@@ -122,7 +128,14 @@ class _Contents:
             text is not None
             and metrics.get("data_fingerprint", text) == text
             and self._has_model(folder, metrics)
+            and (not candidates or self._is_among(metrics, candidates))
         )
+
+    def _is_among(self, metrics: dict[str, Any], candidates: Sequence[Path]) -> bool:
+        """Whether a selected teacher's weights are those of one of its candidates, as recorded."""
+        found = [self._record(folder / METRICS) for folder in candidates]
+        selected = metrics.get("selected"), metrics.get("fingerprint")
+        return selected in [(one.get("teacher_id"), one.get("fingerprint")) for one in found]
 
     def can_be_stored(self, folder: Path, tokens: Path) -> bool:
         """A whole teacher and whole tokens. Jobs that read stored outputs check them."""

@@ -30,19 +30,19 @@ def run_flops(run: Run) -> float:
     """Operations of one training: three forward passes of the student (the backward pass counts as
     two) and one of the teacher."""
     examples, tokens = training_size(run)
-    examples *= run.values["train_fraction"]
+    examples *= run.values["train_fraction"] * (1 - run.values["held_out"])
     student = 3 * parse_shape(run.spec["student"]).flops(tokens)
     teacher = run.teacher.encoder.shape.flops(tokens) if run.terms else 0
     return float(examples * run.values["epochs"] * (student + teacher))
 
 
 def teacher_flops(run: Run) -> float:
-    """Operations of fine-tuning a run's teacher; 0 if it is fine-tuned already."""
+    """Operations of fine-tuning a run's teacher; 0 if it is fine-tuned already, or selected."""
     examples, tokens = training_size(run)
     teacher = run.teacher
-    if teacher.finetuned:
+    if teacher.finetuned or teacher.candidates:
         return 0.0
-    examples *= teacher.recipe["train_fraction"]
+    examples *= teacher.recipe["train_fraction"] * (1 - teacher.recipe["held_out"])
     return float(examples * teacher.recipe["epochs"] * 3 * teacher.encoder.shape.flops(tokens))
 
 
@@ -68,5 +68,7 @@ def student_bytes(run: Run) -> int:
 
 
 def teacher_bytes(run: Run) -> int:
-    """Bytes of the saved teacher of a run."""
+    """Bytes of the saved teacher of a run; 0 for a selected one, a link to its candidate."""
+    if run.teacher.candidates:
+        return 0
     return _bytes(run.teacher.encoder.shape, run.teacher.encoder.vocabulary)

@@ -1,9 +1,10 @@
 """What a study would run: cells, runs, jobs, time, disk, and warnings of what it cannot show."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
-from kd.axes.fields import RUN_DEFAULTS, TEACHER_DEFAULTS
+from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.axes.pretrained import SCRATCH
 from kd.monitor.estimate import (
     FLOPS_PER_SECOND,
@@ -13,8 +14,11 @@ from kd.monitor.estimate import (
     teacher_bytes,
 )
 from kd.results.advice import FEW_SEEDS
+from kd.runtime.errors import listing
 from kd.study.grid import Grid, pruned_values
 from kd.study.paths import METRICS, RECORD, Layout
+from kd.study.run import Run
+from kd.study.selected import tuned_of
 from kd.study.tasks import data_warnings
 from kd.study.teacher_outputs import need_of
 from kd.teacher.budget import choose_outputs, label, unfinished
@@ -30,17 +34,12 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     Bytes of the teacher outputs that unfinished runs read, by name: `store` of those that will be
     stored, `store_there` of those that are, `store_computed` of those that are not, so that every
     run computes its own. `store_others`: bytes that outputs of other runs take of the budget.
+    `tuning`: what the study's `select` multiplies (see `_tuning`), or None.
     """
     runs = list(grid.runs.values())
     left = [run for run in runs if not (layout.run(run) / METRICS).is_file()]
     untrained = unfinished(grid, layout)
-    to_teach = list(
-        {
-            run.teacher.id: run
-            for run in left
-            if run.needs_teacher and not (layout.teacher(run.teacher) / METRICS).is_file()
-        }.values()
-    )
+    to_teach = _to_teach(left, layout)
     tokens = {(run.data_id, run.task, run.tokens_id) for run in untrained}
     tokens |= {(run.data_id, run.task, run.teacher.tokens_id) for run in to_teach}
     missing = {key for key in tokens if not layout.tokens(*key).is_dir()}
@@ -81,6 +80,41 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "store_there": there,
         "store_computed": computed,
         "store_others": outputs.others,
+        "tuning": _tuning(grid),
+    }
+
+
+def _to_teach(left: list[Run], layout: Layout) -> list[Run]:
+    """For each teacher that unfinished runs wait for, a run with it: also for each candidate of one
+    that is selected."""
+    found = {}
+    for run in left:
+        if run.needs_teacher and not (layout.teacher(run.teacher) / METRICS).is_file():
+            for teacher in (*run.teacher.candidates, run.teacher):
+                if not (layout.teacher(teacher) / METRICS).is_file():
+                    found[teacher.id] = replace(run, teacher=teacher)
+    return list(found.values())
+
+
+def _tuning(grid: Grid) -> dict[str, Any] | None:
+    """What is selected on the held-out slice, and how many more trainings that takes: `axes` and
+    `teachers` (values by key), `share` of the training examples, `values` (combinations that a cell
+    tries, at most), `runs_untuned` (cells times seeds), `recipes` of each teacher."""
+    select = grid.study.select
+    if select is None:
+        return None
+    tuned = tuned_of(grid)
+    axes = dict(tuned.axes) if tuned else {}
+    keys = [axis for axis in RUN_FIELDS if axis not in axes]
+    cells = Counter(tuple(run.labels[key] for key in keys) for run in grid.runs.values())
+    return {
+        "axes": axes,
+        "teachers": select.teachers,
+        "share": select.share,
+        "values": max(cells.values()),
+        "runs_untuned": len(cells),
+        "equal": len(set(cells.values())) == 1,
+        "recipes": len(select.recipes) or 1,
     }
 
 
@@ -92,16 +126,36 @@ def _warnings(grid: Grid) -> list[str]:
         what = "nothing can be tested" if seeds == 1 else "no value will be recommended"
         found.append(f"{seeds} seed{'s' * (seeds > 1)}: below three {what}")
     found += data_warnings(grid.runs.values())
+    found += _tuning_warnings(grid)
     for axis, value, reason in pruned_values(grid):
         found.append(f"no cell with {axis} {value} can run: {reason}")
     return found + _recipe_warnings(grid)
+
+
+def _tuning_warnings(grid: Grid) -> list[str]:
+    """Warnings about cells with fewer values than others, and teachers that may know the slice."""
+    found = []
+    if (tuning := _tuning(grid)) and not tuning["equal"]:
+        found.append(
+            f"select: some cells have fewer than {tuning['values']} values of "
+            f"{listing(tuning['axes'])}, so the budgets of the methods differ"
+        )
+    held = grid.study.select or any(run.values["held_out"] for run in grid.runs.values())
+    for name, teacher in grid.study.teachers.items():
+        if held and teacher.get("finetuned"):
+            found.append(
+                f"teacher {name} is fine-tuned already, and may have seen the held-out slice: "
+                f"slice scores of its students may be optimistic, though no dev score is"
+            )
+    return found
 
 
 def _recipe_warnings(grid: Grid) -> list[str]:
     """Warnings about random weights with the default recipe, which suits pretrained encoders."""
     found = []
     for name, teacher in grid.study.teachers.items():
-        if teacher["model"] == SCRATCH and not {"epochs", "learning_rate"} & set(teacher):
+        tuned = grid.study.select.teachers if grid.study.select else {}
+        if teacher["model"] == SCRATCH and not {"epochs", "learning_rate"} & {*teacher, *tuned}:
             found.append(
                 f"teacher {name} starts from random weights with the recipe of pretrained encoders "
                 f"({TEACHER_DEFAULTS['epochs']} epochs, learning rate "
@@ -130,6 +184,7 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         f"  cells    {found['cells']:>7}   combinations that the study writes",
         f"  pruned   {len(found['pruned']):>7}   without meaning, or excluded",
         f"  runs     {found['runs']:>7}   distinct after equal cells are merged",
+        *_tuning_lines(found["tuning"]),
         f"  done     {found['done']:>7}",
         "  jobs     " + ", ".join(f"{n} {rule}" for rule, n in found["jobs"].items() if n)
         if any(found["jobs"].values())
@@ -147,6 +202,27 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         if len(reasons) > shown:
             lines.append(f"  and {len(reasons) - shown} more reasons: --json lists every cell")
     return "\n".join(lines)
+
+
+def _tuning_lines(tuning: dict[str, Any] | None) -> list[str]:
+    """Lines on what the selection on the held-out slice multiplies."""
+    if tuning is None:
+        return []
+    lines = []
+    if tuning["axes"]:
+        tried = " x ".join(f"{axis} {len(values)}" for axis, values in tuning["axes"].items())
+        lines.append(
+            f"  tuning   {tuning['values']:>7}   values for each cell ({tried}): without tuning "
+            f"there would be {tuning['runs_untuned']} runs"
+        )
+    if tuning["teachers"]:
+        tried = " x ".join(f"{key} {len(values)}" for key, values in tuning["teachers"].items())
+        lines.append(f"  recipes  {tuning['recipes']:>7}   for each teacher and task ({tried})")
+    lines.append(
+        f"  slice    {100 * tuning['share']:>7.3g}   % of the training examples, which no training "
+        f"sees: what is tuned is selected on them"
+    )
+    return lines
 
 
 def _basis(found: dict[str, Any]) -> str:

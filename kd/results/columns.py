@@ -144,6 +144,16 @@ METRICS: dict[str, Column] = {
     "data_shared": _count(
         "dev examples of a task of the user's own whose text is in the training split too"
     ),
+    "slice_score": _number(
+        "fraction",
+        "score on the held-out slice of the training examples (`held_out`), by the metrics of the "
+        "dev split; what is tuned (`select`) is selected by it",
+    ),
+    "slice_examples": _count("examples behind `slice_score`"),
+    "teacher_slice_score": _number("fraction", "`slice_score` of the teacher"),
+    "teacher_candidates": _text(
+        "of a teacher that was selected: the slice score and the dev score of each recipe"
+    ),
 }
 
 _STATE = {
@@ -161,6 +171,14 @@ _HISTORY = {
     )
 }
 
+# Only in runs.csv, the same in every row: what the study tunes.
+_SELECT = {
+    "select": _text(
+        "what the study selects on the slice, as JSON: `axes` (the values of each, in the study's "
+        "order) and `cells` (the axes that tell its cells apart); blank where it selects nothing"
+    )
+}
+
 
 def _field(name: str) -> Column:
     default = f"; default {RUN_DEFAULTS[name]}" if name in RUN_DEFAULTS else ""
@@ -173,6 +191,7 @@ COLUMNS: dict[str, Column] = {
     **_OBJECTIVE,
     **METRICS,
     **_HISTORY,
+    **_SELECT,
 }
 
 

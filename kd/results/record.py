@@ -20,10 +20,12 @@ from kd.axes.metrics import column_of
 from kd.axes.tasks import TASKS
 from kd.results.columns import COLUMNS, METRICS, numbers
 from kd.results.statistics.runs import AXES, BUNDLE, IDLE, NEEDED, metrics_of
+from kd.results.statistics.selection import Selection, select
 from kd.runtime.errors import UserError, listing, nearest, shown
 from kd.runtime.state import STATES
 from kd.study.check import Study, load_study
 from kd.study.grid import Grid, expand
+from kd.study.selected import read_tuned, tuned_of
 
 _SCORES = ("score", "teacher_score", "majority_score", "teacher_majority_score")
 
@@ -37,12 +39,17 @@ class Record:
     none or there is no file. `remarks` are sentences on what runs.csv lacks. `study` is None where
     no study file was given, `grid` also where its runs cannot be planned on this machine (a local
     teacher is not here).
+
+    Where the study tunes axes, `every` has all runs, and `runs` each cell at its chosen value alone
+    (see `selection`). Else both are the same.
     """
 
     runs: pd.DataFrame
     remarks: list[str] = field(default_factory=list)
     study: Study | None = None
     grid: Grid | None = None
+    selection: Selection | None = None
+    every: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_runs(path: Path, study: Path | None = None) -> pd.DataFrame:
@@ -115,7 +122,15 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     # Columns set one by one lie apart; pandas warns of a hundred. A copy puts them together.
     frame = frame.copy()
     frame["equal_size"] = asked.equal_size if asked else ""
-    return Record(frame, remarks, asked, grid)
+    try:
+        tuned = tuned_of(grid) if grid else read_tuned(frame["select"])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    if tuned is None:
+        return Record(frame, remarks, asked, grid, None, frame)
+    selection = select(frame, tuned)
+    remarks += selection.remarks
+    return Record(selection.runs, remarks, asked, grid, selection, frame)
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:

@@ -23,6 +23,7 @@ from kd.study.keys import (
     values_of,
 )
 from kd.study.read import read_yaml
+from kd.study.select_keys import Select, check_select, select_of
 from kd.study.task_keys import own_tasks
 
 DESIGNS = ("factorial", "one-at-a-time")
@@ -41,6 +42,7 @@ KEYS = (
     "figures",
     "margin",
     "evaluate_every",
+    "select",
 )
 MARGIN = 0.5  # points; values that differ by less are equal
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
@@ -69,6 +71,7 @@ class Study:
     evaluate_every: int | str | None = None  # steps, or `epoch`; None: at the end alone
     written: dict[str, list[Any]] = field(default_factory=dict)  # values as the file has them
     tasks: dict[str, Task] = field(default_factory=lambda: TASKS)  # by the name in this study
+    select: Select | None = None
     equal_size: str = ""  # measure in which `student: {iso-MEASURE: ...}` makes students equal
 
 
@@ -122,10 +125,11 @@ def _study(path: Path, content: Any) -> Study:
         figures=figure_names(raw["figures"]) if "figures" in raw else None,
         margin=margin_of(raw.get("margin", MARGIN)),
         evaluate_every=evaluation_interval(raw.get("evaluate_every")),
+        select=select_of(raw["select"]) if "select" in raw else None,
         written=_written(raw),
         equal_size=_equal_size(raw["axes"].get("student")),
     )
-    for check in (_check_presets, _check_names, _check_missing, _check_figures):
+    for check in (_check_presets, _check_names, _check_missing, _check_figures, _check_selected):
         check(study)
     return study
 
@@ -220,15 +224,27 @@ def _check_missing(study: Study) -> None:
 
 
 def _check_figures(study: Study) -> None:
-    """A figure along an axis that the study does not vary could never be drawn."""
-    varied = [*study.axes, *(key for entry in study.include for key in entry)]
+    """A figure along an axis that the study does not vary, or tunes, could never be drawn."""
+    tuned = study.select.axes if study.select else ()
+    named = [*study.axes, *(key for entry in study.include for key in entry)]
+    varied = [key for key in named if key not in tuned]
     for i, name in enumerate(study.figures or ()):
         for axis in axes_of(name):
             if axis not in varied:
+                why = "selects the value of" if axis in tuned else "does not vary"
                 raise UserError(
-                    f"figures[{i}]: {name}: the study does not vary {axis}; "
+                    f"figures[{i}]: {name}: the study {why} {axis}; "
                     f"it varies {listing(dict.fromkeys(varied))}"
                 )
+
+
+def _check_selected(study: Study) -> None:
+    """What the key `select` names must be there, and nothing else may set what it sets."""
+    if study.select:
+        points = [("base", study.base), ("axes", dict(study.axes))]
+        points += [(f"include[{i}]", entry) for i, entry in enumerate(study.include)]
+        points += [(f"exclude[{i}]", dict(entry)) for i, entry in enumerate(study.exclude)]
+        check_select(study.select, points, study.axes, study.teachers)
 
 
 def _written(raw: dict[str, Any]) -> dict[str, list[Any]]:

@@ -18,6 +18,7 @@ from kd.runtime.errors import Pruned, UserError
 from kd.study.check import Study, load_study
 from kd.study.keys import values_of
 from kd.study.run import Run, resolve
+from kd.study.teacher import Teacher
 from kd.study.terms import Cell
 
 _NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
@@ -41,6 +42,14 @@ class Grid:
         """The fields that the study's axes and included cells vary, in table order."""
         named = {*self.study.axes, *(key for entry in self.study.include for key in entry)}
         return [key for key in RUN_FIELDS if key in named]
+
+    @property
+    def teachers(self) -> dict[str, Teacher]:
+        """Every teacher of a run by its id, and before one that is selected its candidates."""
+        found: dict[str, Teacher] = {}
+        for run in self.runs.values():
+            found |= {teacher.id: teacher for teacher in (*run.teacher.candidates, run.teacher)}
+        return found
 
 
 def load_grid(path: str | Path) -> Grid:
@@ -90,7 +99,8 @@ def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
     """(cell, named) for each distinct cell as the study writes it: `named` are the keys that its
     entry of `include` names, or None where it is a cell of the axes."""
     axes = study.axes
-    crossed = {key: axes[key] for key in _CROSSED if key in axes}
+    tuned = study.select.axes if study.select else ()  # every cell gets every value
+    crossed = {key: axes[key] for key in (*_CROSSED, *tuned) if key in axes}
     if study.design == "factorial":
         points = [dict(zip(axes, p, strict=True)) for p in product(*axes.values())]
     else:
@@ -103,7 +113,7 @@ def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
     extra = [
         ({**entry, **dict(zip(free, p, strict=True))}, set(entry))
         for entry in study.include
-        for free in [{key: axes[key] for key in axes if key in _CONTROLLED and key not in entry}]
+        for free in [{k: axes[k] for k in axes if k in (*_CONTROLLED, *tuned) and k not in entry}]
         for p in product(*free.values())
     ]
     cells: dict[tuple[tuple[str, str], ...], tuple[Cell, set[str] | None]] = {}
@@ -141,7 +151,10 @@ def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
 
 def _complete(study: Study, cell: Cell) -> Cell:
     only_teacher = {"teacher": next(iter(study.teachers))} if len(study.teachers) == 1 else {}
-    return {**RUN_DEFAULTS, "recipe": RECIPE, **only_teacher, **cell}
+    held = {}
+    if study.select:
+        held = {"held_out": study.select.share, "held_out_seed": study.select.seed}
+    return {**RUN_DEFAULTS, "recipe": RECIPE, **only_teacher, **cell, **held}
 
 
 def _excludes(entry: dict[str, list[Any]], cell: Cell, named: set[str] | None) -> bool:

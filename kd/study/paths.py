@@ -96,6 +96,8 @@ class Layout:
             place = (reader.data_id, reader.task, reader.tokens_id)
             steps[f"{reader.tokens_id} of {run.task}"] = self.tokenising(*place)
         if run.needs_teacher:
+            for candidate in run.teacher.candidates:
+                steps[f"teacher {candidate.id}"] = self.teacher(candidate)
             steps[f"teacher {run.teacher.id}"] = self.teacher(run.teacher)
         if need_of(run):
             steps[f"outputs of {run.teacher.id}"] = self.storing(run)

@@ -23,6 +23,7 @@ from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, balanced_terms, matchings_of, parse_knowledge, weight_text
 from kd.axes.weights import as_weight
+from kd.data.slice_share import check_share
 from kd.encoders import facts
 from kd.runtime.errors import Pruned
 from kd.runtime.hashes import short_hash
@@ -88,6 +89,9 @@ def resolve(study: Study, cell: Cell) -> Run:
         Pruned: the cell has no meaning; the message says why.
     """
     task = task_of(study, cell["task"])
+    if cell["held_out"]:
+        size = study.data["train"] if task.synthetic else task.examples
+        check_share(task, size, cell["held_out"])
     teacher = _teacher(study, cell)
     shape = parse_shape(cell["student"])
     if teacher.encoder.positions is not None and cell["max_length"] > teacher.encoder.positions:
@@ -164,7 +168,10 @@ def _teacher(study: Study, cell: Cell) -> Teacher:
     Raises:
         Pruned: it should be fine-tuned on a fraction of the examples, and is fine-tuned already.
     """
-    whole = resolve_teacher(study, cell["teacher"], cell["task"])
+    held = {"held_out": cell["held_out"]}
+    if cell["held_out"]:
+        held["held_out_seed"] = cell["held_out_seed"]
+    whole = resolve_teacher(study, cell["teacher"], cell["task"], **held)
     if cell["teacher_data"] == "all" or cell["train_fraction"] == 1 or not _reads_teacher(cell):
         return whole
     if whole.finetuned:
@@ -173,7 +180,7 @@ def _teacher(study: Study, cell: Cell) -> Teacher:
             f"nobody can take back; allowed: all"
         )
     fraction = cell["train_fraction"], cell["fraction_seed"]
-    return resolve_teacher(study, cell["teacher"], cell["task"], *fraction)
+    return resolve_teacher(study, cell["teacher"], cell["task"], *fraction, **held)
 
 
 def _as_shares(decided: list[Term], cell: Cell) -> tuple[list[Term], Cell]:
@@ -201,6 +208,8 @@ def _inert(
         inert.add("weights")
     if cell["train_fraction"] == 1:
         inert |= {"fraction_seed", "teacher_data"}
+    if not cell["held_out"]:
+        inert.add("held_out_seed")
     if not _reads_teacher(cell):
         inert.add("teacher_data")
     if not any(KNOWLEDGE[t.knowledge].layered for t in terms):

@@ -9,6 +9,7 @@ from kd.axes.metrics import METRICS
 from kd.axes.values import Field
 from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
 from kd.study.keys import EPOCH, STORE_GIGABYTES
+from kd.study.select_keys import FIXED, SHARE, TEACHER_KEYS
 from kd.study.task_keys import FORMATS, SPLIT
 from kd.study.task_keys import KEYS as TASK_KEYS
 
@@ -81,6 +82,42 @@ def _task() -> dict[str, Any]:
             {"required": ["hub", "revision", "splits", "text", "label"]},
         ],
         "additionalProperties": False,
+    }
+
+
+def _select() -> dict[str, Any]:
+    """Of what is tuned on a held-out slice of the training examples."""
+    axes = [key for key in RUN_FIELDS if key not in FIXED]
+    recipe = {
+        key: {"type": "array", "items": TEACHER_FIELDS[key].schema, "minItems": 2}
+        for key in TEACHER_KEYS
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "axes": {
+                "type": "array",
+                "items": {"enum": axes},
+                "uniqueItems": True,
+                "description": "axes of the study; each cell is shown at their best values",
+            },
+            "teachers": {
+                "type": "object",
+                "properties": recipe,
+                "additionalProperties": False,
+                "description": "values of the teachers' recipe; the best teacher is taken",
+            },
+            "share": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 0.9,
+                "description": f"of the training examples that is held out ({SHARE})",
+            },
+            "seed": {"type": "integer", "minimum": 0, "description": "of the slice (0)"},
+        },
+        "additionalProperties": False,
+        "minProperties": 1,
+        "description": "what is tuned on a held-out slice of the training split, never on dev",
     }
 
 
@@ -177,6 +214,7 @@ def study_schema() -> dict[str, Any]:
         "description": "adds dev scores to the history of each training: every epoch, or every N "
         "steps; nothing is selected by them, and ids stay as they are",
     }
+    properties["select"] = _select()
     assert set(properties) == set(KEYS)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

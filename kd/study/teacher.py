@@ -1,6 +1,6 @@
 """A cell's teacher: its encoder, recipe and data, and the ids that follow from them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Teacher:
     data: dict[str, Any] = field(hash=False)
     data_id: str
     tokens_id: str
+    candidates: tuple["Teacher", ...] = ()  # of which the best on the slice is this teacher
 
     @property
     def task(self) -> str:
@@ -44,18 +45,48 @@ class Teacher:
 
 @cache
 def resolve_teacher(
-    study: Study, name: str, task: str, train_fraction: float = 1, fraction_seed: int = 0
+    study: Study,
+    name: str,
+    task: str,
+    train_fraction: float = 1,
+    fraction_seed: int = 0,
+    held_out: float = 0,
+    held_out_seed: int = 0,
 ) -> Teacher:
     """The teacher of that name on a task, fine-tuned on a fraction of its training examples.
+
+    Where the study selects among recipes of teachers, it has a candidate for each of them.
 
     Raises:
         UserError: it is missing, damaged, or has a key that would change nothing.
     """
+    if study.teachers[name].get("finetuned"):  # on examples that nobody can take back
+        held_out = held_out_seed = 0
+    examples = {
+        "train_fraction": train_fraction,
+        "fraction_seed": fraction_seed,
+        "held_out": held_out,
+        "held_out_seed": held_out_seed,
+    }
+    recipes = study.select.recipes if study.select else []
+    if not recipes or study.teachers[name].get("finetuned"):
+        return _resolved(study, name, task, examples)
+    candidates = tuple(_resolved(study, name, task, {**examples, **more}) for more in recipes)
+    first, ids = candidates[0], [candidate.id for candidate in candidates]
+    return replace(
+        first,
+        id=f"{first.id.rpartition('-')[0]}-{short_hash({'selected': ids})}",
+        identity={**dict(first.encoder.identity), "selected": [c.identity for c in candidates]},
+        candidates=candidates,
+    )
+
+
+def _resolved(study: Study, name: str, task: str, changes: dict[str, Any]) -> Teacher:
+    """The teacher of that name on a task, with these changes of its recipe."""
     row = task_of(study, task)
     data = data_identity(study.data, row)
     given = study.teachers[name]
-    fraction = {"train_fraction": train_fraction, "fraction_seed": fraction_seed}
-    full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given, **fraction}
+    full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given, **changes}
     where = f"teachers.{name}"
     model = full["model"].replace("{task}", task)
     if model != SCRATCH:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kd.axes.metrics import column_of
 from kd.axes.tasks import Task
+from kd.data.subset import held_out_rows
 from kd.data.tokens import Split, load_split, ordered_batches
 from kd.runtime.device import model_inputs, to_device
 from kd.runtime.errors import UserError
@@ -141,6 +142,38 @@ def scores(row: Task, answers: Mapping[str, Predictions]) -> dict[str, Any]:
     if not math.isnan(error := math.hypot(*errors) / len(errors)):
         record["score_se"] = error
     return {**record, **mean_of(fits)}
+
+
+def slice_scores(
+    model: nn.Module,
+    tokens: Path,
+    task: Task,
+    settings: Mapping[str, Any],
+    device: torch.device,
+    progress: Progress,
+) -> dict[str, Any]:
+    """What a model scores on the held-out slice of its training split; {} where there is none.
+
+    Args:
+        model: it was trained without the slice.
+        tokens: folder of the tokens.
+        task: its metrics are those of the dev split.
+        settings: `held_out` (share) and `held_out_seed` of the model's training.
+        device: where the model is run.
+        progress: of the job.
+
+    Raises:
+        UserError: a logit is not finite.
+    """
+    if not settings["held_out"]:
+        return {}
+    train = load_split(tokens, "train")
+    share, seed = settings["held_out"], settings["held_out_seed"]
+    split = train.only(held_out_rows(train, share, seed, task.regression))
+    logits = predict(model, split, device, progress).numpy()
+    answers = Predictions(split.ids.numpy(), split.labels.numpy(), logits)
+    metrics = evaluate_metrics(task, chosen_answers(task, answers), answers.labels)
+    return {"slice_score": metrics["score"], "slice_examples": len(split)}
 
 
 class DevScore:

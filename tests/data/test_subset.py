@@ -7,7 +7,8 @@ import pytest
 import torch
 from trainings import make_split
 
-from kd.data.subset import training_rows
+from kd.data.subset import examples_of, held_out_rows, training_rows
+from kd.runtime.errors import UserError
 
 FRACTIONS = [0.01, 0.1, 0.3, 0.5, 0.9, 1]
 
@@ -70,3 +71,65 @@ def test_the_choice_of_today_is_that_of_tomorrow():
 
 
 STORED = [4, 6, 8, 9, 11, 19, 20, 23]
+
+
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("fraction", [1, 0.3])
+def test_no_training_reads_the_held_out_slice(regression, fraction):
+    split = make_split(200, regression=True) if regression else skewed()
+    held = set(held_out_rows(split, 0.1, 0, regression).tolist())
+    settings = {"held_out": 0.1, "held_out_seed": 0, "train_fraction": fraction, "fraction_seed": 0}
+    trained = examples_of(split, settings, regression).tolist()
+    assert len(held) == 20 and not held & set(trained)
+    size = {1: 180, 0.3: 10 * 5 if regression else 40 + 11 + 3}[fraction]  # 18; 135, 36, 9
+    assert len(trained) == size and trained == sorted(trained)
+
+
+def test_the_slice_has_its_share_of_each_label():
+    split = skewed()
+    rows = held_out_rows(split, 0.2, 0, False)
+    assert rows.tolist() == sorted(rows.tolist())
+    assert split.labels[rows].bincount().tolist() == [30, 8, 2]
+    scores = torch.linspace(0, 5, 200)[torch.randperm(200)]
+    chosen = scores[held_out_rows(replace(make_split(200), labels=scores), 0.2, 0, True)]
+    assert torch.histc(chosen, 10, 0, 5).tolist() == [4] * 10
+
+
+def test_the_slice_is_of_its_seed_and_the_ids_alone():
+    split = skewed()
+    first, other = (split.ids[held_out_rows(split, 0.1, s, False)].tolist() for s in (0, 1))
+    order = torch.arange(199, -1, -1)
+    turned = replace(split, labels=split.labels[order], ids=split.ids[order])
+    assert sorted(turned.ids[held_out_rows(turned, 0.1, 0, False)].tolist()) == sorted(first)
+    assert set(first) != set(other)
+
+
+def test_the_slice_of_today_is_that_of_tomorrow():
+    split = make_split(30)
+    assert split.ids[held_out_rows(split, 0.3, 0, False)].tolist() == STORED_SLICE
+
+
+def test_smaller_fractions_are_still_a_part_of_larger_ones_outside_the_slice():
+    split, settings = skewed(), {"held_out": 0.1, "held_out_seed": 0, "fraction_seed": 0}
+    chosen = [
+        set(examples_of(split, {**settings, "train_fraction": f}, False).tolist())
+        for f in FRACTIONS
+    ]
+    for small, large in pairwise(chosen):
+        assert small < large
+
+
+def test_a_label_must_be_on_both_sides_of_the_slice():
+    with pytest.raises(UserError, match=r"a share of 0.01 of 40 examples is 0, but each label"):
+        held_out_rows(skewed(), 0.01, 0, False)
+
+
+def test_a_part_of_a_split_has_the_same_examples():
+    split, rows = make_split(30), torch.tensor([3, 7, 20])
+    part = split.only(rows)
+    whole, alone = split.batch(rows), part.batch(torch.arange(3))
+    assert all(torch.equal(whole[name], alone[name]) for name in whole)
+    assert part.lengths.tolist() == split.lengths[rows].tolist()
+
+
+STORED_SLICE = [6, 8, 19, 21, 23, 26, 27, 28]

@@ -164,7 +164,10 @@ def header_only(text):
 
 
 def cut(text):
-    return text[: 2 * len(text) // 3]
+    end = 2 * len(text) // 3
+    while text[:end].count('"') % 2:  # not within quotes
+        end -= 1
+    return text[:end]
 
 
 def quoted(text):

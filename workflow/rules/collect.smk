@@ -1,5 +1,6 @@
 # runs.csv, with one row for each run, from the metrics of all runs.
 from kd.runtime.hashes import short_hash
+from kd.study.selected import select_note
 
 
 rule collect:
@@ -12,6 +13,6 @@ rule collect:
     conda:
         "../envs/kd.yaml"
     params:
-        labels=short_hash([[run.id, run.labels] for run in RUNS.values()]),
+        labels=short_hash([[r.id, r.labels] for r in RUNS.values()] + select_note(GRID)),
     shell:
         'python -m kd collect "$KD_STUDY" > {log} 2>&1'

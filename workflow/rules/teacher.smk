@@ -4,7 +4,7 @@
 
 rule teacher:
     input:
-        lambda wildcards: tokens_of(TEACHERS[wildcards.teacher]),
+        teacher_input,
     output:
         model=directory(TEACHER / MODEL),
         metrics=TEACHER / METRICS,

@@ -24,6 +24,7 @@ from kd.results.statistics.cost import with_costs
 from kd.results.statistics.effects import variance
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import axes, studied
+from kd.results.statistics.selection import chosen_note
 from kd.results.statistics.views import base_of
 from kd.runtime.files import atomic_dir
 
@@ -45,14 +46,16 @@ def write_figures(
     The same runs give the same bytes: neither format stores a date or a version. The PNG carries
     its caption; the PDF, for a paper, has none, and captions.md holds them.
     """
-    drawings, why = possible(frame := warned(load_record(runs_csv, study)).runs)
+    record = warned(load_record(runs_csv, study))
+    drawings, why = possible(frame := record.runs)
+    note = chosen_note(record.selection)
     undated: Look = dict.fromkeys(["Creator", "Producer", "CreationDate"])
     texts = []
     with matplotlib.rc_context(), atomic_dir(out_dir) as folder:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         for name, figure in chosen(frame, drawings, asked):
-            texts.append(f"## {name}\n\n{caption(name)} {text_of(figure)}\n")
+            texts.append(f"## {name}\n\n{caption(name)} {text_of(figure)}{note}\n")
             FigureCanvasAgg(figure)
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # laid out once, not again for each draw

@@ -16,6 +16,7 @@ from kd.results.report.evidence import evidence, limits
 from kd.results.report.findings import winners
 from kd.results.report.words import Names, count, names_of
 from kd.results.statistics.runs import control_of, levels
+from kd.results.statistics.selection import chosen_note
 from kd.runtime.files import atomic_write
 from kd.study.check import MARGIN
 from kd.study.grid import PrunedValue, pruned_values
@@ -157,7 +158,7 @@ def guideline_text(record: Record, name: str) -> str:
         "are reported, so its lead is optimistic, more so the more values were tried. Two values "
         "count as equal where the whole 95 % interval of their difference lies within "
         f"{margin:g} points (the study's key `margin`). Intervals are over seeds; they do not "
-        "cover other dev examples or new tasks.",
+        "cover other dev examples or new tasks." + chosen_note(record.selection),
         "",
     ]
     if asked:

@@ -37,7 +37,7 @@ def write_report(
 ) -> None:
     """Write the report; figures are those in `figures_dir`, tables name their files."""
     record = warned(load_record(runs_csv, study_yaml))
-    frame, study = record.runs, record.study
+    frame, study, every = record.runs, record.study, record.every
     best = headlines(frame)  # the last is the average over tasks, or the only task
     captions = read_captions(figures_dir)
     absent = captions.pop(ABSENT, "")
@@ -48,7 +48,7 @@ def write_report(
             "table": table,
             "files": sorted(p.name for p in tables_dir.glob(f"{name}.*")),
         }
-        for name, table in make_tables(frame, read_answers(runs_csv)).items()
+        for name, table in make_tables(frame, read_answers(runs_csv), record.selection).items()
     ]
     template = files("kd.results.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = Environment(
@@ -61,11 +61,12 @@ def write_report(
         cautions=cautions(record),
         answers=answers(record),
         strengths=STRENGTH,
-        design=design(frame),
-        follows=followers(frame),
+        design=design(every),
+        follows=followers(every),
+        tuned=record.selection.axes if record.selection else [],
         pruned=pruned_text(record),
-        counts=frame["status"].value_counts().to_dict(),
-        lost=missing(frame),
+        counts=every["status"].value_counts().to_dict(),
+        lost=missing(every),
         facts=[*effects(frame), *best[-1:], *winners(frame)],
         by_task=best[:-1],
         noise=dev_noise(frame),
@@ -73,11 +74,11 @@ def write_report(
         drawn=figures_dir.is_dir(),
         absent=absent,
         tables=tables,
-        runs=run_table(frame),
+        runs=run_table(every),
         folder=_RUNS,
-        cost=cost(frame),
-        environment=environment_of(frame),
-        total=len(frame),
+        cost=cost(every),
+        environment=environment_of(every),
+        total=len(every),
     )
     atomic_write(out_html, html)
 
@@ -90,6 +91,8 @@ def with_code(text: str) -> Markup:
 
 _TITLES = {
     "scores": "Scores of all cells",
+    "selected": "What was selected on the held-out slice",
+    "selected-teachers": "Teachers selected on the held-out slice",
     "effects": "Where the variance comes from",
     "contrasts": "Every two values of an axis",
     "ranks": "Ranks over tasks",

@@ -6,6 +6,7 @@ import pandas as pd
 from kd.results.statistics.intervals import bootstrap, holm, seed_means
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, CELL, control_of, metric, studied
+from kd.results.statistics.selection import CHOSEN
 
 _COUNTED = ("score", "difference", "difference_none")
 
@@ -80,7 +81,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     The average of a seed is the mean of its scores on every task of the study, as on GLUE; a seed
     that lacks one has none. Cells whose runs are missing keep their row, with n = 0. `p_holm` is
     corrected over all cells where the row is the average (or the only task), and over all cells
-    and tasks where it is one of several tasks.
+    and tasks where it is one of several tasks. Where the study tunes axes, `chosen` has the values
+    at which each cell is shown.
     """
     runs = prepare(frame)
     keys = [*CELL, "task"]
@@ -89,6 +91,10 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     shown = objectives.first().where(objectives.nunique() == 1, "differs by seed")
     for suffix in ("", "_none"):
         table[f"p{suffix}_holm"] = corrected(table, f"p{suffix}")
+    if CHOSEN in runs:
+        values = runs.groupby(keys, sort=False)[CHOSEN].first()
+        alone = (table["task"] != AVERAGE).to_numpy()
+        table[CHOSEN] = np.where(alone, values.to_numpy(), "by task")
     return table.assign(
         metric=table["task"].map(lambda task: metric(task, runs)),
         objective=shown.to_numpy(),

@@ -13,6 +13,7 @@ from kd.results.tables.rows import (
     metrics_note,
     missing_notes,
     score_text,
+    tuned_notes,
 )
 from kd.results.tables.table import Table
 
@@ -57,6 +58,7 @@ def axis_table(runs: pd.DataFrame, axis: str) -> Table:
         notes=[
             metrics_note(runs, tasks),
             *[about] * compared,
+            *tuned_notes(runs),
             *missing_notes(cells, lambda key: value_label(key[0], key[1], control), tasks),
         ],
     )

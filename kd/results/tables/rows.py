@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from kd.results.numbers import NOTHING, plain, points
-from kd.results.statistics.runs import ALIAS, AVERAGE, each, levels, metric, teacher_names
+from kd.results.statistics.runs import ALIAS, AVERAGE, CELL, each, levels, metric, teacher_names
+from kd.results.statistics.selection import CHOSEN, TUNED
 
 Cells = dict[tuple[str, ...], dict[str, Any]]  # rows of a description by cell, then by task
 SHOWN = 12  # missing cells that a footnote names one by one
@@ -53,6 +54,17 @@ def difference_text(row: Any) -> str:
 def metrics_note(runs: pd.DataFrame, tasks: list[str]) -> str:
     """What the score of each task measures."""
     return "; ".join(f"{task}: {metric(task, runs)}" for task in tasks)
+
+
+def tuned_notes(runs: pd.DataFrame) -> list[str]:
+    """A note on axes that are tuned: [] where there is none."""
+    tuned = [axis for axis in CELL if (runs[axis] == TUNED).all()]
+    if CHOSEN not in runs or not tuned:
+        return []
+    return [
+        f"each cell is at the {' and '.join(tuned)} that is best on the held-out slice of the "
+        "training split; table selected says which, summary.csv has it in the column chosen"
+    ]
 
 
 def missing_notes(

@@ -17,6 +17,7 @@ from kd.results.tables.rows import (
     missing_notes,
     reference_scores,
     score_text,
+    tuned_notes,
 )
 from kd.results.tables.table import Table
 
@@ -73,6 +74,7 @@ def score_table(runs: pd.DataFrame) -> Table:
             "underlined: two-sided t test at 5 %, not corrected, with the standard deviation over "
             "seeds pooled over the task's cells",
             SELECTED,
+            *tuned_notes(runs),
             *[f"size: parameters with embeddings; speed-up over the teacher: {how}"] * bool(how),
             "majority class: the best constant answer",
             *missing_notes(cells, " ".join, tasks),

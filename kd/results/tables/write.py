@@ -10,22 +10,31 @@ from kd.results.record import load_record, read_runs, warned
 from kd.results.statistics.cells import summarise
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import studied
+from kd.results.statistics.selection import Selection
 from kd.results.tables.axis import axis_table
 from kd.results.tables.cost import cost_table
 from kd.results.tables.examples import examples_table
 from kd.results.tables.scores import score_table
+from kd.results.tables.selected import selected_table, teachers_table
 from kd.results.tables.table import Table, document
 from kd.results.tables.tests import contrasts_table, effects_table, iso_cost_table, ranks_table
 from kd.runtime.files import atomic_dir, atomic_write
 
 
 def make_tables(
-    frame: pd.DataFrame, answers: Mapping[str, TaskAnswers] | None = None
+    frame: pd.DataFrame,
+    answers: Mapping[str, TaskAnswers] | None = None,
+    selection: Selection | None = None,
 ) -> dict[str, Table]:
-    """All tables that these runs and their answers give, by name."""
+    """All tables that these runs and their answers give, by name; `selection` is what led to these
+    runs, where the study tunes an axis."""
     runs = prepare(frame)
     names = studied(runs)
     tables = {"scores": score_table(runs)}
+    if selection:
+        tables["selected"] = selected_table(selection)
+    if teachers := teachers_table(frame):
+        tables["selected-teachers"] = teachers
     tables |= {f"axis-{axis}": axis_table(runs, axis) for axis in names}
     more = {
         "effects": effects_table(frame),
@@ -40,7 +49,8 @@ def make_tables(
 
 def write_tables(runs_csv: Path, out_dir: Path, study: Path | None = None) -> list[str]:
     """Write every table as .csv, .md and .tex into `out_dir`; the names, in order."""
-    tables = make_tables(warned(load_record(runs_csv, study)).runs, read_answers(runs_csv))
+    record = warned(load_record(runs_csv, study))
+    tables = make_tables(record.runs, read_answers(runs_csv), record.selection)
     with atomic_dir(out_dir) as folder:
         for name, table in tables.items():
             (folder / f"{name}.csv").write_text(table.csv(), encoding="utf-8")

@@ -1,0 +1,44 @@
+"""How many examples of a label a held-out slice takes, and whether a task has enough of them."""
+
+from kd.axes.tasks import Task
+from kd.data.own_tasks import own_facts
+from kd.runtime.errors import UserError
+
+STRATA = 10  # groups of a regression's examples, by their score
+
+
+def slice_size(examples: int, share: float) -> int:
+    """Examples of a stratum that the slice takes: the rounded share.
+
+    Raises:
+        UserError: none would be in the slice, or none outside of it.
+    """
+    taken = round(share * examples)
+    if not 0 < taken < examples:
+        raise UserError(
+            f"a share of {share:g} of {examples} example{'s' * (examples != 1)} is {taken}, but "
+            f"each label needs one example at least in the slice and one outside of it"
+        )
+    return taken
+
+
+def check_share(task: Task, examples: int, share: float) -> None:
+    """Check what can be known of a slice before the data are loaded.
+
+    Args:
+        task: as a study knows it.
+        examples: in its training split.
+        share: of each label that the slice takes.
+
+    Raises:
+        UserError: the rarest label of a task of the user's own has too few examples; or a task of
+            the tables has too few even if all of its labels are equally frequent.
+    """
+    rarest = examples // (STRATA if task.regression else task.outputs)
+    if task.source and not task.regression:
+        rarest = own_facts(task).rarest
+    try:
+        slice_size(rarest, share)
+    except UserError as error:
+        whose = "a tenth of the scores" if task.regression else "the rarest label"
+        raise UserError(f"of {whose} of task {task.title}, {error}") from None

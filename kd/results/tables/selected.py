@@ -1,0 +1,97 @@
+"""The table of what was selected on the held-out slice: every value that each cell tried."""
+
+import re
+
+import pandas as pd
+
+from kd.results.numbers import NOTHING, plain
+from kd.results.statistics.selection import Candidate, Selection
+from kd.results.tables.table import Table
+
+# One recipe in the column `teacher_candidates`.
+_CANDIDATE = r"([^:;]+): slice (-?[\d.]+), dev (-?[\d.]+)( \(selected\))?(?:; |$)"
+
+
+def selected_table(selection: Selection) -> Table:
+    """A row per cell and value: slice score, dev score, seeds; the chosen value is bold."""
+    cells = [i for i, axis in enumerate(selection.cells) if axis == "task" or _varies(selection, i)]
+    names = [*(selection.cells[i] for i in cells), *selection.axes]
+    rows = [
+        [
+            *(candidate.cell[i] for i in cells),
+            *candidate.value,
+            *(_points(candidate.slice_score), _points(candidate.dev_score), str(candidate.seeds)),
+            _word(candidate),
+        ]
+        for candidate in selection.candidates
+    ]
+    chosen = [i for i, candidate in enumerate(selection.candidates) if candidate.chosen]
+    what = " and ".join(selection.axes)
+    return Table(
+        f"What the held-out slice chose: every value of {what} that each cell tried, in points "
+        "(score × 100), means over the seeds that all values of the cell have. The chosen value is "
+        "bold. All other tables, figures and statistics show each cell at its chosen value.",
+        [*names, "slice score", "dev score", "seeds", "note"],
+        rows,
+        len(names),
+        {(i, j) for i in chosen for j in range(len(cells), len(names) + 1)},
+        notes=[
+            "slice: examples of the training split that no training of the study saw, the same for "
+            "all; the value with the highest mean slice score is chosen, and of equal ones the "
+            "first in the order of the study",
+            "dev scores are shown and have no part in the choice",
+            _budget(selection),
+            *selection.remarks,
+        ],
+    )
+
+
+def teachers_table(runs: pd.DataFrame) -> Table | None:
+    """A row per recipe of each selected teacher; None where no teacher was selected."""
+    columns = ["teacher", "task", "teacher_candidates"]
+    told = runs.reindex(columns=columns).fillna("").drop_duplicates()
+    rows, chosen = list[list[str]](), set[int]()
+    for teacher, task, text in told.itertuples(index=False):
+        for recipe, on_slice, on_dev, mark in re.findall(_CANDIDATE, str(text)):
+            if mark:
+                chosen.add(len(rows))
+            rows.append([teacher, task, recipe, _points(float(on_slice)), _points(float(on_dev))])
+    if not rows:
+        return None
+    return Table(
+        "What the held-out slice chose of the teachers: every recipe that each teacher was "
+        "fine-tuned with, in points (score × 100). The chosen recipe is bold: its teacher taught.",
+        ["teacher", "task", "recipe", "slice score", "dev score"],
+        rows,
+        3,
+        {(i, j) for i in chosen for j in range(2, 4)},
+        notes=["dev scores are shown and have no part in the choice"],
+    )
+
+
+def _varies(selection: Selection, i: int) -> bool:
+    return len({candidate.cell[i] for candidate in selection.candidates}) > 1
+
+
+def _points(score: float) -> str:
+    return NOTHING if score != score else plain(100 * score, 1)
+
+
+def _word(candidate: Candidate) -> str:
+    """What is to be said of a candidate in a few words."""
+    words = ["chosen"] * candidate.chosen
+    words += [f"as good: {candidate.equal} more"] * bool(candidate.equal)
+    words += [f"the {end} that was tried" for end in candidate.ends]
+    words += [f"{candidate.lost} run{'s' * (candidate.lost > 1)} lost"] * bool(candidate.lost)
+    return "; ".join(words)
+
+
+def _budget(selection: Selection) -> str:
+    """How many values each cell tried."""
+    counts: dict[tuple[str, ...], int] = {}
+    for candidate in selection.candidates:
+        counts[candidate.cell] = counts.get(candidate.cell, 0) + 1
+    numbers = sorted(set(counts.values()))
+    if len(numbers) == 1:
+        return f"equal budgets: each of the {len(counts)} cells tried {numbers[0]} values"
+    return f"unequal budgets: cells tried {numbers[0]} to {numbers[-1]} values"
