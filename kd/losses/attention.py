@@ -13,11 +13,11 @@ from kd.losses.reduce import both_valid, hide, kl, log_softmax, mean, sides, tur
 
 
 def double_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """The attention probabilities (B, h, L, L) over valid keys, handed on as if they were scores.
+    """The attention probabilities (B, h, L, L) over valid keys, to be used as scores.
 
-    An erratum of several published codes: the softmax is then applied a second time, over all keys
-    (TextBrewer's `attention_ce`). A padded key has the probability 0, which is no low score: the
-    second softmax gives it a share. Rows of padded queries are 0 on both sides: they do not differ.
+    In several published codes a second softmax over all keys follows (TextBrewer's `attention_ce`).
+    A padded key has probability 0, which is not a low score, so the second softmax gives it a
+    share. Rows of padded queries are 0 for student and teacher, so they make no difference.
     """
     return _maps(scores, mask) * mask[:, None, :, None]
 
@@ -48,19 +48,19 @@ def map_cosine(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def map_head_mean_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """`map_kl` of the maps averaged over heads, from scores (B, h, L, L) whose h may differ."""
+    """`map_kl` of maps averaged over heads, from scores (B, h, L, L). Both h may differ."""
     s, t = (_log_head_mean(x, mask) for x in sides(student, teacher))
     return mean(kl(s, t), mask)
 
 
 def map_head_mean_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """`map_mse` of the maps averaged over heads, from scores (B, h, L, L) whose h may differ."""
+    """`map_mse` of maps averaged over heads, from scores (B, h, L, L). Both h may differ."""
     s, t = (_maps(x, mask).mean(1) for x in sides(student, teacher))
     return mean((s - t).square(), both_valid(mask))
 
 
 def map_head_mean_cosine(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """`map_cosine` of the maps averaged over heads, from scores (B, h, L, L) whose h may differ."""
+    """`map_cosine` of maps averaged over heads, from scores (B, h, L, L). Both h may differ."""
     s, t = (_maps(x, mask).mean(1) for x in sides(student, teacher))
     turned, _ = turn(s, t)
     return mean(turned, mask)
@@ -76,7 +76,7 @@ def score_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def score_head_mean_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """`score_mse` of the scores averaged over heads, (B, h, L, L) whose h may differ."""
+    """`score_mse` of scores (B, h, L, L) averaged over heads. Both h may differ."""
     s, t = (x.mean(1) for x in sides(student, teacher))
     return mean((s - t).square(), both_valid(mask))
 
@@ -123,4 +123,4 @@ def _resplit(x: Tensor, heads: int) -> Tensor:
     x = x.float()
     if x.shape[1] != heads:
         x = x.transpose(1, 2).flatten(2).unflatten(-1, (heads, -1)).transpose(1, 2)
-    return x.contiguous()  # copied once here, or once for each factor of the product
+    return x.contiguous()  # otherwise it would be copied for each factor of the product

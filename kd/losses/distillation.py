@@ -1,4 +1,4 @@
-"""The objectives of this package in a training loop of your own, for any two encoders."""
+"""The objectives of this package for your own training loop, for any two encoders."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ from kd.losses.objective import Objective, wanted_features
 from kd.runtime.errors import Pruned, UserError, unknown
 from kd.study.terms import relation_heads, resolve_term
 
-# The fields of a run that say how a student is taught; the others belong to its training.
+# The fields of a run that belong to the objective; the others belong to the training.
 SETTINGS = (
     *("matching", "mapping", "temperature", "temperature_schedule", "probability_shift"),
     *("hard_weight", "projection", "relation_heads", "errata", "seed"),
@@ -26,27 +26,30 @@ SETTINGS = (
 
 
 class Distillation(nn.Module):
-    """The loss of a student that learns from a teacher, as a run of a study has it.
+    """The loss of a student that learns from a teacher, as in a run of a study.
 
     >>> distillation = Distillation(student, teacher, "logits+hidden@uniform", temperature=4)
     >>> optimiser = AdamW([*student.parameters(), *distillation.parameters()])
     >>> loss = distillation(batch)
 
-    Its own parameters are the projections from the student's width to the teacher's: train them
-    with the student. The two models are not among its modules, so their weights stay where they
-    are. The teacher is frozen, in eval mode and without gradients. While it lives, the models'
-    attention is captured where a term needs it; `close`, or the end of a `with` block, undoes that.
+    Its parameters are the projections from the student's width to the teacher's. Train them with
+    the student. The two models are not modules of this one, so their weights are not moved or
+    saved with it. The teacher is frozen: in eval mode and without gradients. Where a term needs
+    attention, this object replaces the attention function of the models until `close` is called or
+    the `with` block ends.
 
     Args:
         student: an encoder with a classification head.
-        teacher: the same, for the same task; widths and depths may differ.
+        teacher: another encoder with a classification head for the same task; widths and depths
+            may differ.
         knowledge: the terms, as in a study: `logits+hidden:mse@uniform*0.5`, or `none`.
-        steps: of the whole training; only mappings that move and weights that change need it.
+        steps: the number of steps of the training; needed for moving mappings and for weights
+            that change.
         settings: fields of a run: matching, mapping, temperature, temperature_schedule,
             probability_shift, hard_weight, projection, relation_heads, errata, seed.
 
     Raises:
-        UserError: a term or a setting is unknown, or a term has no meaning for these two models.
+        UserError: a term or a setting is unknown, or a term is not defined for these models.
     """
 
     def __init__(
@@ -79,14 +82,14 @@ class Distillation(nn.Module):
         self.steps, self.step, self.seed = steps, 0, values["seed"]
         self.parts: dict[str, Tensor] = {}
         teacher.eval()
-        # In a tuple: a module that is an attribute would be one of this module's own.
+        # In a tuple, because torch would register an attribute as a submodule.
         self._captures = (
             Capture(student, {*wanted_features(terms, teacher=False), ("logits", 0)}),
             Capture(teacher, wanted_features(terms, teacher=True)) if terms else None,
         )
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """The loss of a batch, a scalar; its parts by name, unweighted, are then in `parts`.
+        """The loss of a batch, a scalar. Afterwards `parts` has its unweighted parts by name.
 
         Args:
             batch: the models' inputs (B, L) with attention_mask, and labels (B,).
@@ -109,7 +112,7 @@ class Distillation(nn.Module):
         self.close()
 
     def close(self) -> None:
-        """Give the models their own attention back."""
+        """Restore the attention functions of the models."""
         for capture in filter(None, self._captures):
             capture.close()
 
@@ -128,7 +131,7 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _task_of(model: PreTrainedModel) -> Task:
-    """A task with the labels of a model; one label is a score."""
+    """A task with the labels of a model; a model with one label is a regression."""
     regression = model.config.problem_type == "regression" or len(model.config.id2label or ()) == 1
     labels = () if regression else tuple(map(str, model.config.id2label or ()))
     span = None if labels else (-math.inf, math.inf)
@@ -136,7 +139,7 @@ def _task_of(model: PreTrainedModel) -> Task:
 
 
 def _described(model: PreTrainedModel) -> Encoder:
-    """What the checks of a study need to know of a teacher."""
+    """A teacher with the facts that the checks of a study need."""
     config = model.config
     return Encoder(
         location=config.name_or_path or type(model).__name__,

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from kd.losses.reduce import centred, direction, hide, kl, log_softmax, mean, sides, turn
 
-Temperature = float | Tensor  # of all examples, or (B,) of each
+Temperature = float | Tensor  # one for all examples, or (B,)
 
 
 def logits_kl(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
@@ -23,8 +23,8 @@ def logits_kl(student: Tensor, teacher: Tensor, temperature: Temperature) -> Ten
 def logits_ce(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
     """-tau^2 sum softmax(T/tau) log softmax(S/tau) of logits (B, C), mean over examples.
 
-    Its gradient is that of `logits_kl` (arXiv:1503.02531). At S = T it is not 0 but tau^2 times the
-    teacher's entropy.
+    It has the same gradient as `logits_kl` (arXiv:1503.02531). At S = T it is tau^2 times the
+    entropy of the teacher, not 0.
     """
     s, t = (_log_soft(x, temperature) for x in sides(student, teacher))
     return -(temperature**2 * (t.exp() * s).sum(-1)).mean()
@@ -33,7 +33,7 @@ def logits_ce(student: Tensor, teacher: Tensor, temperature: Temperature) -> Ten
 def logits_reverse_kl(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
     """tau^2 KL(softmax(S/tau) || softmax(T/tau)) of logits (B, C), mean over examples.
 
-    The divergence of MiniLLM (Gu et al. 2024, arXiv:2306.08543), for each example.
+    This is the divergence of MiniLLM (Gu et al. 2024, arXiv:2306.08543), for each example.
     """
     s, t = (_log_soft(x, temperature) for x in sides(student, teacher))
     return (temperature**2 * kl(t, s)).mean()
@@ -56,8 +56,9 @@ def logits_js(
 def logits_tv(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
     """tau^2 sum |T - S| / 2 of the softened probabilities, from logits (B, C); mean over examples.
 
-    Total variation (Wen et al. 2023, arXiv:2307.15190). It has tau^2 as the divergences have,
-    though its own gradient falls as 1 / tau only: a higher temperature gives it more weight.
+    Total variation (Wen et al. 2023, arXiv:2307.15190). Like the divergences it has the factor
+    tau^2. Its gradient without the factor falls only as 1 / tau, so a higher temperature gives it
+    more weight.
     """
     s, t = (_log_soft(x, temperature).exp() for x in sides(student, teacher))
     return (temperature**2 * (s - t).abs().sum(-1) / 2).mean()
@@ -74,8 +75,8 @@ def logits_dkd(
     """Decoupled distillation of logits (B, C) with labels (B,), mean over examples.
 
     tau^2 (alpha KL of (target, all others) + beta KL of the softmax over the others), both
-    KL(T || S) (Zhao et al. 2022, arXiv:2203.08679, equation 7). alpha and beta are the defaults of
-    its code, whose warm-up is left out. With two classes the second part is 0.
+    KL(T || S) (Zhao et al. 2022, arXiv:2203.08679, equation 7). alpha and beta have the defaults of
+    the published code; its warm-up is left out. With two classes the second part is 0.
     """
     target = labels[:, None] == torch.arange(student.shape[-1], device=labels.device)
     two, others = [], []
@@ -88,9 +89,9 @@ def logits_dkd(
 def logits_ranknet(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
     """tau^2 KL of the order of two classes, from logits (B, C); mean over pairs and examples.
 
-    A side puts class i above j with probability sigmoid((z_i - z_j) / tau). RankNet (Burges et al.
-    2005) with the teacher's probabilities as targets, less their entropy. With two classes it is
-    `logits_kl`.
+    Class i is above class j with probability sigmoid((z_i - z_j) / tau). This is RankNet (Burges
+    et al. 2005) with the teacher's probabilities as targets, minus their entropy. With two classes
+    it equals `logits_kl`.
     """
     s, t = (F.logsigmoid(_differences(x, temperature)) for x in sides(student, teacher))
     pairs = s.shape[-1] * (s.shape[-1] - 1) / 2
@@ -98,7 +99,7 @@ def logits_ranknet(student: Tensor, teacher: Tensor, temperature: Temperature) -
 
 
 def logits_mse(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of logits (B, C); of the scores (B, 1), for a regression.
+    """Mean squared difference of logits (B, C), or of scores (B, 1) of a regression.
 
     Ba & Caruana 2014 (arXiv:1312.6184).
     """
@@ -108,9 +109,10 @@ def logits_mse(student: Tensor, teacher: Tensor) -> Tensor:
 def logits_dist(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
     """DIST of logits (B, C), with both weights 1 (Huang et al. 2022, arXiv:2205.10536).
 
-    1 - Pearson correlation of the softened probabilities of S and T: tau^2 times it over the
-    classes of each example, mean over examples, and mean tau^2 times it over the batch for each
-    class, mean over classes. No correlation is defined where one side does not vary.
+    The sum of two parts, each tau^2 (1 - the Pearson correlation of the softened probabilities of S
+    and T). In the first the correlation is over the classes of an example, and the mean is over
+    examples. In the second it is over the batch for each class, with the mean of tau^2, and the
+    mean is over classes. Correlations without variance on one side are undefined.
     """
     s, t = (_log_soft(x, temperature).exp() for x in sides(student, teacher))
     squares = torch.as_tensor(temperature, dtype=torch.float32) ** 2
@@ -120,11 +122,12 @@ def logits_dist(student: Tensor, teacher: Tensor, temperature: Temperature) -> T
 
 
 def logits_std(student: Tensor, teacher: Tensor, temperature: Temperature) -> Tensor:
-    """`logits_kl` of each example's logits (B, C) less their mean, over their standard deviation.
+    """`logits_kl` of logits (B, C) that are standardised for each example.
 
-    Logit standardisation (Sun et al. 2024, arXiv:2403.01427); the deviation divides by C. One by
-    C - 1, as torch's `std`, is this at a temperature sqrt(C / (C - 1)) times as high. Equal logits
-    have no deviation. Two classes become (1, -1) or (-1, 1): there the gradient is 0.
+    Logit standardisation (Sun et al. 2024, arXiv:2403.01427). The standard deviation divides by C.
+    With C - 1, as in torch's `std`, the result would be that of a temperature sqrt(C / (C - 1))
+    times as high. Equal logits have no deviation. Two classes become (1, -1) or (-1, 1), where the
+    gradient is 0.
     """
     (s, s_defined), (t, t_defined) = (direction(centred(x)) for x in sides(student, teacher))
     size = math.sqrt(s.shape[-1])

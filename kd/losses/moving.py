@@ -1,4 +1,4 @@
-"""Moving mappings that choose: which of the layer pairs count at a moment of the training."""
+"""Mappings that choose: the layer pairs that count at a moment of the training."""
 
 import random
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from kd.axes.mappings import Pairs, by_student
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a training stands: `step` of `total` (0-based), `epoch` (0-based), the run's seed."""
+    """How far a training is: `step` of `total` and `epoch`, both from 0, and the run's seed."""
 
     step: int
     total: int
@@ -18,18 +18,18 @@ class Moment:
 
     @property
     def progress(self) -> float:
-        """Share of the training that is done, from 0."""
+        """The share of the training that is done, from 0 to below 1."""
         return self.step / self.total
 
 
 def one_in_block(pairs: Pairs, moment: Moment, share: float) -> Pairs:
-    """One pair of every student layer, drawn anew at each step."""
+    """One pair for each student layer, drawn again at each step."""
     draw = random.Random(f"block {moment.seed} {moment.step}")
     return tuple((draw.choice(layers), s) for s, layers in by_student(pairs).items())
 
 
 def one_choice_an_epoch(pairs: Pairs, moment: Moment, share: float) -> Pairs:
-    """As many teacher layers as there are student layers, in order, drawn anew in each epoch."""
+    """As many teacher layers as student layers, in order, drawn again in each epoch."""
     students, teachers = sorted({s for _, s in pairs}), sorted({t for t, _ in pairs})
     draw = random.Random(f"epoch {moment.seed} {moment.epoch}")
     if len(students) > len(teachers):
@@ -40,14 +40,14 @@ def one_choice_an_epoch(pairs: Pairs, moment: Moment, share: float) -> Pairs:
 
 
 def first_share(pairs: Pairs, moment: Moment, share: float) -> Pairs:
-    """The pairs of the lowest student layers: one more with every S-th part of the time."""
+    """The pairs of the lowest student layers, with one more layer in each S-th part of the time."""
     students = sorted({s for _, s in pairs})
     passed = int(round(share * len(students), 9))  # 3 * (1 / 3) may be just below 1
     reached = students[min(passed, len(students) - 1)]
     return tuple(pair for pair in pairs if pair[1] <= reached)
 
 
-# Of the mappings that choose: (all pairs, moment, share of the term's time that has passed).
+# Functions of (all pairs, moment, share of the term's time that has passed).
 CHOICES: dict[str, Callable[[Pairs, Moment, float], Pairs]] = {
     "random-in-block": one_in_block,
     "random-per-epoch": one_choice_an_epoch,
@@ -56,5 +56,5 @@ CHOICES: dict[str, Callable[[Pairs, Moment, float], Pairs]] = {
 
 
 def active_pairs(mapping: str, pairs: Pairs, moment: Moment, share: float) -> Pairs:
-    """The pairs that count at a moment; all of them, where the mapping makes no choice."""
+    """The pairs that count at a moment; all pairs if the mapping does not choose."""
     return CHOICES[mapping](pairs, moment, share) if mapping in CHOICES else pairs

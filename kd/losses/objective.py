@@ -21,7 +21,7 @@ from kd.losses.temperature import probability_shift
 from kd.losses.term import TermLoss
 from kd.runtime.errors import UserError
 
-_NOISE = 1e-6  # of the largest gradient: a smaller one is rounding
+_NOISE = 1e-6  # share of the largest gradient; smaller gradients are rounding errors
 
 
 def wanted_features(terms: Iterable[Term], teacher: bool) -> set[tuple[str, int]]:
@@ -37,7 +37,7 @@ def wanted_features(terms: Iterable[Term], teacher: bool) -> set[tuple[str, int]
 def hard_label_loss(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
     """Cross-entropy of logits (B, C) and labels (B,), mean over the batch: a scalar.
 
-    For a regression: the squared error of logits (B, 1) and scores (B,).
+    For a regression it is the squared error of logits (B, 1) and scores (B,).
     """
     if regression:
         return F.mse_loss(logits.float().squeeze(-1), labels.float())
@@ -45,7 +45,7 @@ def hard_label_loss(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
 
 
 def _gradient_norm(value: Tensor, parameters: Sequence[Tensor]) -> float:
-    """L2 norm of the gradient of a loss on the parameters; 0 where it depends on none of them."""
+    """L2 norm of the gradient of a loss on the parameters; 0 if it depends on none of them."""
     gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
     norms = [g.float().norm() for g in gradients if g is not None]
     return float(torch.stack(norms).norm()) if norms else 0.0
@@ -54,9 +54,9 @@ def _gradient_norm(value: Tensor, parameters: Sequence[Tensor]) -> float:
 class Objective(nn.Module):
     """hard_weight * hard-label loss + sum of weight * term.
 
-    The projections of its terms are trained with the student and belong to no exported model. With
-    no term at all the hard-label loss stands alone, unweighted. `settings` are fields of a run;
-    those left out have their default.
+    The projections of its terms are trained with the student and are not part of the exported
+    model. Without terms the objective is the unweighted hard-label loss. `settings` are fields of
+    a run; a missing field has its default.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class Objective(nn.Module):
         balanced = balanced_terms(terms) if settings["weights"] == "balanced" else []
         self.balanced = [str(term) for term in balanced]
         calibrated = settings["weights"] == "calibrated" and bool(terms)
-        # One for each weight; NaN until `calibrate` has found them.
+        # A factor for each weight; NaN until `calibrate` sets it.
         self.scales = [math.nan if calibrated else 1.0] * (1 + len(terms))
-        # Its own generator: a projection must not shift the random numbers of anything else.
+        # In a generator of their own: projections must not change other random numbers.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings["seed"])
             self.term_losses = nn.ModuleList(
@@ -99,7 +99,7 @@ class Objective(nn.Module):
             )
 
     def get_extra_state(self) -> Tensor:
-        """The scales (1 + terms,), float64: plain numbers, but a checkpoint must have them."""
+        """The scales (1 + terms,), float64, for checkpoints."""
         return torch.tensor(self.scales, dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -108,7 +108,7 @@ class Objective(nn.Module):
 
     @property
     def waits(self) -> bool:
-        """Whether `calibrate` is still to come."""
+        """Whether the weights still have to be calibrated."""
         return math.isnan(self.scales[0])
 
     def forward(
@@ -118,7 +118,7 @@ class Objective(nn.Module):
 
         Args:
             student: captured features, with ("logits", 0).
-            teacher: captured features; empty where there is no term.
+            teacher: captured features; empty if there is no term.
             mask: (B, L) bool, true for real tokens.
             labels: (B,) class indices, or scores.
             moment: where the training stands.
@@ -154,11 +154,11 @@ class Objective(nn.Module):
         return loss
 
     def factors(self, parts: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the weights of balanced terms are multiplied by at this step, by name; no gradient.
+        """Factors of the weights of balanced terms at this step, by name, without gradient.
 
-        The loss that is the measure over the term's own: times its factor, a term is as large as
-        the measure (arXiv:2407.14679, section 3). A term that is almost 0 beside the measure, as
-        that of a student that starts as a copy, gets the factor of a small one.
+        A factor is the loss that is the measure, divided by the loss of the term. With it the term
+        is as large as the measure (arXiv:2407.14679, section 3). If a term is almost 0, as for a
+        student that starts as a copy of the teacher, its factor is bounded.
         """
         if not self.balanced:
             return {}
@@ -171,17 +171,17 @@ class Objective(nn.Module):
         }
 
     def calibrate(self, parts: dict[str, Tensor], parameters: Sequence[Tensor]) -> None:
-        """Scale the weights, once, by the gradients at the first batch.
+        """Scale the weights once, by the gradients of the first batch.
 
-        Afterwards the gradient of each weighted part has a norm proportional to the weight in the
-        study: weight / sum of all weights. A weight that changes counts with its peak.
+        After that, the norm of the gradient of each weighted part is its weight in the study over
+        the sum of all weights. A weight that changes counts with its peak.
 
         Args:
             parts: unweighted losses, scalars by name, with their graph.
-            parameters: of the student; the norm is over all of them together.
+            parameters: all parameters of the student.
 
         Raises:
-            UserError: a part that has a weight has no gradient, or one that is not finite.
+            UserError: a part with a weight has no gradient, or a gradient that is not finite.
         """
         whole = sum(weight.peak for weight in self.weights.values())
         norms = {
@@ -198,9 +198,9 @@ class Objective(nn.Module):
         self.scales = [1 / (whole * norms.get(name, 1.0)) for name in self.weights]
 
     def weights_text(self) -> str:
-        """The weights in force: `hard*1 + logits:kl*0.5`.
+        """The weights that are used, as in `hard*1 + logits:kl*0.5`.
 
-        Calibrated ones are scaled. Those that are balanced at every step end in `*balanced`.
+        Calibrated weights are scaled. Weights that are balanced at every step end in `*balanced`.
         """
         names = [HARD, *(str(replace(term, weight=ONE)) for term in self.terms)]
         scaled = [

@@ -1,6 +1,7 @@
-"""Matchings of relations inside one side: between its examples, tokens or layers.
+"""Matchings of relations within the student and within the teacher: between examples, tokens or
+layers.
 
-The sides are compared by their relations alone, so their widths may differ.
+Only relations are compared, so the widths may differ.
 """
 
 from collections.abc import Callable
@@ -32,9 +33,10 @@ def vector_sp(student: Tensor, teacher: Tensor) -> Tensor:
 def vector_rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Relational distances of (B, H) (Park et al. 2019, arXiv:1904.05068).
 
-    Huber loss of the distances between two different examples, each side's divided by their mean;
-    mean over these B (B - 1) pairs. (An average over all B^2 entries, the diagonal's zeros too, is
-    (B - 1) / B of it.) 0 where one side's examples are all equal.
+    Huber loss of the distances between two different examples, divided by the mean distance of the
+    student or of the teacher; mean over these B (B - 1) pairs. (An average over all B^2 entries,
+    with the zeros of the diagonal, is (B - 1) / B of it.) It is 0 if all examples of one side are
+    equal.
     """
     s, t = sides(student, teacher)
     different = ~torch.eye(len(s), dtype=torch.bool, device=s.device)
@@ -44,7 +46,7 @@ def vector_rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _relative_distances(x: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, B) distances over their mean over different pairs, and whether that is not 0."""
+    """(B, B) distances over their mean over different pairs, and whether that mean is not 0."""
     squares = _squared_distances(x[None], torch.ones_like(x[None, :, 0]).bool())
     distances = _root(squares)[0].float()
     average = distances.sum() / max(len(x) * (len(x) - 1), 1)
@@ -55,8 +57,8 @@ def _relative_distances(x: Tensor) -> tuple[Tensor, Tensor]:
 def vector_rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
     """Relational angles of (B, H) (Park et al. 2019, arXiv:1904.05068).
 
-    Huber loss of the cosine of the angle at example i between j and k; mean over the triples of
-    three different examples. (An average over all B^3 entries is (B - 1)(B - 2) / B^2 of it.)
+    Huber loss of the cosine of the angle at example i between examples j and k; mean over triples
+    of different examples. (An average over all B^3 entries is (B - 1)(B - 2) / B^2 of it.)
     """
     s, t = sides(student[None], teacher[None])
     valid = torch.ones(s.shape[:2], dtype=torch.bool, device=s.device)
@@ -84,8 +86,8 @@ def token_rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 def token_word_relation(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """CKD's word relation (Park et al. 2021, arXiv:2109.08359), of (B, L, H): KL(T || S) per token.
 
-    Of the softmax, over an example's other valid tokens, of a token's cosines with them; mean over
-    valid tokens that have another one beside them.
+    The distributions are the softmax of a token's cosines with the other valid tokens of its
+    example. The loss is the mean over valid tokens of examples with at least two of them.
     """
     return _others_kl(*sides(student, teacher), mask)
 
@@ -93,8 +95,8 @@ def token_word_relation(student: Tensor, teacher: Tensor, mask: Tensor) -> Tenso
 def triplet_angle_mse(student: Tensor, teacher: Tensor, mask: Tensor, window: int = 21) -> Tensor:
     """CKD's angle of word relations (arXiv:2109.08359), of (B, L, H), in a window.
 
-    Squared difference of the cosine of the angle at token i between tokens j and k, both within
-    window // 2 of i, all three different and valid; mean over these triples.
+    Squared difference of the cosine of the angle at token i between tokens j and k. The mean is
+    over triples of different valid tokens in which j and k are within window // 2 of i.
     """
     return _angle_loss(*sides(student, teacher), mask, window // 2, F.mse_loss)
 
@@ -110,8 +112,8 @@ def triplet_angle_huber(student: Tensor, teacher: Tensor, mask: Tensor, window: 
 def layer_relation_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """CKD's layer transforming relation (arXiv:2109.08359), of stacks of layers (P, B, L, H).
 
-    KL(T || S) of the softmax, over the other layers, of a layer's cosines with them; mean over
-    valid tokens and layers. Below three layers there is nothing to compare: 0.
+    KL(T || S) of the softmax of a layer's cosines with the other layers; mean over valid tokens and
+    layers. It is 0 with fewer than three layers, where there is nothing to compare.
     """
     return _others_kl(*_layers(student, teacher, mask))
 
@@ -119,8 +121,8 @@ def layer_relation_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 def layer_relation_angle(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Squared difference of the cosine of the angle at layer i between layers j and k.
 
-    Of stacks of layers (P, B, L, H). Mean over valid tokens and triples of three different layers
-    (CKD, arXiv:2109.08359).
+    The input is stacks of layers (P, B, L, H). The mean is over valid tokens and triples of
+    different layers (CKD, arXiv:2109.08359).
     """
     s, t, valid = _layers(student, teacher, mask)
     return _angle_loss(s, t, valid, s.shape[1], F.mse_loss)
@@ -136,7 +138,7 @@ def _layers(student: Tensor, teacher: Tensor, mask: Tensor) -> tuple[Tensor, Ten
 
 
 def _others_kl(student: Tensor, teacher: Tensor, valid: Tensor) -> Tensor:
-    """KL(T || S) of the softmax, over the other valid items, of the cosines with an item."""
+    """KL(T || S) of the softmax of an item's cosines with the other valid items."""
     (s, s_defined), (t, t_defined) = direction(student), direction(teacher)
     valid = valid & s_defined & t_defined
     hidden = ~valid[:, None, :] | torch.eye(valid.shape[1], dtype=torch.bool, device=valid.device)
@@ -149,12 +151,12 @@ def _angle_loss(
 ) -> Tensor:
     """`loss` of the angles at items between two others within `reach`; mean over valid triples.
 
-    Memory is N M (2 reach)^2 / 2 numbers and no H: three distances make an angle.
+    It takes memory for N M (2 reach)^2 / 2 numbers, without H, because angles come from distances.
     """
     items = valid.shape[1]
     reach = min(reach, items - 1)
     here = torch.arange(items, device=valid.device)[:, None]
-    # Steps around a ring, so that no other item comes up twice where the window is the whole ring.
+    # Steps around a ring, so that no item comes up twice if the window is the whole ring.
     ahead = torch.arange(1, reach + 1, device=valid.device)
     behind = torch.arange(max(items - reach, reach + 1), items, device=valid.device)
     near = (here + torch.cat([ahead, behind])) % items
@@ -169,7 +171,7 @@ def _angle_loss(
 
 
 def _cosines(squares: Tensor, i: Tensor, j: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine of the angle at i between j and k by the law of cosines, and where it is defined."""
+    """Cosine of the angle at i between j and k (law of cosines), and where it is defined."""
 
     def at(x: Tensor, y: Tensor) -> Tensor:
         # `squares[:, x, y]`, whose gradient would be added up one number at a time
@@ -183,13 +185,13 @@ def _cosines(squares: Tensor, i: Tensor, j: Tensor, k: Tensor) -> tuple[Tensor, 
 
 
 def _squared_distances(x: Tensor, valid: Tensor) -> Tensor:
-    """(N, M, M) fp64 between the items; exactly 0 where fp32 items are equal up to rounding.
+    """Squared distances (N, M, M) fp64; exactly 0 if fp32 items are equal up to rounding.
 
-    From products, which cost H times less memory than differences; in fp64, or items that are near
-    each other would drown in the rounding of their norms.
+    They come from products, which need H times less memory than differences. In fp32, distances of
+    items near each other would be lost in the rounding of their norms.
     """
     centre = pooled(x.detach(), valid)[:, None].double()
-    x = x.double() - centre  # distances know no origin: the middle costs the fewest digits
+    x = x.double() - centre  # shifts change no distance; the middle costs the fewest digits
     products = x @ x.mT
     own = products.diagonal(dim1=-2, dim2=-1)
     both = own[:, :, None] + own[:, None, :]
@@ -198,6 +200,6 @@ def _squared_distances(x: Tensor, valid: Tensor) -> Tensor:
 
 
 def _root(squares: Tensor) -> tuple[Tensor, Tensor]:
-    """The square root, and where it is not 0; its gradient at 0 is 0. NaN stays NaN."""
+    """The square root, with gradient 0 at 0, and where it is not 0. NaN stays NaN."""
     defined = ~(squares <= 0)
     return squares.masked_fill(~defined, 1).sqrt() * defined, defined

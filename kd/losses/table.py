@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kd.losses import attention, logits, relations, temperature, vectors
 
-# `kd.axes.matchings` names them, and says what each compares and where it is from.
+# `kd.axes.matchings` has their formulas and sources.
 LOSSES: dict[str, Callable[..., Tensor]] = {
     loss.__name__: loss
     for loss in (
@@ -54,7 +54,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     )
 }
 
-# By the value of the axis `temperature_schedule`: the temperature of each example.
+# The temperature of each example, by the value of the axis `temperature_schedule`.
 TEMPERATURES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "flsw": temperature.flsw_temperature,
     "cwsm": temperature.cwsm_temperature,

@@ -1,18 +1,18 @@
-"""The temperature of each example, and logits of the teacher with its mistakes corrected."""
+"""The temperature of each example, and teacher logits with corrected mistakes."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_COLDEST = 0.1  # of the base temperature: a temperature of 0 or below softens nothing
+_COLDEST = 0.1  # share of the base temperature, so that no temperature is 0 or below
 
 
 @torch.no_grad()
 def flsw_temperature(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """The temperature of each example, (B,), from logits (B, C): higher where S agrees more with T.
+    """The temperature of each example, (B,), from logits (B, C): higher if S agrees with T.
 
     tau + mean(w) - w, w = 1 - cos(S, T): FLSW (arXiv:1911.07471) with beta = gamma = 1, as in
-    TextBrewer. Never below a tenth of `temperature`. It has no gradient.
+    TextBrewer. It is at least a tenth of `temperature` and has no gradient.
     """
     w = 1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)
     return _around(temperature, w)
@@ -20,10 +20,10 @@ def flsw_temperature(student: Tensor, teacher: Tensor, temperature: float) -> Te
 
 @torch.no_grad()
 def cwsm_temperature(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """The temperature of each example, (B,), from logits (B, C): higher where S is surer.
+    """The temperature of each example, (B,), from logits (B, C): higher if S is more certain.
 
     tau + mean(w) - w, w = 1 / max softmax(S): CWSM (arXiv:1911.07471) with beta = 1, as in
-    TextBrewer. Never below a tenth of `temperature`. It has no gradient; T does not matter.
+    TextBrewer. It is at least a tenth of `temperature`, has no gradient, and does not depend on T.
     """
     w = 1 / F.softmax(student.float(), -1).amax(-1)
     return _around(temperature, w)
@@ -34,9 +34,9 @@ def _around(temperature: float, w: Tensor) -> Tensor:
 
 
 def probability_shift(teacher: Tensor, labels: Tensor) -> Tensor:
-    """A copy of the logits (B, C) with the largest and that of the gold class (B,) swapped.
+    """A copy of the logits (B, C) with the largest logit and that of the right class (B,) swapped.
 
-    A teacher that errs teaches its own spread with the right class on top (arXiv:1911.07471).
+    Where the teacher is wrong, the right class then has the largest logit (arXiv:1911.07471).
     """
     top, gold = teacher.argmax(-1, keepdim=True), labels[:, None]
     swapped = teacher.scatter(-1, top, teacher.gather(-1, gold))

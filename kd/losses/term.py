@@ -1,4 +1,4 @@
-"""The loss of one knowledge term: selects its tensors from the features, projects and compares."""
+"""The loss of one knowledge term: selects tensors from the features, projects and compares them."""
 
 import math
 from collections.abc import Callable
@@ -27,9 +27,9 @@ CONTRASTIVE_WIDTH = 128  # to which both sides are projected (as in CRD, arXiv:1
 
 
 class TermLoss(nn.Module):
-    """The unweighted loss of a term: the mean over its layer pairs, as its mapping weighs them.
+    """The unweighted loss of a term: the mean over its layer pairs, weighted as the mapping says.
 
-    If the matching needs equal widths and they differ, it owns projections (student width ->
+    If the matching needs equal widths and they differ, it has projections (student width ->
     teacher width) of the kind that the settings name.
 
     Args:
@@ -37,7 +37,7 @@ class TermLoss(nn.Module):
         matching: how the two sides are compared.
         student: the student's shape.
         teacher: the teacher's shape.
-        settings: the fields of a run; relation_heads is a number where the term relates Q, K or V.
+        settings: the fields of a run; relation_heads is a number if the term relates Q, K or V.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class TermLoss(nn.Module):
             self.student_projections[key] = make_projection(kind, student.hidden, target)
             if both:
                 self.teacher_projections[key] = make_projection(kind, teacher.hidden, target)
-        if term.moving == "emd":  # the layers' weights are state, kept where checkpoints see it
+        if term.moving == "emd":  # buffers, so that checkpoints have the weights of the layers
             for side, name in enumerate(("teacher_weights", "student_weights")):
                 layers = len({pair[side] for pair in term.pairs})
                 start = torch.full((layers,), 1 / layers, dtype=torch.float64)
@@ -125,9 +125,9 @@ class TermLoss(nn.Module):
         return name_of_pair(self.term.moving, pair, self.settings["projection"])
 
     def _select(self, features: Features, layer: int, mask: Tensor) -> Any:
-        """One side of the comparison: the knowledge of a layer, in the form that the loss takes."""
+        """The knowledge of one layer, of student or teacher, in the form that the loss takes."""
         vector = self.knowledge.vector
-        if (vector, layer) in features:  # the store has the vector itself
+        if (vector, layer) in features:  # from the store, which has the vector itself
             return features[vector, layer]
         captured = [features[name, layer] for name in self.knowledge.features]
         side = _SELECT[self.knowledge.form.name](captured, vector, mask)
@@ -141,7 +141,7 @@ class TermLoss(nn.Module):
             return self.loss(student, teacher)
         if form.relation_heads:
             return self.loss(student, teacher, mask, self.settings["relation_heads"])
-        if self._doubled:  # all keys take part, but the mean is over valid queries only
+        if self._doubled:  # over all keys, but with the mean over valid queries
             share = mask.sum() / mask.numel()
             return self.loss(student, teacher, torch.ones_like(mask)) / share
         return self.loss(student, teacher, mask)
@@ -166,7 +166,7 @@ class TermLoss(nn.Module):
         return value / temperature**2 if "no-tau-squared" in self.errata else value
 
     def _transported(self, costs: Tensor) -> Tensor:
-        """The cost of the optimal transport, a scalar; `costs` (pairs,) are in the pairs' order."""
+        """The cost of the optimal transport, a scalar, from the `costs` (pairs,) of layer pairs."""
         weights = [self.get_buffer(name) for name in ("teacher_weights", "student_weights")]
         places = [sorted({pair[side] for pair in self.term.pairs}) for side in (0, 1)]
         matrix = torch.zeros([len(p) for p in places], dtype=torch.float64)
@@ -184,10 +184,10 @@ class TermLoss(nn.Module):
 
 
 def mixture(x: Tensor, layers: Tensor) -> Tensor:
-    """Teacher layers (T, B, ..., H) mixed for the student's x (B, ..., H), of the same width.
+    """Teacher layers (T, B, ..., H), mixed for a student layer x (B, ..., H) of the same width.
 
     The weight of a layer is the softmax over layers of <x, layer> / sqrt(H) (ALP-KD,
-    arXiv:2012.14022, which does not divide by the root). The gradient reaches x through the
+    arXiv:2012.14022, which does not divide by the root). The gradient reaches x through these
     weights too.
 
     Returns:
@@ -209,17 +209,17 @@ def _scores(tensors: list[Tensor], vector: str, mask: Tensor) -> Tensor:
 
 
 def _pair(tensors: list[Tensor], vector: str, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Two of Q, K and V, (B, h, L, d) each; the same one twice, where only one is captured."""
+    """Two of Q, K and V, (B, h, L, d) each; the same tensor twice if only one is captured."""
     return tensors[0], tensors[-1]
 
 
 def _vector(tensors: list[Tensor], vector: str, mask: Tensor) -> Tensor:
-    """(B, H): the vector of that name."""
+    """The vector called `vector`, (B, H)."""
     return vector_of(vector, tensors[0], mask)
 
 
 def _tokens(tensors: list[Tensor], vector: str, mask: Tensor) -> Tensor:
-    """(B, L, H): the hidden states as they are."""
+    """The hidden states as they are, (B, L, H)."""
     return tensors[0]
 
 

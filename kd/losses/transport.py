@@ -8,7 +8,7 @@ _SMALLEST = 1e-6  # a layer's cost counts as at least this share of the mean cos
 def transport_plan(
     cost: np.ndarray, teacher_weights: np.ndarray, student_weights: np.ndarray
 ) -> np.ndarray:
-    """The flow (T, S) of least cost (T, S), between weights (T,) and (S,) that each sum to 1."""
+    """The flow (T, S) of least cost between weights (T,) and (S,), which sum to 1 each."""
     import ot
 
     plan: np.ndarray = ot.emd(teacher_weights, student_weights, cost)
@@ -18,11 +18,11 @@ def transport_plan(
 def layer_weights(
     cost: np.ndarray, plan: np.ndarray, teacher_weights: np.ndarray, student_weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The weights (T,) and (S,) of the next step: layers that are cheap to transport to get more.
+    """The weights (T,) and (S,) of the layers in the next step.
 
-    `cost` and `plan` are (T, S). A layer's cost is what its flow pays per unit of its weight. Its
-    new weight is the inverse of that, normalised. This is the paper's cost attention without the
-    temperature, which the released code never reads.
+    `cost` and `plan` are (T, S). The cost of a layer is the cost of its flow per unit of its
+    weight. The new weights are the normalised inverses of the costs. This is the paper's cost
+    attention without the temperature, which the released code never reads.
     """
     paid = cost * plan
     return _inverse(paid.sum(1) / teacher_weights), _inverse(paid.sum(0) / student_weights)

@@ -1,4 +1,4 @@
-"""Matchings of vectors: of tokens (B, L, H) with a mask (B, L), or one of an example (B, H)."""
+"""Matchings of vectors: of tokens (B, L, H) with a mask (B, L), or of examples (B, H)."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from kd.losses.reduce import both_valid, centred, direction, log_softmax, mean, 
 def token_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of two (B, L, H), over valid tokens and dimensions.
 
-    Of hidden states: TinyBERT (arXiv:1909.10351), equation 8.
+    For hidden states this is equation 8 of TinyBERT (arXiv:1909.10351).
     """
     s, t = sides(student, teacher)
     return mean((s - t).square(), mask[..., None])
@@ -31,7 +31,7 @@ def token_cosine(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 def token_normalised_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Squared distance of two L2-normalised (B, L, H), mean over valid tokens.
 
-    It is 2 `token_cosine`.
+    It is twice `token_cosine`.
     """
     return 2 * token_cosine(student, teacher, mask)
 
@@ -52,7 +52,8 @@ def _gram(x: Tensor, mask: Tensor) -> Tensor:
 def token_nst(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of token similarities X X^T / H, (B, L, L), over valid pairs.
 
-    Of (B, L, H), whose H may differ. NST with a linear kernel (arXiv:1707.01219) compares these.
+    The inputs are (B, L, H), and both H may differ. This is NST with a linear kernel
+    (arXiv:1707.01219).
     """
     s, t = (x * mask[..., None] for x in sides(student, teacher))
     difference = s @ s.mT / s.shape[-1] - t @ t.mT / t.shape[-1]
@@ -60,10 +61,10 @@ def token_nst(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def token_cka(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """1 - linear CKA of the batch's valid tokens, of two (B, L, H) whose H may differ.
+    """1 - linear CKA of the valid tokens of a batch, of two (B, L, H). Both H may differ.
 
-    Kornblith et al. 2019 (arXiv:1905.00414). 0 where one side's tokens are all equal: CKA is
-    undefined there.
+    Kornblith et al. 2019 (arXiv:1905.00414). It is 0 if all tokens of one side are equal, where CKA
+    is undefined.
     """
     every = mask.flatten()
     s, t = (centred(x.flatten(0, 1).mT, every) for x in sides(student, teacher))
@@ -74,7 +75,7 @@ def token_cka(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
-    """`direction` of a matrix as one long vector."""
+    """`direction` of a matrix, taken as one long vector."""
     scaled, defined = direction(x.flatten())
     return scaled.view_as(x), defined
 
