@@ -1,8 +1,8 @@
-"""Small generated tasks in the three shapes of GLUE, for a demo and tests that need no network.
+"""Small generated tasks like those of GLUE, for a demo and for tests without a network.
 
-The label is a function of the text alone: there is no noise. A word such as "not" acts on the words
-near it, so a bag of words gets some labels right, and the others need depth. Words are separated by
-spaces.
+The label depends only on the text, without noise. A word such as "not" changes the meaning of the
+words near it. So a bag of words gets some labels right, and the others need depth. Words are
+separated by spaces.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ _LISTS = (NOUNS, STRENGTH, DEGREE, SPEAKERS, REPORT, NAMES, NUMBERS, GAINS, LOSS
 
 
 def _sign(value: int) -> int | None:
-    """1 above 0, 0 below it, None within 1 of it: no row is made of those."""
+    """1 for values above 0, 0 for values below it, None for -1 to 1, which make no row."""
     return int(value > 0) if abs(value) >= 2 else None
 
 
@@ -58,7 +58,7 @@ def _phrase(rng: Random) -> tuple[list[str], int]:
 
 
 def _clause(rng: Random) -> tuple[list[str], int]:
-    """[speakers verb 'that'] 'the' noun 'was' phrase ['and' phrase]: the sum; -1 x it if denied."""
+    """[speakers verb 'that'] 'the' noun 'was' phrase ['and' phrase]: the sum, x -1 if denied."""
     words, value = _phrase(rng)
     if rng.random() < 0.3:
         more, other = _phrase(rng)
@@ -71,7 +71,7 @@ def _clause(rng: Random) -> tuple[list[str], int]:
 
 
 def _single(rng: Random) -> Draw:
-    """A review, clause ['but' clause]: is it favourable? Only what follows 'but' counts."""
+    """A review, clause ['but' clause]: is it favourable? Only the part after 'but' counts."""
     words, value = _clause(rng)
     if rng.random() < 0.5:
         more, value = _clause(rng)
@@ -80,7 +80,7 @@ def _single(rng: Random) -> Draw:
 
 
 def _events(rng: Random) -> tuple[list[str], int]:
-    """event ['and' event], event = ['almost'] verb number: gains less losses; 'almost' is 0."""
+    """event ['and' event], event = ['almost'] verb number: gains minus losses; 'almost' is 0."""
     words, value = list[str](), 0
     for _ in range(rng.randrange(1, 3)):
         verb, number, almost = rng.choice(GAINS + LOSSES), rng.randrange(9), rng.random() < 0.2
@@ -90,7 +90,7 @@ def _events(rng: Random) -> tuple[list[str], int]:
 
 
 def _account(rng: Random) -> tuple[list[str], int]:
-    """name events ['then' 'afresh' events]: only what follows 'afresh' counts."""
+    """name events ['then' 'afresh' events]: only the part after 'afresh' counts."""
     words, value = _events(rng)
     if rng.random() < 0.4:
         more, value = _events(rng)
@@ -99,7 +99,7 @@ def _account(rng: Random) -> tuple[list[str], int]:
 
 
 def _pair(rng: Random) -> Draw:
-    """Two accounts: did the second person come out ahead of the first, by two or more?"""
+    """Two accounts: does the second person end with more than the first, by at least two?"""
     (first, before), (second, after) = _account(rng), _account(rng)
     return " ".join(first), " ".join(second), _sign(after - before)
 
@@ -111,7 +111,7 @@ def _listing(rng: Random, scene: list[list[str]]) -> str:
 
 
 def _similarity(rng: Random) -> Draw:
-    """Two listings of the same objects: how many (0..4) of the sizes and colours stayed?"""
+    """Two listings of the same objects: how many (0 to 4) of the sizes and colours are equal?"""
     first = [[rng.choice(SIZES), rng.choice(COLOURS), thing] for thing in rng.sample(OBJECTS, 2)]
     second = [list(things) for things in first]
     kept = rng.randrange(5)
@@ -126,12 +126,12 @@ _MAKERS: dict[str, tuple[Callable[[Random], Draw], tuple[float, ...]]] = {
     "toy-pair": (_pair, (0, 1)),
     "toy-similarity": (_similarity, (0.0, 1.25, 2.5, 3.75, 5.0)),
 }
-# Numbers of distinct first sentences by split; other tasks have more than a study may ask for.
+# Numbers of different first sentences by split. Other tasks have more than a study may ask for.
 MOST = {"toy-similarity": {"train": 64_245, "dev": 21_809, "test": 21_946}}
 
 
 def _split_of(sentence: str) -> str:
-    """The only split that may have this first sentence, by its hash: 60 % are for training."""
+    """The split that may have this first sentence, by its hash. Training gets 60 %."""
     digit = hashlib.sha256(sentence.encode()).digest()[0] % 10
     return "dev" if digit < 2 else "test" if digit < 4 else "train"
 
@@ -150,13 +150,13 @@ def check_size(task: str, split: str, size: int) -> None:
 
 
 def generate(task: str, split: str, size: int, seed: int = 0) -> list[dict[str, Any]]:
-    """`size` rows (sentence1, sentence2 or None, label) of `task`; the labels take turns.
+    """`size` rows (sentence1, sentence2 or None, label) of `task`, with labels in turn.
 
-    A larger size begins with the rows of a smaller one. No first sentence occurs twice, in one
-    split or in two, whatever the seeds.
+    A larger size begins with the rows of a smaller one. No first sentence occurs twice in a split
+    or in two splits, whatever their seeds.
 
     Raises:
-        UserError: no such task or split, or the split has fewer first sentences.
+        UserError: there is no such task or split, or the split has fewer first sentences.
     """
     if task not in _MAKERS:
         raise unknown("synthetic task", task, _MAKERS)

@@ -1,4 +1,4 @@
-"""What identifies the data of a task. No row of it is read."""
+"""The identity of a task's data, found without reading its rows."""
 
 from functools import cache
 from pathlib import Path
@@ -38,8 +38,11 @@ def tsv_fingerprint(path: str, task: str) -> str:
 
 
 def data_identity(data: dict[str, Any], task: Task) -> dict[str, Any]:
-    """What identifies a task's data: source with revision, fingerprint or generator settings; of a
-    task of the user's own, its files and how they are read."""
+    """What identifies the data of a task.
+
+    That is the source with its revision, fingerprint or settings. For a user's own task, it is the
+    content of its files and how they are read.
+    """
     if task.source:
         return own_identity(task)
     if data["source"] == "tsv":

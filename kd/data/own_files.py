@@ -1,4 +1,4 @@
-"""Reads the files of tasks of the user's own: CSV, TSV, lines, JSON lines, Parquet, also gzip."""
+"""Reads the files of users' own tasks: CSV, TSV, lines, JSON lines and Parquet, also with gzip."""
 
 import gzip
 import io
@@ -17,19 +17,20 @@ _SEPARATORS = {"csv": ",", "tsv": "\t"}
 
 
 def read_table(file: Path, source: Source) -> "pd.DataFrame":
-    """The columns that `source` names, in its order, as `text0`[, `text1`], `label`; one row an
-    example, in the order of the file. Values of text formats are text, as they are written.
+    """The columns that `source` names, as `text0`[, `text1`], `label`, one row for each example.
+
+    Rows are in the order of the file. In text formats all values are texts, as they are written.
 
     Raises:
-        UserError: not of this format or encoding, or a column is missing.
+        UserError: the file has another format or encoding, or a column is missing.
     """
     frame = _frame(file, source)
     names = [str(name).strip() for name in frame.columns]
     columns = [*source.text, source.label]
     places = [_place(names, column, file, source.header) for column in columns]
-    found = frame.iloc[:, places].copy()
-    found.columns = [*(f"text{i}" for i in range(len(source.text))), "label"]
-    return found
+    table = frame.iloc[:, places].copy()
+    table.columns = [*(f"text{i}" for i in range(len(source.text))), "label"]
+    return table
 
 
 def _frame(file: Path, source: Source) -> "pd.DataFrame":
@@ -85,7 +86,7 @@ def decoded(raw: bytes, encoding: str, file: Path) -> str:
     r"""The text, with \n as line ends and without a byte-order mark.
 
     Raises:
-        UserError: it is not in that encoding; the line and the byte are named.
+        UserError: the file has another encoding; the message names line and byte.
     """
     try:
         text = raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)

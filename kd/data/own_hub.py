@@ -1,4 +1,4 @@
-"""Reads a split of a dataset on the hub, for a task of the user's own."""
+"""Reads a split of a dataset on the hub, for a user's own task."""
 
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 
 def read_hub_split(source: Source, split: str) -> tuple["pd.DataFrame", tuple[str, ...]]:
-    """The columns that `source` names, as `own_files.read_table` has them, and the names of the
-    labels in their order where the dataset says them, else ().
+    """The columns that `source` names, as in `own_files.read_table`, and the names of the labels.
+
+    The names are in the order of the dataset, and () if it has none.
 
     Raises:
-        UserError: it cannot be loaded, or lacks a column.
+        UserError: the split cannot be loaded, or lacks a column.
     """
     columns = [str(column) for column in (*source.text, source.label)]
     dataset, _ = load_hub_split(

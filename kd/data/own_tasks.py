@@ -1,7 +1,7 @@
-"""The data of tasks of the user's own: what identifies them, and what is known of them.
+"""The identity of the data of users' own tasks, and facts about them.
 
-What is known (labels, sizes, duplicates) is remembered between processes by the data's identity, so
-that planning reads a file once.
+Facts (labels, sizes, duplicates) are kept in a cache by the identity of the data, so that planning
+reads a file once.
 """
 
 import json
@@ -17,19 +17,20 @@ from kd.runtime.files import atomic_write
 from kd.runtime.hashes import short_hash
 from kd.runtime.user_paths import readable
 
-_READER = 4  # raised when the same data would give other facts
-NOTED = 0.01  # share of dev texts in the training data from which there is a warning
+_READER = 4  # to be raised when the same data give other facts
+NOTED = 0.01  # share of repeated texts that leads to a warning
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a task's data. `labels` is empty for a regression. `repeated` counts the
-    training examples whose text an earlier one has; `shared` by dev split those whose text the
-    training split has too. `rarest`: training examples of the rarest label; 0 for a regression."""
+    """Facts about the data of a task. `labels` is empty for a regression. `repeated` is the number
+    of training examples with the text of an earlier one. `shared` is, for each dev split, the
+    number of examples with a text of the training split. `rarest` is the number of training
+    examples of the rarest label, and 0 for a regression."""
 
     labels: tuple[str, ...]
     examples: dict[str, int]
-    tokens: int  # mean of a training example, an estimate
+    tokens: int  # estimated mean of a training example
     repeated: int
     shared: dict[str, int]
     warnings: tuple[str, ...]
@@ -38,42 +39,42 @@ class Facts:
 
 @cache
 def own_identity(task: Task) -> dict[str, Any]:
-    """What the numbers of the task depend on: the content of its files and how they are read,
-    never their paths, nor the task's name in one study.
+    """All that the results of the task depend on: the content of its files and how they are read,
+    but not their paths or the name of the task in a study.
 
     Raises:
         UserError: a file cannot be read.
     """
     source = task.source
     assert source is not None
-    found: dict[str, Any] = {"source": "hub" if source.hub else "files"}
+    identity: dict[str, Any] = {"source": "hub" if source.hub else "files"}
     if source.hub:
-        found |= {"dataset": source.hub, "config": source.config, "revision": source.revision}
-        found["splits"] = dict(source.splits)
+        identity |= {"dataset": source.hub, "config": source.config, "revision": source.revision}
+        identity["splits"] = dict(source.splits)
     else:
         files = {
             split: readable(Path(file), f"{task.title} needs it as its {split} split")
             for split, file in source.splits
         }
-        found["splits"] = {split: cached_content_digest(file)[:16] for split, file in files.items()}
+        identity["splits"] = {split: cached_content_digest(file)[:16] for split, file in files.items()}
     usual = Source((), (), "")
     names = ("format", "encoding", "header", "quotes", "share", "share_seed")
-    found |= {n: v for n in names if (v := getattr(source, n)) != getattr(usual, n)}
-    found |= {"text": list(source.text), "label": source.label}
-    found["metrics"] = [*task.metrics, *task.others]
+    identity |= {n: v for n in names if (v := getattr(source, n)) != getattr(usual, n)}
+    identity |= {"text": list(source.text), "label": source.label}
+    identity["metrics"] = [*task.metrics, *task.others]
     if task.regression:
-        found["regression"] = list(task.range or ())
+        identity["regression"] = list(task.range or ())
     elif source.labels:
-        found["labels"] = list(source.labels)
-    return found
+        identity["labels"] = list(source.labels)
+    return identity
 
 
 @cache
 def own_facts(task: Task) -> Facts:
-    """What is known of the task's data, from the cache or from the data.
+    """Facts about the data of the task, from the cache or from the data.
 
     Raises:
-        UserError: the first thing that is wrong with them.
+        UserError: the first error in the data.
     """
     folder = cache_folder()
     record = (

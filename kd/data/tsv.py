@@ -1,4 +1,4 @@
-"""Reads GLUE's official TSV files, and finds their errors, with the standard library alone."""
+"""Reads the official TSV files of GLUE and finds their errors, with the standard library only."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ Row = dict[str, Any]  # id, sentence1, sentence2 (None for single sentences), la
 
 
 def check_tsv(path: str, task: str) -> None:
-    """Read every TSV file of a task, so that errors show before anything runs.
+    """Read every TSV file of a task, so that its errors are found before anything runs.
 
     Raises:
         UserError: the first error, with file and line.
@@ -23,12 +23,13 @@ def check_tsv(path: str, task: str) -> None:
 
 
 def tsv_rows(file: Path, task: Task, broken: list[int] | None = None) -> Iterator[Row]:
-    """Rows of the TSV file of a split that has labels.
+    """The rows of the TSV file of a split with labels.
 
-    `broken` takes the line numbers of the rows that are left out of a `corrupted` task.
+    For a `corrupted` task, broken rows are left out, and `broken` gets their line numbers.
 
     Raises:
-        UserError: empty file, missing column, wrong number of columns, label out of range.
+        UserError: the file is empty, a column is missing, a row has a wrong number of columns, or
+            a label is not allowed.
     """
     if not task.corrupted:
         broken = None
@@ -48,18 +49,20 @@ def tsv_rows(file: Path, task: Task, broken: list[int] | None = None) -> Iterato
 def tsv_fields(
     file: Path, columns: Sequence[str | int], title: str, broken: list[int] | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields of these columns) of the rows of a TSV file in the official layout:
-    UTF-8, tab-delimited, quotes are plain characters.
+    """(line number, fields of `columns`) of each row of a TSV file in the official layout.
 
-    A file whose columns are positions has no header (CoLA's with labels). MRPC's start with a
-    byte-order mark, which utf-8-sig takes off. Rows with a wrong number of columns are an error,
-    unless `broken` takes their line numbers.
+    The layout is UTF-8 with tabs, and quotes are plain characters. A file whose columns are given
+    as positions has no header (CoLA's files with labels). MRPC's files start with a byte-order
+    mark, which utf-8-sig removes. If `broken` is a list, it gets the line numbers of rows with a
+    wrong number of columns; otherwise they are errors.
 
     Raises:
-        UserError: empty file, missing column, wrong number of columns.
+        UserError: the file is empty, a column is missing, or a row has a wrong number of columns.
     """
     try:
-        with file.open(encoding="utf-8-sig", newline="") as handle:  # a lone \r is no line end
+        with file.open(
+            encoding="utf-8-sig", newline=""
+        ) as handle:  # a single \r does not end a line
             lines = handle.read().split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: not UTF-8 text ({error})") from None

@@ -1,4 +1,4 @@
-"""Reads the test sets of the GLUE leaderboard: without labels, in the order of their files."""
+"""Reads the test sets of the GLUE leaderboard, without labels, in the order of their files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +13,13 @@ from kd.runtime.user_paths import expanded, is_folder
 
 
 def unlabelled_rows(data: dict[str, Any], sheet: Sheet) -> list[Row] | None:
-    """id (the official number), sentence1 and sentence2 of every example; None where a folder of
-    TSV files lacks the test set. `data` is that of a study, of source tsv or hub.
+    """id (the official number), sentence1 and sentence2 of each example of a test set.
+
+    `data` is the key of a study, with the source tsv or hub. The result is None if a folder of TSV
+    files lacks the test set.
 
     Raises:
-        UserError: a row is not of the official layout, or a number is there twice.
+        UserError: a row is not in the official layout, or a number occurs twice.
     """
     if data["source"] == "hub":
         where = f"{sheet.config or sheet.task}, {sheet.split}"
@@ -38,10 +40,10 @@ def unlabelled_rows(data: dict[str, Any], sheet: Sheet) -> list[Row] | None:
 
 
 def unlabelled_file(path: str, sheet: Sheet) -> Path | None:
-    """The test set in a glue_data/ folder, where it is there.
+    """The file of the test set in a glue_data/ folder; None if it is missing.
 
     Raises:
-        UserError: no such folder.
+        UserError: the folder does not exist.
     """
     root = expanded(path)
     if not is_folder(root):
@@ -68,7 +70,7 @@ def _hub_rows(revision: str, sheet: Sheet) -> Iterator[Row]:
 
 
 def _row(index: int, text: list[str]) -> Row:
-    """Blanks around a text are taken off, as they are off those of the training."""
+    """One example. Blanks around a text are removed, as in the training data."""
     return {
         "id": index,
         "sentence1": text[0].strip(),
