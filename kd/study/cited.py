@@ -1,4 +1,4 @@
-"""The works that a run uses: what its values of the axes were taken from."""
+"""The sources of the values of a run's axes, for citations."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -30,17 +30,17 @@ from kd.study.run import Run
 
 
 def citations_of(run: Run) -> list[Citation]:
-    """The works of everything that the run uses, each once: first what teaches the student, then
-    how it starts, its shape, the encoders, the task."""
-    found = [run.teacher.encoder, *([run.donor] if run.donor else [])]
-    encoders = [(encoder.location, encoder.arch) for encoder in found]
+    """The works that the run uses, each once: those of its objective, then of its initialisation,
+    shape, encoders and task."""
+    used = [run.teacher.encoder, *([run.donor] if run.donor else [])]
+    encoders = [(encoder.location, encoder.arch) for encoder in used]
     return citations_of_row({**run.labels, "objective": run.objective}, encoders)
 
 
 def citations_of_row(
     row: Mapping[str, str], encoders: Iterable[tuple[str, str]] = ()
 ) -> list[Citation]:
-    """The same of a row of runs.csv, which names no encoder: these come as (model, kind)."""
+    """The works of a row of runs.csv. It names no encoders, so they are given as (model, arch)."""
     works = (work for source in _sources(row, encoders) for work in cited_in(source))
     return list(dict.fromkeys(works))
 
@@ -81,16 +81,16 @@ def _sources(row: Mapping[str, str], encoders: Iterable[tuple[str, str]]) -> Ite
         yield from (GLUE, TASK_SOURCES[row["task"]])
 
 
-_WEIGHTS = {"..": RAMP_SOURCE, "%": WINDOW_SOURCE}  # by the sign that makes a weight one
+_WEIGHTS = {"..": RAMP_SOURCE, "%": WINDOW_SOURCE}  # by the sign in the text of a weight
 
 
 def _values(row: Mapping[str, str], axis: str) -> list[str]:
-    """All values that a label stands for; none, where the axis has no effect on the run."""
+    """All values that a label stands for; [] if the axis has no effect on the run."""
     return [value for value in parts(row.get(axis, INERT)) if value not in (INERT, "")]
 
 
 def _start(init: str) -> Iterator[str]:
-    """The sources of an init as labels have it: a pretrained one is its model alone."""
+    """The sources of the label of an init. For a pretrained encoder the label is its model."""
     name = init.removesuffix(TRUNCATE)
     written, cut, pretrained = (source for _, source in INIT_FORMS.values())
     if name in INITIALISATIONS:
@@ -104,12 +104,12 @@ def _start(init: str) -> Iterator[str]:
 
 
 def _shape(shape: str) -> str:
-    """The source of a shape, where one work alone has given it a name."""
+    """The source of a shape if exactly one work has named it, else ''."""
     sources = {named.source for named in NAMED.values() if str(named.shape) == shape}
     return sources.pop() if len(sources) == 1 else ""
 
 
 def _encoder(model: str, arch: str) -> str:
-    """The source of published weights; of the kind of encoder, where the table lacks them."""
-    found = [source for start, source in MODEL_SOURCES.items() if model.startswith(start)]
-    return found[0] if found else ARCH_SOURCES.get(arch, "")
+    """The source of published weights, or of the architecture if the table lacks the weights."""
+    sources = [source for start, source in MODEL_SOURCES.items() if model.startswith(start)]
+    return sources[0] if sources else ARCH_SOURCES.get(arch, "")

@@ -1,4 +1,4 @@
-"""A cell's initialisation: whether this student can start so, and what identifies it."""
+"""The initialisation of a cell: whether it is possible, and what identifies it."""
 
 from functools import cache
 from pathlib import Path
@@ -24,10 +24,10 @@ from kd.study.located import located_model
 
 
 def check_init(init: str, shape: Shape, encoder: facts.Encoder) -> None:
-    """Whether a student of this shape and teacher can start so.
+    """Check that a student of this shape can start from `init` with this teacher.
 
     Raises:
-        Pruned: it cannot.
+        Pruned: it cannot; the message says why.
         UserError: a pretrained encoder is missing or damaged.
     """
     teacher = encoder.shape
@@ -71,7 +71,7 @@ def _check_widths(init: str, shape: Shape, teacher: Shape) -> None:
     elif (shape.hidden, shape.heads, shape.ffn) != (teacher.hidden, teacher.heads, teacher.ffn):
         raise Pruned(
             f"init {init} copies whole layers, but the student ({shape}) is not as wide as the "
-            f"teacher ({teacher}); {init}{TRUNCATE} cuts a narrower one out of it"
+            f"teacher ({teacher}); {init}{TRUNCATE} cuts narrower layers out of it"
         )
 
 
@@ -79,8 +79,8 @@ def _check_pca(shape: Shape, encoder: facts.Encoder) -> None:
     width, hidden = _embedding_width(encoder), encoder.shape.hidden
     if width != hidden:
         raise Pruned(
-            f"init {PCA} has nothing to compress: the encoder keeps its embeddings {width} wide in "
-            f"teacher and student alike, whatever the width of its layers ({hidden})"
+            f"init {PCA} has nothing to compress: the embeddings of this encoder have the width "
+            f"{width} in teacher and student, whatever the width of the layers ({hidden})"
         )
     if shape.hidden > hidden:
         raise Pruned(
@@ -90,7 +90,7 @@ def _check_pca(shape: Shape, encoder: facts.Encoder) -> None:
 
 
 def _embedding_width(encoder: facts.Encoder) -> int:
-    """Of the embedding tables: ALBERT and small ELECTRA keep them narrower than the layers."""
+    """Width of the embedding tables, which ALBERT and small ELECTRA keep narrower than layers."""
     usual = {"albert": 128, "electra": 128}.get(encoder.arch, encoder.shape.hidden)
     if encoder.location == SCRATCH:
         return usual
@@ -103,15 +103,15 @@ def _embedding_width(encoder: facts.Encoder) -> int:
 
 
 def located_init(init: str, shape: Shape, study: Path) -> str:
-    """An initialisation with the absolute path of a pretrained folder, filled in for a shape."""
+    """An initialisation with the absolute path of its pretrained folder for a student's shape."""
     if not init.startswith(PRETRAINED):
         return init
     name = _filled(init, shape)
     try:
-        found = located_model(name, study)
+        model = located_model(name, study)
     except UserError as error:
         raise UserError(f"init {init}: {error}") from None
-    return PRETRAINED + found if found != name else init
+    return PRETRAINED + model if model != name else init
 
 
 def _filled(init: str, shape: Shape) -> str:
@@ -136,25 +136,25 @@ def pretrained(init: str, shape: Shape) -> facts.Encoder:
 
 
 def _check_pretrained(init: str, shape: Shape, encoder: facts.Encoder) -> None:
-    found = pretrained(init, shape)
-    if found.arch != encoder.arch:
-        raise Pruned(f"init {init} is a {found.arch}, but student and teacher are {encoder.arch}")
-    if found.shape != shape:
-        raise Pruned(f"init {init} has the shape {found.shape}, but the student is {shape}")
-    if None not in (found.vocabulary, encoder.vocabulary) and (
-        found.vocabulary != encoder.vocabulary
+    donor = pretrained(init, shape)
+    if donor.arch != encoder.arch:
+        raise Pruned(f"init {init} is a {donor.arch}, but student and teacher are {encoder.arch}")
+    if donor.shape != shape:
+        raise Pruned(f"init {init} has the shape {donor.shape}, but the student is {shape}")
+    if None not in (donor.vocabulary, encoder.vocabulary) and (
+        donor.vocabulary != encoder.vocabulary
     ):
         raise Pruned(
-            f"init {init} has a vocabulary of {found.vocabulary}, but the teacher one of "
+            f"init {init} has a vocabulary of {donor.vocabulary}, but the teacher one of "
             f"{encoder.vocabulary}: student and teacher must read the same tokens"
         )
-    if _other_positions(found, encoder):
+    if _other_positions(donor, encoder):
         raise Pruned(
-            f"init {init} has {found.positions} positions, but student and teacher have "
+            f"init {init} has {donor.positions} positions, but student and teacher have "
             f"{encoder.positions}"
         )
-    local = all(e.revision is None and e.location != SCRATCH for e in (found, encoder))
-    if local and (differs := _first_difference(found, encoder)):
+    local = all(e.revision is None and e.location != SCRATCH for e in (donor, encoder))
+    if local and (differs := _first_difference(donor, encoder)):
         number, its_word, word = differs
         raise Pruned(
             f"init {init} has another vocabulary than the teacher: token {number} is "
@@ -163,16 +163,16 @@ def _check_pretrained(init: str, shape: Shape, encoder: facts.Encoder) -> None:
         )
 
 
-def _other_positions(found: facts.Encoder, encoder: facts.Encoder) -> bool:
-    """Whether the tables of positions differ in size, where there are some."""
+def _other_positions(donor: facts.Encoder, encoder: facts.Encoder) -> bool:
+    """Whether both have tables of positions, of different sizes."""
     absolute = arch_facts(encoder.arch).position_table and encoder.location != SCRATCH
-    known = None not in (found.positions, encoder.positions)
-    return absolute and known and found.positions != encoder.positions
+    known = None not in (donor.positions, encoder.positions)
+    return absolute and known and donor.positions != encoder.positions
 
 
 @cache
-def _first_difference(found: facts.Encoder, encoder: facts.Encoder) -> tuple[int, str, str] | None:
-    return first_difference(Path(found.location), Path(encoder.location))
+def _first_difference(donor: facts.Encoder, encoder: facts.Encoder) -> tuple[int, str, str] | None:
+    return first_difference(Path(donor.location), Path(encoder.location))
 
 
 def init_identity(init: str, shape: Shape, encoder: facts.Encoder) -> Any:
@@ -182,6 +182,6 @@ def init_identity(init: str, shape: Shape, encoder: facts.Encoder) -> Any:
     layers = copied_layers(init, encoder.shape.layers, shape.layers)
     if not layers:
         return init
-    if arch_facts(encoder.arch).shared_layers:  # which of them is copied makes no difference
+    if arch_facts(encoder.arch).shared_layers:  # all layers are equal
         layers = tuple((1, s) for _, s in layers)
     return pairs_text(layers)

@@ -1,11 +1,11 @@
-"""Reads the data files of a study once, so that their errors show before anything runs."""
+"""Reads the data files of a study once, so that their errors are found before anything runs."""
 
 from kd.data.tsv import check_tsv
 from kd.study.grid import Grid
 
 
 def check_inputs(grid: Grid) -> None:
-    """Read the TSV files of the study's tasks; other sources have no files of the user's.
+    """Read the TSV files of the study's tasks. The other sources have no files of GLUE.
 
     Raises:
         UserError: the first error, with file and line.

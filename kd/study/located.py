@@ -1,4 +1,4 @@
-"""Paths in a study file: relative to the folder of that file, wherever the command is started."""
+"""Paths in a study file, which are relative to the folder of that file."""
 
 import os
 from pathlib import Path
@@ -11,28 +11,30 @@ def located_path(text: str, study: Path) -> str:
     """The absolute path that `text` in a study file names.
 
     Raises:
-        UserError: it has no such home folder, or exists only relative to the working directory.
+        UserError: the home folder does not exist, or the path exists only relative to the working
+            directory.
     """
     try:
         path = Path(text).expanduser()
     except RuntimeError as error:
         raise UserError(f"{shown(text)}: {error}") from None
     beside = study.parent.absolute()
-    found = beside / path
-    if not _exists(found) and _exists(path):  # a path that is not relative is one and the same
+    target = beside / path
+    if not _exists(target) and _exists(path):  # absolute paths are equal here
         raise UserError(
-            f"found {shown(text)}, which is in the working directory, not beside the study file; "
-            f"paths in a study are relative to its own folder: write "
+            f"found {shown(text)}, which is in the working directory, not next to the study file; "
+            f"paths in a study file are relative to its folder: write "
             f"{os.path.relpath(Path.cwd() / path, beside)}"
         )
-    return str(found.resolve() if ".." in found.parts else found)
+    return str(target.resolve() if ".." in target.parts else target)
 
 
 def located_model(text: str, study: Path) -> str:
-    """A model's folder as an absolute path, or its hub id as it is.
+    """The absolute path of a model's folder, or a hub id as it is.
 
-    A folder is what is written like a path, or lies beside the study file. A folder of that name in
-    the working directory is refused, since transformers would load it instead of the hub's model.
+    Text is a folder if it is written like a path, or lies next to the study file. A folder with the
+    same name in the working directory is refused, because transformers would load it instead of the
+    model of the hub.
     """
     if text.startswith(("/", "./", "../", "~")) or is_folder(study.parent / text):
         return located_path(text, study)
@@ -42,5 +44,5 @@ def located_model(text: str, study: Path) -> str:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # no file can have such a name
         return False

@@ -1,4 +1,4 @@
-"""The text of a first study on a task of the user's own: what `kd new` writes."""
+"""The text of a first study on a user's own task, for `kd new`."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from kd.data.own_tasks import Facts
 _TEXT = """\
 # A first study on {data}: which knowledge of the teacher helps a smaller student, and how small may
 # it be? `kd plan {file}` shows what it would run, `snakemake --configfile {file}` runs it.
-# Every line can be changed; what each key means is in docs/own-data.md and config/README.md.
+# You can change every line. docs/own-data.md and config/README.md explain the keys.
 study: {name}
 question: Which knowledge of the teacher helps a student on {name}, and how small may it be?
 tasks:
@@ -28,23 +28,23 @@ base:
   epochs: {epochs}
   init: teacher-uniform  # every student starts from layers of the fine-tuned teacher
 axes:
-  # LAYERS-WIDTH. The width is the teacher's, as init copies its layers: change both for another.
+  # LAYERS-WIDTH. init copies layers, so the width is that of the teacher. Change both together.
   student: [6L-768, 4L-768, 2L-768]
-  # Two controls: none (the labels alone) and logits. Then what the question is about.
+  # Two controls, none (only the labels) and logits. Then the knowledge of the question.
   knowledge: [none, logits, logits+hidden]
-  seed: [1, 2, 3]  # with fewer than three, nothing is recommended
+  seed: [1, 2, 3]  # with fewer than three seeds nothing is recommended
 """
 EPOCHS = 4
 
 
 def study_text(name: str, file: str, keys: dict[str, Any], facts: Facts) -> str:
-    """The study file, for a task of these keys.
+    """The text of the study file.
 
     Args:
-        name: of the study and its task.
-        file: of the study, as commands name it.
-        keys: of the task, as the file will have them.
-        facts: what its data say.
+        name: name of the study and of its task.
+        file: the study file, as it is given to commands.
+        keys: keys of the task, as they are written to the file.
+        facts: facts about the data of the task.
     """
     body = "\n".join(f"    {key}: {_inline(value)}" for key, value in keys.items())
     return _TEXT.format(
@@ -54,26 +54,28 @@ def study_text(name: str, file: str, keys: dict[str, Any], facts: Facts) -> str:
 
 
 def _inline(value: Any) -> str:
-    """YAML on one line."""
+    """A value as YAML on one line."""
     return yaml.safe_dump([value], default_flow_style=True, width=10**6).strip()[1:-1]
 
 
 def facts_text(facts: Facts) -> str:
-    """What the data say, in a line."""
+    """Facts about the data, on one line."""
     sizes = ", ".join(f"{count} {split}" for split, count in facts.examples.items())
     labels = len(facts.labels)
     return f"{sizes} examples" + (f", {labels} labels" if labels else ", scores")
 
 
 def name_of(file: Path) -> str:
-    """A study's name from that of a data file."""
+    """The name of a study, made from the name of a data file."""
     plain = re.sub(r"[^a-z0-9]+", "-", file.name.split(".")[0].lower()).strip("-")[:32].strip("-")
     return plain or "mine"
 
 
 def guessed(labels: list[str]) -> dict[str, Any]:
-    """The keys `regression` and `metrics` that fit these labels: scores where they are numbers of
-    which some are not whole, or which are many."""
+    """The keys `regression` and `metrics` that fit these labels.
+
+    Labels are scores if they are numbers, and some are not whole or there are many of them.
+    """
     try:
         numbers = [float(label) for label in labels]
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where everything lies below results/; the workflow's rules and every command ask here."""
+"""The paths of all files below results/, for the workflow's rules and all commands."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from kd.study.run import Run
 from kd.study.teacher import Teacher
 from kd.study.teacher_outputs import need_of
 
-# In the folder of a run; a teacher's has the model, the metrics, the history and the checkpoint.
+# In the folder of a run. The folder of a teacher has model, metrics, history and checkpoint.
 MODEL = "model"
 METRICS = "metrics.json"
 TRAINING = "training.json"
@@ -15,10 +15,10 @@ HISTORY = "history.csv"
 PREDICTIONS = "predictions.parquet"
 SPEC = "spec.json"
 INIT = "init.json"
-CHECKPOINT = "checkpoint.safetensors"  # no output of a rule, or Snakemake would remove it
+CHECKPOINT = "checkpoint.safetensors"  # no output of a rule, because Snakemake removes those
 # In the folder of a study.
 RECORD = "runs.csv"
-ANSWERS = "answers"  # no output of a rule: runs of older versions have left none
+ANSWERS = "answers"  # no output of a rule, because runs of older versions have none
 
 
 def log_file(folder: Path, step: str) -> Path:
@@ -32,14 +32,14 @@ def benchmark_file(folder: Path, step: str) -> Path:
 
 
 def need_file(outputs: Path, need: str) -> Path:
-    """What says that the outputs of a need are stored in a folder of outputs."""
+    """The file which says that the outputs of a need are stored, in a folder of outputs."""
     return outputs / f"{need}.json"
 
 
 class Layout:
     """Paths below one results folder.
 
-    Methods that take ids as text give the pattern of a rule too: `run_folder("{run}")`.
+    Methods that take ids as text also make the patterns of rules: `run_folder("{run}")`.
     """
 
     def __init__(self, results: str | Path = "results") -> None:
@@ -48,11 +48,11 @@ class Layout:
 
     @property
     def runs(self) -> Path:
-        """Folder of all runs, of all studies."""
+        """Folder of the runs of all studies."""
         return self.results / "runs"
 
     def text(self, data_id: str, task: str) -> Path:
-        """Folder of a task's text, one Parquet a split."""
+        """Folder of a task's text, with one Parquet file for each split."""
         return self.results / "data" / data_id / task / "text"
 
     def tokens(self, data_id: str, task: str, tokens_id: str) -> Path:
@@ -76,17 +76,18 @@ class Layout:
         return self.outputs_folder(teacher.id, teacher.task, tokens_id)
 
     def arrays(self) -> list[Path]:
-        """Every stored array of teacher outputs, of all studies."""
+        """The stored arrays of teacher outputs of all studies."""
         return sorted(self.results.glob("teachers/*/*/outputs/*/[!.]*.npy"))
 
     def need(self, run: Run) -> Path:
-        """What says that the teacher outputs which a run can read are stored."""
+        """The file which says that the teacher outputs that a run reads are stored."""
         return need_file(self.outputs(run.teacher, run.tokens_id), need_of(run))
 
     def before(self, run: Run) -> dict[str, Path]:
-        """{step: folder of its state} of all that a run waits for, in the order of the work.
+        """{step: folder of its state} of all steps that a run waits for, in their order.
 
-        Where a step's state does not lie in its own folder, it lies in one named like its log.
+        If the state of a step is not in the folder of its results, its folder has the name of its
+        log.
         """
         if run.id in self._before:
             return self._before[run.id]
@@ -109,11 +110,11 @@ class Layout:
         return self.results / "logs/data" / f"{data_id}-{task}"
 
     def tokenising(self, data_id: str, task: str, tokens_id: str) -> Path:
-        """Folder of the state of tokenising it."""
+        """Folder of the state of tokenising a task's text."""
         return self.results / "logs/tokenise" / f"{data_id}-{task}-{tokens_id}"
 
     def storing(self, run: Run) -> Path:
-        """Folder of the state of storing the teacher outputs which a run can read."""
+        """Folder of the state of storing the teacher outputs that a run reads."""
         return self.teacher(run.teacher) / "log" / f"{run.tokens_id}-{need_of(run)}"
 
     def run_folder(self, run_id: str) -> Path:
@@ -129,7 +130,7 @@ class Layout:
         return self.run_folder(run.id)
 
     def marks(self) -> list[Path]:
-        """The marks of all that a job has found to be damaged."""
+        """The marks of all results that a job has found damaged."""
         folders = ("data/*/*", "teachers/*/*", "teachers/*/*/outputs/*", "runs/*")
         return sorted(p for folder in folders for p in self.results.glob(f"{folder}/*{MARK}"))
 

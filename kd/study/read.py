@@ -1,4 +1,4 @@
-"""Reads a YAML file of the user's; its errors are one sentence."""
+"""Reads a study file. Its errors are one sentence."""
 
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,10 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """What a study file holds.
+    """The content of a study file.
 
     Raises:
-        UserError: it is missing, unreadable, no YAML, or has a key twice.
+        UserError: the file is missing, cannot be read, is no YAML, or has a key twice.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tasks as a study knows them: those of the tables, and its own with what their data say."""
+"""The tasks of a study: those of the tables, and its own with facts about their data."""
 
 import re
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def task_of(study: "Study", name: str) -> Task:
-    """A task of a study, all of it known: of one of the user's own the data are read, once.
+    """A task of a study with all facts. The data of a user's own task are read, once.
 
     Raises:
-        UserError: the first thing that is wrong with them.
+        UserError: the first error in the data.
     """
     task = study.tasks[name]
     if task.source is None:
@@ -54,6 +54,6 @@ def _whole(task: Task) -> Task:
 
 
 def data_warnings(runs: "Iterable[Run]") -> list[str]:
-    """What is doubtful in the data of the tasks of the user's own: repeated texts, rare labels."""
+    """Warnings about the data of users' own tasks: repeated texts, rare labels and so on."""
     tasks = dict.fromkeys(run.task_row for run in runs if run.task_row.source)
     return [f"task {task.title}: {text}" for task in tasks for text in own_facts(task).warnings]

@@ -1,4 +1,4 @@
-"""A cell's teacher: its encoder, recipe and data, and the ids that follow from them."""
+"""The teacher of a cell: its encoder, recipe and data, and ids made from them."""
 
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,7 +28,7 @@ class Teacher:
     task_row: Task
     encoder: facts.Encoder
     finetuned: bool
-    order: tuple[int, ...] | None  # its output for each official label; None: as its names say
+    order: tuple[int, ...] | None  # its output for each official label; None: by label names
     dtype: str
     recipe: dict[str, Any] = field(hash=False)
     identity: dict[str, Any] = field(hash=False)  # what its weights depend on
@@ -53,12 +53,12 @@ def resolve_teacher(
     held_out: float = 0,
     held_out_seed: int = 0,
 ) -> Teacher:
-    """The teacher of that name on a task, fine-tuned on a fraction of its training examples.
+    """The teacher with this name for a task, fine-tuned on a fraction of the training examples.
 
     Where the study selects among recipes of teachers, it has a candidate for each of them.
 
     Raises:
-        UserError: it is missing, damaged, or has a key that would change nothing.
+        UserError: its model is missing or damaged, or one of its keys would change nothing.
     """
     if study.teachers[name].get("finetuned"):  # on examples that nobody can take back
         held_out = held_out_seed = 0
@@ -85,8 +85,8 @@ def _resolved(study: Study, name: str, task: str, changes: dict[str, Any]) -> Te
     """The teacher of that name on a task, with these changes of its recipe."""
     row = task_of(study, task)
     data = data_identity(study.data, row)
-    given = study.teachers[name]
-    full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **given, **changes}
+    keys = study.teachers[name]
+    full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **keys, **changes}
     where = f"teachers.{name}"
     model = full["model"].replace("{task}", task)
     if model != SCRATCH:
@@ -94,11 +94,11 @@ def _resolved(study: Study, name: str, task: str, changes: dict[str, Any]) -> Te
             model = located_model(model, study.path)
         except UserError as error:
             raise UserError(f"{where}.model: {error}") from None
-    _check_teacher_keys(where, given, model)
+    _check_teacher_keys(where, keys, model)
     if model == SCRATCH and not row.synthetic:
         raise UserError(f"{where}.model: scratch has a vocabulary only for generated tasks")
     try:
-        encoder = facts.encoder(model, full["revision"], given.get("shape"), full["arch"])
+        encoder = facts.encoder(model, full["revision"], keys.get("shape"), full["arch"])
         if full["finetuned"] and encoder.revision is None and model != SCRATCH:
             facts.check_outputs(encoder.location, row)
         order, named = _label_order(encoder, full, task, row)
@@ -130,29 +130,31 @@ def _resolved(study: Study, name: str, task: str, changes: dict[str, Any]) -> Te
     )
 
 
-def _check_teacher_keys(where: str, given: dict[str, Any], model: str) -> None:
-    """A key that would change nothing is an error."""
+def _check_teacher_keys(where: str, keys: dict[str, Any], model: str) -> None:
+    """Refuse keys that would change nothing."""
     scratch, local = model == SCRATCH, facts.is_local(model)
     known = model in HUB_ENCODERS
-    recipe = [k for k in given if k in RUN_FIELDS and k != "max_length"]
-    for keys, idle, why in (
+    recipe = [k for k in keys if k in RUN_FIELDS and k != "max_length"]
+    for names, idle, why in (
         (("shape", "arch"), local or known, "the model has its own"),
         (("revision",), local or scratch, "only a hub model has one"),
         (("dtype",), scratch, "scratch is float32"),
-        (("labels",), not given.get("finetuned"), "only a fine-tuned model has an order"),
-        (("finetuned",), scratch and given.get("finetuned"), "scratch is not fine-tuned"),
-        (recipe, given.get("finetuned"), "a fine-tuned model is not trained"),
+        (("labels",), not keys.get("finetuned"), "only a fine-tuned model has an order"),
+        (("finetuned",), scratch and keys.get("finetuned"), "scratch is not fine-tuned"),
+        (recipe, keys.get("finetuned"), "a fine-tuned model is not trained"),
     ):
-        for key in keys:
-            if key in given and idle:
+        for key in names:
+            if key in keys and idle:
                 raise UserError(f"{where}.{key}: it would change nothing: {why}")
 
 
 def _label_order(
     encoder: facts.Encoder, keys: dict[str, Any], task: str, row: Task
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """A fine-tuned teacher's order of labels as it will be used, and as its own files name it; None
-    where it is not known before a hub model is loaded."""
+    """The order of a fine-tuned teacher's labels: the one that is used, and the one in its files.
+
+    None stands for an order that is unknown until the model is loaded from the hub.
+    """
     stated = keys.get("labels")
     if isinstance(stated, dict):
         stated = stated.get(task)
@@ -182,7 +184,7 @@ def _label_order(
 def _recipe_identity(
     encoder: facts.Encoder, finetuned: bool, dtype: str, recipe: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a teacher's numbers depend on: encoder, dtype, and its recipe unless already tuned."""
+    """All that a teacher's weights depend on: encoder, dtype, and the recipe if it is trained."""
     identity = dict(encoder.identity)
     if dtype != TEACHER_DEFAULTS["dtype"]:
         identity["dtype"] = dtype
@@ -193,5 +195,5 @@ def _recipe_identity(
 
 @cache
 def tokens_id_of(encoder: facts.Encoder, max_length: int) -> str:
-    """Of the tokens that an encoder's tokenizer makes, cut to a length."""
+    """The id of tokens made by an encoder's tokenizer and cut to a length."""
     return f"tokens-{short_hash({**dict(encoder.identity), 'max_length': max_length})}"

@@ -1,6 +1,6 @@
-"""Which teacher outputs a run reads, what their arrays are called, and how large they are.
+"""The teacher outputs that a run reads: names and sizes of their arrays.
 
-Facts of one run, from the study alone. What of it is stored is decided in `kd.teacher.budget`.
+They follow from the study alone. `kd.teacher.budget` decides which of them are stored.
 """
 
 from kd.axes.errata import errata_of
@@ -17,17 +17,17 @@ _LIVE = {"teacher-in-training", "padding"}  # errata that need the teacher itsel
 
 
 def name_of(key: Key) -> str:
-    """`hidden-12`; `logits`, which has no layer."""
+    """The name of an array, such as `hidden-12`, or `logits` without a layer."""
     return key[0] if key[0] == "logits" else f"{key[0]}-{key[1]}"
 
 
 def is_large(name: str) -> bool:
-    """Whether the array of that name has one row per token, and so counts against the budget."""
+    """Whether an array has one row for each token. Only such arrays count against the budget."""
     return name.split("-")[0] not in PER_EXAMPLE
 
 
 def training_size(run: Run) -> tuple[int, int]:
-    """Training examples and mean tokens of a run's task."""
+    """The number of training examples of a run's task, and their mean number of tokens."""
     task = run.task_row
     if task.synthetic:
         return int(run.spec["data"]["train"]), task.tokens
@@ -42,9 +42,9 @@ def keys_of(run: Run) -> frozenset[Key]:
 
 
 def need_of(run: Run) -> str:
-    """Name of the set of keys that a run reads, the same for all runs that read the same keys.
+    """The name of the set of keys that a run reads, or '' if it reads none.
 
-    '' if it reads none.
+    Runs that read the same keys have the same name.
     """
     keys = keys_of(run)
     return f"need-{short_hash(sorted(keys))}" if keys else ""
@@ -54,9 +54,9 @@ def key_bytes(run: Run, key: Key, rows: tuple[int, int] | None = None) -> int:
     """Bytes of one stored array.
 
     Args:
-        run: a run that reads it.
+        run: a run that reads the array.
         key: (feature, layer).
-        rows: examples and tokens of the training set; by default those of the official task.
+        rows: numbers of examples and tokens of the training set; those of the task by default.
     """
     if rows is None:
         examples, mean = training_size(run)

@@ -1,4 +1,4 @@
-"""A cell's knowledge terms: matchings, layer pairs and weights decided, or why they cannot be."""
+"""The knowledge terms of a cell with matching, layer pairs and weight, or why they are pruned."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,16 +18,16 @@ from kd.encoders import facts
 from kd.runtime.errors import Pruned, listing
 
 Cell = dict[str, Any]
-IN_TERMS = "reversed-last-k"  # the erratum that becomes layer pairs
+IN_TERMS = "reversed-last-k"  # an erratum that only changes layer pairs
 
 
 def resolve_term(
     raw: RawTerm, cell: Cell, task: Task, student: Shape, encoder: facts.Encoder
 ) -> Term:
-    """A term with everything decided.
+    """A term with its matching, layer pairs and weight.
 
     Raises:
-        Pruned: it has no meaning for this student and teacher.
+        Pruned: the term is not defined for this student and teacher.
     """
     row, teacher = KNOWLEDGE[raw.knowledge], encoder.shape
     _prune(_capture_obstacles(raw.knowledge, encoder.arch))
@@ -54,13 +54,13 @@ def resolve_term(
 
 
 def _prune(obstacles: Iterator[str]) -> None:
-    """Give up the cell at the first obstacle."""
+    """Prune the cell if there is an obstacle; the first is the reason."""
     for obstacle in obstacles:
         raise Pruned(obstacle)
 
 
 def _matching(raw: RawTerm, cell: Cell, regression: bool) -> tuple[str, Matching]:
-    """The matching that a term names, or else the cell, with its name."""
+    """The matching of a term, or of the cell if the term names none, with its name."""
     defined = matchings_of(raw.knowledge, regression)
     first = next(iter(defined))
     name = raw.matching or cell["matching"]
@@ -72,7 +72,7 @@ def _matching(raw: RawTerm, cell: Cell, regression: bool) -> tuple[str, Matching
     return name, defined[name]
 
 
-# Each of these yields the reasons why a term has no meaning, in the order in which they count.
+# Each of these yields reasons why a term is not defined, the most important first.
 
 
 def _capture_obstacles(knowledge: str, arch: str) -> Iterator[str]:
@@ -166,18 +166,21 @@ def _layer_obstacles(
 
 
 def is_last_k(mapping: str) -> bool:
-    """`last-2` and the like; `last-only` and `last-to-2` are others."""
+    """Whether a mapping is last-K, as `last-2`, but not `last-only` or `last-to-2`."""
     return mapping.removeprefix("last-").isdigit()
 
 
 def reversed_pairs(pairs: Pairs) -> Pairs:
-    """The same layers of both sides, the teacher's in reverse order."""
+    """The same layers, with those of the teacher in reverse order."""
     return tuple((t, s) for (t, _), (_, s) in zip(reversed(pairs), pairs, strict=True))
 
 
 def relation_heads(student: Shape, teacher: Shape) -> int:
-    """Default A_r: the student's heads where they divide the teacher's width too, else the largest
-    number up to 12 that divides both widths (MiniLMv2, arXiv:2012.15828)."""
+    """Default A_r: the student's number of heads if it divides the teacher's width too.
+
+    Otherwise it is the largest number up to 12 that divides both widths (MiniLMv2,
+    arXiv:2012.15828).
+    """
     if teacher.hidden % student.heads == 0:
         return student.heads
     return max(n for n in range(1, 13) if student.hidden % n == teacher.hidden % n == 0)
@@ -186,10 +189,10 @@ def relation_heads(student: Shape, teacher: Shape) -> int:
 def check_weights(
     cell: Cell, terms: tuple[Term, ...], init: Any, student: Shape, encoder: facts.Encoder
 ) -> None:
-    """Whether the terms and their weights make an objective.
+    """Check that the terms and their weights make an objective.
 
     Raises:
-        Pruned: two terms are equal, or nothing is learned for a part of the training.
+        Pruned: two terms are equal, or a part of the training would teach nothing.
     """
     if len({(t.knowledge, t.matching, t.pairs, t.moving) for t in terms}) < len(terms):
         raise Pruned(f"{cell['knowledge']}: two terms are the same once all is filled in")
@@ -228,7 +231,8 @@ def _balance_obstacles(terms: tuple[Term, ...], hard: Weight) -> Iterator[str]:
 
 
 def _copied_depth(init: Any, student: Shape, teacher: Shape) -> int:
-    """The layers, from the embeddings (0), that start as the teacher's own; -1: not even these."""
+    """The highest layer up to which all start equal to the teacher's; 0 for the embeddings alone,
+    -1 if not even they do."""
     widths = [(shape.hidden, shape.heads, shape.ffn) for shape in (student, teacher)]
     if init == PCA and student.hidden == teacher.hidden:
         return 0
