@@ -56,7 +56,9 @@ def own_identity(task: Task) -> dict[str, Any]:
             split: readable(Path(file), f"{task.title} needs it as its {split} split")
             for split, file in source.splits
         }
-        identity["splits"] = {split: cached_content_digest(file)[:16] for split, file in files.items()}
+        identity["splits"] = {
+            split: cached_content_digest(file)[:16] for split, file in files.items()
+        }
     usual = Source((), (), "")
     names = ("format", "encoding", "header", "quotes", "share", "share_seed")
     identity |= {n: v for n in names if (v := getattr(source, n)) != getattr(usual, n)}
