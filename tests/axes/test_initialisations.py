@@ -222,5 +222,5 @@ def test_a_local_encoder_says_how_wide_its_embeddings_are(tmp_path):
         if fits:
             check_init("pca-embeddings", parse_shape("4L-128"), local)
         else:
-            with pytest.raises(Pruned, match="64 wide"):
+            with pytest.raises(Pruned, match="the width 64"):
                 check_init("pca-embeddings", parse_shape("4L-128"), local)
