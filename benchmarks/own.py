@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmarks.workload import DEVICE, Silent, Workload, recipe
 from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.kinds import CLASSES
 from kd.axes.pretrained import SCRATCH
-from kd.axes.tasks import TASKS
 from kd.axes.terms import Term, parse_knowledge, taught_keys
 from kd.encoders.capture import Capture
 from kd.encoders.facts import encoder
@@ -28,14 +28,14 @@ def terms_of(work: Workload, knowledge: str) -> tuple[Term, ...]:
     """The terms as a run has them: uniform mapping, default matchings."""
     teacher = encoder(SCRATCH, "main", str(work.teacher), "bert")
     raw = parse_knowledge(knowledge)
-    return tuple(resolve_term(r, RUN_DEFAULTS, TASKS["sst2"], work.student, teacher) for r in raw)
+    return tuple(resolve_term(r, RUN_DEFAULTS, CLASSES, 2, work.student, teacher) for r in raw)
 
 
 def objective_of(work: Workload, knowledge: str) -> Objective:
     """Its projections are random, and the same at each call."""
     heads = relation_heads(work.student, work.teacher)
     settings = {**RUN_DEFAULTS, "relation_heads": heads}
-    return Objective(terms_of(work, knowledge), False, work.student, work.teacher, settings)
+    return Objective(terms_of(work, knowledge), CLASSES, work.student, work.teacher, settings)
 
 
 def store(work: Workload, knowledge: list[str]) -> None:

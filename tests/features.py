@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from kd.axes import kinds
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import Pairs
 from kd.axes.shapes import Shape
@@ -22,7 +23,7 @@ LABELS = torch.tensor([0, 2, 1, 1])
 PAIRS: Pairs = ((2, 1), (4, 2))
 START = Moment(step=0, total=100, epoch=0, seed=1)
 ALL_MATCHINGS = [
-    (name, matching) for name in KNOWLEDGE for matching in matchings_of(name, regression=False)
+    (name, matching) for name in KNOWLEDGE for matching in matchings_of(name, kinds.CLASSES)
 ]
 
 
@@ -52,7 +53,7 @@ def term(
         pairs = (*PAIRS, (3, 1))[: max(row.fewest_pairs, 2)]
     if not isinstance(weight, Weight):
         weight = as_weight(weight)
-    matching = matching or next(iter(matchings_of(knowledge, regression=False)))
+    matching = matching or next(iter(matchings_of(knowledge, kinds.CLASSES)))
     return Term(knowledge, matching, pairs if row.layered else ((0, 0),), weight, moving)
 
 

@@ -14,7 +14,7 @@ from kd.losses.table import LOSSES as FUNCTIONS
 class Loss:
     """What a loss takes. `options`: name -> (a value, another that must change the loss)."""
 
-    form: str  # logits, vector, tokens, maps, scores, relation, layers
+    form: str  # logits, labels, vector, tokens, maps, scores, relation, layers
     options: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     same_width: bool = False
     same_heads: bool = False
@@ -22,7 +22,7 @@ class Loss:
 
     @property
     def masked(self) -> bool:
-        return self.form not in ("logits", "vector")
+        return self.form not in ("logits", "labels", "vector")
 
 
 SOFT = {"temperature": (2.5, 1.0)}
@@ -39,6 +39,11 @@ LOSSES = {
     "logits_tv": Loss("logits", SOFT),
     "logits_dkd": Loss("logits", {**SOFT, "alpha": (1.0, 9.0), "beta": (8.0, 1.0)}, labelled=True),
     "logits_ranknet": Loss("logits", SOFT),
+    "labels_kl": Loss("labels", SOFT),
+    "labels_ce": Loss("labels", SOFT),
+    "labels_reverse_kl": Loss("labels", SOFT),
+    "labels_js": Loss("labels", {**SOFT, "beta": (0.5, 0.1)}),
+    "labels_tv": Loss("labels", SOFT),
     "token_mse": Loss("tokens", same_width=True),
     "token_mae": Loss("tokens", same_width=True),
     "token_cosine": Loss("tokens", same_width=True),
@@ -130,6 +135,7 @@ def draw(name: str, lengths: list[int], seed: int, same: bool = False, spread: f
     def side(width: int, heads: int) -> tuple[Tensor, ...]:
         shape = {
             "logits": (batch, 3),
+            "labels": (batch, 3),
             "vector": (batch, width),
             "tokens": (batch, length, width),
             "maps": (batch, heads, length, length),

@@ -137,6 +137,26 @@ def valid_maps(case: Case) -> Iterator[tuple[Rows, Rows]]:
         yield [[softmax(q) for q in h] for h in s], [[softmax(q) for q in h] for h in t]
 
 
+# --- labels that stand each by itself ------------------------------------------------------------
+
+
+def of_each_label(case: Case) -> Iterator[tuple[float, Vector, Vector]]:
+    """tau, and [p, 1 - p] of student and teacher, of every label of every example."""
+    tau = case.options["temperature"]
+    for s, t in vector_pairs(case):
+        for pair in zip(s, t, strict=True):
+            p, q = (1 / (1 + math.exp(-z / tau)) for z in pair)
+            yield tau, [p, 1 - p], [q, 1 - q]
+
+
+def labels_js(case: Case) -> float:
+    beta, values = case.options["beta"], []
+    for tau, s, t in of_each_label(case):
+        middle = [beta * b + (1 - beta) * a for a, b in zip(s, t, strict=True)]
+        values.append(tau**2 * (beta * kl(t, middle) + (1 - beta) * kl(s, middle)))
+    return mean(values)
+
+
 # --- logits ---------------------------------------------------------------------------------------
 
 
@@ -399,6 +419,11 @@ REFERENCES: dict[str, Callable[[Case], float]] = {
     ),
     "logits_dkd": logits_dkd,
     "logits_ranknet": logits_ranknet,
+    "labels_kl": lambda c: mean(tau**2 * kl(t, s) for tau, s, t in of_each_label(c)),
+    "labels_ce": lambda c: mean(tau**2 * (kl(t, s) + entropy(t)) for tau, s, t in of_each_label(c)),
+    "labels_reverse_kl": lambda c: mean(tau**2 * kl(s, t) for tau, s, t in of_each_label(c)),
+    "labels_js": labels_js,
+    "labels_tv": lambda c: mean(tau**2 * abs(s[0] - t[0]) for tau, s, t in of_each_label(c)),
     "token_mse": lambda c: mean(x for s, t in token_pairs(c) for x in squares(s, t)),
     "token_mae": lambda c: mean(math.sqrt(x) for s, t in token_pairs(c) for x in squares(s, t)),
     "token_cosine": lambda c: mean(apart(s, t) for s, t in token_pairs(c)),

@@ -12,6 +12,7 @@ from features import LABELS, MASK, features
 from helpers import tiny_inputs, tiny_model
 from studies import study_dict, write_study
 
+from kd.axes.kinds import KINDS, SCORES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS
 from kd.axes.shapes import Shape, parse_shape
@@ -44,8 +45,8 @@ def grid(tmp_path_factory) -> Grid:
     everything = [
         f"{name}:{matching}"
         for name in KNOWLEDGE
-        for regression in (False, True)
-        for matching in matchings_of(name, regression)
+        for kind in KINDS.values()
+        for matching in matchings_of(name, kind)
     ]
     study = study_dict(
         teachers={"deep": {"model": "some/encoder", "shape": str(TEACHER)}},
@@ -73,12 +74,12 @@ def objectives(grid) -> list[Run]:
 def objective_of(run: Run) -> Objective:
     student = parse_shape(run.spec["student"])
     settings = {**run.values, "relation_heads": relation_heads(student, TEACHER)}
-    return Objective(run.terms, TASKS[run.task].regression, student, TEACHER, settings)
+    return Objective(run.terms, TASKS[run.task].kind, student, TEACHER, settings)
 
 
 def labels_of(run: Run) -> torch.Tensor:
     task = TASKS[run.task]
-    return LABELS.float() if task.regression else LABELS % task.outputs
+    return LABELS.float() if task.kind is SCORES else LABELS % task.outputs
 
 
 def test_every_cell_is_a_run_or_pruned_with_a_reason(grid):

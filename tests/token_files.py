@@ -7,6 +7,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from kd.axes.kinds import SCORES
 from kd.axes.tasks import TASKS
 from kd.runtime.files import write_json
 
@@ -61,7 +62,7 @@ def write_text(folder: Path, task: str, count: int = 9) -> dict[str, pd.DataFram
                 "id": range(100, 100 + count),
                 "sentence1": sentences(count, 8, seed),
                 "sentence2": sentences(count, 8, seed + 10) if pair else [None] * count,
-                "label": [i * 0.5 if row.regression else i % row.outputs for i in range(count)],
+                "label": [i * 0.5 if row.kind is SCORES else i % row.outputs for i in range(count)],
             }
         )
         frames[split].to_parquet(folder / f"{split}.parquet", index=False)

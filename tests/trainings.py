@@ -9,6 +9,7 @@ import torch
 from helpers import SHAPE, VOCABULARY, tiny_model
 from torch import Tensor, nn
 
+from kd.axes.kinds import CLASSES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import Pairs
 from kd.axes.shapes import Shape
@@ -81,7 +82,7 @@ def term(
     row = KNOWLEDGE[name]
     if row.fewest_pairs > 2:
         pairs = ((1, 1), (2, 1), (3, 2))
-    matching = matching or next(iter(matchings_of(name, regression=False)))
+    matching = matching or next(iter(matchings_of(name, CLASSES)))
     return Term(name, matching, pairs if row.layered else ((0, 0),), as_weight(weight), moving)
 
 
@@ -136,7 +137,7 @@ class Training:
 
 
 def make_objective(*terms: Term, **settings: Any) -> Objective:
-    return Objective(terms, False, NARROW, SHAPE, {"relation_heads": 3, **settings})
+    return Objective(terms, CLASSES, NARROW, SHAPE, {"relation_heads": 3, **settings})
 
 
 def differs(one: dict[str, Tensor], two: dict[str, Tensor]) -> list[str]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from kd.axes.kinds import SCORES, Kind
 from kd.axes.tasks import Task
 
 
@@ -34,7 +35,7 @@ def teacher_warning(task: Task, record: Mapping[str, Any]) -> str:
         place = "below" if score < floor else "no more than"
         return (
             f"it scores {100 * score:.1f} on {task.title}, {place} the best constant answer "
-            f"({100 * floor:.1f}); {_check(record, task.regression)}"
+            f"({100 * floor:.1f}); {_check(record, task.kind)}"
         )
     if record.get("r2", 0) < 0:
         return (
@@ -44,10 +45,10 @@ def teacher_warning(task: Task, record: Mapping[str, Any]) -> str:
     return ""
 
 
-def _check(record: Mapping[str, Any], regression: bool) -> str:
+def _check(record: Mapping[str, Any], kind: Kind) -> str:
     if not record.get("finetuned"):
         return "check its learning rate and epochs"
-    order = "" if regression else "the order of its labels (the key labels states it), "
+    order = "" if kind is SCORES else "the order of its labels (the key labels states it), "
     return f"check {order}that it was fine-tuned on this task, and its tokenizer"
 
 

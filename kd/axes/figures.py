@@ -31,7 +31,8 @@ PLAIN = {
     "step is selected by them.",
     "agreement": "Score against agreement with the teacher. Dots are runs, large marks the means "
     "of each knowledge. Agreement is the share of dev examples for which student and teacher "
-    "choose the same class (of a regression, the correlation of their scores).",
+    "choose the same class (of a multi-label task, the share of labels for which they agree; of a "
+    "regression, the correlation of their scores).",
 }
 EFFECT = (
     "Effect of {0}. Marks are means with their 95 % t interval over seeds; dots are runs. Only "

@@ -6,6 +6,9 @@ functions in `losses.term` that read and compare it.
 
 from dataclasses import dataclass
 
+from kd.axes import kinds
+from kd.axes.kinds import Kind
+
 
 @dataclass(frozen=True)
 class Form:
@@ -21,11 +24,11 @@ class Form:
     relation_heads: bool = False  # split into A_r heads, which may differ from the model's own
     softmax: bool = False  # a softmax over the keys, which an erratum takes twice
     all_layers: bool = False  # all layer pairs are compared at once, not one by one
-    of_regression: "Form | None" = None  # takes its place where the task is a regression
 
 
+LOGITS = Form("logits", "logits (B, C)", per_example=True)
 REGRESSION = Form("regression", "logits of a regression (B, 1)", per_example=True)
-LOGITS = Form("logits", "logits (B, C)", per_example=True, of_regression=REGRESSION)
+MULTI_LABEL = Form("multi-label", "logits of a multi-label task (B, C)", per_example=True)
 TOKENS = Form("tokens", "outputs of tokens (B, L, H)")
 VECTOR = Form("vector", "one vector for an example (B, H)", per_example=True)
 MAPS = Form("maps", "attention maps (B, h, L, L)", softmax=True)
@@ -36,5 +39,14 @@ LAYERS = Form("layers", "all mapped layers of a token", all_layers=True)
 
 FORMS: dict[str, Form] = {
     form.name: form
-    for form in (LOGITS, REGRESSION, TOKENS, VECTOR, MAPS, SCORES, RELATION, TRIPLETS, LAYERS)
+    for form in (
+        *(LOGITS, REGRESSION, MULTI_LABEL, TOKENS, VECTOR),
+        *(MAPS, SCORES, RELATION, TRIPLETS, LAYERS),
+    )
 }
+_OF_KIND = {(LOGITS, kinds.SCORES): REGRESSION, (LOGITS, kinds.LABELS): MULTI_LABEL}
+
+
+def form_of(form: Form, kind: Kind) -> Form:
+    """The form that takes the place of `form` in a task of this kind: mostly itself."""
+    return _OF_KIND.get((form, kind), form)

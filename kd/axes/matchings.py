@@ -6,6 +6,8 @@ grid needs before torch is loaded. The functions are in `losses`.
 
 from dataclasses import dataclass
 
+from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
+
 
 @dataclass(frozen=True)
 class Matching:
@@ -35,6 +37,10 @@ _RKD = "Park et al. 2019 (arXiv:1904.05068)"
 _CKD = "CKD (arXiv:2109.08359)"
 
 _GKD = "GKD (arXiv:2306.13649), generalised Jensen-Shannon"
+_MLD = (
+    "MLD (arXiv:2308.06453), with a temperature, mean over labels; p = sigmoid(z/tau), and KL is "
+    "of yes and no"
+)
 
 
 def _js(beta: float) -> Matching:
@@ -52,6 +58,19 @@ _BETWEEN_EXAMPLES = {
     "sp": ("mean (G_S - G_T)^2, G the rows of x x^T (B, B) over their norms", _SP, 2),
     "rkd-distance": ("huber(d_S / mean d_S - d_T / mean d_T) over pairs of examples", _RKD, 3),
     "rkd-angle": ("huber(cos S - cos T) of the angles over triples of examples", _RKD, 3),
+}
+
+_TOGETHER = "which compares the classes of an example with each other"
+# Why the logits of a kind of task lack a matching of classes: by name, a clause.
+MEANINGLESS: dict[Kind, dict[str, str]] = {
+    CLASSES: {},
+    SCORES: {},
+    LABELS: {
+        "dist": "which correlates probabilities over the classes of an example",
+        "logit-std": "which divides by the spread over the classes of an example",
+        "dkd": "which needs one right class for an example",
+        "ranknet": _TOGETHER,
+    },
 }
 
 # By the name of a form.
@@ -113,6 +132,40 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         ),
     },
     "regression": {"mse": Matching("logits_mse", "mean (S - T)^2")},
+    "multi-label": {
+        "kl": Matching("labels_kl", "tau^2 KL(p(T) || p(S))", _MLD, softened=True),
+        "ce": Matching(
+            "labels_ce",
+            "-tau^2 (p(T) log p(S) + (1 - p(T)) log(1 - p(S))): the gradient of kl",
+            "Hinton et al. 2015 (arXiv:1503.02531), for each label",
+            softened=True,
+            floor="tau^2 times the teacher's entropy",
+        ),
+        "mse": Matching("logits_mse", "mean (S - T)^2", "Ba and Caruana 2014 (arXiv:1312.6184)"),
+        "reverse-kl": Matching(
+            "labels_reverse_kl",
+            "tau^2 KL(p(S) || p(T))",
+            "MiniLLM (arXiv:2306.08543), for each label",
+            softened=True,
+        ),
+        **{
+            name: Matching(
+                "labels_js",
+                f"tau^2 (beta KL(p(T) || M) + (1 - beta) KL(p(S) || M)), M = beta p(T) + "
+                f"(1 - beta) p(S), beta = {beta}",
+                f"{_GKD}, for each label",
+                softened=True,
+                options=(("beta", beta),),
+            )
+            for name, beta in (("js", 0.5), ("js-0.1", 0.1), ("js-0.9", 0.9))
+        },
+        "tv": Matching(
+            "labels_tv",
+            "tau^2 |p(T) - p(S)|; its gradient grows as tau",
+            "Wen et al. 2023 (arXiv:2307.15190), for each label",
+            softened=True,
+        ),
+    },
     "tokens": {
         "mse": Matching("token_mse", "mean (S - T)^2", same_width=True),
         "mae": Matching("token_mae", "mean |S - T|", "CR-ILD (EACL 2023)", same_width=True),

@@ -2,52 +2,60 @@
 
 from dataclasses import dataclass
 
+from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
+
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. `kind` is what it judges: `classes`, `two classes` or `scores` of a regression.
+    """One metric, for tasks of these `kinds`; `labels` is how many they must have, if that counts.
 
     The score of a task is the mean of metrics, of which more is better. Those that are no part of
     it (`scored` is False) are columns of their own: errors, of which less is better, and the AUC,
     which needs more than the answers.
+
+    In a multi-label task the answer to an example is the set of labels whose probability is above
+    0.5, that is, whose logit is above 0.
     """
 
-    kind: str
+    kinds: tuple[Kind, ...]
     unit: str  # its bounds, as columns have them
     meaning: str
     scored: bool = True
+    labels: int | None = None
 
-    def fits(self, classes: int) -> bool:
-        """Whether a task of so many classes (1: a regression) can have it."""
-        return {"classes": classes > 1, "two classes": classes == 2}.get(self.kind, classes == 1)
+    def fits(self, labels: int) -> bool:
+        """Whether a task of its kinds with so many labels can have it."""
+        return self.labels is None or self.labels == labels
 
 
 SHARE, CORRELATION = "fraction, 0 to 1", "−1 to 1"
+_ANY = (CLASSES, LABELS)
 METRICS = {
-    "accuracy": Metric("classes", SHARE, "share of right answers"),
-    "f1": Metric("two classes", SHARE, "F1 of the second label, the positive one"),
-    "macro-f1": Metric("classes", SHARE, "mean of the F1 of each label"),
+    "accuracy": Metric((CLASSES,), SHARE, "share of right answers"),
+    "f1": Metric((CLASSES,), SHARE, "F1 of the second label, the positive one", labels=2),
+    "macro-f1": Metric(_ANY, SHARE, "mean of the F1 of each label"),
     "micro-f1": Metric(
-        "classes", SHARE, "F1 of all answers together; with one label an example, the accuracy"
+        _ANY, SHARE, "F1 of all answers together; with one label an example, the accuracy"
     ),
-    "weighted-f1": Metric(
-        "classes", SHARE, "mean of the F1 of each label, weighted by its examples"
+    "weighted-f1": Metric(_ANY, SHARE, "mean of the F1 of each label, weighted by its examples"),
+    "subset-accuracy": Metric(
+        (LABELS,), SHARE, "share of examples for which all labels are right, of several at a time"
     ),
-    "matthews": Metric("classes", CORRELATION, "Matthews' correlation"),
-    "pearson": Metric("scores", CORRELATION, "Pearson's correlation; 0 for a constant prediction"),
+    "matthews": Metric((CLASSES,), CORRELATION, "Matthews' correlation"),
+    "pearson": Metric((SCORES,), CORRELATION, "Pearson's correlation; 0 for a constant prediction"),
     "spearman": Metric(
-        "scores", CORRELATION, "Spearman's correlation; 0 for a constant prediction"
+        (SCORES,), CORRELATION, "Spearman's correlation; 0 for a constant prediction"
     ),
     "auc": Metric(
-        "classes",
+        _ANY,
         SHARE,
         "area under the ROC curve; of several labels the mean, each against all others",
         scored=False,
     ),
-    "mse": Metric("scores", "", "mean squared error", scored=False),
-    "mae": Metric("scores", "", "mean absolute error", scored=False),
+    "mse": Metric((SCORES,), "", "mean squared error", scored=False),
+    "mae": Metric((SCORES,), "", "mean absolute error", scored=False),
 }
-DEFAULTS = {"classes": ("accuracy",), "scores": ("pearson", "spearman")}
+DEFAULTS = {CLASSES: ("accuracy",), SCORES: ("pearson", "spearman"), LABELS: ("micro-f1",)}
 
 
 def column_of(metric: str, split: str = "dev") -> str:

@@ -4,6 +4,7 @@ from kd.axes import when
 from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
+from kd.axes.kinds import SCORES
 from kd.axes.pretrained import HUB_ENCODERS
 from kd.axes.section import WHEN, Section
 from kd.axes.shapes import NAMED, TOKENS
@@ -99,7 +100,7 @@ def _task() -> Section:
             (
                 name,
                 ", ".join(row.metrics),
-                "regression" if row.regression else str(row.outputs),
+                "regression" if row.kind is SCORES else str(row.outputs),
                 "generated" if row.synthetic else f"{row.examples}",
                 str(row.tokens),
             )

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
+
 
 @dataclass(frozen=True)
 class Source:
@@ -19,7 +21,7 @@ class Source:
 
     splits: tuple[tuple[str, str], ...]
     text: tuple[str | int, ...]  # one column, or two for pairs: names, or positions from 0
-    label: str | int
+    label: str | int  # column; 'labels' where `flags` has the columns
     format: str = ""  # csv, tsv, lines, jsonl, parquet; '' for the hub
     encoding: str = "utf-8"
     header: bool = True
@@ -30,6 +32,9 @@ class Source:
     hub: str = ""
     config: str = ""
     revision: str = ""
+    multi: bool = False  # the label column has any number of labels
+    separator: str = ";"  # of several labels in a text
+    flags: tuple[str | int, ...] = ()  # a column of 0 and 1 for each label, in place of one column
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,16 @@ class Task:
     corrupted: bool = False  # official files with broken rows, which the hub's copy leaves out too
     name: str = ""  # in ids and in the names of folders
     range: tuple[float, float] | None = None  # of a regression's scores
+    multi: bool = False  # an example may have any number of the labels
     others: tuple[str, ...] = ()  # metrics that are no part of the score
     source: Source | None = None  # of a task of the user's own
 
     @property
-    def regression(self) -> bool:
-        """Whether the label is a number, as in STS-B."""
-        return self.range is not None
+    def kind(self) -> Kind:
+        """What the task asks of a text: a class, a score (as STS-B), or any number of labels."""
+        if self.range is not None:
+            return SCORES
+        return LABELS if self.multi else CLASSES
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -199,7 +207,7 @@ _ROWS: dict[str, Task] = {
 
 def describe(task: Task) -> dict[str, Any]:
     """The facts of a task for records: title, labels, range, metrics and dev splits."""
-    names = ("title", "columns", "labels", "range", "metrics", "others", "dev")
+    names = ("title", "columns", "labels", "range", "metrics", "others", "dev", "multi")
     return {name: getattr(task, name) for name in names}
 
 
@@ -220,6 +228,7 @@ def described(name: str, record: Mapping[str, Any]) -> Task:
         dev=dev,
         name=name,
         range=span,
+        multi=record.get("multi", False),  # older records lack it
         others=others,
         source=Source((), (), ""),
     )

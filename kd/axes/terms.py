@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from kd.axes.forms import form_of
+from kd.axes.kinds import Kind
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import NONE
 from kd.axes.mappings import Pairs, parse_mapping
@@ -75,11 +77,9 @@ def weight_text(weight: Weight) -> str:
     return "" if weight == ONE else f"*{weight}"
 
 
-def matchings_of(knowledge: str, regression: bool) -> dict[str, Matching]:
-    """{name: matching} of a knowledge type, the default first; `regression` is whether the task is
-    one."""
-    form = KNOWLEDGE[knowledge].form
-    return MATCHINGS[(form.of_regression if regression and form.of_regression else form).name]
+def matchings_of(knowledge: str, kind: Kind) -> dict[str, Matching]:
+    """{name: matching} of a knowledge type in a task of this kind, the default first."""
+    return MATCHINGS[form_of(KNOWLEDGE[knowledge].form, kind).name]
 
 
 def parse_knowledge(text: object) -> tuple[RawTerm, ...]:

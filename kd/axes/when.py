@@ -36,6 +36,7 @@ _LOGITS = {
     "classes.",
     "ranknet": "Like kl, but all pairs of classes count the same, even pairs of unlikely classes.",
 }
+_OF_CLASSES = ("dist", "logit-std", "dkd", "ranknet")  # not of labels that stand by themselves
 _VECTORS = {
     "mse": "The usual first choice for tokens. It compares lengths as well as directions, and "
     "dimensions with large values dominate.",
@@ -92,6 +93,10 @@ KNOWLEDGE = {
 MATCHING: dict[str, dict[str, str]] = {
     "logits": _LOGITS,
     "regression": {"mse": "The only matching for a regression."},
+    "multi-label": {
+        **{name: text for name, text in _LOGITS.items() if name not in _OF_CLASSES},
+        "kl": "The usual first choice. Each label is compared by itself, as yes or no.",
+    },
     "tokens": _VECTORS,
     "vector": {
         **_VECTORS,

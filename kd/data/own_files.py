@@ -17,20 +17,32 @@ _SEPARATORS = {"csv": ",", "tsv": "\t"}
 
 
 def read_table(file: Path, source: Source) -> "pd.DataFrame":
-    """The columns that `source` names, as `text0`[, `text1`], `label`, one row for each example.
+    """The columns that `source` names, one row for each example, in the order of the file.
 
-    Rows are in the order of the file. In text formats all values are texts, as they are written.
+    They are called `text0`[, `text1`], then `label`, or `flag0`, `flag1`, ... for columns of 0 and
+    1. In text formats all values are texts, as they are written.
 
     Raises:
         UserError: the file has another format or encoding, or a column is missing.
     """
     frame = _frame(file, source)
     names = [str(name).strip() for name in frame.columns]
-    columns = [*source.text, source.label]
+    columns = columns_of(source)
     places = [_place(names, column, file, source.header) for column in columns]
     table = frame.iloc[:, places].copy()
-    table.columns = [*(f"text{i}" for i in range(len(source.text))), "label"]
+    table.columns = names_of(source)
     return table
+
+
+def columns_of(source: Source) -> list[str | int]:
+    """The columns that are read: texts, then the label or the columns of 0 and 1."""
+    return [*source.text, *(source.flags or [source.label])]
+
+
+def names_of(source: Source) -> list[str]:
+    """What these columns are called here."""
+    flags = [f"flag{i}" for i in range(len(source.flags))]
+    return [*(f"text{i}" for i in range(len(source.text))), *(flags or ["label"])]
 
 
 def _frame(file: Path, source: Source) -> "pd.DataFrame":

@@ -1,13 +1,18 @@
 """Reads and checks the data of tasks of the user's own: examples by split, and facts of them."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kd.axes.kinds import CLASSES, LABELS, SCORES
 from kd.axes.tasks import Source, Task
 from kd.data.own_files import read_table
+from kd.data.own_label_sets import label_sets
+from kd.data.own_label_sets import text_of as _text
 from kd.data.own_tasks import NOTED, Facts
+from kd.data.strata import strata_of, systematic_share
 from kd.runtime.errors import UserError, listing, nearest, shown
 
 if TYPE_CHECKING:
@@ -19,20 +24,25 @@ _PIECES = 1.3  # tokens a word, for estimates of time and disk
 
 def own_splits(task: Task) -> dict[str, "pd.DataFrame"]:
     """The examples by split: id (position in the source), sentence1, sentence2 (None for single
-    texts), label (index, or score). A task without stated labels has those of its training split.
+    texts), label (index, score, or list of the indices of several). A task without stated labels
+    has those of its training split.
 
     Raises:
         UserError: the first thing that is wrong with the data.
     """
     frames, labels = _read(task)
     for frame in frames.values():
-        if not task.regression:
-            frame["label"] = frame["label"].map({name: i for i, name in enumerate(labels)})
+        number = {name: i for i, name in enumerate(labels)}
+        if task.kind is LABELS:
+            frame["label"] = [sorted(number[name] for name in own) for own in frame["label"]]
+        elif task.kind is CLASSES:
+            frame["label"] = frame["label"].map(number)
     return frames
 
 
 def _read(task: Task) -> tuple[dict[str, "pd.DataFrame"], tuple[str, ...]]:
-    """The splits, their labels as text or scores, checked; and the labels in their order."""
+    """The splits, their labels as text, scores or tuples of text, checked; and the labels in their
+    order."""
     source = task.source
     assert source is not None
     frames: dict[str, pd.DataFrame] = {}
@@ -48,15 +58,22 @@ def _read(task: Task) -> tuple[dict[str, "pd.DataFrame"], tuple[str, ...]]:
         frames[split] = _checked(table, task, where)
     train = frames["train"]
     if train["label"].nunique() < 2:
-        only = shown(train["label"].iloc[0])
+        first = train["label"].iloc[0]
+        only = shown(source.separator.join(first) if task.kind is LABELS else first)
         raise UserError(f"{source.splits[0][1]}: every label is {only}: nothing to learn")
     labels: tuple[str, ...] = ()
-    if not task.regression:
-        labels = source.labels or named or _sorted(set(train["label"]))
+    if task.kind is not SCORES:
+        found = set(_each_label(train["label"], task))
+        labels = source.labels or named or tuple(map(str, source.flags)) or _sorted(found)
+        if len(labels) < 2:
+            raise UserError(
+                f"{source.splits[0][1]}: {labels[0]!r} is the only label; a multi-label task has "
+                f"two or more"
+            )
         for (split, place), frame in zip(source.splits, frames.values(), strict=True):
             _check_labels(frame, labels, place, task, split)
     if source.share is not None:
-        frames = _shared_out(train, source, task)
+        frames = _shared_out(train, source, task, labels)
     return frames, labels
 
 
@@ -73,23 +90,22 @@ def _checked(table: "pd.DataFrame", task: Task, where: str) -> "pd.DataFrame":
         if "" in values:
             raise UserError(f"{where}, row {values.index('') + 1}: the text ({name}) is empty")
         columns[f"sentence{i + 1}"] = values
+    if task.kind is LABELS:
+        columns["label"] = list(label_sets(table, task.source, where))
+        return pd.DataFrame(columns)
     raw = [_text(value) for value in table["label"]]
     if "" in raw:
         raise UserError(
             f"{where}, row {raw.index('') + 1}: the label ({task.source.label}) is empty"
         )
-    columns["label"] = list(_scores(raw, task, where)) if task.regression else raw
+    columns["label"] = list(_scores(raw, task, where)) if task.kind is SCORES else raw
     return pd.DataFrame(columns)
 
 
-def _text(value: Any) -> str:
-    """A value as text; '' where there is none. A whole number is written without a point, since
-    Parquet and JSON make floats of integers where one is missing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+def _each_label(column: "pd.Series[Any]", task: Task) -> Iterator[str]:
+    """The labels of all examples, one after the other."""
+    for own in column:
+        yield from own if task.kind is LABELS else [own]
 
 
 def _scores(raw: list[str], task: Task, where: str) -> Iterator[float]:
@@ -117,7 +133,11 @@ def _check_labels(
     frame: "pd.DataFrame", labels: tuple[str, ...], where: str, task: Task, split: str
 ) -> None:
     known = set(labels)
-    unknown = [(row, label) for row, label in enumerate(frame["label"], 1) if label not in known]
+    rows = enumerate(frame["label"], 1)
+    pairs = (
+        (row, label) for row, own in rows for label in ([own] if isinstance(own, str) else own)
+    )
+    unknown = [(row, label) for row, label in pairs if label not in known]
     if unknown:
         row, label = unknown[0]
         few = listing(labels[:20]) + ", ..." * (len(labels) > 20)
@@ -127,30 +147,56 @@ def _check_labels(
             f"{where}, row {row}: label {shown(label)}, allowed: the {whose}: {few}"
             f"{nearest(label, labels)}"
         )
-    if split == "train" and (lacking := sorted(known - set(frame["label"]))):
-        raise UserError(f"{where}: no training example has the label {lacking[0]!r}")
+    if split == "train":
+        _check_taught(frame, labels, where, task)
 
 
-def _shared_out(train: "pd.DataFrame", source: Source, task: Task) -> dict[str, "pd.DataFrame"]:
-    """A share of the training file as dev split, with the same shares of the labels."""
+def _check_taught(
+    frame: "pd.DataFrame", labels: tuple[str, ...], where: str, task: Task, why: str = ""
+) -> None:
+    if lacking := sorted(set(labels) - set(_each_label(frame["label"], task))):
+        raise UserError(f"{where}: no training example has the label {lacking[0]!r}{why}")
+
+
+def _shared_out(
+    train: "pd.DataFrame", source: Source, task: Task, labels: tuple[str, ...]
+) -> dict[str, "pd.DataFrame"]:
+    """A share of the training file as dev split, with the same shares of the labels, or of the
+    strata of sets of labels (`strata.strata_of`)."""
+    import numpy as np
     from sklearn.model_selection import train_test_split
 
-    try:
-        kept, dev = train_test_split(
-            range(len(train)),
-            test_size=source.share,
-            random_state=source.share_seed,
-            stratify=None if task.regression else train["label"],
-        )
-    except ValueError as error:
-        raise UserError(
-            f"{source.splits[0][1]}: a share of {source.share:g} for dev cannot have every label "
-            f"({' '.join(str(error).split())})"
-        ) from None
-    return {
+    assert source.share is not None
+    if task.kind is LABELS:
+        gold = np.array([[label in own for label in labels] for own in train["label"]])
+        dev = systematic_share(strata_of(gold, LABELS), source.share, source.share_seed)
+        kept = np.setdiff1d(np.arange(len(train)), dev)
+        if not len(dev) or not len(kept):
+            raise UserError(
+                f"{source.splits[0][1]}: a share of {source.share:g} for dev leaves a split "
+                f"without examples"
+            )
+    else:
+        try:
+            kept, dev = train_test_split(
+                range(len(train)),
+                test_size=source.share,
+                random_state=source.share_seed,
+                stratify=None if task.kind is SCORES else train["label"],
+            )
+        except ValueError as error:
+            raise UserError(
+                f"{source.splits[0][1]}: a share of {source.share:g} for dev cannot have every "
+                f"label ({' '.join(str(error).split())})"
+            ) from None
+    frames = {
         split: train.iloc[sorted(rows)].reset_index(drop=True)
         for split, rows in (("train", kept), ("dev", dev))
     }
+    if task.kind is LABELS:
+        why = f" once a share of {source.share:g} is the dev split"
+        _check_taught(frames["train"], labels, source.splits[0][1], task, why)
+    return frames
 
 
 def facts_of(task: Task) -> Facts:
@@ -168,13 +214,14 @@ def facts_of(task: Task) -> Facts:
     shared = {s: sum(t in train for t in rows) for s, rows in texts.items() if s != "train"}
     words = sum(len(text.split()) for pair in texts["train"] for text in pair if text)
     pair = len(task.columns)
+    counts = Counter(_each_label(frames["train"]["label"], task))
     return Facts(
         labels=labels,
         examples={split: len(frame) for split, frame in frames.items()},
         tokens=round(_PIECES * words / len(texts["train"])) + 1 + pair,
         repeated=len(texts["train"]) - len(train),
         shared=shared,
-        rarest=0 if task.regression else int(frames["train"]["label"].value_counts().min()),
+        rarest=0 if task.kind is SCORES else min(counts.values()),
         warnings=tuple(_warnings(task, frames, len(texts["train"]) - len(train), shared)),
     )
 
@@ -182,9 +229,9 @@ def facts_of(task: Task) -> Facts:
 def _warnings(
     task: Task, frames: dict[str, "pd.DataFrame"], repeated: int, shared: dict[str, int]
 ) -> Iterator[str]:
-    counts = frames["train"]["label"].value_counts()
-    if not task.regression and (counts == 1).any():
-        rare = [str(label) for label in counts.index[counts == 1]]
+    counts = Counter(_each_label(frames["train"]["label"], task))
+    if task.kind is not SCORES and 1 in counts.values():
+        rare = [label for label, count in counts.items() if count == 1]
         few = listing(rare[:5]) + ", ..." * (len(rare) > 5)
         yield f"only one training example has the label {few}"
     low, high = task.range or (0, 0)

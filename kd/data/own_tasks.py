@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kd.axes.kinds import SCORES
 from kd.axes.tasks import Source, Task
 from kd.runtime.digests import cache_folder, cached_content_digest
 from kd.runtime.files import atomic_write
@@ -60,11 +61,14 @@ def own_identity(task: Task) -> dict[str, Any]:
             split: cached_content_digest(file)[:16] for split, file in files.items()
         }
     usual = Source((), (), "")
-    names = ("format", "encoding", "header", "quotes", "share", "share_seed")
+    names = (
+        *("format", "encoding", "header", "quotes", "share", "share_seed"),
+        *("multi", "separator", "flags"),
+    )
     identity |= {n: v for n in names if (v := getattr(source, n)) != getattr(usual, n)}
     identity |= {"text": list(source.text), "label": source.label}
     identity["metrics"] = [*task.metrics, *task.others]
-    if task.regression:
+    if task.kind is SCORES:
         identity["regression"] = list(task.range or ())
     elif source.labels:
         identity["labels"] = list(source.labels)

@@ -1,5 +1,6 @@
 """How many examples of a label a held-out slice takes, and whether a task has enough of them."""
 
+from kd.axes.kinds import SCORES
 from kd.axes.tasks import Task
 from kd.data.own_tasks import own_facts
 from kd.runtime.errors import UserError
@@ -34,11 +35,11 @@ def check_share(task: Task, examples: int, share: float) -> None:
         UserError: the rarest label of a task of the user's own has too few examples; or a task of
             the tables has too few even if all of its labels are equally frequent.
     """
-    rarest = examples // (STRATA if task.regression else task.outputs)
-    if task.source and not task.regression:
+    rarest = examples // (STRATA if task.kind is SCORES else task.outputs)
+    if task.source and task.kind is not SCORES:
         rarest = own_facts(task).rarest
     try:
         slice_size(rarest, share)
     except UserError as error:
-        whose = "a tenth of the scores" if task.regression else "the rarest label"
+        whose = "a tenth of the scores" if task.kind is SCORES else "the rarest label"
         raise UserError(f"of {whose} of task {task.title}, {error}") from None

@@ -11,11 +11,13 @@ import torch
 import xxhash
 from torch import Tensor
 
-from kd.data.slice_share import STRATA, slice_size
+from kd.axes.kinds import LABELS, Kind
+from kd.data.slice_share import slice_size
+from kd.data.strata import strata_of
 from kd.data.tokens import Split
 
 
-def examples_of(split: Split, settings: Mapping[str, Any], regression: bool) -> Tensor | None:
+def examples_of(split: Split, settings: Mapping[str, Any], kind: Kind) -> Tensor | None:
     """Numbers of the examples that a training with these settings reads; None for all of them.
 
     `settings` are those of a run or of a teacher's recipe: `held_out`, `held_out_seed`,
@@ -25,60 +27,50 @@ def examples_of(split: Split, settings: Mapping[str, Any], regression: bool) -> 
     kept = None
     if share:
         rest = torch.ones(len(split), dtype=torch.bool)
-        rest[held_out_rows(split, share, seed, regression)] = False
+        rest[held_out_rows(split, share, seed, kind)] = False
         kept = rest.nonzero()[:, 0]
-    fraction = settings["train_fraction"], settings["fraction_seed"]
-    return training_rows(split, *fraction, regression, kept)
+    return training_rows(split, settings["train_fraction"], settings["fraction_seed"], kind, kept)
 
 
 def training_rows(
-    split: Split, fraction: float, seed: int, regression: bool, among: Tensor | None = None
+    split: Split, fraction: float, seed: int, kind: Kind, among: Tensor | None = None
 ) -> Tensor | None:
     """Numbers of the chosen examples (n,), in the order of the split; None for all of them.
 
-    Of each label (of each tenth of the scores, for a regression) the share `fraction` is taken,
-    rounded, but one example at least. The examples come in an order drawn from `seed` and their
-    ids alone, so that a smaller fraction is a part of a larger one, on every machine. `among`:
-    numbers of the examples to choose from, in the order of the split; None for all.
+    Of each stratum (a label, a tenth of the scores, a set of labels: `strata.strata_of`) the share
+    `fraction` is taken, rounded, but one example at least. The examples come in an order drawn from
+    `seed` and their ids alone, so that a smaller fraction is a part of a larger one, on every
+    machine. `among`: numbers of the examples to choose from, in the order of the split; None for
+    all.
     """
     if fraction == 1:
         return among
     rows = torch.arange(len(split)) if among is None else among
-    return _drawn(split, rows, str(seed), regression, lambda n: max(1, round(fraction * n)))
+    return _drawn(split, rows, str(seed), kind, lambda n: max(1, round(fraction * n)))
 
 
-def held_out_rows(split: Split, share: float, seed: int, regression: bool) -> Tensor:
+def held_out_rows(split: Split, share: float, seed: int, kind: Kind) -> Tensor:
     """Numbers of the held-out examples (n,), in the order of the split: the share of each label.
 
     They depend on `seed` and the ids of the examples alone.
 
     Raises:
-        UserError: a label would have no example in the slice, or none outside of it.
+        UserError: a label would have no example in the slice, or none outside of it. Sets of
+            labels may be too rare for that.
     """
     rows = torch.arange(len(split))
-    size = partial(slice_size, share=share)
-    return _drawn(split, rows, f"held out {seed}", regression, size)
+    size = partial(slice_size, share=share) if kind is not LABELS else lambda n: round(share * n)
+    return _drawn(split, rows, f"held out {seed}", kind, size)
 
 
-def _drawn(
-    split: Split, rows: Tensor, seed: str, regression: bool, size: Callable[[int], int]
-) -> Tensor:
+def _drawn(split: Split, rows: Tensor, seed: str, kind: Kind, size: Callable[[int], int]) -> Tensor:
     """The first `size` of each stratum of `rows`, in an order drawn from the seed and the ids."""
     ids = split.ids[rows].tolist()
     drawn = [xxhash.xxh3_64_intdigest(f"{seed} {i}".encode()) >> 1 for i in ids]
     order = torch.tensor(drawn, dtype=torch.int64).argsort(stable=True)
-    strata = _strata(split.labels[rows], regression)[order]
+    strata = torch.from_numpy(strata_of(split.labels[rows].numpy(), kind))[order]
     chosen = []
     for stratum in strata.unique().tolist():
         members = order[strata == stratum]
         chosen.append(members[: size(len(members))])
     return rows[torch.cat(chosen).sort().values]
-
-
-def _strata(labels: Tensor, regression: bool) -> Tensor:
-    """The stratum of each example, (n,)."""
-    if not regression:
-        return labels
-    ranks = torch.empty(len(labels), dtype=torch.int64)
-    ranks[labels.argsort(stable=True)] = torch.arange(len(labels))
-    return ranks * STRATA // len(labels)

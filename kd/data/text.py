@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kd.axes.kinds import LABELS
 from kd.axes.tasks import HUB_SPLITS, HUB_SPLITS_MNLI, TASKS, Task, describe
 from kd.data.identity import HUB_DATASET, data_identity, tsv_files
 from kd.data.own_reading import own_splits
@@ -174,7 +175,8 @@ def _check_frame(frame: "pd.DataFrame", task: Task, where: str) -> None:
     """Checks that hold for every source."""
     if frame.empty:
         raise UserError(f"{where}: no rows")
-    low, high = frame["label"].min(), frame["label"].max()
+    values = frame["label"].explode().dropna() if task.kind is LABELS else frame["label"]
+    low, high = values.min(), values.max()
     least, top = task.range or (0, task.outputs - 1)
     if not (low >= least and high <= top):
         raise UserError(f"{where}: labels from {low} to {high}, allowed: {least:g} to {top:g}")

@@ -4,7 +4,7 @@ A folder of tokens holds {split}.safetensors and the encoder's config and tokeni
 steps need neither the text nor the pretrained model to build and export a student.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
 from kd.axes.tasks import Task
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_json, write_json
@@ -35,7 +36,7 @@ class Split:
 
     flat: dict[str, Tensor]  # each output of the tokenizer, (tokens of all examples,)
     offsets: Tensor  # (n + 1,)
-    labels: Tensor  # (n,) class indices, or scores
+    labels: Tensor  # (n,) class indices or scores; (n, C) of 0 and 1 where they are several
     ids: Tensor  # (n,) stable example ids
     padding: int  # token id of padding
 
@@ -55,7 +56,7 @@ class Split:
 
         Returns:
             input_ids, attention_mask and, if the encoder reads them, token_type_ids, (B, L) int64;
-            labels (B,); ids (B,).
+            labels (B,) or (B, C); ids (B,).
         """
         starts, lengths = self.offsets[rows], self.lengths[rows]
         positions = torch.arange(int(lengths.max()))
@@ -177,10 +178,9 @@ def tokenise(
 def prepared_config(config: Any, task: Task) -> Any:
     """The encoder's config with the task's labels, as the exported student carries them."""
     config.num_labels = task.outputs
-    if task.regression:
-        config.problem_type = "regression"
+    config.problem_type = task.kind.problem_type
+    if task.kind is SCORES:
         return config
-    config.problem_type = "single_label_classification"
     config.id2label = dict(enumerate(task.labels))
     config.label2id = {label: index for index, label in enumerate(task.labels)}
     return config
@@ -195,7 +195,7 @@ def unlabelled_split(
     """
     import pandas as pd
 
-    frame = pd.DataFrame(rows).assign(label=float("nan") if task.regression else -1)
+    frame = pd.DataFrame(rows).assign(label=float("nan") if task.kind is SCORES else -1)
     packed, _, _ = _pack(frame, task, tokenizer, max_length, _typed(config, tokenizer))
     offsets, labels, ids = (packed.pop(name) for name in ("offsets", "labels", "ids"))
     return Split(packed, offsets, labels, ids, tokenizer.pad_token_id)
@@ -231,10 +231,29 @@ def _pack(
         for name in names
     }
     packed["offsets"] = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-    kind = torch.float32 if task.regression else torch.int64
-    packed["labels"] = torch.tensor(frame["label"].tolist(), dtype=kind)
+    packed["labels"] = labels_tensor(frame["label"].tolist(), task)
     packed["ids"] = torch.tensor(frame["id"].tolist(), dtype=torch.int64)
     return packed, lengths, full
+
+
+def labels_tensor(rows: list[Any], task: Task) -> Tensor:
+    """The labels of a split as `Split` has them, from those of its text."""
+    return _LABELS[task.kind](rows, task)
+
+
+def _of_sets(rows: list[Any], task: Task) -> Tensor:
+    """(n, C) of 0 and 1, from the numbers of the labels of each example."""
+    found = torch.zeros(len(rows), task.outputs, dtype=torch.uint8)
+    for row, chosen in enumerate(rows):
+        found[row, torch.as_tensor(chosen, dtype=torch.int64)] = 1
+    return found
+
+
+_LABELS: dict[Kind, Callable[[list[Any], Task], Tensor]] = {
+    CLASSES: lambda rows, task: torch.tensor(rows, dtype=torch.int64),
+    SCORES: lambda rows, task: torch.tensor(rows, dtype=torch.float32),
+    LABELS: _of_sets,
+}
 
 
 def load_split(folder: Path, split: str) -> Split:

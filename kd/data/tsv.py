@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kd.axes.kinds import SCORES
 from kd.axes.tasks import TASKS, Task
 from kd.data.identity import tsv_files
 from kd.runtime.errors import UserError, listing
@@ -103,7 +104,7 @@ def _place(names: list[str], column: str | int, file: Path) -> int:
 
 
 def _label(text: str, task: Task, where: str) -> int | float:
-    if not task.regression:
+    if task.kind is not SCORES:
         if text not in task.labels:
             raise UserError(f"{where}: label {text!r}, allowed: {listing(task.labels)}")
         return task.labels.index(text)

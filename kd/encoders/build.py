@@ -16,12 +16,13 @@ from transformers import (
 )
 
 from kd.axes.architectures import ARCHS, arch_facts
+from kd.axes.kinds import SCORES
 from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
 from kd.axes.tasks import Task
 from kd.encoders.facts import Encoder
 from kd.encoders.from_pretrained import from_pretrained
-from kd.encoders.label_order import label_order, unknown_names
+from kd.encoders.label_order import label_order, other_kind, unknown_names
 from kd.runtime.errors import UserError
 
 
@@ -180,8 +181,10 @@ def align_labels(
     Raises:
         UserError: the names do not say which output is which label, and neither does the study.
     """
-    if task.regression:
+    if task.kind is SCORES:
         return
+    if reason := other_kind(model.config.problem_type, task):
+        raise UserError(f"{model.config.name_or_path}: config.json: {reason}")
     names = [original[i] for i in sorted(original)]
     found = stated or label_order(names, task)
     if found is None:
@@ -205,7 +208,7 @@ def start_at_mean(model: PreTrainedModel, task: Task, labels: torch.Tensor) -> N
     With the learning rates of pretrained encoders an offset of a few units takes an epoch. GLUE's
     STS-B stays as published recipes have it.
     """
-    if task.regression and task.source:
+    if task.kind is SCORES and task.source:
         with torch.no_grad():
             _last_layer(model).bias.fill_(float(labels.mean()))
 

@@ -8,6 +8,7 @@ order.
 import re
 from collections.abc import Sequence
 
+from kd.axes.kinds import CLASSES, LABELS, SCORES
 from kd.axes.tasks import Task
 from kd.runtime.errors import UserError, listing
 
@@ -68,7 +69,7 @@ def stated_order(names: Sequence[object], task: Task) -> tuple[int, ...]:
     Raises:
         UserError: the task has no labels, or these are not all of them.
     """
-    if task.regression:
+    if task.kind is SCORES:
         raise UserError(f"it would change nothing: {task.title} has no labels, but a score")
     if (order := label_order(names, task)) is None:
         raise UserError(
@@ -76,6 +77,18 @@ def stated_order(names: Sequence[object], task: Task) -> tuple[int, ...]:
             f"the model's outputs: {_allowed(task)}"
         )
     return order
+
+
+def other_kind(problem_type: object, task: Task) -> str:
+    """Why a fine-tuned model cannot teach a task, where its config says that its outputs are of
+    another kind: of one softmax, or of a sigmoid each; '' where it says nothing, or the same."""
+    given = [kind for kind in (CLASSES, LABELS) if kind.problem_type == problem_type]
+    if given and task.kind in (CLASSES, LABELS) and task.kind is not given[0]:
+        return (
+            f"problem_type: found {problem_type}, but {task.title} is {task.kind.phrase}, allowed: "
+            f"{task.kind.problem_type}"
+        )
+    return ""
 
 
 def unknown_names(where: str, names: Sequence[object], task: Task) -> UserError:

@@ -60,7 +60,7 @@ def _distil(
     source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
     split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
-    examples = examples_of(split, settings, task.regression)
+    examples = examples_of(split, settings, task.kind)
     taught = taught_keys(run.terms)
     stored = open_store(grid, layout, run, split, ready, progress)
     device = ready()
@@ -80,7 +80,7 @@ def _distil(
     heads = settings["relation_heads"]
     if heads == "auto":
         settings = {**settings, "relation_heads": relation_heads(shape, teacher_shape)}
-    objective = Objective(run.terms, task.regression, shape, teacher_shape, settings)
+    objective = Objective(run.terms, task.kind, shape, teacher_shape, settings)
     trains = "teacher-in-training" in objective.errata
     teacher_features = TeacherFeatures(taught, stored, teacher, device, trains) if taught else None
     checkpoint = Checkpoint(

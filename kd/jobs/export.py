@@ -20,7 +20,9 @@ import transformers
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from kd.axes.kinds import SCORES
 from kd.axes.tasks import TASKS, Task, describe, described
+from kd.data.tokens import labels_tensor
 from kd.encoders.build import longest_input
 from kd.encoders.onnx import OnnxModel, check_packages, write_int8, write_onnx
 from kd.runtime.device import make_deterministic
@@ -30,6 +32,7 @@ from kd.runtime.hashes import model_fingerprint
 from kd.runtime.seals import check_seal, read_record
 from kd.study.paths import METRICS, MODEL, SPEC
 from kd.training.metrics import constant_score, evaluate_metrics
+from kd.training.predictions import chosen_answers, gold_answers
 
 TOLERANCE = 1e-4  # ONNX fp32 against PyTorch, in logits
 _BATCH = 64
@@ -95,7 +98,7 @@ def export(run: Path, results: Path, folder: Path, threads: int) -> dict[str, An
         "arch": model.config.model_type,
         "metrics": {form: _metrics(row, splits, found) for form, found in logits.items()},
         "majority_score": statistics.mean(
-            constant_score(row, frame["label"].tolist()) for frame in splits.values()
+            constant_score(row, _gold(row, frame)) for frame in splits.values()
         ),
         "examples": {split: len(frame) for split, frame in splits.items()},
         "largest_difference": difference,
@@ -145,7 +148,7 @@ def _write_model(model: Path, row: Task, folder: Path, max_length: int) -> None:
     loaded = AutoModelForSequenceClassification.from_pretrained(
         model, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
     )
-    if not row.regression:
+    if row.kind is not SCORES:
         words = row.words
         loaded.config.id2label = dict(enumerate(words))
         loaded.config.label2id = {word: index for index, word in enumerate(words)}
@@ -200,13 +203,17 @@ def _metrics(
     found: dict[str, float] = {}
     scores = []
     for split, frame in splits.items():
-        gold = frame["label"].to_numpy()
-        answers = logits[split][:, 0] if row.regression else logits[split].argmax(-1)
-        metrics = evaluate_metrics(row, answers, gold)
+        answers = chosen_answers(row, logits[split])
+        metrics = evaluate_metrics(row, answers, _gold(row, frame))
         scores.append(metrics.pop("score"))
         suffix = "" if split == "dev" else f"_{split.removeprefix('dev_')}"
         found |= {f"{name}{suffix}": value for name, value in metrics.items()}
     return {"score": statistics.mean(scores), **found}
+
+
+def _gold(row: Task, frame: pd.DataFrame) -> np.ndarray:
+    """The right answers, of the kind of `chosen_answers`."""
+    return gold_answers(row, labels_tensor(frame["label"].tolist(), row).numpy())
 
 
 def _latency(

@@ -70,9 +70,9 @@ def _teacher(
         build.align_labels(model, task, own_labels, teacher.order)
     else:
         shape = teacher.encoder.shape
-        objective = Objective((), task.regression, shape, shape, {})
+        objective = Objective((), task.kind, shape, shape, {})
         split = tokens.load_split(source, "train")
-        examples = examples_of(split, recipe, task.regression)
+        examples = examples_of(split, recipe, task.kind)
         known = split.labels if not recipe["held_out"] else split.labels[examples]
         build.start_at_mean(model, task, known)
         job = Job(device, progress, "fine-tuning", checkpoint)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.axes.kinds import LABELS, SCORES
 from kd.axes.tasks import Task
 from kd.axes.terms import parse_knowledge
 from kd.encoders.build import shape_of
@@ -71,14 +72,14 @@ class Distillation(nn.Module):
         task = _task_of(student)
         try:
             terms = tuple(
-                resolve_term(raw, values, task, shape, encoder)
+                resolve_term(raw, values, task.kind, task.outputs, shape, encoder)
                 for raw in parse_knowledge(knowledge)
             )
         except Pruned as pruned:
             raise UserError(f"{knowledge}: {pruned}") from None
         if values["relation_heads"] == "auto":
             values["relation_heads"] = relation_heads(shape, encoder.shape)
-        self.objective = Objective(terms, task.regression, shape, encoder.shape, values)
+        self.objective = Objective(terms, task.kind, shape, encoder.shape, values)
         self.steps, self.step, self.seed = steps, 0, values["seed"]
         self.parts: dict[str, Tensor] = {}
         teacher.eval()
@@ -92,7 +93,8 @@ class Distillation(nn.Module):
         """The loss of a batch, a scalar. Afterwards `parts` has its unweighted parts by name.
 
         Args:
-            batch: the models' inputs (B, L) with attention_mask, and labels (B,).
+            batch: the models' inputs (B, L) with attention_mask, and labels (B,); (B, C) of 0
+                and 1 where the student's problem_type is multi_label_classification.
         """
         inputs = {name: value for name, value in batch.items() if name != "labels"}
         student, teacher = self._captures
@@ -131,11 +133,16 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _task_of(model: PreTrainedModel) -> Task:
-    """A task with the labels of a model; a model with one label is a regression."""
-    regression = model.config.problem_type == "regression" or len(model.config.id2label or ()) == 1
-    labels = () if regression else tuple(map(str, model.config.id2label or ()))
-    span = None if labels else (-math.inf, math.inf)
-    return Task("", ("text",), labels, (), examples=0, tokens=0, range=span)
+    """A task with the labels of a model.
+
+    A model with one label is a regression, unless its `problem_type` is that of a multi-label task.
+    """
+    problem, names = model.config.problem_type, model.config.id2label or ()
+    multi = problem == LABELS.problem_type
+    scores = problem == SCORES.problem_type or (len(names) == 1 and not multi)
+    labels = () if scores else tuple(map(str, names))
+    span = (-math.inf, math.inf) if scores else None
+    return Task("", ("text",), labels, (), examples=0, tokens=0, range=span, multi=multi)
 
 
 def _described(model: PreTrainedModel) -> Encoder:

@@ -1,7 +1,7 @@
 """The weighted sum that a student minimises: the hard-label loss and the knowledge terms."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,14 @@ from torch.nn import functional as F
 
 from kd.axes.errata import errata_of
 from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.shapes import Shape
 from kd.axes.terms import HARD, Term, balanced_terms, matchings_of, measure_of
 from kd.axes.weights import ONE, Weight, as_weight
 from kd.encoders.capture import Features
 from kd.losses.moving import Moment
-from kd.losses.temperature import probability_shift
+from kd.losses.temperature import PROBABILITY_SHIFTS
 from kd.losses.term import TermLoss
 from kd.runtime.errors import UserError
 
@@ -34,14 +35,20 @@ def wanted_features(terms: Iterable[Term], teacher: bool) -> set[tuple[str, int]
     }
 
 
-def hard_label_loss(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
-    """Cross-entropy of logits (B, C) and labels (B,), mean over the batch: a scalar.
+def hard_label_loss(logits: Tensor, labels: Tensor, kind: Kind) -> Tensor:
+    """The loss of logits (B, C) on the labels, mean over the batch: a scalar.
 
-    For a regression it is the squared error of logits (B, 1) and scores (B,).
+    Classes: cross-entropy with labels (B,). Scores: squared error of logits (B, 1) and labels (B,).
+    Labels: binary cross-entropy of each label, labels (B, C) of 0 and 1, mean over labels too.
     """
-    if regression:
-        return F.mse_loss(logits.float().squeeze(-1), labels.float())
-    return F.cross_entropy(logits.float(), labels)
+    return _HARD[kind](logits.float(), labels)
+
+
+_HARD: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {
+    CLASSES: F.cross_entropy,
+    SCORES: lambda logits, labels: F.mse_loss(logits.squeeze(-1), labels.float()),
+    LABELS: lambda logits, labels: F.binary_cross_entropy_with_logits(logits, labels.float()),
+}
 
 
 def _gradient_norm(value: Tensor, parameters: Sequence[Tensor]) -> float:
@@ -62,7 +69,7 @@ class Objective(nn.Module):
     def __init__(
         self,
         terms: tuple[Term, ...],
-        regression: bool,
+        kind: Kind,
         student: Shape,
         teacher: Shape,
         settings: dict[str, Any],
@@ -70,9 +77,9 @@ class Objective(nn.Module):
         super().__init__()
         settings = {**RUN_DEFAULTS, **settings}
         self.terms = terms
-        self.regression = regression
+        self.kind = kind
         self.errata = errata_of(settings["errata"])
-        self.shifts = settings["probability_shift"] and not regression
+        self.shifts = settings["probability_shift"] and kind is not SCORES
         self.weights: dict[str, Weight] = {
             HARD: as_weight(settings["hard_weight"]) if terms else ONE,
             **{str(term): term.weight for term in terms},
@@ -90,7 +97,7 @@ class Objective(nn.Module):
             self.term_losses = nn.ModuleList(
                 TermLoss(
                     term,
-                    matchings_of(term.knowledge, regression)[term.matching],
+                    matchings_of(term.knowledge, kind)[term.matching],
                     student,
                     teacher,
                     settings,
@@ -120,7 +127,7 @@ class Objective(nn.Module):
             student: captured features, with ("logits", 0).
             teacher: captured features; empty if there is no term.
             mask: (B, L) bool, true for real tokens.
-            labels: (B,) class indices, or scores.
+            labels: (B,) class indices or scores; (B, C) of 0 and 1 for a multi-label task.
             moment: where the training stands.
         """
         parts = self.parts(student, teacher, mask, labels, moment)
@@ -133,11 +140,11 @@ class Objective(nn.Module):
 
         A term whose weight is 0 at this moment is left out, except before `calibrate`.
         """
-        losses = {HARD: hard_label_loss(student["logits", 0], labels, self.regression)}
+        losses = {HARD: hard_label_loss(student["logits", 0], labels, self.kind)}
         if "padding" in self.errata:
             mask = torch.ones_like(mask)
         if self.shifts and ("logits", 0) in teacher:
-            shifted = probability_shift(teacher["logits", 0], labels)
+            shifted = PROBABILITY_SHIFTS[self.kind](teacher["logits", 0], labels)
             teacher = {**teacher, ("logits", 0): shifted}
         for term, term_loss in zip(self.terms, self.term_losses, strict=True):
             if self.waits or term.weight.at(moment.progress) > 0:

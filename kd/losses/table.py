@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from kd.losses import attention, logits, relations, temperature, vectors
+from kd.losses import attention, labels, logits, relations, temperature, vectors
 
 # `kd.axes.matchings` has their formulas and sources.
 LOSSES: dict[str, Callable[..., Tensor]] = {
@@ -20,6 +20,11 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
         logits.logits_mse,
         logits.logits_dist,
         logits.logits_std,
+        labels.labels_kl,
+        labels.labels_ce,
+        labels.labels_reverse_kl,
+        labels.labels_js,
+        labels.labels_tv,
         vectors.token_mse,
         vectors.token_mae,
         vectors.token_cosine,

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kd.axes.kinds import CLASSES, LABELS
+
 _COLDEST = 0.1  # share of the base temperature, so that no temperature is 0 or below
 
 
@@ -41,3 +43,15 @@ def probability_shift(teacher: Tensor, labels: Tensor) -> Tensor:
     top, gold = teacher.argmax(-1, keepdim=True), labels[:, None]
     swapped = teacher.scatter(-1, top, teacher.gather(-1, gold))
     return swapped.scatter(-1, gold, teacher.gather(-1, top))
+
+
+def probability_shift_of_each(teacher: Tensor, labels: Tensor) -> Tensor:
+    """The same for each label by itself, of logits (B, C) and labels (B, C) of 0 and 1.
+
+    A label with yes and no as its two classes: where the teacher errs, it says the opposite with
+    the same certainty, so its logit changes sign.
+    """
+    return torch.where(labels > 0, teacher.abs(), -teacher.abs())
+
+
+PROBABILITY_SHIFTS = {CLASSES: probability_shift, LABELS: probability_shift_of_each}

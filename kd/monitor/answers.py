@@ -1,15 +1,18 @@
 """Gathers what a study's students answered on the dev splits: answers/TASK.parquet beside runs.csv.
 
 Rows are dev examples: columns `split`, `id` (as in the task's text) and `label`, then one column
-for each run, named by its id. It has the class chosen for the example (int8 or int16), or the score
-of a regression (float32). `pandas.read_parquet(file).attrs["metrics"]` names the task's metrics.
+for each run, named by its id. It has the class chosen for the example (int8 or int16), the score of
+a regression (float32), or the list of the numbers of the labels chosen in a multi-label task, as
+`label` has it there. `pandas.read_parquet(file).attrs["metrics"]` names the task's metrics, and
+`attrs["labels"]` says how many labels a multi-label task has.
 """
 
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kd.axes.kinds import LABELS, SCORES
 from kd.axes.tasks import Task
 from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_write
@@ -73,7 +76,10 @@ def _answers(runs: list[Run], layout: Layout) -> tuple["pd.DataFrame | None", li
     if examples is None:
         return None, remarks
     table = pd.concat([examples, pd.DataFrame(columns)], axis=1).reset_index()
-    table.attrs["metrics"] = list(runs[0].task_row.metrics)
+    task = runs[0].task_row
+    table.attrs["metrics"] = list(task.metrics)
+    if task.kind is LABELS:
+        table.attrs["labels"] = task.outputs
     return table, remarks
 
 
@@ -82,18 +88,22 @@ def _chosen(path: Path, task: Task) -> "pd.DataFrame":
     import numpy as np
     import pandas as pd
 
-    from kd.training.predictions import read_predictions
+    from kd.training.predictions import chosen_answers, read_predictions
 
-    kind = np.int8 if task.outputs <= _SMALL else np.int16
+    small = np.int8 if task.outputs <= _SMALL else np.int16
+
+    def compact(values: np.ndarray) -> Any:
+        if task.kind is LABELS:
+            return [np.flatnonzero(row).astype(small) for row in values]
+        return values.astype(np.float32 if task.kind is SCORES else small)
+
     return pd.concat(
         pd.DataFrame(
             {
                 "split": split,
                 "id": found.ids,
-                "label": found.labels,
-                "answer": found.logits[:, 0].astype(np.float32)
-                if task.regression
-                else found.logits.argmax(axis=1).astype(kind),
+                "label": compact(found.labels) if task.kind is LABELS else found.labels,
+                "answer": compact(chosen_answers(task, found.logits)),
             }
         )
         for split, found in read_predictions(path).items()

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kd.results.statistics.examples import Answers
@@ -29,6 +31,16 @@ class TaskAnswers:
         return sum(len(split.labels) for split in self.splits)
 
 
+def _values(column: "pd.Series[Any]", labels: int | None) -> np.ndarray:
+    """(n,); of a multi-label task, with so many labels, (n, C) bool."""
+    if labels is None:
+        return column.to_numpy()
+    chosen = np.zeros((len(column), labels), dtype=bool)
+    for row, numbers in enumerate(column):
+        chosen[row, np.asarray(numbers, dtype=int)] = True
+    return chosen
+
+
 def read_answers(record: Path) -> dict[str, TaskAnswers]:
     """By task: the answers in the folder `answers` beside a record; empty where there are none.
 
@@ -39,10 +51,14 @@ def read_answers(record: Path) -> dict[str, TaskAnswers]:
     for path in sorted((record.parent / "answers").glob("*.parquet")):
         try:
             table = pd.read_parquet(path)
+            labels = table.attrs.get("labels")
             splits = [
                 Answers(
-                    rows["label"].to_numpy(),
-                    {str(run): rows[run].to_numpy() for run in rows.columns.difference(_EXAMPLE)},
+                    _values(rows["label"], labels),
+                    {
+                        str(run): _values(rows[run], labels)
+                        for run in rows.columns.difference(_EXAMPLE)
+                    },
                 )
                 for _, rows in table.groupby("split", sort=False)
             ]

@@ -107,12 +107,21 @@ METRICS: dict[str, Column] = {
         "standard error of `score` over dev examples, by bootstrap; blank where all answers are "
         "right",
     ),
-    "nll": _number("nats", "mean negative log-likelihood of the labels; blank for a regression"),
-    "brier": _number("0 to 2", "mean of the sum over classes of (p − [label])²"),
+    "nll": _number(
+        "nats",
+        "mean negative log-likelihood of the labels; blank for a regression; of a multi-label task "
+        "the mean over labels too",
+    ),
+    "brier": _number(
+        "0 to 2",
+        "mean of the sum over classes of (p − [label])²; of a multi-label task the mean over "
+        "labels of (p − [has it])², at most 1",
+    ),
     "ece": _number(
         _SHARE,
         "expected calibration error: mean |accuracy − confidence| over 15 bins of equal width of "
-        "the highest probability",
+        "the highest probability; of a multi-label task |share that has the label − p| over bins "
+        "of p, over all labels",
     ),
     "teacher_nll": _number("nats", "`nll` of the teacher"),
     "teacher_brier": _number("0 to 2", "`brier` of the teacher"),
@@ -120,14 +129,18 @@ METRICS: dict[str, Column] = {
     "agreement": _number(
         _CORRELATION,
         "share of dev examples for which student and teacher choose the same class; of a "
-        "regression, the Pearson correlation of their scores",
+        "multi-label task, share of all labels of all examples for which both say yes or both no; "
+        "of a regression, the Pearson correlation of their scores",
     ),
     "agreement_where_teacher_errs": _number(
         _SHARE,
-        "`agreement` on the examples that the teacher gets wrong; blank if it gets all right",
+        "`agreement` on the examples (labels of examples) that the teacher gets wrong; blank if it "
+        "gets all right",
     ),
     "teacher_kl": _number(
-        "nats", "KL(teacher || student) of the probabilities at temperature 1, mean over examples"
+        "nats",
+        "KL(teacher || student) of the probabilities at temperature 1, mean over examples, and "
+        "over labels in a multi-label task",
     ),
     "predictions_fingerprint": _text("hash of predictions.parquet"),
     "teacher_difference": _number("", "mean of student − teacher of the scores of a regression"),
@@ -138,6 +151,10 @@ METRICS: dict[str, Column] = {
     },
     "metrics": _text("the metrics whose mean is the score, joined by +"),
     "classes": _count("labels of the task; 1 for a regression"),
+    "task_kind": _text(
+        "what the task asks of a text: `classes` (one label), `scores` (a regression) or `labels` "
+        "(any number of labels); blank in older records"
+    ),
     "data_repeated": _count(
         "training examples of a task of the user's own whose text an earlier one has"
     ),

@@ -17,6 +17,7 @@ from kd.axes.errata import (
     errata_of,
 )
 from kd.axes.initialisations import EXPLICIT, INIT_FORMS, INITIALISATIONS, TRUNCATE
+from kd.axes.kinds import CLASSES, KINDS, SCORES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, parts
 from kd.axes.mappings import mapping_source
@@ -48,14 +49,15 @@ def citations_of_row(
 def _sources(row: Mapping[str, str], encoders: Iterable[tuple[str, str]]) -> Iterator[str]:
     """The source texts of the values in a row."""
     task = TASKS.get(row["task"])
+    # Records of older versions name no kind: theirs are classes, or one score.
+    older = SCORES if row.get("classes") == "1" else CLASSES
+    kind = task.kind if task else KINDS.get(row.get("task_kind", ""), older)
     for preset in _values(row, "preset"):
         if preset in preset_names():
             yield read_preset(preset)["source"]
     for term in parse_knowledge(row["objective"]):
         yield KNOWLEDGE[term.knowledge].source
-        matchings = matchings_of(
-            term.knowledge, task.regression if task else row.get("classes") == "1"
-        )
+        matchings = matchings_of(term.knowledge, kind)
         if term.matching in matchings:
             yield matchings[term.matching].source
     for mappings in _values(row, "mapping"):

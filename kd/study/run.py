@@ -16,6 +16,7 @@ from kd.axes.initialisations import (
     PRETRAINED,
     needs_teacher,
 )
+from kd.axes.kinds import SCORES, Kind
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, NONE
 from kd.axes.projections import is_projected, projection_names
@@ -104,27 +105,29 @@ def resolve(study: Study, cell: Cell) -> Run:
     start = located_init(cell["init"], shape, study.path)
     check_init(start, shape, teacher.encoder)
     written = parse_knowledge(cell["knowledge"])
-    decided = [resolve_term(raw, cell, task, shape, teacher.encoder) for raw in written]
+    decided = [
+        resolve_term(raw, cell, task.kind, task.outputs, shape, teacher.encoder) for raw in written
+    ]
     as_written = cell
     if cell["weights"] == "calibrated" and decided:
         decided, cell = _as_shares(decided, cell)
     terms = tuple(sorted(decided, key=str))
     init = init_identity(start, shape, teacher.encoder)
     check_weights(cell, terms, init, shape, teacher.encoder)
-    inert = _inert(cell, terms, task.regression, shape, teacher.encoder)
+    inert = _inert(cell, terms, task.kind, shape, teacher.encoder)
     reads_teacher = _reads_teacher(cell)
     mappings = [raw.mapping or cell["mapping"] for raw in written]
     reversible = any(
         is_last_k(m) and reversed_pairs(t.pairs) != t.pairs
         for m, t in zip(mappings, decided, strict=True)
     )
-    possible = possible_errata(cell, terms, task.regression, teacher.encoder, reversible)
+    possible = possible_errata(cell, terms, task.kind, teacher.encoder, reversible)
     if not possible:
         inert.add("errata")
     errata = [name for name in possible if name in errata_of(cell["errata"])]
     shown = {**as_written, "errata": "+".join(errata) or NONE}
-    labels = _labels(shown, written, decided, inert, task.regression)
-    projected = _projected(terms, task.regression, shape, teacher.encoder.shape)
+    labels = _labels(shown, written, decided, inert, task.kind)
+    projected = _projected(terms, task.kind, shape, teacher.encoder.shape)
     cell = {
         **cell,
         "errata": "+".join(e for e in errata if e != IN_TERMS) or NONE,
@@ -193,14 +196,14 @@ def _as_shares(decided: list[Term], cell: Cell) -> tuple[list[Term], Cell]:
 
 
 def _inert(
-    cell: Cell, terms: tuple[Term, ...], regression: bool, student: Shape, encoder: facts.Encoder
+    cell: Cell, terms: tuple[Term, ...], kind: Kind, student: Shape, encoder: facts.Encoder
 ) -> set[str]:
     """Fields whose value cannot affect the outcome of this cell."""
     inert = set()
-    softened = any(matchings_of(t.knowledge, regression)[t.matching].softened for t in terms)
+    softened = any(matchings_of(t.knowledge, kind)[t.matching].softened for t in terms)
     if not softened:
         inert |= {"temperature", "temperature_schedule"}
-    if regression or not any(t.knowledge == "logits" for t in terms):
+    if kind is SCORES or not any(t.knowledge == "logits" for t in terms):
         inert.add("probability_shift")
     if not terms:  # the hard-label loss stands alone: its weight has nothing to be relative to
         inert |= {"hard_weight", "matching", "weights"}
@@ -214,7 +217,7 @@ def _inert(
         inert.add("teacher_data")
     if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
         inert.add("mapping")
-    if not _projected(terms, regression, student, encoder.shape):
+    if not _projected(terms, kind, student, encoder.shape):
         inert.add("projection")
     related = any(KNOWLEDGE[t.knowledge].form.relation_heads for t in terms)
     if not related or cell["relation_heads"] == relation_heads(student, encoder.shape):
@@ -222,15 +225,13 @@ def _inert(
     return inert
 
 
-def _projected(
-    terms: tuple[Term, ...], regression: bool, student: Shape, teacher: Shape
-) -> list[Term]:
+def _projected(terms: tuple[Term, ...], kind: Kind, student: Shape, teacher: Shape) -> list[Term]:
     """The terms that have projections, unless the cell says none."""
     return [
         term
         for term in terms
         if is_projected(
-            matchings_of(term.knowledge, regression)[term.matching],
+            matchings_of(term.knowledge, kind)[term.matching],
             term.moving,
             student.hidden,
             teacher.hidden,
@@ -250,7 +251,7 @@ def _labels(
     written: Sequence[RawTerm],
     decided: Sequence[Term],
     inert: set[str],
-    regression: bool,
+    kind: Kind,
 ) -> dict[str, str]:
     """How tables name this run: axis values in the study's words, '-' where they have no effect."""
     both = sorted(zip(written, decided, strict=True), key=lambda pair: _in_table_order(pair[0]))
@@ -259,7 +260,7 @@ def _labels(
     names = [t.knowledge + weight_text(t.weight) for t in raw]
     labels["knowledge"] = "+".join(names) or NONE
     # The logits' own matching is named only where it is not the default, or stands alone.
-    default = next(iter(matchings_of("logits", regression)))
+    default = next(iter(matchings_of("logits", kind)))
     beyond = [t.matching for t in decided if (t.knowledge, t.matching) != ("logits", default)]
     labels["matching"] = _joined(beyond or [t.matching for t in decided])
     labels["mapping"] = _joined(

@@ -10,7 +10,7 @@ from kd.axes.values import Field
 from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
 from kd.study.keys import EPOCH, STORE_GIGABYTES
 from kd.study.select_keys import FIXED, SHARE, TEACHER_KEYS
-from kd.study.task_keys import FORMATS, SPLIT
+from kd.study.task_keys import FORMATS, LABEL_KEYS, SPLIT
 from kd.study.task_keys import KEYS as TASK_KEYS
 
 
@@ -52,12 +52,28 @@ def _task() -> dict[str, Any]:
         "additionalProperties": False,
     }
     label = {"type": ["string", "integer", "boolean"]}
+    labels = {"type": "array", "items": label, "minItems": 2, "uniqueItems": True}
+    flags = {"type": "array", "items": column, "minItems": 2, "uniqueItems": True}
+    in_sets: dict[str, dict[str, Any]] = {
+        "from": {"anyOf": [column, flags]},
+        "multi": {"type": "boolean"},
+        "names": labels,
+        "separator": {"type": "string", "minLength": 1},
+    }
+    sets = {
+        "type": "object",
+        "properties": {
+            name: {**in_sets[name], "description": text} for name, text in LABEL_KEYS.items()
+        },
+        "required": ["from"],
+        "additionalProperties": False,
+    }
     several = {"type": "array", "items": column, "minItems": 1, "maxItems": 2}
     kinds: dict[str, dict[str, Any]] = {
         "dev": {"anyOf": [{"type": "string"}, share, names]},
         "text": {"anyOf": [column, several]},
         "label": column,
-        "labels": {"type": "array", "items": label, "minItems": 2, "uniqueItems": True},
+        "labels": {"anyOf": [labels, sets]},
         "regression": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
         "metrics": {
             "type": "array",

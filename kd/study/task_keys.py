@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
 from kd.axes.metrics import DEFAULTS, METRICS
 from kd.axes.tasks import TASKS, Source, Task
 from kd.axes.values import number
@@ -25,7 +26,8 @@ KEYS = {
     "{share, seed}: a share of the training file",
     "text": "column of the text, or a list of two for pairs: a name, or a position from 0",
     "label": "column of the label",
-    "labels": "names of the labels in order; without it those of the training examples, sorted",
+    "labels": "names of the labels in order; without it those of the training examples, sorted. Or "
+    "{from, multi: true}: an example has any number of labels",
     "regression": "[lowest, highest]: the label is a score",
     "metrics": f"of {listing(METRICS)}; the score is the mean of those of which more is better",
     "format": f"{listing(FORMATS)}; without it, what the file's name tells (lines: a label, "
@@ -40,6 +42,12 @@ KEYS = {
 }
 _HUB = ("hub", "config", "revision", "splits")
 _FILES = ("train", "dev", "format", "encoding", "header", "quotes")
+LABEL_KEYS = {
+    "from": "column of the labels, or a list of columns of 0 and 1, one for each label",
+    "multi": "true: an example has any number of labels, also none",
+    "names": "names of the labels in order, as the key labels has them elsewhere",
+    "separator": "between the labels of an example, where they are text (;)",
+}
 SPLIT = r"[a-z0-9][a-z0-9-]{0,31}"
 
 
@@ -84,21 +92,24 @@ def _task(name: str, keys: dict[Any, Any], study: Path) -> Task:
             raise UserError(
                 f"{key}: it is for {'files' if hub else 'a dataset of the hub (key hub)'} alone"
             )
-    for key in (*(_HUB if hub else _FILES[:2]), "text", "label"):
+    described = isinstance(keys.get("labels"), dict)
+    if described and "label" in keys:
+        raise UserError("label: labels.from names the column already")
+    for key in (*(_HUB if hub else _FILES[:2]), "text", "labels" if described else "label"):
         if key not in keys and key != "config":
             raise UserError(f"{key}: missing")
     span = _range(keys["regression"]) if "regression" in keys else None
     if span and "labels" in keys:
         raise UserError("labels: a regression has none")
-    labels = _labels(keys["labels"]) if "labels" in keys else ()
     text = _columns(keys["text"])
-    parts: dict[str, Any] = {
-        "text": text,
-        "label": _column(keys["label"], "label"),
-        "labels": labels,
-    }
-    source = Source(**parts, **(_hub(keys) if hub else _files(keys, study)))
-    scored, others = _metrics(keys, span is not None, len(labels))
+    if described:
+        parts = _label_sets(keys["labels"])
+    else:
+        labels = _labels(keys["labels"], "labels") if "labels" in keys else ()
+        parts = {"label": _column(keys["label"], "label"), "labels": labels}
+    source = Source(text=text, **parts, **(_hub(keys) if hub else _files(keys, study)))
+    kind = SCORES if span else LABELS if source.multi else CLASSES
+    scored, others = _metrics(keys, kind)
     dev = [split for split, _ in source.splits if split != "train"] or ["dev"]
     return Task(
         title=name,
@@ -109,6 +120,7 @@ def _task(name: str, keys: dict[Any, Any], study: Path) -> Task:
         tokens=0,
         dev=tuple((split, split) for split in sorted(dev, key=lambda split: split != "dev")),
         range=span,
+        multi=source.multi,
         others=others,
         source=source,
     )
@@ -222,16 +234,62 @@ def _column(value: Any, key: str) -> str | int:
     return value.strip() if isinstance(value, str) else value
 
 
-def _labels(value: Any) -> tuple[str, ...]:
+def _label_sets(value: dict[Any, Any]) -> dict[str, Any]:
+    """The parts of a source that the key `labels` gives as keys with values."""
+    for key in value:
+        if key not in LABEL_KEYS:
+            raise unknown("labels: key", key, LABEL_KEYS)
+    if "from" not in value:
+        raise UserError("labels.from: missing")
+    found: dict[str, Any] = {"multi": value.get("multi", False)}
+    if not isinstance(found["multi"], bool):
+        raise UserError(f"labels.multi: found {shown(found['multi'])}, allowed: true, false")
+    if "names" in value:
+        found["labels"] = _labels(value["names"], "labels.names")
+    columns = value["from"]
+    if not isinstance(columns, list):
+        found["label"] = _column(columns, "labels.from")
+    elif not found["multi"]:
+        raise UserError("labels.from: several columns need multi: true")
+    elif "separator" in value:
+        raise UserError("labels.separator: it is for one column alone")
+    else:
+        found |= {"label": "labels", "flags": _flags(columns, found.get("labels"))}
+    if "separator" in value:
+        mark = value["separator"]
+        if not found["multi"]:
+            raise UserError("labels.separator: it needs multi: true")
+        if not isinstance(mark, str) or not mark:
+            raise UserError(f"labels.separator: found {shown(mark)}, allowed: text such as ;")
+        found["separator"] = mark
+    return found
+
+
+def _flags(columns: list[Any], names: tuple[str, ...] | None) -> tuple[str | int, ...]:
+    """Columns of 0 and 1."""
+    if len(columns) < 2:
+        raise UserError(f"labels.from: found {shown(columns)}, allowed: two columns or more")
+    flags = tuple(_column(column, "labels.from") for column in columns)
+    if len(set(flags)) < len(flags):
+        raise UserError(f"labels.from: found {shown(columns)}: a column is there twice")
+    if names and len(names) != len(flags):
+        raise UserError(
+            f"labels.names: found {len(names)} names, and labels.from has {len(flags)} columns"
+        )
+    return flags
+
+
+def _labels(value: Any, key: str) -> tuple[str, ...]:
     if (
         not isinstance(value, list)
         or len(value) < 2
         or not all(isinstance(v, str | int) for v in value)
     ):
-        raise UserError(f"labels: found {shown(value)}, allowed: a list of two names or more")
+        also = ", or keys with values: from, multi" if key == "labels" else ""
+        raise UserError(f"{key}: found {shown(value)}, allowed: a list of two names or more{also}")
     labels = tuple(str(label).strip() for label in value)
     if len(set(labels)) < len(labels):
-        raise UserError(f"labels: found {shown(value)}: a label is there twice")
+        raise UserError(f"{key}: found {shown(value)}: a label is there twice")
     return labels
 
 
@@ -244,12 +302,10 @@ def _range(value: Any) -> tuple[float, float]:
     return low, high
 
 
-def _metrics(
-    keys: dict[Any, Any], regression: bool, labels: int
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _metrics(keys: dict[Any, Any], kind: Kind) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Those behind the score, and the others."""
-    value = keys.get("metrics", list(DEFAULTS["scores" if regression else "classes"]))
-    allowed = [n for n, row in METRICS.items() if (row.kind == "scores") == regression]
+    value = keys.get("metrics", list(DEFAULTS[kind]))
+    allowed = [name for name, row in METRICS.items() if kind in row.kinds]
     if not isinstance(value, list) or not value:
         raise UserError(f"metrics: found {shown(value)}, allowed: a list of {listing(allowed)}")
     for name in value:

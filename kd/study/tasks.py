@@ -37,7 +37,7 @@ def _whole(task: Task) -> Task:
     facts = own_facts(task)
     assert task.source is not None
     for name in (*task.metrics, *task.others):
-        if not METRICS[name].fits(max(1, len(facts.labels))):
+        if not METRICS[name].fits(len(facts.labels)):
             raise UserError(
                 f"metrics: {name} is of two labels, and the task has {len(facts.labels)}"
             )

@@ -6,12 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from kd.axes.fields import RECIPE, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.axes.kinds import SCORES
 from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.tasks import Task
 from kd.data.identity import data_identity
 from kd.encoders import facts
 from kd.encoders.folder import CONFIG, label_names, model_config
-from kd.encoders.label_order import contradiction, label_order, stated_order, unknown_names
+from kd.encoders.label_order import (
+    contradiction,
+    label_order,
+    other_kind,
+    stated_order,
+    unknown_names,
+)
 from kd.runtime.errors import UserError
 from kd.runtime.hashes import short_hash
 from kd.study.check import Study
@@ -158,19 +165,21 @@ def _label_order(
     stated = keys.get("labels")
     if isinstance(stated, dict):
         stated = stated.get(task)
-    if not keys["finetuned"] or (row.regression and stated is None):
+    if not keys["finetuned"] or (row.kind is SCORES and stated is None):
         return None, None
     named = None
     if encoder.revision is None:
         folder = Path(encoder.location)
         config = model_config(folder)
         names = label_names(config)
+        if reason := other_kind(config.get("problem_type"), row):
+            raise UserError(f"{folder / CONFIG}: {reason}")
         if stated is None and (reason := contradiction(names, config.get("label2id"), row)):
             raise UserError(
                 f"{folder / CONFIG}: {reason}; correct the one that is wrong, or give the teacher "
                 f"the key labels"
             )
-        named = label_order(names, row) if not row.regression else None
+        named = label_order(names, row) if row.kind is not SCORES else None
         if named is None and stated is None:
             raise unknown_names(str(folder / CONFIG), names, row)
     if stated is None:

@@ -6,12 +6,12 @@ from typing import Any
 from kd.axes.architectures import attention_obstacle
 from kd.axes.errata import ERRATA, errata_of
 from kd.axes.initialisations import EXPLICIT, PCA, TRUNCATE
+from kd.axes.kinds import CLASSES, LABELS, Kind
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import Pairs, moves, resolve_mapping
-from kd.axes.matchings import Matching
+from kd.axes.matchings import MEANINGLESS, Matching
 from kd.axes.projections import is_projected
 from kd.axes.shapes import Shape
-from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, balanced_terms, matchings_of, measure_of
 from kd.axes.weights import Weight, as_weight, idle_part
 from kd.encoders import facts
@@ -22,17 +22,24 @@ IN_TERMS = "reversed-last-k"  # an erratum that only changes layer pairs
 
 
 def resolve_term(
-    raw: RawTerm, cell: Cell, task: Task, student: Shape, encoder: facts.Encoder
+    raw: RawTerm,
+    cell: Cell,
+    kind: Kind,
+    classes: int,
+    student: Shape,
+    encoder: facts.Encoder,
 ) -> Term:
-    """A term with its matching, layer pairs and weight.
+    """A term with its matching, layer pairs and weight. `classes` counts the logits.
 
     Raises:
         Pruned: the term is not defined for this student and teacher.
     """
     row, teacher = KNOWLEDGE[raw.knowledge], encoder.shape
     _prune(_capture_obstacles(raw.knowledge, encoder.arch))
-    name, matching = _matching(raw, cell, task.regression)
-    _prune(_matching_obstacles(raw.knowledge, name, matching, cell, task, student, teacher))
+    name, matching = _matching(raw, cell, kind)
+    _prune(
+        _matching_obstacles(raw.knowledge, name, matching, cell, kind, classes, student, teacher)
+    )
     if row.form.relation_heads:
         _prune(_relation_obstacles(cell["relation_heads"], student, teacher))
     if not row.layered:
@@ -59,16 +66,20 @@ def _prune(obstacles: Iterator[str]) -> None:
         raise Pruned(obstacle)
 
 
-def _matching(raw: RawTerm, cell: Cell, regression: bool) -> tuple[str, Matching]:
+def _matching(raw: RawTerm, cell: Cell, kind: Kind) -> tuple[str, Matching]:
     """The matching of a term, or of the cell if the term names none, with its name."""
-    defined = matchings_of(raw.knowledge, regression)
+    defined = matchings_of(raw.knowledge, kind)
     first = next(iter(defined))
     name = raw.matching or cell["matching"]
     name = first if name == "default" else name
     if name not in defined:
-        kind = f"{raw.knowledge} of a regression" if regression else raw.knowledge
+        of_kind = defined is not matchings_of(raw.knowledge, CLASSES)
+        what = f"{raw.knowledge} of {kind.phrase}" if of_kind else raw.knowledge
+        why = MEANINGLESS[kind].get(name, "") if of_kind else ""
         hint = "" if raw.matching else f"; name one in the term, as in {raw.knowledge}:{first}"
-        raise Pruned(f"{kind} has no matching {name} (it has {listing(defined)}){hint}")
+        raise Pruned(
+            f"{what} has no matching {name}{why and ', ' + why} (it has {listing(defined)}){hint}"
+        )
     return name, defined[name]
 
 
@@ -86,20 +97,26 @@ def _matching_obstacles(
     name: str,
     matching: Matching,
     cell: Cell,
-    task: Task,
+    kind: Kind,
+    classes: int,
     student: Shape,
     teacher: Shape,
 ) -> Iterator[str]:
     term, free = f"{knowledge}:{name}", f"head-mean-{name}"
     if matching.same_heads and student.heads != teacher.heads:
-        known = free in matchings_of(knowledge, regression=False)
+        known = free in matchings_of(knowledge, kind)
         hint = f"; {knowledge}:{free} does not need them equal" if known else ""
         yield (
             f"{term} compares head with head, but the student has {student.heads} heads and the "
             f"teacher {teacher.heads}{hint}"
         )
-    if matching.fewest_classes > task.outputs:
+    if matching.fewest_classes > classes:
         yield (f"{term} with fewer than {matching.fewest_classes} classes {matching.with_fewer}")
+    if kind is LABELS and matching.softened and cell["temperature_schedule"] != "constant":
+        yield (
+            f"temperature_schedule {cell['temperature_schedule']} reads the classes of an example "
+            f"together, and the labels of a multi-label task stand each by itself"
+        )
     if matching.fewest_examples > cell["batch_size"]:
         yield (
             f"{term} teaches nothing in batches of fewer than {matching.fewest_examples} "
@@ -248,13 +265,13 @@ def _copied_depth(init: Any, student: Shape, teacher: Shape) -> int:
 def possible_errata(
     cell: Cell,
     terms: tuple[Term, ...],
-    regression: bool,
+    kind: Kind,
     encoder: facts.Encoder,
     reversible: bool,
 ) -> list[str]:
     """The errata that can affect the outcome of a cell, in table order."""
     taught = [KNOWLEDGE[t.knowledge] for t in terms]
-    softened = any(matchings_of(t.knowledge, regression)[t.matching].softened for t in terms)
+    softened = any(matchings_of(t.knowledge, kind)[t.matching].softened for t in terms)
     padded = cell["batch_size"] > 1
     scaled = cell["temperature"] != 1 and cell["temperature_schedule"] == "constant"
     possible = {

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kd.axes.kinds import SCORES
 from kd.axes.metrics import column_of
 from kd.axes.tasks import Task
 from kd.data.subset import held_out_rows
@@ -18,9 +18,9 @@ from kd.data.tokens import Split, load_split, ordered_batches
 from kd.runtime.device import model_inputs, to_device
 from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress
-from kd.training.fidelity import calibration, mean_of
+from kd.training.fidelity import fit_of, mean_of
 from kd.training.metrics import constant_score, evaluate_metrics, other_metrics
-from kd.training.predictions import Predictions
+from kd.training.predictions import Predictions, chosen_answers, gold_answers
 from kd.training.sampling_error import score_error
 
 _BATCH = 64
@@ -113,26 +113,26 @@ def scores(row: Task, answers: Mapping[str, Predictions]) -> dict[str, Any]:
 
     `majority_score` is the score of the best constant answer on the same examples. `score_se` is
     the standard error of the score over examples, and is left out if all answers are right. The
-    numbers of `calibration` are means over the dev splits.
+    numbers of `fit_of` are means over the dev splits.
     """
     record, examples = dict[str, Any](), 0
     floors, errors, fits = list[float](), list[float](), list[dict[str, float]]()
     for name, split in answers.items():
-        chosen = chosen_answers(row, split)
-        metrics = evaluate_metrics(row, chosen, split.labels)
+        chosen, gold = chosen_answers(row, split.logits), gold_answers(row, split.labels)
+        metrics = evaluate_metrics(row, chosen, gold)
         metrics |= other_metrics(row, split.logits, split.labels)
         if name not in row.scored:
             record |= {column_of(metric, name): value for metric, value in metrics.items()}
             continue
         examples += len(split.labels)
-        errors.append(score_error(row, chosen, split.labels))
-        floors.append(constant_score(row, split.labels.tolist()))
-        if not row.regression:
-            fits.append(calibration(split.logits, split.labels))
+        errors.append(score_error(row, chosen, gold))
+        floors.append(constant_score(row, split.labels))
+        fits.append(fit_of(row, split.logits, split.labels))
         if name == "dev":
             record |= {column_of(metric): value for metric, value in metrics.items()}
             record["metrics"], record["classes"] = "+".join(row.metrics), row.outputs
-            if row.regression:
+            record["task_kind"] = row.kind.name
+            if row.kind is SCORES:
                 record["r2"] = explained(torch.from_numpy(chosen), torch.from_numpy(split.labels))
         else:
             record["accuracy_mm"] = metrics["accuracy"]
@@ -169,10 +169,11 @@ def slice_scores(
         return {}
     train = load_split(tokens, "train")
     share, seed = settings["held_out"], settings["held_out_seed"]
-    split = train.only(held_out_rows(train, share, seed, task.regression))
+    split = train.only(held_out_rows(train, share, seed, task.kind))
     logits = predict(model, split, device, progress).numpy()
-    answers = Predictions(split.ids.numpy(), split.labels.numpy(), logits)
-    metrics = evaluate_metrics(task, chosen_answers(task, answers), answers.labels)
+    metrics = evaluate_metrics(
+        task, chosen_answers(task, logits), gold_answers(task, split.labels.numpy())
+    )
     return {"slice_score": metrics["score"], "slice_examples": len(split)}
 
 
@@ -196,9 +197,3 @@ class DevScore:
         }
         model.train()
         return float(scores(self.task, answers)["score"])
-
-
-def chosen_answers(row: Task, split: Predictions) -> np.ndarray:
-    """(n,) the classes with the highest logits, or the scores of a regression."""
-    found: np.ndarray = split.logits[:, 0] if row.regression else split.logits.argmax(-1)
-    return found

@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import expit, log_expit, log_softmax
 from scipy.stats import pearsonr
 
+from kd.axes.kinds import LABELS, SCORES
 from kd.axes.tasks import Task
 from kd.runtime.errors import UserError
 from kd.training.predictions import Predictions, aligned
@@ -47,6 +48,35 @@ def calibration(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
+def label_calibration(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The same of a multi-label task: each label of each example is a question of yes or no.
+
+    With p = sigmoid(logit), `nll` is the mean binary cross-entropy and `brier` the mean of
+    (p - y)^2, from 0 to 1. `ece` is the mean over 15 bins of equal width of p of
+    |share that has the label - mean p|, weighted by the labels in each.
+
+    Args:
+        logits: (n, C).
+        labels: (n, C) of 0 and 1.
+    """
+    z, gold = logits.astype(np.float64), labels > 0
+    p = expit(z)
+    bins = np.minimum((p * BINS).astype(int), BINS - 1).ravel()
+    gaps = np.bincount(bins, weights=(gold - p).ravel(), minlength=BINS)
+    return {
+        "nll": float(-np.where(gold, log_expit(z), log_expit(-z)).mean()),
+        "brier": float(((p - gold) ** 2).mean()),
+        "ece": float(np.abs(gaps).sum() / p.size),
+    }
+
+
+def fit_of(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The numbers of `calibration` or `label_calibration`; a score has no probability, so none."""
+    if task.kind is SCORES:
+        return {}
+    return (label_calibration if task.kind is LABELS else calibration)(logits, labels)
+
+
 def fidelity(student: np.ndarray, teacher: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """How far a student agrees with its teacher, on the same examples, of a classification.
 
@@ -66,6 +96,29 @@ def fidelity(student: np.ndarray, teacher: np.ndarray, labels: np.ndarray) -> di
         "agreement": float(same.mean()),
         "agreement_where_teacher_errs": float(same[errs].mean()) if errs.any() else math.nan,
         "teacher_kl": float((np.exp(log_t) * (log_t - log_s)).sum(-1).mean()),
+    }
+
+
+def label_fidelity(
+    student: np.ndarray, teacher: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """The same of a multi-label task, over the labels of all examples: `agreement` is the share of
+    labels for which both say yes or both say no, `agreement_where_teacher_errs` the same of those
+    that the teacher gets wrong, `teacher_kl` the mean of KL(teacher || student) of yes and no.
+
+    Args:
+        student: (n, C) logits.
+        teacher: (n, C) logits.
+        labels: (n, C) of 0 and 1.
+    """
+    s, t = student.astype(np.float64), teacher.astype(np.float64)
+    same, errs = (s > 0) == (t > 0), (t > 0) != (labels > 0)
+    yes = expit(t) * (log_expit(t) - log_expit(s))
+    no = expit(-t) * (log_expit(-t) - log_expit(-s))
+    return {
+        "agreement": float(same.mean()),
+        "agreement_where_teacher_errs": float(same[errs].mean()) if errs.any() else math.nan,
+        "teacher_kl": float((yes + no).mean()),
     }
 
 
@@ -89,9 +142,9 @@ def score_fidelity(student: np.ndarray, teacher: np.ndarray) -> dict[str, float]
 def agreement(
     student: Mapping[str, Predictions], teacher: Mapping[str, Predictions], task: Task
 ) -> dict[str, float]:
-    """How far a student's answers are its teacher's: the numbers of `fidelity`, or for a regression
-    of `score_fidelity`, means over the dev splits that make up the score, without those that no
-    split has.
+    """How far a student's answers are its teacher's: the numbers of `fidelity`, `label_fidelity` or
+    `score_fidelity`, by the task's kind. They are means over the dev splits that make up the
+    score, without those that no split has.
 
     Raises:
         UserError: they answered other examples.
@@ -102,10 +155,11 @@ def agreement(
             if name not in answers:
                 raise UserError(f"the {who} has no answers on the split {name}")
         ours, theirs = aligned(student[name], teacher[name])
-        if task.regression:
+        if task.kind is SCORES:
             found.append(score_fidelity(ours[:, 0], theirs[:, 0]))
         else:
-            found.append(fidelity(ours, theirs, student[name].labels))
+            compare = label_fidelity if task.kind is LABELS else fidelity
+            found.append(compare(ours, theirs, student[name].labels))
     return mean_of(found)
 
 

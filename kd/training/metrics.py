@@ -4,12 +4,14 @@ They are imported where they are used, because a training alone needs neither.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from kd.axes.kinds import LABELS, SCORES
 from kd.axes.tasks import Task
+from kd.training.label_sets import constant_sets
 
 
 def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -17,8 +19,9 @@ def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) ->
 
     Args:
         task: what the metrics are of.
-        predictions: (n,) class indices, or scores for a regression.
-        labels: (n,) gold labels of the same kind.
+        predictions: answers as `predictions.chosen_answers` has them: (n,) class indices or
+            scores, or (n, C) bool, the chosen labels of a multi-label task.
+        labels: gold labels of the same kind.
 
     Correlations are computed in float64, because predictions may differ only in their last digits.
     The correlation of a constant prediction is undefined and counts as 0.
@@ -40,6 +43,7 @@ def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) ->
 
     functions = {
         "accuracy": lambda: float(accuracy_score(labels, predictions)),
+        "subset-accuracy": lambda: float((labels == predictions).all(axis=1).mean()),
         "f1": lambda: float(f1_score(labels, predictions, zero_division=0.0)),
         "macro-f1": lambda: f1("macro"),
         "micro-f1": lambda: f1("micro"),
@@ -58,12 +62,12 @@ def other_metrics(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[st
     Args:
         task: what the metrics are of.
         logits: (n, C), or (n, 1) scores for a regression.
-        labels: (n,) gold labels.
+        labels: (n,) gold labels, or (n, C) of 0 and 1.
     """
     found = {}
     for name in task.others:
         if name == "auc":
-            value = _auc(logits.astype(np.float64), labels)
+            value = _auc(task, logits.astype(np.float64), labels)
         else:
             off = logits[:, 0].astype(np.float64) - labels
             value = float(np.mean(off**2 if name == "mse" else abs(off)))
@@ -72,27 +76,39 @@ def other_metrics(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[st
     return found
 
 
-def _auc(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Of two labels that of the second; else the mean over the labels that some examples have and
+def _auc(task: Task, logits: np.ndarray, labels: np.ndarray) -> float:
+    """Of two classes that of the second; else the mean over the labels that some examples have and
     some lack. NaN where there is none."""
     from scipy.special import softmax
     from sklearn.metrics import roc_auc_score
 
-    shares = softmax(logits, axis=-1)
-    chosen = [1] if shares.shape[1] == 2 else range(shares.shape[1])
+    if task.kind is LABELS:  # the order of the probabilities is that of the logits
+        shares, has = logits, labels > 0
+    else:
+        shares, has = softmax(logits, axis=-1), labels[:, None] == np.arange(task.outputs)
+    chosen = [1] if task.kind is not LABELS and task.outputs == 2 else range(task.outputs)
     parts = [
-        roc_auc_score(labels == label, shares[:, label])
+        roc_auc_score(has[:, label], shares[:, label])
         for label in chosen
-        if 0 < np.mean(labels == label) < 1
+        if 0 < has[:, label].mean() < 1
     ]
     return float(np.mean(parts)) if parts else float("nan")
 
 
-def constant_score(task: Task, labels: Sequence[float]) -> float:
-    """Score on these labels of the best constant answer: the floor that a model must beat."""
+def constant_score(task: Task, labels: np.ndarray) -> float:
+    """Score on these labels of the best constant answer: the floor that a model must beat.
+
+    Of a multi-label task it is a set of labels, of those of `label_sets.constant_sets`.
+    """
     gold = np.asarray(labels)
-    if task.regression:
+    if task.kind is SCORES:
         return 0.0
+    if task.kind is LABELS:
+        gold = gold > 0
+        return max(
+            evaluate_metrics(task, np.broadcast_to(answer, gold.shape), gold)["score"]
+            for answer in constant_sets(gold)
+        )
     return max(
         evaluate_metrics(task, np.full_like(gold, answer), gold)["score"]
         for answer in range(len(task.labels))

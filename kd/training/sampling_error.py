@@ -2,30 +2,32 @@
 
 import numpy as np
 
+from kd.axes.kinds import CLASSES, LABELS, SCORES
 from kd.axes.tasks import Task
+from kd.training.label_sets import SET_METRICS
 
 _RESAMPLES = 1000
-_BATCH = 50  # resamples of a regression in memory at once
+_BATCH = 50  # resamples of scores or sets of labels in memory at once
 
 
 def score_error(task: Task, predictions: np.ndarray, labels: np.ndarray) -> float:
     """Standard error of the task's score, in its unit, over resamples of the examples.
 
-    Examples are drawn with replacement from those that were scored, by a fixed generator. For a
-    classification only the counts of each (label, prediction) matter, so counts are drawn.
+    Examples are drawn with replacement from those that were scored, by a fixed generator. For
+    classes only the counts of each (label, prediction) matter, so counts are drawn.
 
     Args:
         task: its metrics make up the score.
-        predictions: (n,) class indices, or scores for a regression.
-        labels: (n,) gold labels of the same kind.
+        predictions: (n,) class indices or scores, or (n, C) bool, the labels of a multi-label task.
+        labels: gold labels of the same kind.
 
     Returns:
         The standard deviation over resamples; NaN if it is 0 (all answers are right), because then
         it does not estimate the error.
     """
     rng = np.random.default_rng(0)
-    scores = _correlations if task.regression else _scores_of_counts
-    error = float(np.std(scores(task, np.asarray(predictions), np.asarray(labels), rng), ddof=1))
+    sides = np.asarray(predictions), np.asarray(labels)
+    error = float(np.std(_RESAMPLED[task.kind](task, *sides, rng), ddof=1))
     return error if error > 1e-12 else float("nan")
 
 
@@ -96,6 +98,20 @@ def _correlations(
         by_metric = {"pearson": _pearson, "spearman": _spearman}
         found.append(np.mean([by_metric[name](*sides) for name in task.metrics], axis=0))
     return np.concatenate(found)
+
+
+def _scores_of_sets(
+    task: Task, predictions: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    count, found = len(labels), []
+    for _ in range(_RESAMPLES // _BATCH):
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=_BATCH)
+        parts = [SET_METRICS[name](predictions, labels, weights) for name in task.metrics]
+        found.append(np.mean(parts, axis=0))
+    return np.concatenate(found)
+
+
+_RESAMPLED = {CLASSES: _scores_of_counts, SCORES: _correlations, LABELS: _scores_of_sets}
 
 
 def _pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from kd.axes.forms import FORMS
+from kd.axes.forms import FORMS, form_of
+from kd.axes.kinds import CLASSES, KINDS, LABELS, SCORES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import NONE
-from kd.axes.matchings import MATCHINGS
+from kd.axes.matchings import MATCHINGS, MEANINGLESS
 from kd.axes.terms import Term, matchings_of, parse_knowledge
 from kd.axes.weights import Weight, as_weight
 from kd.runtime.errors import UserError
@@ -78,8 +79,11 @@ def test_errors_say_what_is_wrong(text, message):
 
 def test_every_knowledge_has_matchings():
     for name, row in KNOWLEDGE.items():
-        assert matchings_of(name, regression=False) is MATCHINGS[row.form.name]
-    assert list(matchings_of("logits", regression=True)) == ["mse"]
+        assert matchings_of(name, CLASSES) is MATCHINGS[row.form.name]
+    assert list(matchings_of("logits", SCORES)) == ["mse"]
+    of_labels, of_classes = (matchings_of("logits", kind) for kind in (LABELS, CLASSES))
+    assert set(of_classes) - set(of_labels) == set(MEANINGLESS[LABELS])
+    assert not set(of_labels) - set(of_classes)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +101,7 @@ def test_what_is_no_objective(bad):
 
 def test_every_form_is_of_some_knowledge_and_has_matchings():
     used = {row.form for row in KNOWLEDGE.values()}
-    used |= {form.of_regression for form in used if form.of_regression}
+    used |= {form_of(form, kind) for form in used for kind in KINDS.values()}
     assert used == set(FORMS.values())
     assert list(MATCHINGS) == list(FORMS)
     assert {"logits", "cls", "pooled"} == PER_EXAMPLE

@@ -4,6 +4,7 @@ import pytest
 import yaml
 from model_files import write_encoder
 
+from kd.axes.kinds import SCORES
 from kd.cli.main import main
 from kd.study.grid import load_grid
 
@@ -36,7 +37,9 @@ def test_scores_are_found(data):
     assert new("My Data.csv", "--text", "text", "pair", "--label", "points") == 0
     (task,) = yaml.safe_load((data / "My Data.yaml").read_text())["tasks"].values()
     assert task["regression"] == [0, 8.43] and task["text"] == ["text", "pair"]
-    assert all(run.task_row.regression for run in load_grid(data / "My Data.yaml").runs.values())
+    assert all(
+        run.task_row.kind is SCORES for run in load_grid(data / "My Data.yaml").runs.values()
+    )
 
 
 def test_a_local_encoder_is_a_change_of_one_line(data):

@@ -8,6 +8,7 @@ import pytest
 from helpers import save_encoder
 from studies import study_dict, write_study
 
+from kd.axes.kinds import CLASSES, SCORES
 from kd.axes.tasks import TASKS
 from kd.data.generated import generate
 from kd.jobs.data import prepare_task
@@ -56,7 +57,7 @@ def done(tmp_path_factory):
     )  # fmt: skip
     grid = load_grid(write_study(folder, study))
     layout = Layout(folder / "results")
-    for task in ("kinds", next(r.task for r in grid.runs.values() if r.task_row.regression)):
+    for task in ("kinds", next(r.task for r in grid.runs.values() if r.task_row.kind is SCORES)):
         prepare_task(grid, layout, task)  # by its name in the study, and by that in ids
     for run in {(run.task, run.tokens_id) for run in grid.runs.values()}:
         run_tokenise(grid, layout, *run)
@@ -75,8 +76,8 @@ def test_each_dev_file_has_its_own_columns(done):
         rows = list(csv.DictReader(handle))
     for row in rows:
         run = grid.runs[row["run"]]
-        assert row["task"] == ("points" if run.task_row.regression else "kinds")
-        if run.task_row.regression:
+        assert row["task"] == ("points" if run.task_row.kind is SCORES else "kinds")
+        if run.task_row.kind is SCORES:
             assert (row["metrics"], row["classes"]) == ("pearson", "1")
             assert float(row["mse"]) >= 0 and row["score"] == row["pearson"]
             assert not row["accuracy@hard"] and int(row["examples_eval"]) == 16
@@ -98,7 +99,7 @@ def test_each_dev_file_has_its_own_columns(done):
 
 def test_the_exported_labels_are_the_files(done):
     _, grid, layout = done
-    run = next(run for run in grid.runs.values() if not run.task_row.regression)
+    run = next(run for run in grid.runs.values() if run.task_row.kind is CLASSES)
     config = json.loads((layout.run(run) / "model/config.json").read_text())
     assert list(config["id2label"].values()) == ["high", "low", "mid"]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from studies import tiny_study, write_study
 
+from kd.axes.kinds import CLASSES
 from kd.data.subset import held_out_rows
 from kd.data.tokens import load_split
 from kd.encoders import build
@@ -74,7 +75,7 @@ def tokens(grid, layout):
 def test_no_training_sees_the_slice_and_all_see_the_same_rest(done):
     grid, layout, read = done
     split = load_split(tokens(grid, layout), "train")
-    held = set(held_out_rows(split, SHARE, 0, False).tolist())
+    held = set(held_out_rows(split, SHARE, 0, CLASSES).tolist())
     assert len(held) == 24 and len(read) == 8 + 2
     assert all(rows == set(range(96)) - held for rows in read)
 
@@ -83,7 +84,7 @@ def test_the_slice_score_is_that_of_the_students_answers_on_the_slice(done):
     grid, layout, _ = done
     run = next(iter(grid.runs.values()))
     split = load_split(tokens(grid, layout), "train")
-    rows = held_out_rows(split, SHARE, 0, False)
+    rows = held_out_rows(split, SHARE, 0, CLASSES)
     model = build.load_finetuned(layout.run(run) / "model").eval()
     batch = split.batch(rows)
     inputs = {

@@ -11,13 +11,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loss_cases import LOSSES, MASKED, SOFTENED, Case, draw, gradient
-from loss_references import REFERENCES, cosine, entropy, mean, softened, softmax, vector_pairs
+from loss_references import (
+    REFERENCES,
+    cosine,
+    entropy,
+    mean,
+    of_each_label,
+    softened,
+    softmax,
+    vector_pairs,
+)
 from torch import Tensor
 
 from kd.axes.fields import TEMPERATURE_SCHEDULES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.matchings import MATCHINGS
-from kd.losses import attention, logits, relations, temperature, vectors
+from kd.losses import attention, labels, logits, relations, temperature, vectors
 from kd.losses.table import LOSSES as FUNCTIONS
 from kd.losses.table import TEMPERATURES
 
@@ -36,7 +45,7 @@ def public_losses() -> set[str]:
     """The public functions of the modules of losses."""
     return {
         name
-        for module in (attention, logits, relations, vectors)
+        for module in (attention, labels, logits, relations, vectors)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and name[0] != "_"
     } - {"double_softmax"}
@@ -78,7 +87,9 @@ def test_every_row_of_matchings_states_the_facts_of_its_loss():
             equal = row.same_width or row.both_projected
             assert equal == loss.same_width, f"{label}: same_width"
             assert row.same_heads == loss.same_heads, f"{label}: same_heads"
-            assert row.softened == ("temperature" in loss.options and form == "logits"), label
+            assert row.softened == (
+                "temperature" in loss.options and form in ("logits", "multi-label")
+            ), label
             assert row.labelled == loss.labelled, f"{label}: labelled"
             assert dict(row.options).keys() <= loss.options.keys(), f"{label}: options"
 
@@ -129,6 +140,8 @@ def test_loss_is_at_its_floor_where_the_student_is_the_teacher(name, lengths, se
     floor = 0.0
     if name == "logits_ce":
         floor = mean(tau**2 * entropy(t) for tau, _, t in softened(case))
+    if name == "labels_ce":
+        floor = mean(tau**2 * entropy(t) for tau, _, t in of_each_label(case))
     if name == "vector_contrastive":
         floor = REFERENCES[name](case.map(Tensor.double))
     assert case.value().item() == pytest.approx(floor, rel=1e-5, abs=1e-6), (
@@ -290,7 +303,7 @@ def test_gradient_is_the_slope_of_the_loss(name, spread):
 
 def spoiled(case: Case, side: str, how: str) -> Case:
     """One side with a comparison undefined: an item zero, two equal, all equal, ..."""
-    axis = {"logits": 0, "vector": 0, "tokens": 1, "layers": 0, "relation": 2}.get(
+    axis = {"logits": 0, "labels": 0, "vector": 0, "tokens": 1, "layers": 0, "relation": 2}.get(
         case.loss.form, 2
     )
 

@@ -20,6 +20,8 @@ from features import (
 from torch import nn
 from torch.nn import functional as F
 
+from kd.axes import kinds
+from kd.axes.kinds import SCORES, Kind
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.shapes import Shape
 from kd.axes.terms import Term, matchings_of
@@ -28,8 +30,8 @@ from kd.losses.objective import HARD, Objective, hard_label_loss, wanted_feature
 from kd.runtime.errors import UserError
 
 
-def objective(*terms: Term, student: Shape = SAME, regression: bool = False, **settings):
-    return Objective(terms, regression, student, TEACHER, {"relation_heads": 2, **settings})
+def objective(*terms: Term, student: Shape = SAME, kind: Kind = kinds.CLASSES, **settings):
+    return Objective(terms, kind, student, TEACHER, {"relation_heads": 2, **settings})
 
 
 def value(made, student=SAME, outputs=CLASSES, moment=START):
@@ -71,7 +73,7 @@ def test_hard_weight_zero_leaves_the_labels_out():
 
 
 def test_regression():
-    made = objective(term("logits", "mse"), regression=True, hard_weight=0.5)
+    made = objective(term("logits", "mse"), kind=SCORES, hard_weight=0.5)
     total, parts = value(made, outputs=1)
     s, t = features(SAME, 1, 1)["logits", 0], features(TEACHER, 100, 1)["logits", 0]
     hard, soft = (s[:, 0] - LABELS).square().mean(), (s - t).square().mean()
@@ -80,15 +82,15 @@ def test_regression():
 
 
 def test_regressions_have_no_probabilities_to_shift():
-    shifted = objective(term("logits", "mse"), regression=True, probability_shift=True)
-    plain = objective(term("logits", "mse"), regression=True)
+    shifted = objective(term("logits", "mse"), kind=SCORES, probability_shift=True)
+    plain = objective(term("logits", "mse"), kind=SCORES)
     assert torch.equal(value(shifted, outputs=1)[0], value(plain, outputs=1)[0])
 
 
 def test_hard_label_loss_of_bf16_logits_is_fp32():
     logits = features(SAME, 1)["logits", 0].bfloat16()
-    assert hard_label_loss(logits, LABELS, False).dtype == torch.float32
-    assert hard_label_loss(logits[:, :1], LABELS.bfloat16(), True).dtype == torch.float32
+    assert hard_label_loss(logits, LABELS, kinds.CLASSES).dtype == torch.float32
+    assert hard_label_loss(logits[:, :1], LABELS.bfloat16(), SCORES).dtype == torch.float32
 
 
 def test_wanted_features_are_those_that_forward_reads():
@@ -119,12 +121,12 @@ def test_wanted_features_are_those_that_forward_reads():
         ((term("logits"),), {"hard_weight": "0.5..1"}),
         ((term("query-relation"),), {"relation_heads": 3}),
         ((term("hidden"),), {"errata": "padding"}),
-        ((term("hidden"),), {"regression": True}),
+        ((term("hidden"),), {"kind": SCORES}),
     ],
     ids=lambda x: "+".join(x) if isinstance(x, dict) else x[0].knowledge,
 )
 def test_a_setting_changes_the_loss(terms, changed):
-    outputs = 1 if "regression" in changed else CLASSES
+    outputs = 1 if "kind" in changed else CLASSES
     before = value(objective(*terms), outputs=CLASSES)[0]
     after = value(objective(*terms, **changed), outputs=outputs)[0]
     assert before.item() != pytest.approx(after.item(), rel=1e-3), f"{set(changed)} is inert"
@@ -150,7 +152,7 @@ def test_mapping_changes_the_loss(name):
 
 @pytest.mark.parametrize("name", KNOWLEDGE)
 def test_matching_changes_the_loss(name):
-    values = [value(objective(term(name, m)))[0].item() for m in matchings_of(name, False)]
+    values = [value(objective(term(name, m)))[0].item() for m in matchings_of(name, kinds.CLASSES)]
     assert len({round(v, 6) for v in values}) == len(values), f"{name}: two matchings are one"
 
 
@@ -187,7 +189,7 @@ def test_projection_is_seeded_and_leaves_the_global_generator_alone():
 
 @pytest.mark.parametrize(
     ("name", "matching"),
-    [(n, m) for n, m in ALL_MATCHINGS if matchings_of(n, False)[m].same_width],
+    [(n, m) for n, m in ALL_MATCHINGS if matchings_of(n, kinds.CLASSES)[m].same_width],
 )
 def test_gradient_reaches_projections_and_student_but_no_teacher(name, matching):
     made = objective(term(name, matching), student=NARROW, hard_weight=0)

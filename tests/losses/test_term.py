@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from kd.axes.errata import ERRATA
 from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.kinds import CLASSES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.axes.shapes import Shape
@@ -41,7 +42,7 @@ SETTINGS = {**RUN_DEFAULTS, "relation_heads": 2}
 
 
 def comparison(made, student=SAME, seed=0, **changed):
-    matching = matchings_of(made.knowledge, regression=False)[made.matching]
+    matching = matchings_of(made.knowledge, CLASSES)[made.matching]
     torch.manual_seed(seed)
     return TermLoss(made, matching, student, TEACHER, {**SETTINGS, **changed})
 
@@ -65,7 +66,7 @@ def moving(knowledge, mapping, student=DEEP, matching=None, weight=1.0):
 def direct(name, matching, temperature=2.0):
     """The term at teacher layer 2, student layer 1, from the loss functions alone."""
     s, t = features(SAME, 1), features(TEACHER, 100)
-    row = matchings_of(name, regression=False)[matching]
+    row = matchings_of(name, CLASSES)[matching]
     loss = FUNCTIONS[row.loss]
     if name == "logits":
         more = {"temperature": temperature} if row.softened else {}
@@ -163,7 +164,7 @@ def test_padding_changes_nothing_where_pairs_move(name, mapping):
 
 @pytest.mark.parametrize(("name", "matching"), ALL_MATCHINGS)
 def test_projections_only_where_the_matching_needs_them(name, matching):
-    row, taught = matchings_of(name, False)[matching], term(name, matching)
+    row, taught = matchings_of(name, CLASSES)[matching], term(name, matching)
     both = len(taught.pairs) if row.both_projected else 0
     equal, narrow = comparison(taught), comparison(taught, NARROW)
     assert len(equal.student_projections) == both, f"{name}:{matching}: between equal widths"
@@ -418,7 +419,7 @@ def test_the_teacher_gets_no_gradient(name, mapping):
 def part(name, matching=None, seed=0, **settings):
     """The value of a term in an objective with these settings."""
     taught = term(name, matching)
-    made = Objective((taught,), False, SAME, TEACHER, {"relation_heads": 2, **settings})
+    made = Objective((taught,), CLASSES, SAME, TEACHER, {"relation_heads": 2, **settings})
     parts = made.parts(features(SAME, 1), features(TEACHER, 100), MASK, LABELS, START)
     return parts[str(taught)].item()
 
@@ -428,7 +429,7 @@ def errs(erratum, name, matching):
     form = KNOWLEDGE[name].form.name
     return {
         "double-softmax": form == "maps",
-        "no-tau-squared": matchings_of(name, False)[matching].softened,
+        "no-tau-squared": matchings_of(name, CLASSES)[matching].softened,
         "padding": form not in ("logits", "vector") or name == "pooled",
         "teacher-in-training": False,  # it changes what the teacher says, not how it is compared
         "reversed-last-k": False,  # it changes the pairs
@@ -461,7 +462,7 @@ DOUBLED = {
 }
 
 
-@pytest.mark.parametrize("matching", matchings_of("attention", False))
+@pytest.mark.parametrize("matching", matchings_of("attention", CLASSES))
 def test_double_softmax_is_a_softmax_of_maps_with_their_padded_keys(matching):
     """As TextBrewer's `attention_ce` on maps; rows of padding count there no more than here."""
     wanted = 0.0

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from studies import tiny_study, write_study
 
+from kd.axes.kinds import SCORES
 from kd.monitor.answers import write_answers
 from kd.results.answers import read_answers
 from kd.runtime.errors import UserError
@@ -31,7 +32,7 @@ def place(tmp_path):
 def leave(layout, run, ids=(3, 5, 8), answer=0):
     """Answers of one run: class `answer` for every example, or a score of 0.5."""
     logits = np.zeros((len(ids), run.task_row.outputs), dtype=np.float32)
-    logits[:, 0 if run.task_row.regression else answer] = 0.5
+    logits[:, 0 if run.task_row.kind is SCORES else answer] = 0.5
     split = Predictions(np.array(ids), np.arange(len(ids)) % 2, logits)
     layout.run(run).mkdir(parents=True, exist_ok=True)
     write_predictions(layout.run(run) / "predictions.parquet", {"dev": split})

@@ -61,6 +61,31 @@ def test_ids_do_not_depend_on_paths_or_names(tmp_path):
     assert not {run.id for run in runs_of(path)} & set(first)
 
 
+def test_what_the_labels_of_a_multi_label_task_cannot_be_taught_is_pruned(tmp_path):
+    """They are no classes of which one is right."""
+    path = own_study(tmp_path, **sets("label"))
+    axes = "axes:\n  temperature_schedule: [constant, flsw]\n"
+    study = path.read_text().replace("- none", "- logits:dkd").replace("axes:\n", axes)
+    path.write_text(study)
+    grid = load_grid(path)
+    reasons = sorted({reason for _, reason in grid.pruned})
+    assert len(grid.runs) == 1 and len(grid.pruned) == 3
+    assert reasons[0].startswith(
+        "logits of a multi-label task has no matching dkd, which needs one right class for an "
+        "example (it has kl, ce, mse, "
+    )
+    assert reasons[1].startswith("temperature_schedule flsw reads the classes of an example")
+
+
+def test_keys_that_say_the_same_are_one_run(tmp_path):
+    """`labels: {from}` is another spelling of `label`; several labels are another task."""
+    plain = {run.id for run in runs_of(own_study(tmp_path))}
+    assert {
+        run.id for run in runs_of(own_study(tmp_path, **SETS, labels={"from": "label"}))
+    } == plain
+    assert not {run.id for run in runs_of(own_study(tmp_path, **sets("label")))} & plain
+
+
 def test_what_has_no_meaning_is_pruned(tmp_path):
     """As for GLUE: a regression has no classes to compare."""
     path = own_study(tmp_path, label="score", regression=[0, 4])
@@ -71,6 +96,14 @@ def test_what_has_no_meaning_is_pruned(tmp_path):
         len(grid.pruned) == 1 and "logits of a regression has no matching kl" in grid.pruned[0][1]
     )
     assert next(iter(grid.runs.values())).task_row.outputs == 1
+
+
+SETS = {"label": None}
+
+
+def sets(column, **keys):
+    """The keys of a multi-label task."""
+    return SETS | {"labels": {"from": column, "multi": True, **keys}}
 
 
 WRONG = {
@@ -89,7 +122,21 @@ WRONG = {
     "texts": ({"text": ["a", "b", "c"]}, r"text: found .*, allowed: one column, or a list of two"),
     "range": ({"regression": [5, 1]}, r"regression: found \[5, 1\], allowed: \[lowest, highest\]"),
     "both": ({"regression": [0, 1], "labels": ["a", "b"]}, r"labels: a regression has none"),
-    "multi": ({"labels": {"from": "tags", "multi": True}}, r"labels: found .*, allowed: a list"),
+    "labels": ({"labels": "a"}, r"labels: found 'a', allowed: a list .* or keys with values: from"),
+    "named twice": ({"labels": {"from": "label"}}, r"label: labels.from names the column already"),
+    "label key": (SETS | {"labels": {"form": "label"}}, r"labels: key: found 'form', .*mean from"),
+    "no column": (SETS | {"labels": {"multi": True}}, r"labels.from: missing"),
+    "multi": (SETS | {"labels": {"from": "x", "multi": 1}}, r"labels.multi: found 1, allowed: tr"),
+    "separator": (SETS | {"labels": {"from": "x", "separator": "|"}}, r"separator: it needs multi"),
+    "no mark": (sets("x", separator=""), r"labels.separator: found '', allowed: text such as ;"),
+    "marked": (sets(["a", "b"], separator="|"), r"labels.separator: it is for one column alone"),
+    "flags": (SETS | {"labels": {"from": ["a", "b"]}}, r"several columns need multi: true"),
+    "flag": (sets(["a"]), r"labels.from: found \['a'\], allowed: two columns or more"),
+    "flag twice": (sets(["a", "a"]), r"labels.from: found .*: a column is there twice"),
+    "names": (sets(["a", "b"], names=["x", "y", "z"]), r"found 3 names, and .* has 2 columns"),
+    "name": (sets("label", names=["x"]), r"labels.names: found .*, allowed: a list of two names"),
+    "of sets": ({**sets("label"), "metrics": ["accuracy"]}, r"found 'accuracy', allowed: macro-f1"),
+    "of classes": ({"metrics": ["subset-accuracy"]}, r"metrics: found 'subset-accuracy', allowed"),
     "hub": ({"hub": "a/b"}, r"train: it is for files alone"),
     "splits": ({"splits": {}}, r"splits: it is for a dataset of the hub \(key hub\) alone"),
     "column": ({"text": "txet"}, r"train\.csv: column 'txet' is missing; .*mean text\?"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kd.axes.kinds import SCORES
 from kd.axes.tasks import TASKS
 from kd.training.metrics import constant_score, evaluate_metrics, other_metrics
 
@@ -75,8 +76,8 @@ def test_three_classes():
 @pytest.mark.parametrize("task", GLUE)
 def test_a_constant_prediction_has_a_finite_score(task, answer):
     row = TASKS[task]
-    labels = [0.5, 3.0, 4.0] if row.regression else [0, 1, 1]
-    found = metrics(task, [float(answer) if row.regression else answer] * 3, labels)
+    labels = [0.5, 3.0, 4.0] if row.kind is SCORES else [0, 1, 1]
+    found = metrics(task, [float(answer) if row.kind is SCORES else answer] * 3, labels)
     assert all(math.isfinite(v) for v in found.values()), f"{task}: {found}"
     for name in ("matthews", "pearson", "spearman"):
         assert found.get(name, 0) == 0, f"{task}: a constant has a correlation of {found[name]}"
@@ -85,7 +86,7 @@ def test_a_constant_prediction_has_a_finite_score(task, answer):
 @pytest.mark.parametrize("task", GLUE)
 def test_a_perfect_prediction_scores_one(task):
     row = TASKS[task]
-    labels = [0.5, 3.0, 4.0] if row.regression else [0, 1, 1, 0]
+    labels = [0.5, 3.0, 4.0] if row.kind is SCORES else [0, 1, 1, 0]
     found = metrics(task, labels, labels)
     assert found == pytest.approx(dict.fromkeys(("score", *row.metrics), 1.0))
 

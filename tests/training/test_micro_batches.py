@@ -9,6 +9,7 @@ from helpers import EVERY_ARCH, tiny_inputs, tiny_model
 from trainings import IDENTITY, DyingAt, Training, differs, make_split, term
 
 from kd.axes.architectures import attention_obstacle
+from kd.axes.kinds import CLASSES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.axes.terms import matchings_of
@@ -63,7 +64,7 @@ def out_of_memory_above(monkeypatch, most: int) -> list[int]:
 
 
 EVERY_MATCHING = [
-    (name, matching) for name in KNOWLEDGE for matching in matchings_of(name, regression=False)
+    (name, matching) for name in KNOWLEDGE for matching in matchings_of(name, CLASSES)
 ]
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from kd.axes.citations import Citation, bibtex
 from kd.axes.initialisations import INITIALISATIONS
+from kd.axes.kinds import CLASSES, LABELS, SCORES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.tasks import TASKS, Task, described
@@ -20,6 +21,13 @@ from kd.results.best_students import BestStudent
 from kd.results.report.model_card_measured import scores_section, speed_section, words
 
 _HUB_METRICS = {"matthews": "matthews_correlation", "pearson": "pearsonr", "spearman": "spearmanr"}
+
+
+_HARD = {
+    CLASSES: "the labels' cross-entropy",
+    SCORES: "the squared error of the labels",
+    LABELS: "the binary cross-entropy of each label",
+}
 
 
 def model_card(
@@ -85,25 +93,27 @@ def _summary(facts: Mapping[str, Any], row: Task) -> str:
         if teacher
         else ""
     )
-    kind = (
-        f"gives a score ({row.title})"
-        if row.regression
-        else f"chooses between {words([f'`{word}`' for word in row.words], 'and')} ({row.title})"
-    )
+    names = words([f"`{word}`" for word in row.words], "and")
+    kind = {
+        CLASSES: f"chooses between {names}",
+        SCORES: "gives a score",
+        LABELS: f"gives each of {names} a probability, so that a text may have any number of them",
+    }[row.kind]
     return (
         f"An encoder with {record['student_layers']} layers and a hidden size of "
-        f"{record['student_hidden']} that {kind}. It has {_millions(record['student_parameters'])} "
-        f"parameters{ratio}."
+        f"{record['student_hidden']} that {kind} ({row.title}). It has "
+        f"{_millions(record['student_parameters'])} parameters{ratio}."
     )
 
 
 def _use(name: str, row: Task) -> str:
     inputs = '"a sentence"' if len(row.columns) == 1 else '"a sentence", "another one"'
-    answer = (
-        "logits[:, 0]"
-        if row.regression
-        else "[model.config.id2label[i] for i in logits.argmax(-1).tolist()]"
-    )
+    answer = {
+        CLASSES: "[model.config.id2label[i] for i in logits.argmax(-1).tolist()]",
+        SCORES: "logits[:, 0]",
+        LABELS: "[[model.config.id2label[i] for i in row.nonzero()[:, 0].tolist()] "
+        "for row in logits.sigmoid() > 0.5]",
+    }[row.kind]
     return f"""## Use
 
 ```python
@@ -128,7 +138,15 @@ session = onnxruntime.InferenceSession("{name}/onnx/model.onnx")
 inputs = tokenizer({inputs}, truncation=True, return_tensors="np")
 names = [node.name for node in session.get_inputs()]
 (logits,) = session.run(["logits"], {{n: inputs[n].astype("int64") for n in names}})
-```"""
+```{_SIGMOID if row.kind is LABELS else ""}"""
+
+
+_SIGMOID = """
+
+The graph ends with the logits, without the sigmoid. The probability of a label is
+`1 / (1 + exp(-logit))`. A text has the labels whose probability is above 0.5, that is, whose
+logit is above 0, and the scores below are of this threshold. The `text-classification` pipeline
+of transformers applies the sigmoid itself (`top_k=None` gives all labels)."""
 
 
 def _method(facts: Mapping[str, Any], row: Task) -> str:
@@ -139,16 +157,13 @@ def _method(facts: Mapping[str, Any], row: Task) -> str:
         lines.append("It was trained on the labels alone, without a teacher.")
     else:
         lines += [
-            f"It was distilled from {_teacher(facts)}. Beside the labels' cross-entropy "
-            f"(weight {record.get('hard_weight', 1)}) it minimised"
-            if not row.regression
-            else f"It was distilled from {_teacher(facts)}. Beside the squared error of the labels "
+            f"It was distilled from {_teacher(facts)}. Beside {_HARD[row.kind]} "
             f"(weight {record.get('hard_weight', 1)}) it minimised",
             "",
         ]
         for term in terms:
             knowledge = KNOWLEDGE[term.knowledge]
-            matching = matchings_of(term.knowledge, row.regression)[str(term.matching)]
+            matching = matchings_of(term.knowledge, row.kind)[str(term.matching)]
             lines.append(
                 f"- `{term}`: {knowledge.meaning}, compared by {matching.formula}"
                 + (" (pairs are teacher layer-student layer)" if "@" in str(term) else "")

@@ -17,6 +17,8 @@ import numpy as np
 from scipy.stats import rankdata
 from scipy.stats import t as student_t
 
+from kd.training.label_sets import SET_METRICS
+
 DRAWS = 1000
 _SEED = 0
 _LEVEL = 0.975  # of each side
@@ -27,7 +29,7 @@ _EQUAL = 1e-12  # equal to the last digit: no measure of the spread
 @dataclass(frozen=True)
 class Answers:
     """What several runs answered on one dev split: `labels` (n,), `values` by run, each (n,):
-    class indices, or scores for a regression."""
+    class indices, or scores for a regression; of a multi-label task each (n, C) bool."""
 
     labels: np.ndarray
     values: Mapping[str, np.ndarray]
@@ -66,7 +68,8 @@ def resampled_scores(splits: Sequence[Answers], metrics: Sequence[str]) -> dict[
         rng = np.random.default_rng([_SEED, place])
         for weights in _weights(rng, count):
             for run, values in split.values.items():
-                each = [_METRICS[name](values, split.labels, weights) for name in metrics]
+                table = _METRICS if values.ndim == 1 else SET_METRICS
+                each = [table[name](values, split.labels, weights) for name in metrics]
                 found.setdefault(run, []).append(np.mean(each, axis=0))
     return {
         run: np.concatenate(parts).reshape(len(splits), -1).mean(axis=0)
