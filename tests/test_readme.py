@@ -66,7 +66,10 @@ def test_commands(line, tmp_path):
 
 def test_files_that_the_readme_names_exist():
     for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+        file, _, section = target.partition("#")
+        assert (ROOT / file).exists(), target
+        headings = re.findall("^#+ (.*)", (ROOT / file).read_text(), re.M) if section else []
+        assert not section or section in [h.lower().replace(" ", "-") for h in headings], target
 
 
 def test_the_figure_is_that_of_the_shipped_record(tmp_path):
