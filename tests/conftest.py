@@ -64,8 +64,12 @@ NEEDS: dict[str, Callable[[], str]] = {
     "browser": lambda: "" if CHROMIUM else "no Chromium",
 }
 ASKED = ("slow", "slurm", "network")  # only with --all
-# Files that take minutes, the longest first.
-LONG = ("test_workflow.py", "test_heads.py", "test_kills.py", "test_slurm.py", "test_damage.py")
+# Files that take more than ten seconds, the longest first (test_slurm.py only with --all).
+LONG = (
+    *("test_workflow.py", "test_slurm.py", "test_steps.py", "test_heads.py", "test_draw.py"),
+    *("test_kills.py", "test_record.py", "test_advice.py", "test_report.py", "test_hooks.py"),
+    *("test_submission.py", "test_disk.py"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,10 +10,11 @@ import subprocess
 import sys
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import jsonschema
 import pytest
-from faults import Place, environment, status
+from faults import Place, environment
 from safetensors.torch import load_file, save_file
 from studies import tiny_study, write_study
 
@@ -50,6 +51,17 @@ def kd(folder, *arguments):
 DRAWN = ("tables", "figures", "report", "guideline")
 
 
+def job_counts(text):
+    """The table of jobs that Snakemake prints: `{rule: count}`."""
+    lines = (line.split() for line in text.splitlines())
+    rows = [line for line in lines if len(line) == 2 and line[0].isidentifier()]
+    return {
+        rule: int(count)
+        for rule, count in rows
+        if count.isdecimal() and rule not in ("all", "total")
+    }
+
+
 def planned(text):
     """The rules of a dry run, but for the one that only asks for all."""
     rules = re.findall(r"^(?:local)?rule (\w+):", text, flags=re.MULTILINE)
@@ -69,38 +81,42 @@ def metrics(folder):
 
 ALL = "logits+hidden+attention"
 # Four runs: three on a classification, one on a regression.
-GRID = {
-    "axes": {"knowledge": ["none", "logits", ALL], "seed": [1]},
-    "include": [{"task": "toy-similarity", "knowledge": ALL}],
-}
+AXES = {"knowledge": ["none", "logits", ALL], "seed": [1]}
+GRID = {"axes": AXES, "include": [{"task": "toy-similarity", "knowledge": ALL}]}
+
+
+class Finished(NamedTuple):
+    """A folder where the study above has run, and what was said before and while it ran."""
+
+    folder: Path
+    path: Path
+    plans: list[dict]  # of the empty folder, and of the one with three runs
+    text: str  # of Snakemake
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A folder where the study below has run."""
+    """Three runs by calls in this process, then the fourth by Snakemake: one job of each rule."""
     folder = tmp_path_factory.mktemp("workflow")
     path = write_study(folder, tiny_study(**GRID))
-    plan = kd(folder, "plan", path)
-    snakemake(folder, path)
-    return folder, path, plan
+    plans = [kd(folder, "plan", path)]
+    three = Place(write_study(folder, tiny_study(axes=AXES, study="three"), "three.yaml"))
+    three.make("data", "tokenise", "teacher").store_outputs().finish_runs()
+    plans.append(kd(folder, "plan", path))
+    return Finished(folder, path, plans, snakemake(folder, path).stdout)
+
+
+DRAWN_ONCE = {"collect": 1, "tables": 1, "figures": 1, "report": 1, "guideline": 1}
 
 
 def test_plan_says_what_then_runs(finished):
-    folder, path, plan = finished
-    assert plan["jobs"] == {
-        "data": 2,
-        "tokenise": 2,
-        "teacher": 2,
-        "outputs": 3,
-        "distil": 4,
-        "evaluate": 4,
-        "collect": 1,
-        "tables": 1,
-        "figures": 1,
-        "report": 1,
-        "guideline": 1,
-    }
-    assert (plan["cells"], plan["runs"], plan["done"], plan["pruned"]) == (4, 4, 0, [])
+    folder, path, (empty, plan), text = finished
+    trained = {"data": 2, "tokenise": 2, "teacher": 2, "outputs": 3, "distil": 4, "evaluate": 4}
+    assert empty["jobs"] == trained | DRAWN_ONCE
+    assert (empty["cells"], empty["runs"], empty["done"], empty["pruned"]) == (4, 4, 0, [])
+    assert plan["done"] == 3
+    jobs = {rule: count for rule, count in plan["jobs"].items() if count}
+    assert job_counts(text) == jobs == dict.fromkeys(trained, 1) | DRAWN_ONCE
     after = kd(folder, "plan", path)
     assert after["done"] == 4
     assert not any(after["jobs"].values())
@@ -108,8 +124,17 @@ def test_plan_says_what_then_runs(finished):
     assert kd(folder, "status", path)["done"] == 4
 
 
+@pytest.mark.slow
+def test_snakemake_alone_comes_to_the_same_numbers(finished, tmp_path):
+    path = shutil.copy(finished.path, tmp_path)
+    plan = finished.plans[0]["jobs"]
+    text = snakemake(tmp_path, path).stdout
+    assert job_counts(text) == plan
+    assert Place(path).numbers() == Place(finished.path).numbers()
+
+
 def test_every_promised_file_is_there(finished):
-    folder, path, _ = finished
+    folder, path, _, text = finished
     study = folder / "results/studies/test"
     for name in ("runs.csv", "summary.csv", "report.html"):
         assert (study / name).stat().st_size > 0
@@ -118,7 +143,8 @@ def test_every_promised_file_is_there(finished):
     assert list((study / "figures").glob("*.pdf"))
     for run in kd(folder, "runs", path):
         files = {p.name for p in (folder / "results/runs" / run["id"]).iterdir()}
-        assert {"spec.json", "metrics.json", "model", "log", "history.csv"} <= files
+        assert {"spec.json", "metrics.json", "model", "history.csv"} <= files
+        assert ("log" in files) == (f"run={run['id']}\n" in text), "Snakemake's jobs have logs"
         assert "state.json" not in files
         spec = json.loads((folder / "results/runs" / run["id"] / "spec.json").read_text())
         assert spec == run["spec"]
@@ -130,14 +156,13 @@ def test_every_promised_file_is_there(finished):
 
 
 def test_nothing_is_pickled_or_left_over(finished):
-    folder, _, _ = finished
+    folder = finished.folder
     names = [p.name for p in (folder / "results").rglob("*")]
     assert not [n for n in names if n.endswith((".bin", ".pt", ".pkl", ".tmp"))]
 
 
 def test_asked_again_nothing_runs(finished):
-    folder, path, _ = finished
-    assert "Nothing to be done" in snakemake(folder, path).stdout
+    assert "Nothing to be done" in snakemake(finished.folder, finished.path).stdout
 
 
 @pytest.mark.parametrize("records", [True, False], ids=["with", "without .snakemake"])
@@ -145,11 +170,11 @@ def test_a_copy_without_times_is_finished_and_a_change_in_it_is_seen(finished, t
     folder = tmp_path / "copy"
     leave = shutil.ignore_patterns(*([] if records else [".snakemake"]), "locks")
     # As `cp -r` does; what is made is copied before what it is made of.
-    shutil.copytree(finished[0], folder, copy_function=shutil.copyfile, ignore=leave)
+    shutil.copytree(finished.folder, folder, copy_function=shutil.copyfile, ignore=leave)
     for i, part in enumerate(["studies", "runs", "teachers", "data"]):
         for path in (folder / "results" / part).rglob("*"):
             os.utime(path, (2_000_000_000 + i, 2_000_000_000 + i))
-    path = folder / finished[1].name
+    path = folder / finished.path.name
     assert "Nothing to be done" in snakemake(folder, path, "--dry-run").stdout
     record = next((folder / "results/runs").glob("*logits*/metrics.json"))
     record.write_text(record.read_text().replace('"score"', '"scores"'))
@@ -158,9 +183,11 @@ def test_a_copy_without_times_is_finished_and_a_change_in_it_is_seen(finished, t
 
 
 def test_what_is_freed_is_asked_for_by_no_finished_run(finished, tmp_path):
-    """Finished runs stay finished without the store; a new one gets what it reads, no more."""
-    folder = shutil.copytree(finished[0], tmp_path / "copy")  # with Snakemake's own records
-    path = folder / finished[1].name
+    """Finished runs stay finished without the store, in a study with a further axis too. A new run
+    gets what it reads, no more.
+    """
+    folder = shutil.copytree(finished.folder, tmp_path / "copy")  # with Snakemake's own records
+    path = folder / finished.path.name
     assert not kd(folder, "free", path)["removed"]
     assert list(folder.glob("results/teachers/*/*/outputs/*/*.npy")), "removed without being told"
     freed = kd(folder, "free", path, "--yes")["files"]
@@ -170,16 +197,16 @@ def test_what_is_freed_is_asked_for_by_no_finished_run(finished, tmp_path):
     assert left == {"need-"}
     assert kd(folder, "free", path)["files"] == {}
     assert kd(folder, "status", path)["done"] == 4
-    assert "Nothing to be done" in snakemake(folder, path, "--dry-run").stdout
 
-    # One temperature more is one new run. It reads the logits that a finished one has read.
-    axes = {"knowledge": ["logits"], "temperature": [2, 4], "seed": [1]}
-    wider = write_study(folder, tiny_study(axes=axes, study="wider"), "wider.yaml")
+    # The axis `temperature` at its default, and one run at another value.
+    wider = {"base": tiny_study()["base"] | {"temperature": 2}, **GRID}
+    wider["include"] = [*GRID["include"], {"knowledge": "logits", "temperature": 4}]
+    wider = write_study(folder, tiny_study(**wider), "wider.yaml")
+    plan = kd(folder, "plan", wider)
+    assert (plan["runs"], plan["done"]) == (5, 4)
     text = snakemake(folder, wider, "--until", "evaluate").stdout
-    counts = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
-    assert (counts["distil"], counts["evaluate"]) == ("1", "1")
-    assert not {"teacher", "outputs"} & set(counts)
-    new = set(metrics(folder)) - set(metrics(finished[0]))
+    assert job_counts(text) == {"distil": 1, "evaluate": 1}
+    new = set(metrics(folder)) - set(metrics(finished.folder))
     assert [metrics(folder)[run]["teacher_outputs_stored"] for run in new] == [1]
     stored = {file.name for file in folder.glob("results/teachers/*/*/outputs/*/*.npy")}
     assert stored == {"logits.npy"}
@@ -187,59 +214,45 @@ def test_what_is_freed_is_asked_for_by_no_finished_run(finished, tmp_path):
     assert planned(again) == []
 
 
-def test_an_axis_at_its_default_and_a_new_value_train_only_what_is_new(finished):
-    folder, path, _ = finished
-    study = tiny_study(**{**GRID, "axes": {**GRID["axes"], "temperature": [2, 4]}})
-    # Only logits are softened: two cells of the new temperature are new runs.
-    path = write_study(folder, study, "wider.yaml")
-    plan = kd(folder, "plan", path)
-    assert (plan["runs"], plan["done"]) == (6, 4)
-    text = snakemake(folder, path, "--dry-run").stdout
-    counts = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
-    assert counts["distil"] == "2"
-    assert "teacher" not in counts
-
-
 def test_the_same_run_twice_gives_the_same_bits(finished, tmp_path):
     """Once by Snakemake, each job in a process of its own; once by calls, all in this one."""
-    folder, path, _ = finished
     axes = {"task": ["toy-similarity"], "knowledge": [ALL], "seed": [1]}
     again = Place(write_study(tmp_path, tiny_study(axes=axes))).make().numbers()
     assert len(again) == 3  # the run's record and history, the teacher's record
-    first = Place(path, folder / "results").numbers()
+    first = Place(finished.path).numbers()
     assert again == {name: first[name] for name in again}
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_all_that_is_drawn_comes_from_runs_csv_alone(finished, tmp_path, answers):
+def test_all_that_is_drawn_comes_from_runs_csv_alone(finished, tmp_path):
     """Only the table of intervals over examples needs the answers of the runs too."""
-    folder, path, _ = finished
-    csv_file = tmp_path / "results/studies/test/runs.csv"
-    csv_file.parent.mkdir(parents=True)
-    shutil.copy(folder / "results/studies/test/runs.csv", csv_file)
-    if answers:
-        shutil.copytree(folder / "results/studies/test/answers", csv_file.parent / "answers")
-    text = snakemake(tmp_path, path, *DRAWN, "--dry-run").stdout
+    original, made = (f / "results/studies/test" for f in (finished.folder, tmp_path))
+    made.mkdir(parents=True)
+    shutil.copy(original / "runs.csv", made)
+    text = snakemake(tmp_path, finished.path, *DRAWN, "--dry-run").stdout
     assert planned(text) == sorted(DRAWN)
-    with chdir(tmp_path):
-        for step in DRAWN:
-            assert main([step, str(path)]) == 0
-    made = tmp_path / "results/studies/test"
-    original = folder / "results/studies/test"
-    for name in ("summary.csv", "guideline.md", *["report.html"] * answers):
-        assert (made / name).read_bytes() == (original / name).read_bytes(), name
-    for folder in ("figures", "tables"):
-        for file in (original / folder).iterdir():
-            with_examples = folder == "tables" and (
-                file.suffix != ".csv" or file.stem == "examples"
-            )
-            if not file.name.startswith(".") and (answers or not with_examples):
-                assert file.read_bytes() == (made / folder / file.name).read_bytes(), file.name
+
+    def draw(*steps):
+        with chdir(tmp_path):
+            for step in steps:
+                assert main([step, str(finished.path)]) == 0
+
+    def same(*patterns):
+        files = [file for pattern in patterns for file in original.glob(pattern)]
+        assert files
+        for file in files:
+            assert file.read_bytes() == (made / file.relative_to(original)).read_bytes(), file.name
+
+    draw(*DRAWN)
+    same("summary.csv", "guideline.md", "figures/[!.]*", "tables/[!.e]*.csv", "tables/effects.csv")
+    assert not (made / "tables/examples.csv").exists()
+    shutil.copytree(original / "answers", made / "answers")
+    draw("tables", "report", "guideline")
+    same("summary.csv", "guideline.md", "report.html", "tables/[!.]*")
     assert not (tmp_path / "results/runs").exists()
 
 
 def test_every_key_of_a_record_is_documented(finished):
-    folder, _, _ = finished
+    folder = finished.folder
     for record in metrics(folder).values():
         jsonschema.validate(record, metrics_schema())
         assert 0 < record["latency_seconds"] < 10
@@ -250,26 +263,25 @@ def test_every_key_of_a_record_is_documented(finished):
 
 
 def test_drawing_trains_nothing_even_where_metrics_are_newer(finished, tmp_path):
-    folder, path, _ = finished
-    shutil.copytree(folder / "results", tmp_path / "results")
+    shutil.copytree(finished.folder / "results", tmp_path / "results")
     next((tmp_path / "results/runs").glob("*/metrics.json")).touch()
-    text = snakemake(tmp_path, path, "--forceall", "--dry-run", "tables", "figures").stdout
+    asked = ("--forceall", "--dry-run", "tables", "figures")
+    text = snakemake(tmp_path, finished.path, *asked).stdout
     assert planned(text) == ["figures", "tables"]
 
 
-def test_a_record_without_its_runs_is_not_overwritten(finished, tmp_path):
-    folder, path, _ = finished
+def test_a_record_without_its_runs_is_not_overwritten(finished, tmp_path, capsys):
+    original = finished.folder / "results/studies/test/runs.csv"
     record = tmp_path / "results/studies/test/runs.csv"
     record.parent.mkdir(parents=True)
-    shutil.copy(folder / "results/studies/test/runs.csv", record)
-    command = [sys.executable, "-m", "kd", "collect", path]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 2
-    assert "has the results of 4 runs" in run.stderr
-    assert record.read_bytes() == (folder / "results/studies/test/runs.csv").read_bytes()
+    shutil.copy(original, record)
+    with chdir(tmp_path):
+        assert main(["collect", str(finished.path)]) == 2
+    assert "has the results of 4 runs" in capsys.readouterr().err
+    assert record.read_bytes() == original.read_bytes()
 
 
-# The steps of the runs that are not done, by calls.
+# The steps of the runs that are not done, by calls; then what `kd status` says.
 RESTART = """
 import sys
 from kd.cli.main import main
@@ -287,11 +299,12 @@ for run in load_grid(study).runs.values():
         assert main(["outputs", study, *teacher, "--tokens", run.tokens_id, "--need", need]) == 0
         assert main(["distil", study, "--run", run.id]) == 0
         assert main(["evaluate", study, "--run", run.id]) == 0
+assert main(["status", study]) == 0
 """
 
 
 def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
-    folder, _, _ = finished
+    folder = finished.folder
     shutil.copytree(folder / "results", tmp_path / "results")
     good = next((folder / "results/teachers").glob("*/toy-single/model"))
     broken = shutil.copytree(good, tmp_path / "broken")
@@ -305,12 +318,14 @@ def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
     path = write_study(tmp_path, study)
 
     # What is drawn after a failure is test_hooks'; here a call of each step shows what it says.
-    assert snakemake(tmp_path, path, "--until", "evaluate", check=False).returncode != 0
+    # One retry, where the profile has three.
+    asked = ("--until", "evaluate", "--retries", "1")
+    assert snakemake(tmp_path, path, *asked, check=False).returncode != 0
     found = kd(tmp_path, "status", path)
     assert (found["done"], found["failed"], found["missing"]) == (1, 1, 0)
     assert found["axes"]["teacher"] == {"deep": {"done": 1}, "broken": {"failed": 1}}
     assert all("its weights lack" in failure["error"] for failure in found["failures"])
-    # The profile tries it again, which would end the same.
+    # Snakemake tries it again, which would end the same.
     logs = [p.read_text() for p in tmp_path.glob("results/teachers/*/*/log/teacher.log")]
     assert sum("an automatic retry would end the same" in log for log in logs) == 1
     with chdir(tmp_path):
@@ -322,10 +337,11 @@ def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
 
     # With its weights back, the missing steps are done, in a process that has not seen the others.
     shutil.copy(good / "model.safetensors", weights)
-    subprocess.run(
-        [sys.executable, "-c", RESTART, str(path)], check=True, env=environment(), cwd=tmp_path
-    )
-    assert status(tmp_path, path)["done"] == 2
+    command = [sys.executable, "-c", RESTART, path]
+    said = subprocess.run(
+        command, check=True, env=environment(), cwd=tmp_path, capture_output=True, text=True
+    ).stdout
+    assert "2 runs: 2 done" in said
     given = {
         read(p)["score"] for p in (tmp_path / "results/teachers").glob("*/toy-single/metrics.json")
     }
@@ -333,7 +349,7 @@ def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
 
 
 def test_the_student_loads_with_plain_transformers(finished):
-    folder, path, _ = finished
+    folder, path = finished.folder, finished.path
     run = next(r for r in kd(folder, "runs", path) if r["labels"]["knowledge"] == "logits")
     model = folder / "results/runs" / run["id"] / "model"
     text = folder / "results/data"

@@ -31,6 +31,7 @@ from kd.runtime.files import leftovers
 from kd.runtime.seals import check_seal, read_record, set_aside
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
+from kd.study.teacher_outputs import need_of
 
 ROOT = Path(__file__).parents[2]
 TIMES = int(os.environ.get("KD_FAULTS", "2"))
@@ -113,10 +114,23 @@ class Place:
                 maker()
         return self
 
+    def store_outputs(self) -> "Place":
+        """Store the outputs of the teachers that the runs of the study need."""
+        for run in self.grid.runs.values():
+            if need_of(run):
+                ids = (run.teacher.id, run.tokens_id, self.layout.need(run).stem)
+                run_outputs(self.grid, self.layout, *ids, 1)
+        return self
+
     def finish_runs(self) -> "Place":
         """Train and evaluate every run of the study."""
         for run in self.grid.runs:
             run_distil(self.grid, self.layout, run, 1)
+        return self.evaluate_runs()
+
+    def evaluate_runs(self) -> "Place":
+        """Evaluate every run of the study, after its training."""
+        for run in self.grid.runs:
             run_evaluate(self.grid, self.layout, run, 1)
         return self
 
@@ -143,7 +157,7 @@ class Place:
         }[step]
         return [step, str(self.study), "--results", str(self.layout.results), *flags]
 
-    def start(self, step: str, gate: Gate, seconds: float = 0.0) -> "subprocess.Popen[str]":
+    def start(self, step: str, seconds: float, gate: Gate) -> "subprocess.Popen[str]":
         """Start a step in a process of its own, that saves its state every few `seconds`."""
         log = (self.study.parent / f"{step}.log").open("a")
         return subprocess.Popen(

@@ -1,5 +1,6 @@
 """kill -9 of every step at random moments: started again, it comes to the same numbers."""
 
+import os
 import shutil
 import signal
 from multiprocessing.context import ForkProcess
@@ -16,6 +17,14 @@ def undisturbed(tmp_path_factory):
     """All steps done once, with nothing in the way; a training is 14 steps."""
     folder = tmp_path_factory.mktemp("undisturbed")
     return Place(write(folder, train=200, epochs=2, axes={"seed": [1]})).make()
+
+
+def ended(job) -> int:
+    """The exit status of a job, which is waited for."""
+    if isinstance(job, ForkProcess):
+        job.join()
+        return job.exitcode
+    return job.wait()
 
 
 def copy_of(place: Place, folder) -> Place:
@@ -40,16 +49,18 @@ def test_killed_at_random_moments_it_comes_to_the_same_numbers(undisturbed, tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_saves_the_state_and_the_next_start_goes_on(undisturbed, tmp_path, number):
+    """SIGTERM, which SLURM sends, ends a command that was started as Snakemake does."""
     place = copy_of(undisturbed, tmp_path)
     remove(*place.outputs()["distil"], *place.outputs()["evaluate"])
     # Held where the training begins, it saves none but the state that the signal asks for.
     with Gate(tmp_path / "gate", STATE, 1, "distilling") as gate:
-        job = place.start("distil", gate, seconds=1000)
+        start = place.start if number == signal.SIGTERM else place.fork
+        job = start("distil", 1000, gate)
         gate.held(job)
         assert "distilling: " in place.log("distil")
-        job.send_signal(number)
+        os.kill(job.pid, number)
         gate.open()
-        assert job.wait() == (130 if number == signal.SIGINT else 75)
+        assert ended(job) == (130 if number == signal.SIGINT else 75)
     assert "after step 1 of" in place.log("distil") and "the state is saved" in place.log("distil")
     assert (place.folder / "checkpoint.safetensors").is_file()
     assert not (place.folder / "model").exists()
@@ -66,11 +77,11 @@ def test_a_signal_ends_every_step_with_a_sentence(undisturbed, tmp_path, step):
     place = copy_of(undisturbed, tmp_path)
     clear(place, step)
     with Gate(tmp_path / "gate", STATE, 1) as gate:
-        job = place.start(step, gate, seconds=1000)
+        job = place.fork(step, 1000, gate)
         gate.held(job)
-        job.send_signal(signal.SIGTERM)
+        os.kill(job.pid, signal.SIGTERM)
         gate.open()
-        assert job.wait() == 75
+        assert ended(job) == 75
     assert place.log(step).rstrip().endswith("stopped by SIGTERM")
     assert not any(path.exists() for path in place.outputs()[step])
     place.make()

@@ -221,6 +221,7 @@ def test_no_command_ends_in_a_traceback(study, record, kind, capsys):
 
 @pytest.mark.parametrize("command", [*COMMANDS, "compare"])
 def test_every_command_names_what_it_takes_for_missing(study, record, command, capsys):
+    write_study(study.parent, tiny_study(axes=AXES, figures=["difference"]))
     edited(record, 2, score="nan")
     assert main([command, *(["test", "test"] if command == "compare" else [str(study)])]) == 0
     run = record.read_text().splitlines()[2].split(",")[0]

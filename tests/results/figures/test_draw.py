@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from drawn import figures_of, full_grid, marked
 from fake_runs import grid, write
+from matplotlib.figure import Figure
 from PIL import Image
 
-from kd.results.figures.draw import possible, read_captions, write_figures
+from kd.results.figures.draw import chosen, possible, read_captions, write_figures
 from kd.results.record import read_runs
 
 
@@ -30,7 +31,9 @@ def test_nothing_finished_and_nothing_varied():
 
 
 def names(frame, asked=None):
-    return [name for name, _ in figures_of(frame, asked)]
+    """What would be drawn, in order; nothing is."""
+    blank = dict.fromkeys(possible(frame)[0], Figure)
+    return [name for name, _ in chosen(frame, blank, asked)]
 
 
 @pytest.fixture(scope="module")
