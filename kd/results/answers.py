@@ -1,4 +1,4 @@
-"""Reads the answers of a study's students, answers/TASK.parquet beside runs.csv."""
+"""Reads the answers of a study's students: answers/TASK.parquet, next to runs.csv."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,12 @@ class TaskAnswers:
 
     @property
     def runs(self) -> set[str]:
-        """The runs that have left answers."""
+        """The runs whose answers are there."""
         return set(self.splits[0].values)
 
     @property
     def examples(self) -> int:
-        """Examples in all splits."""
+        """The number of examples in all splits."""
         return sum(len(split.labels) for split in self.splits)
 
 

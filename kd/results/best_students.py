@@ -1,4 +1,4 @@
-"""The student of each task to ship, as far as a study's dev scores can say."""
+"""The student to ship for each task, chosen by the dev scores of a study."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class BestStudent:
     seeds: int
     expected: int  # runs of the cell in the study, lost ones included
     cells: int  # cells that were compared
-    remark: str = ""  # on lost runs that may have changed the choice, in a sentence
+    remark: str = ""  # a sentence on lost runs that may have changed the choice
 
 
 def best_students(frame: pd.DataFrame) -> dict[str, BestStudent]:
@@ -78,7 +78,7 @@ def best_students(frame: pd.DataFrame) -> dict[str, BestStudent]:
 
 
 def _remark(cells: pd.DataFrame, cell: "pd.Series[float]", names: list[str]) -> str:
-    """What lost runs may have changed: the chosen cell's own, or those of a higher mean."""
+    """What lost runs may have changed: runs of the chosen cell, or of cells with higher means."""
     if cell["missing"]:
         return f"{cell['task']}: no cell is complete; the best one has {cell['missing']}"
     higher = cells[(cells["missing"] != "") & (cells["mean"] > cell["mean"])]

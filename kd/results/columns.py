@@ -1,7 +1,7 @@
 """The columns of runs.csv and the keys of metrics.json: one row each, with unit and meaning.
 
-Append-only: a file that was written before a column existed stays readable, and what it lacks is
-unknown, never guessed. Everything that documents or checks these files is made from this table.
+Append-only. A file that is older than a column stays readable, and its missing values are unknown,
+never guessed. Everything that documents or checks these files is made from this table.
 """
 
 from dataclasses import dataclass
@@ -225,7 +225,7 @@ ENVIRONMENT = (
 
 
 def numbers() -> list[str]:
-    """Columns that hold measurements; axis values are text, as they were written."""
+    """The columns that hold measurements. Axis values are texts, as they were written."""
     return [name for name, column in COLUMNS.items() if column.kind != "text"]
 
 

@@ -1,4 +1,4 @@
-"""Two records side by side: the same study from two machines or dates, or two studies."""
+"""Compares two records: of one study on two machines or dates, or of two studies."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def find_record(text: str, results: Path) -> Path:
     """The runs.csv that a path, a folder, a study file or the name of a study stands for.
 
     Raises:
-        UserError: there is none; the message says where it was looked for.
+        UserError: it is missing; the message lists the paths that were tried.
     """
     path = Path(text)
     name = path.stem if path.suffix in (".yaml", ".yml") else text
@@ -36,12 +36,13 @@ def find_record(text: str, results: Path) -> Path:
 
 
 def compare(a: Path, b: Path) -> dict[str, Any]:
-    """What two records share, how shared runs differ in score, and what differs around them.
+    """The runs that two records share, their differences in score, and other differences.
 
-    Runs are the same where their ids are: the id is the hash of all that is computed. Keys: `a`,
-    `b` (paths, counts), `shared` (runs done in both), `equal` (scores equal to the last digit),
-    `mean`, `sd`, `largest` (of b less a, in points), `differences` (a list by size), `only_a`,
-    `only_b` (ids of runs that are done in one alone), `environment`, `best` (by task: best cells).
+    Runs with the same id are the same run, because the id is a hash of all that is computed.
+    Keys: `a`, `b` (paths, counts), `shared` (runs done in both), `equal` (scores equal to the last
+    digit), `mean`, `sd`, `largest` (of b minus a, in points), `differences` (a list by size),
+    `only_a`, `only_b` (ids of runs that are done in only one record), `environment`, `best` (the
+    best cells by task).
     """
     first, second = (warned(load_record(path)).runs for path in (a, b))
     left, right = (f[f["status"] == "done"].set_index("run") for f in (first, second))
@@ -73,7 +74,7 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
 
 
 def _environment(left: pd.DataFrame, right: pd.DataFrame) -> list[dict[str, Any]]:
-    """Columns whose values differ; of the fingerprints only those of tasks that both have."""
+    """Columns whose values differ. Fingerprints are compared only for tasks that both have."""
     found = []
     both = set(left["task"]) & set(right["task"])
     for name in (*ENVIRONMENT, "teacher_fingerprint"):
@@ -93,7 +94,7 @@ def _word(value: Any) -> str:
 
 
 def _best(first: pd.DataFrame, second: pd.DataFrame) -> list[dict[str, str]]:
-    """By task that both have: the best cell of each, and each control."""
+    """For each task that both have, the best cell and the control of each record."""
     rows = []
     tables = [_cells(frame) for frame in (first, second)]
     for task in dict.fromkeys(first["task"]):

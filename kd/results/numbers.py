@@ -6,7 +6,7 @@ NOTHING = "–"  # a missing or undefined number
 
 
 def points(mean: float, sd: float, n: int, planned: int, signed: bool = False) -> str:
-    """'81.2 ± 0.4 (3)' in points; '(2/3)' where runs are missing, a dash where all are."""
+    """'81.2 ± 0.4 (3)' in points, with '(2/3)' if runs are missing; a dash if all are."""
     if n == 0 or pd.isna(mean):
         return NOTHING
     text = plain(100 * mean, 1, signed)
@@ -15,7 +15,7 @@ def points(mean: float, sd: float, n: int, planned: int, signed: bool = False) -
 
 
 def plain(number: float, digits: int = 0, signed: bool = False) -> str:
-    """A number with a true minus; a dash where it is unknown."""
+    """A number with a true minus sign; a dash if it is unknown."""
     if pd.isna(number):
         return NOTHING
     text = f"{number:{'+' if signed else ''}.{digits}f}"
@@ -25,7 +25,7 @@ def plain(number: float, digits: int = 0, signed: bool = False) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """'+0.1 to +0.9', in points; '' where there is none."""
+    """'+0.1 to +0.9', in points; '' if there is no interval."""
     if pd.isna(low):
         return ""
     return f"{plain(100 * low, 1, True)} to {plain(100 * high, 1, True)}"
@@ -39,7 +39,7 @@ def p_text(p: float) -> str:
 
 
 def millions(size: float) -> str:
-    """'66.4 M'; small ones keep three digits."""
+    """'66.4 M'. Small numbers have three digits."""
     if pd.isna(size):
         return NOTHING
     return f"{size / 1e6:.1f} M" if size >= 1e7 else f"{size / 1e6:.3g} M"

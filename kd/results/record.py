@@ -1,7 +1,7 @@
-"""Reads a study's record, runs.csv, and checks every row of it: once, for all that is made from it.
+"""Reads the record of a study, runs.csv, and checks every row.
 
-What cannot be right is an error that names line and value. What a run lacks makes it a missing run.
-Where the study's file is at hand, it says which runs should be there.
+An impossible value is an error that names line and value. A run without a score is a missing run.
+If the study file is given, it says which runs should be there.
 """
 
 import csv
@@ -58,7 +58,7 @@ def read_runs(path: Path, study: Path | None = None) -> pd.DataFrame:
 
 
 def warned(record: Record) -> Record:
-    """The record, after its remarks went to stderr: for commands that write no sentences."""
+    """The record, after its remarks are printed to stderr, for commands that write no sentences."""
     for remark in record.remarks:
         print(f"warning: {remark}", file=sys.stderr)
     return record
@@ -117,7 +117,9 @@ def load_record(path: Path, study: Path | None = None) -> Record:
     place = {task: i for i, task in enumerate(TASKS)}
     tasks = frame["task"].map(lambda task: place.get(task, len(place)))
     frame = frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)
-    if frame[BUNDLE].nunique() > 1:  # beside presets, runs without one go by their knowledge
+    if (
+        frame[BUNDLE].nunique() > 1
+    ):  # next to presets, runs without a preset are named by their knowledge
         frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
     # Columns set one by one lie apart; pandas warns of a hundred. A copy puts them together.
     frame = frame.copy()
@@ -171,7 +173,7 @@ def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
 
 
 def _check_rows(path: Path, frame: pd.DataFrame, lines: list[int]) -> None:
-    """Every row has a run of its own, a status, a task."""
+    """Check that every row has a run of its own, a status and a task."""
     seen: set[str] = set()
     for line, row in zip(lines, frame.to_dict("records"), strict=True):
         run, status = row["run"], row["status"]
@@ -191,7 +193,7 @@ def _check_rows(path: Path, frame: pd.DataFrame, lines: list[int]) -> None:
 def _measured(
     path: Path, frame: pd.DataFrame, lines: list[int], name: str
 ) -> tuple["pd.Series[float]", list[str]]:
-    """A column as numbers; blank and what is not finite are unknown (NaN), the latter named."""
+    """A column as numbers. Blank and infinite values are NaN; infinite ones are named."""
     values, unknown = [], []
     measured = {task: metrics_of(task, frame) for task in frame["task"].unique()}
     for line, run, task, cell in zip(lines, frame["run"], frame["task"], frame[name], strict=True):
@@ -216,7 +218,7 @@ def _measured(
 
 
 def _bounds(name: str, metrics: Collection[str]) -> tuple[float, float, str]:
-    """What a measurement can be, and in words: the table of columns says it by its unit."""
+    """The bounds of a measurement, and the same in words. They follow from its unit."""
     column = METRICS[name]
     units = [column.unit]
     if name in _SCORES:
@@ -235,7 +237,7 @@ def _bounds(name: str, metrics: Collection[str]) -> tuple[float, float, str]:
 
 
 def _is_history(text: str) -> bool:
-    """Whether a cell is `step=25 50;loss=0.7 0.6`: series of numbers, as many in each."""
+    """Whether a cell is like `step=25 50;loss=0.7 0.6`: series of numbers of equal length."""
     series = [part.rpartition("=")[2].split() for part in text.split(";")]
     try:
         for numbers_of in series:
@@ -248,14 +250,14 @@ def _is_history(text: str) -> bool:
 def _planned(study: Study) -> Grid | None:
     try:
         return expand(study)
-    except UserError:  # a record is drawn also where a teacher of the study is not
+    except UserError:  # a record can be drawn without the teachers of its study
         return None
 
 
 def _completed(frame: pd.DataFrame, grid: Grid, path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The rows in the study's order, with those that it plans and the record lacks as missing.
+    """The rows in the order of the study. Planned runs without a row are added as missing.
 
-    A run is found by its id, or by its axis values where ids were made otherwise.
+    A run is found by its id, or by its axis values if its id was made in another way.
     """
     ids = {run: i for i, run in enumerate(grid.runs)}
     planned = {tuple(run.labels[a] for a in AXES): i for i, run in enumerate(grid.runs.values())}

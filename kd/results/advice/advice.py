@@ -32,11 +32,11 @@ QUESTIONS = {
 
 
 def advise(frame: pd.DataFrame, margin: float = 0.5) -> list[Advice]:
-    """The paper's questions in its order, those this study did not ask too, then its other axes.
+    """The questions of the paper in its order, even if the study did not ask them, then other axes.
 
     Args:
         frame: runs, as `read_runs` gives them.
-        margin: values within so many points of each other are equal.
+        margin: largest difference, in points, of values that count as equal.
     """
     runs = prepare(frame)
     varying = studied(frame)
@@ -61,7 +61,7 @@ def _unasked(frame: pd.DataFrame, axis: str, question: str) -> Advice:
 def _judge(runs: pd.DataFrame, axis: str, question: str, margin: float) -> Advice:
     if axis != "student":
         return judge_values(runs, axis, question, margin)
-    # Students of any size would only say that larger ones are better: those of one size are judged.
+    # Only students of one size are judged. With any size the answer would be that larger is better.
     steps = front(runs)
     groups = sorted(equal_students(runs), key=lambda group: -len(group[1]))
     if not groups:
@@ -78,7 +78,7 @@ def _judge(runs: pd.DataFrame, axis: str, question: str, margin: float) -> Advic
 def _with_context(
     advice: Advice, frame: pd.DataFrame, runs: pd.DataFrame, shares: pd.DataFrame
 ) -> Advice:
-    """The advice with what the whole study says of its axis: lost runs, variance, partners."""
+    """The advice with facts from the whole study: lost runs, variance, interactions."""
     tasks = tuple(dict.fromkeys(frame["task"]))
     share, share_p, noise = _explained(shares, advice.axis)
     advice = replace(
@@ -109,7 +109,7 @@ def _larger_teacher(frame: pd.DataFrame) -> str:
 
 
 def _lost(frame: pd.DataFrame, axis: str) -> tuple[tuple[str, int, int], ...]:
-    """(value, its missing runs, its planned ones); a run that stands for two counts for both."""
+    """(value, missing runs, planned runs). A run that stands for two values counts for both."""
     parts = frame.assign(value=frame[axis].map(values_in)).explode("value")
     scores = parts[parts["value"] != IDLE].groupby("value", sort=False)["score"]
     return tuple(
@@ -120,7 +120,7 @@ def _lost(frame: pd.DataFrame, axis: str) -> tuple[tuple[str, int, int], ...]:
 
 
 def _explained(shares: pd.DataFrame, axis: str) -> tuple[float, float, float]:
-    """Share of the variance in percent, its p, and the share of the seeds; NaN where unknown."""
+    """Share of the variance in percent, its p, and the share of the seeds; NaN if unknown."""
     own = shares[shares["term"] == axis] if len(shares) else shares
     if own.empty:
         return np.nan, np.nan, np.nan
@@ -139,7 +139,7 @@ def _interactions(shares: pd.DataFrame, axis: str) -> list[tuple[str, float, flo
 
 
 def _leads(runs: pd.DataFrame, advice: Advice, other: str) -> tuple[tuple[str, Contrast], ...]:
-    """At each value of another axis: the value that leads there, over the best one or the next."""
+    """At each value of another axis, the value that leads, with its lead."""
     found = []
     names = runs[other].map(values_in)
     chosen = runs[advice.axis].isin(advice.values) if advice.size else True

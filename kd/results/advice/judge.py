@@ -1,8 +1,8 @@
 """Judges the values of one axis by their paired differences.
 
-A value is *worse* than the best one where the difference is significant after Holm's correction
-over all pairs of values, *equal* where the whole interval lies within the margin, and else *not
-shown to be worse*: few runs never make a value equal.
+A value is *worse* than the best if the difference is significant after Holm's correction over all
+pairs of values, *equal* if the whole interval lies within the margin, and otherwise *not shown to
+be worse*. So few runs never make a value equal.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ from kd.results.advice.verdict import Advice, Breadth, Contrast
 from kd.results.statistics.effects import contrasts, pairs
 from kd.results.statistics.runs import IDLE, each, levels
 
-_HALF = 0.5  # of the planned pairs that a value needs to be called the best
+_HALF = 0.5  # share of its planned pairs that a value needs to be called the best
 
 
 def judge_values(runs: pd.DataFrame, axis: str, question: str, margin: float) -> Advice:
-    """The values of `axis` among prepared runs, against the best of them; without context."""
+    """The values of `axis` among prepared runs, compared with the best; without context."""
     table = contrasts(runs, axis)
     values = tuple(value for value in levels(runs[axis]) if value != IDLE)
     if table.empty or not table["pairs"].sum():
@@ -48,7 +48,7 @@ def judge_values(runs: pd.DataFrame, axis: str, question: str, margin: float) ->
 
 
 def _strength(advice: Advice, seeds: int) -> str:
-    """How sure the best value is best; nothing here grows where runs are lost."""
+    """How certain the best value is. Lost runs never make it more certain."""
     ahead = [c for c in (*advice.equal, *advice.worse) if c.significant and c.difference > 0]
     against = [c for c in (*advice.equal, *advice.not_worse) if c.significant and c.difference < 0]
     if not (ahead or against or advice.elsewhere):
@@ -70,17 +70,17 @@ def contrasts_of(table: pd.DataFrame) -> list[Contrast]:
 
 
 def turned(c: Contrast) -> Contrast:
-    """The same contrast the other way round."""
+    """The contrast with its two values exchanged."""
     return replace(
         c, value=c.other, other=c.value, difference=-c.difference, low=-c.high, high=-c.low
     )
 
 
 def means_of(table: pd.DataFrame) -> dict[str, float]:
-    """The mean of each value that has a pair, less the mean of them all; as fractions.
+    """The mean of each value with a pair, minus the mean of all values; as fractions.
 
-    Values that were not all run on the same settings have their means by least squares from the
-    differences, each with the weight of its pairs; in a complete grid these are the means.
+    The means are fitted to the differences by least squares, weighted by their pairs, because
+    values may have been run on different settings. In a complete grid they are the plain means.
     """
     done = table[table["pairs"] > 0]
     values = list(dict.fromkeys([*done["a"], *done["b"]]))
@@ -92,7 +92,7 @@ def means_of(table: pd.DataFrame) -> dict[str, float]:
 
 
 def leader_of(table: pd.DataFrame) -> str:
-    """The value with the highest mean, among those with half of their pairs if there are any."""
+    """The value with the highest mean; only values with half of their pairs, if there are any."""
     means = means_of(table)
 
     def whole(value: str) -> bool:
@@ -108,7 +108,7 @@ def _ends(table: pd.DataFrame) -> Iterable[tuple[str, str]]:
 
 
 def _breadth(everything: pd.DataFrame, best: str) -> Breadth:
-    """Where the best value leads, of all that was planned with it."""
+    """The tasks and settings in which the best value leads, of all that were planned."""
     own = everything[(everything["a"] == best) | (everything["b"] == best)]
     sign = np.where(own["b"] == best, 100, -100)
     own = own.assign(

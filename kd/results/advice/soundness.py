@@ -1,4 +1,4 @@
-"""What a study's scores can show at all: models at the constant answer, few seeds, dev splits."""
+"""Limits of what scores can show: models at the constant answer, few seeds, small dev splits."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from kd.results.statistics.runs import metrics_of, studied
 
 @dataclass(frozen=True)
 class Floor:
-    """A task on which nobody is clearly above the constant answer; all in points.
+    """A task on which no student or teacher is clearly above the constant answer; in points.
 
     `best` is the highest mean of a cell, or the score of `teacher`; `error` is the standard error
     of the constant answer's score on the dev split.
@@ -67,7 +67,7 @@ def above_teacher(frame: pd.DataFrame) -> list[tuple[str, int, int]]:
 
 
 def seeds_done(frame: pd.DataFrame) -> int:
-    """How many seeds have a score."""
+    """The number of seeds with a score."""
     return int(frame.loc[frame["score"].notna(), "seed"].nunique())
 
 

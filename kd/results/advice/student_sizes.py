@@ -1,4 +1,4 @@
-"""Students by what they cost: those of equal size, and the price of each step up."""
+"""Groups of students of equal size, and the Pareto front with the price of each step."""
 
 import pandas as pd
 
@@ -23,9 +23,9 @@ _SIZES = {
 def equal_students(runs: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """(their size in words, students) of each group of equal size.
 
-    The measure is the one that the study names (column `equal_size`), or else that by which most
-    students are alike. Students that have not run count too, by their shape: lost runs must not
-    change who is compared. `runs` are prepared.
+    The measure is the one that the study names (column `equal_size`), or else the one in which most
+    students are equal. Students that have not run count by their shape, so that lost runs do not
+    change the groups. `runs` are prepared.
     """
     named = named_measure(runs)
     measures = [named] if named else list(_SIZES)
@@ -51,7 +51,7 @@ def _size(student: str, measure: str) -> float:
 
 
 def front(runs: pd.DataFrame) -> tuple[Step, ...]:
-    """The students that no other matches at less cost, by cost, and what each step up gives.
+    """The students of the Pareto front by cost, and the gain of each step.
 
     Scores are like with like: over all settings of the other axes that were run with both.
     """

@@ -1,4 +1,4 @@
-"""What a judgement of an axis consists of: plain data, all numbers in points."""
+"""The parts of a judgement of an axis: plain data, with numbers in points."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ _SHARE = 2 / 3  # of the tasks, and of the settings, in which a strong finding m
 
 @dataclass(frozen=True)
 class Contrast:
-    """Score of `value` less that of `other`, in points, over pairs of runs that differ in it alone.
+    """Score of `value` minus that of `other`, in points, over pairs of runs that differ only in it.
 
     `low` and `high` are the 95 % interval, not corrected; `p` is corrected (Holm). NaN: unknown.
     """
@@ -37,7 +37,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Breadth:
-    """On how many tasks, in how many settings of the other axes the best value leads.
+    """On how many tasks, and in how many settings of the other axes, the best value leads.
 
     It leads where it beats the average of the other values; `alone` counts the tasks where it beats
     each of them. `lost`: (where, by how many points) for where it does not lead.
@@ -53,7 +53,7 @@ class Breadth:
 
     @property
     def broad(self) -> bool:
-        """Whether it leads nearly everywhere."""
+        """Whether it leads on most tasks and in most settings."""
         return self.tasks_led >= _SHARE * self.tasks and self.settings_led >= _SHARE * self.settings
 
 
@@ -117,6 +117,6 @@ class Advice:
 
     @property
     def others(self) -> list[Contrast]:
-        """The best value's contrasts, those with a number by their size."""
+        """The contrasts of the best value, sorted by size."""
         known = [c for c in (*self.equal, *self.not_worse, *self.worse) if c.pairs]
         return sorted(known, key=lambda contrast: contrast.difference)

@@ -1,1 +1,1 @@
-"""The study's figures: `kinds` names them, `draw` writes them, one module draws each family."""
+"""The figures of a study: `draw` writes them, and the other modules draw one family each."""

@@ -1,4 +1,4 @@
-"""Score against agreement with the teacher: is the student most like its teacher the best one?"""
+"""Score against agreement with the teacher."""
 
 import pandas as pd
 from matplotlib.figure import Figure

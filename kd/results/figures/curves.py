@@ -1,4 +1,4 @@
-"""Learning curves, from the history that runs.csv carries."""
+"""Learning curves, from the histories in runs.csv."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ DEV_SCORE = "dev_score"  # a series of those runs whose study has evaluate_every
 
 
 def curves_of(text: str) -> dict[str, list[float]]:
-    """The series of a `history` cell by name, NaN where a term was not measured; {} where blank."""
+    """The series of a `history` cell by name, with NaN for values that were not measured."""
     found: dict[str, list[float]] = {}
     for part in text.split(";") if text else ():
         name, _, values = part.rpartition("=")
@@ -28,7 +28,7 @@ def can_be_drawn(text: str, part: str = "") -> bool:
 
 
 def dev_curves_figure(runs: pd.DataFrame) -> Figure:
-    """Dev score in points by training step, where the runs have it; else as `curves_figure`."""
+    """Dev score in points by training step, drawn like `curves_figure`."""
     return _figure_of(runs, DEV_SCORE, "dev score", 100)
 
 
@@ -36,9 +36,9 @@ def curves_figure(runs: pd.DataFrame) -> Figure:
     """Loss by training step, a colour per value of one axis, a panel per task.
 
     The axis is the one with the most values, knowledge before others. Runs are compared by their
-    hard-label loss, which every training records: the sum of all terms is another quantity for each
-    knowledge. The sum is drawn only where no run has anything else. A mean spans the steps that all
-    runs of its value share.
+    hard-label loss, which every training records, because the sum of all terms is a different
+    quantity for each knowledge. The sum is drawn only if no run has anything else. A mean covers
+    the steps that all runs of its value share.
     """
     if runs["history"].map(lambda text: can_be_drawn(text, HARD)).any():
         return _figure_of(runs, HARD, "hard-label loss")

@@ -1,4 +1,4 @@
-"""Which figures a study gets, and their files: PNG and PDF for a two-column paper."""
+"""Chooses the figures of a study and writes them as PNG and PDF, for a two-column paper."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -30,7 +30,7 @@ from kd.runtime.files import atomic_dir
 
 ABSENT = "not drawn"  # the part of captions.md on figures that the runs do not allow
 Drawing = Callable[[], Figure]
-# Pairs of axes whose heat map is drawn without being asked for, where both vary; rows first.
+# Pairs of axes whose heat map is drawn by default if both vary; rows first.
 _MAPS = [("knowledge", "mapping"), ("knowledge", "student"), ("knowledge", "matching"),
          ("knowledge", "init"), ("mapping", "init"), ("student", "teacher")]  # fmt: skip
 
@@ -41,10 +41,13 @@ def write_figures(
     asked: Sequence[str] | None = None,
     study: Path | None = None,
 ) -> dict[str, str]:
-    """Write the figures as .png and .pdf into `out_dir`; why one that was asked for is not there.
+    """Write the figures as .png and .pdf into `out_dir`.
 
-    The same runs give the same bytes: neither format stores a date or a version. The PNG carries
-    its caption; the PDF, for a paper, has none, and captions.md holds them.
+    The same runs give the same bytes, because neither file has a date or a version. The PNG has its
+    caption. The PDF, for a paper, has none. captions.md has all captions.
+
+    Returns:
+        Why a figure that was asked for is not drawn, by name.
     """
     record = warned(load_record(runs_csv, study))
     drawings, why = possible(frame := record.runs)
@@ -72,12 +75,12 @@ def write_figures(
 
 
 def text_of(figure: Figure) -> str:
-    """The line at the figure's foot: what it shows, and n."""
+    """The line at the foot of a figure: what it shows, and n."""
     return " ".join(figure.get_supxlabel().replace("\u00a0", " ").split())
 
 
 def read_captions(folder: Path) -> dict[str, str]:
-    """The captions that `write_figures` left, in their order, by figure; also ABSENT."""
+    """The captions that `write_figures` wrote, in their order, by figure; also ABSENT."""
     path = folder / "captions.md"
     parts = path.read_text(encoding="utf-8").split("## ")[1:] if path.is_file() else []
     return {name: " ".join(text.split()) for name, _, text in (p.partition("\n") for p in parts)}
@@ -86,9 +89,9 @@ def read_captions(folder: Path) -> dict[str, str]:
 def chosen(
     frame: pd.DataFrame, drawings: dict[str, Drawing], asked: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Figure]]:
-    """The figures that were asked for, or else all that these runs are made for, by name.
+    """The figures that were asked for, or else the default figures, by name.
 
-    `drawings` are those of `possible`; each is drawn when its turn comes.
+    `drawings` are those of `possible`. Each figure is drawn when it is reached.
     """
     wanted = asked_for(asked)
     names = [*wanted]
@@ -108,10 +111,10 @@ def asked_for(asked: Sequence[str] | None) -> list[str]:
 
 
 def default_figures(frame: pd.DataFrame, drawings: dict[str, Drawing]) -> list[str]:
-    """What is drawn where the study names no figures.
+    """The figures that are drawn if the study names none.
 
-    Of the heat maps: those of usual pairs of axes, of all pairs where the study varies three axes
-    at most, and of pairs that are shown to depend on each other; in one-at-a-time designs none.
+    The heat maps are those of usual pairs of axes, of all pairs if the study varies at most three
+    axes, and of pairs with a significant interaction. One-at-a-time designs have none.
     """
     varying, cells = axes(frame), studied(frame)
     pairs = [(a, b) for a, b in _MAPS if a in cells and b in cells]
@@ -164,7 +167,7 @@ def possible(frame: pd.DataFrame) -> tuple[dict[str, Drawing], dict[str, str]]:
 
 
 def _obstacles(runs: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
-    """Why a figure of the whole study cannot be drawn from these runs."""
+    """Why figures of the whole study cannot be drawn from these runs, by name."""
     found = {}
     cells, costs = studied(frame), with_costs(runs)
     if not ((runs["role"] == "control").any() and (runs["role"] != "control").any()):

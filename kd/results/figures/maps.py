@@ -93,7 +93,7 @@ def heatmap(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
 def _cells(
     ax: Axes, table: pd.DataFrame, keys: tuple[str, str], down: list[str], across: list[str]
 ) -> None:
-    """One tile a cell with its mean; hatched where no run is done, blank where none was planned."""
+    """One tile per cell with its mean, hatched if no run is done, blank if none was planned."""
     rows, columns = keys
     means = np.full((len(down), len(across)), np.nan)
     spots = [
@@ -133,14 +133,14 @@ def _values(runs: pd.DataFrame, view: pd.DataFrame, axis: str) -> list[str]:
 
 
 def _name(value: str, axis: str, control: str) -> str:
-    """How a row or column is named; where an axis cannot matter the run is the control."""
+    """The name of a row or column. A run that the axis cannot affect is the control."""
     if value != IDLE:
         return wrapped(value)
     return f"{control} (control)" if control else f"no {axis_words(axis)}"
 
 
 def _ends(shades: np.ndarray) -> tuple[float, float]:
-    """The range of the colours: a tile far below all others (no distillation) is not to take it."""
+    """The range of the colours, not widened by a tile far below all others (no distillation)."""
     if not len(shades):
         return 0.0, 1.0
     first, third = np.quantile(shades, [0.25, 0.75])

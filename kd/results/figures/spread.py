@@ -1,4 +1,4 @@
-"""Figures of what lies behind the means: variance, seeds, distance to the teacher."""
+"""Figures of the variance, of the seeds, and of the distance to the teacher."""
 
 import numpy as np
 import pandas as pd
@@ -112,7 +112,7 @@ def seeds_figure(runs: pd.DataFrame) -> Figure:
 
 
 def teacher_gap_figure(runs: pd.DataFrame) -> Figure:
-    """Score less the teacher's by task: a dot per cell, a mark for the mean of each knowledge."""
+    """Score minus the teacher's by task: a dot per cell, a mark for the mean of each knowledge."""
     names = studied(runs) or ["knowledge"]
     view, note = grid_view(runs, ["knowledge"])
     knowledge = values_of(runs, "knowledge")

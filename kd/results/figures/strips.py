@@ -92,7 +92,7 @@ def _tuples(places: Iterable[tuple[int, ...]], index: pd.Index) -> "pd.Series[An
 
 
 def _places(runs: pd.DataFrame, axis: str) -> dict[str, int]:
-    """Where each text of an axis column stands: a run of several values beside the first."""
+    """The place of each text of an axis column. A run of several values is next to the first."""
     order = values_of(runs, axis)
     return {text: order.index(text.split(ALIAS)[0]) for text in {*runs[axis], *order}}
 
@@ -153,7 +153,7 @@ class Strips:
         return finish(figure, [*text, lacking, "wide intervals are cut" * cut], keys)
 
     def _cut(self, ax: Axes, table: pd.DataFrame) -> bool:
-        """End the scale where one interval (of two pairs, say) would squeeze all others."""
+        """Limit the scale if one interval (for example of two pairs) would squeeze all others."""
         mean, low = ("mean", "low") if self.column == "score" else ("difference", "difference_low")
         means = 100 * table[mean].dropna()
         halves = (means - 100 * table[low]).dropna()
@@ -177,7 +177,7 @@ class Strips:
         return True
 
     def _strip(self, ax: Axes, at: float, cell: Any) -> None:
-        """Hatched where no run finished, hollow where only some did."""
+        """Draw a strip, hatched if no run has finished, hollow if only some have."""
         if self.column == "score":
             n, mean, low, what = cell.n, cell.mean, cell.low, "missing"
         else:
@@ -206,7 +206,7 @@ class Strips:
             ax.annotate("*", spot, (0, 1), textcoords="offset points", fontsize=8, ha="center")
 
     def _say(self, ax: Axes, at: float, text: str) -> None:
-        """Text in the middle of a strip."""
+        """Write text in the middle of a strip."""
         x, y, turn = (0.5, at, 0) if self.sideways else (at, 0.5, 90)
         frame = ax.get_yaxis_transform() if self.sideways else ax.get_xaxis_transform()
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
@@ -214,7 +214,7 @@ class Strips:
                 color=GREY, fontsize=6, bbox=box)  # fmt: skip
 
     def _label(self, ax: Axes, left: bool, bottom: bool) -> None:
-        """Name the rows at the outer panels only; scores have a scale of their own in each."""
+        """Name the rows only at the outer panels. Scores have a scale in each panel."""
         ticks, labels = range(len(self.rows)), [wrapped(row) for row in self.rows]
         if self.sideways:
             ax.set_ylim(len(self.rows) - 0.5, -0.5)

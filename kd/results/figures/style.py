@@ -86,7 +86,7 @@ def panels_of(
 
 
 def across_of(count: int, most: int = 5) -> int:
-    """How many panels stand side by side: as few rows as can be, then as few gaps."""
+    """How many panels stand side by side, for the fewest rows and then the fewest gaps."""
     return min(range(1, most + 1), key=lambda n: (-(-count // n), -count % n))
 
 
@@ -186,12 +186,12 @@ def series_looks(values: Sequence[str]) -> dict[str, Look]:
 
 
 def wrapped(text: str) -> str:
-    """Break a long label after a + or comma, where it can still be read."""
+    """Break a long label after a + or a comma."""
     pieces = textwrap.wrap(text.replace("+", "+ ").replace(",", ", "), 34)
     return "\n".join(pieces).replace("+ ", "+").replace(", ", ",")
 
 
 def short_names(students: "pd.Series[str]") -> "pd.Series[str]":
-    """'3L-384' for '3L-384-12h-1536' wherever no two students come to share a name."""
+    """'3L-384' for '3L-384-12h-1536', unless two students would share the short name."""
     short = students.str.split("-").str[:2].str.join("-")
     return short if short.nunique() == students.nunique() else students

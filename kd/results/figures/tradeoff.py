@@ -69,7 +69,7 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
 
 
 def _beside(place: int, count: int) -> float:
-    """The factor of the cost at which a series is drawn: beside, not upon, the others."""
+    """The factor of the cost at which a series is drawn, so that it is next to the others."""
     return float(1.02 ** (place - (count - 1) / 2))
 
 
@@ -88,7 +88,7 @@ def _round_ticks(low: float, high: float) -> list[float]:
 
 
 def _students(ax: Axes, cost: "pd.Series[float]", names: dict[str, str]) -> None:
-    """Name the students at the foot, those whose names would overlap on one line."""
+    """Name the students at the foot; names that would overlap share a line."""
     groups: list[tuple[float, list[str]]] = []
     low, high = ax.get_xlim()
     room = (high / low) ** (_LINE * ax.figure.dpi / ax.get_window_extent().width)
@@ -106,7 +106,7 @@ def _students(ax: Axes, cost: "pd.Series[float]", names: dict[str, str]) -> None
 
 
 def _lines(ax: Axes, table: pd.DataFrame, keys: dict[str, Look]) -> None:
-    """Mean and interval by cost, a line per knowledge; hollow where runs are missing."""
+    """Mean and interval by cost, with a line per knowledge; hollow marks lack runs."""
     for i, (name, look) in enumerate(keys.items()):
         here = table[table["knowledge"] == name].sort_values("cost")
         x = here["cost"] * _beside(i, len(keys))

@@ -60,7 +60,7 @@ def _unanswered(advice: Advice, names: Names) -> str:
 
 
 def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
-    """Which value is best, and how sure that is."""
+    """Sentences on which value is best, and how certain that is."""
 
     def q(values: str | Sequence[str]) -> str:
         return quoted(names, advice.axis, values)
@@ -106,7 +106,7 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
 
 
 def _decided(advice: Advice, margin: float, names: Names) -> str:
-    """The sentences of a value that is better than all others, or equal to them."""
+    """Sentences for a best value to which all others are worse or equal."""
 
     def q(values: str | Sequence[str]) -> str:
         return quoted(names, advice.axis, values)
@@ -144,12 +144,12 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
 
 
 def is_or_are(items: Sequence[Any]) -> str:
-    """The verb for so many items."""
+    """'is' or 'are', for a number of items."""
     return "is" if len(items) == 1 else "are"
 
 
 def short_contrast(c: Contrast) -> str:
-    """The other value against the best: '−0.3; −1.0 to +0.4; 19 of 24 pairs'."""
+    """The other value compared with the best: '−0.3; −1.0 to +0.4; 19 of 24 pairs'."""
     if not c.pairs:
         return f"none of {count(c.planned, 'pair')} has finished"
     parts = [signed(-c.difference)]
@@ -161,7 +161,7 @@ def short_contrast(c: Contrast) -> str:
 
 
 def price_sentences(advice: Advice, names: Names) -> str:
-    """The Pareto front, and what each step up costs and gives."""
+    """Sentences on the Pareto front, with cost and gain of each step."""
     first, *rest = advice.steps
     if not rest:
         who = quoted(names, "student", first.student)

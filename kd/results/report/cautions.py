@@ -1,4 +1,4 @@
-"""What a reader must know before the answers: studies that cannot answer, runs that never ran."""
+"""Warnings for readers: studies that cannot answer, runs that are missing, and so on."""
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ from kd.study.grid import pruned_values
 
 
 def cautions(record: Record) -> list[str]:
-    """Sentences on what limits the whole study, the gravest first; [] where nothing does."""
+    """Sentences on the limits of the whole study, the most serious first."""
     frame = record.runs
     if not frame["score"].notna().any():
         return ["No run has finished: there is nothing to say yet.", *record.remarks]

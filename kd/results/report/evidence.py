@@ -1,4 +1,4 @@
-"""The numbers behind an answer, and where it may not hold: a sentence each."""
+"""Sentences with the numbers of an answer, and on where it may not hold."""
 
 from collections.abc import Sequence
 
@@ -128,7 +128,7 @@ def _control(advice: Advice, control: str) -> list[str]:
 def limits(
     advice: Advice, names: Names | None = None, pruned: Sequence[tuple[str, str, str]] = ()
 ) -> list[str]:
-    """Where an answer may not hold, a sentence each. `pruned`: (axis, value, reason)."""
+    """Sentences on where an answer may not hold. `pruned` has (axis, value, reason)."""
     names = names or {}
     if advice.strength == "open" and advice.why not in ("undone", "chance"):
         return []

@@ -1,4 +1,4 @@
-"""What a study found, in sentences with their numbers."""
+"""Findings of a study as sentences with numbers."""
 
 from typing import Any
 
@@ -105,7 +105,7 @@ def _points(fraction: float) -> str:
 
 
 def effects(frame: pd.DataFrame) -> list[str]:
-    """What explains the variance of the score: axes, their interactions, seeds."""
+    """Sentences on what explains the variance of the score: axes, interactions, seeds."""
     table = variance(frame)
     if table.empty:
         return []

@@ -19,13 +19,13 @@ def signed(points: float) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """'+0.1 to +0.9', in points; one more digit where the ends would read the same."""
+    """'+0.1 to +0.9', in points, with one more digit if both ends would read the same."""
     digits = 1 if signed(low) != signed(high) else 2
     return f"{plain(low, digits, True)} to {plain(high, digits, True)}"
 
 
 def significance(p: float, comparisons: int) -> str:
-    """'p < 0.001', or that it is not significant, after correction for so many comparisons."""
+    """'p < 0.001' or 'not significant', after correction for a number of comparisons."""
     after = f" after correction for {comparisons} comparisons" if comparisons > 1 else ""
     if pd.isna(p):
         return "no test"
@@ -62,6 +62,6 @@ def names_of(study: Study | None) -> Names:
 
 
 def quoted(names: Names, axis: str, values: Sequence[str] | str) -> str:
-    """A value, or several of them, as code, in the study's words."""
+    """A value, or several joined ones, as code, as the study file writes them."""
     several = [values] if isinstance(values, str) else values
     return listed(f"`{names.get(axis, {}).get(value, value)}`" for value in several)

@@ -57,10 +57,10 @@ def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.
 def _tasks_for_average(
     runs: pd.DataFrame, keys: list[str], names: list[str], column: str
 ) -> pd.DataFrame:
-    """In place of each row for the average over tasks, the rows of the tasks that it averages.
+    """Replace each row of the average over tasks by the rows of its tasks.
 
-    Their spread within tasks is what the average's interval rests on. A setting that differs by
-    task without being an axis is taken from the average's row, to stay with its group.
+    The interval of the average comes from their spread within tasks. A setting that differs by task
+    without being an axis is taken from the row of the average, so that it stays in its group.
     """
     if "task" not in keys or AVERAGE not in set(runs["task"]):
         return runs
@@ -103,7 +103,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def corrected(table: pd.DataFrame, column: str = "p") -> np.ndarray:
-    """Holm's correction of a description by cell and task: the average is a family of its own.
+    """Holm's correction of a description by cell and task. The average has its own family.
 
     `table` has the columns task and `column` (p values); the result is (rows,).
     """

@@ -1,4 +1,4 @@
-"""What a student costs, which students no other beats at its cost, and who wins at equal cost."""
+"""Costs of students, the Pareto front, and comparisons at equal cost."""
 
 import numpy as np
 import pandas as pd
@@ -34,9 +34,8 @@ def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
     `runs` have the columns student, teacher_shape, student_parameters,
     student_nonembedding_parameters, latency_seconds and teacher_latency_seconds.
 
-    Latency is measured: the median of a batch of one. Records from before that was measured have
-    none. A speed-up compares times of one device: there is none where student and teacher are
-    known to have been timed on two.
+    Latency is the measured median time of a batch of one. Older records have none. A speed-up
+    compares times on one device. It is NaN if student and teacher were timed on two devices.
     """
     flops = {shape: forward_flops(shape) for shape in runs["student"].unique()}
     teachers = {shape: forward_flops(shape) for shape in runs["teacher_shape"].unique()}
@@ -52,7 +51,7 @@ def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_device(runs: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether student and teacher were timed on the same device, as far as is known."""
+    """Whether student and teacher were timed on the same device, as far as it is known."""
     known = runs.reindex(columns=["evaluated_on", "teacher_evaluated_on"]).fillna("")
     own, teachers = known["evaluated_on"], known["teacher_evaluated_on"]
     return (own == teachers) | (own == "") | (teachers == "")
@@ -74,7 +73,7 @@ def pareto(cost: "pd.Series[float]", score: "pd.Series[float]") -> np.ndarray:
 
 
 def equal_cost(costs: "pd.Series[float]", near: float = NEAR) -> list[list[str]]:
-    """Groups of two and more names whose costs are all within `near` of the group's cheapest."""
+    """Groups of at least two names whose costs are within `near` of the cheapest in the group."""
     groups: list[list[str]] = []
     first = 0.0
     for name, cost in costs.dropna().sort_values(kind="stable").items():
@@ -87,7 +86,7 @@ def equal_cost(costs: "pd.Series[float]", near: float = NEAR) -> list[list[str]]
 
 
 def iso_cost(runs: pd.DataFrame) -> pd.DataFrame:
-    """Students of equal cost against each other, like with like, for each measure of cost.
+    """Students of equal cost, compared like with like, for each measure of cost.
 
     `runs` are prepared, with the columns that `with_costs` reads. Differences are fractions.
 

@@ -1,4 +1,4 @@
-"""Which axis matters, how much, and which of its values is better: like with like."""
+"""Which axes matter and how much, and which of their values are better."""
 
 from itertools import combinations
 
@@ -21,11 +21,11 @@ _SMALL = 1e-9
 def variance(frame: pd.DataFrame) -> pd.DataFrame:
     """Where the variance of the score comes from: axes, their pairs, axes by task, seeds.
 
-    `frame` has the columns of runs.csv, as `read_runs` gives them. The level of each unit (a seed
-    on a task) is taken out first: shares are of the sum of squares within tasks. Each axis is
-    adjusted for all others, each pair for all axes. A run that stands for several values counts as
-    their mean; one that an axis cannot affect as its mean over all. Each term is tested against its
-    own change from seed to seed on a task.
+    `frame` has the columns of runs.csv, as `read_runs` gives them. The mean of each unit (a seed on
+    a task) is removed first, so shares are those of the sum of squares within tasks. Each axis is
+    adjusted for all other axes, and each pair for all axes. A run that stands for several values
+    counts as their mean. A run that an axis cannot affect counts as the mean of all values. Each
+    term is tested against its own change from seed to seed on a task.
 
     Returns:
         A row per term: `kind` is axis, pair (of axes), task (an axis by the task), higher (what all
@@ -52,7 +52,7 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
         others = [codes[name] for name in names if name != term] if kind == "axis" else [mains]
         basis = _basis(own, np.hstack([units, *others]))
         df = basis.shape[1]
-        if not df:  # no two values of it were run on one setting
+        if not df:  # no setting was run with two of its values
             continue
         squares = float(((score @ basis) ** 2).sum())
         rows.append((term, kind, df, squares, *noise.of(basis)))
@@ -76,10 +76,10 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def seed_share(table: pd.DataFrame) -> float:
-    """The seeds' share in a table of `variance`; NaN where it says nothing.
+    """The share of the seeds in a table of `variance`; NaN if it has no meaning.
 
-    With one seed it is unknown. In a grid with gaps the seeds' share can overlap those of the
-    terms; beside them it would look like a part of the same whole.
+    With one seed it is unknown. In a grid with gaps it can overlap the shares of the terms, so it
+    would be misleading next to them.
     """
     share = table.loc[table["term"] == SEEDS, "share"]
     return float(share.iloc[0]) if len(share) and table["share"].sum() < 1 + _SMALL else np.nan
@@ -114,7 +114,7 @@ def _terms(codes: dict[str, np.ndarray], tasks: np.ndarray) -> dict[tuple[str, s
 
 
 def _codes(values: "pd.Series[str]") -> np.ndarray:
-    """(n, k) effect codes: 1 for the value less the mean 1/k of all; 0 where it is idle."""
+    """(n, k) effect codes: 1 for the value minus the mean 1/k of all; 0 if the axis is idle."""
     known = [value for value in levels(values) if value != IDLE]
     member = {v: np.isin(known, values_in(v)).astype(float) for v in values.unique()}
     member = {
@@ -124,12 +124,12 @@ def _codes(values: "pd.Series[str]") -> np.ndarray:
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Every product of a column of `a` with one of `b`."""
+    """The products of each column of `a` with each column of `b`."""
     return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
 
 
 def _basis(own: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n, df) orthonormal columns of what `own` spans beyond `others`."""
+    """(n, df) orthonormal columns of the space that `own` adds to that of `others`."""
     beyond = own - others @ (
         np.linalg.pinv(others.T @ others, rcond=1e-10, hermitian=True) @ (others.T @ own)
     )
@@ -146,11 +146,11 @@ def _fit(score: np.ndarray, design: np.ndarray) -> tuple[float, int]:
 
 
 def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """Every two runs that differ in `axis` alone, on one task with one seed.
+    """All pairs of runs that differ only in `axis`, on one task with one seed.
 
     `runs` are prepared (an axis view, or all). Columns: a, b (values, in their order), task, seed,
-    the settings of the other axes as `setting`, block, and difference, score of b less that of a,
-    NaN where one is missing.
+    the settings of the other axes as `setting`, block, and difference (the score of b minus that of
+    a, NaN if one is missing).
     """
     runs = runs[runs["task"] != AVERAGE]
     others = [other for other in studied(runs) if other != axis]
@@ -167,7 +167,7 @@ def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
                 longer = max(settings[i], settings[j], key=len)  # the one with fewer idle values
                 found.append((a, b, task, seed, longer, score[j] - score[i]))
     table = pd.DataFrame(found, columns=["a", "b", "task", "seed", "setting", "difference"])
-    table = table.astype({"difference": float})  # also where there is no pair
+    table = table.astype({"difference": float})  # even if there is no pair
     blocks = table.groupby(["task", "setting"], sort=False).ngroup()
     return table.assign(block=blocks, stratum=table["task"])
 
@@ -177,11 +177,11 @@ def _setting(row: "pd.Series[str]") -> str:
 
 
 def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """Each two values of an axis: b less a over all settings that were run with both.
+    """For each two values of an axis, b minus a over all settings that were run with both.
 
     `runs` are prepared; differences are fractions (the tables and the guideline show points).
     Columns a, b, pairs (of runs), planned, blocks, seeds, mean, low, high, p, and p_holm over all
-    pairs of values of the axis: it holds whichever of them is picked for being best.
+    pairs of values of the axis, so that it holds whichever value is picked as best.
     """
     found = pairs(runs, axis)
     keys = ["a", "b"]
@@ -193,16 +193,16 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
 
 
 def interaction(runs: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
-    """Where two axes depend on each other: what each pair of their values adds to their sum.
+    """Where two axes depend on each other, for each pair of their values.
 
-    `runs` are prepared. For values i of `a` and j of `b`: how much better i is than the other
-    values of `a` at j, less how much better it is at the other values of `b`, as the mean of
+    `runs` are prepared. For values i of `a` and j of `b` it is how much better i is than the other
+    values of `a` at j, minus how much better it is at the other values of `b`. That is the mean of
     (i j − i' j) − (i j' − i' j') over all i' and j' that are done on the same task, seed and
-    settings of the other axes. 0 everywhere where the axes do not depend on each other.
+    settings of the other axes. It is 0 if the axes do not depend on each other.
 
     Returns:
         Columns a, b (the values), pairs (blocks of a seed), planned, mean, low, high, p, seeds, and
-        p_holm over all pairs of values; no row where the two axes were not crossed.
+        p_holm over all pairs of values; no row if the two axes were not crossed.
     """
     keys = ["a", "b"]
     runs = runs[(runs["task"] != AVERAGE) & (runs[a] != IDLE) & (runs[b] != IDLE)]

@@ -1,4 +1,4 @@
-"""The best cells of a task, and the cells that a t test does not separate from them."""
+"""The best cells of a task, and cells that are not significantly worse."""
 
 import numpy as np
 import pandas as pd
@@ -8,10 +8,10 @@ from kd.results.statistics.intervals import pooled_sd
 
 
 def best_cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """The best of one task's cells: the highest mean, to one decimal of a point.
+    """The best cells of a task: those with the highest mean, to one decimal of a point.
 
-    A cell that lacks runs is never the best: its lost seeds may be the bad ones. Several rows have
-    equal means; no row means that no cell is complete.
+    A cell that lacks runs is never the best, because the lost seeds may be the bad ones. Several
+    rows have equal means. Without a row, no cell is complete.
 
     Args:
         cells: rows of `describe`, with the columns mean (a fraction) and missing.
@@ -22,11 +22,11 @@ def best_cells(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_and_near(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`best_cells`, and the others that are not significantly worse.
+    """`best_cells`, and the other cells that are not significantly worse.
 
     Cells are rows of `describe` with the columns mean, sd, n and missing; scores are fractions. The
     test is a two-sided t test at 5 % with the standard deviation over seeds pooled over the cells,
-    not corrected; without two seeds there is none, and nothing is near.
+    not corrected. Without two seeds there is no test, and no cell is near.
     """
     best = best_cells(cells)
     done = cells[cells["mean"].notna()]

@@ -10,7 +10,7 @@ _SMALL = 1e-9
 
 
 class Noise:
-    """What is left of the scores when every cell and every unit has its level.
+    """The scores after the means of cells and units are removed.
 
     `within` is the sum of squares of runs about their cell and `within_free` its degrees of
     freedom. `left` and `free` are the same after the levels of the units are taken out. `rank` is
@@ -40,12 +40,13 @@ class Noise:
     def of(self, basis: np.ndarray) -> tuple[float, float]:
         """Mean square of how a term changes from unit to unit, and its degrees of freedom.
 
-        In each unit what is left of the scores is multiplied with the term's columns: in a complete
+        In each unit the remaining scores are multiplied with the columns of the term. In a complete
         grid this gives the mean square of term × seed within tasks. In a grid with gaps the sum of
-        squares is scaled to be unbiased where half of the noise is each run's own and half is
-        common to the runs of a unit with the same value of the term. The degrees of freedom are
-        Satterthwaite's for that noise. Where the term does not change at all, as coarse scores may
-        have it, the error is that of the runs about their cell. `basis` is (n, df), orthonormal.
+        squares is scaled so that it is unbiased if half of the noise belongs to each run, and half
+        is common to the runs of a unit with the same value of the term. The degrees of freedom are
+        Satterthwaite's for that noise. If the term does not change at all, as is possible with
+        coarse scores, the error is that of the runs about their cell. `basis` is (n, df),
+        orthonormal.
         """
         parts = [(task, task.by_unit(basis[task.rows])) for task in self._tasks]
         size = sum(float(((own.T @ own) ** 2).sum()) for _, own in parts)

@@ -44,7 +44,7 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def control_runs(runs: pd.DataFrame) -> "pd.Series[Any]":
-    """By row of prepared runs: the ids of the runs that its `difference` is taken to, as a tuple.
+    """For each row of prepared runs, the ids of the runs that its `difference` is taken to.
 
     Empty for controls, for runs without one, and for the average over tasks.
     """
@@ -59,7 +59,7 @@ def control_runs(runs: pd.DataFrame) -> "pd.Series[Any]":
 
 
 def _free(runs: pd.DataFrame) -> list[str]:
-    """The axes that a control need not share: its terms, and all that a preset stands for."""
+    """The axes in which a control may differ: its terms, and all that a preset stands for."""
     bundled = [axis for axis, leader in followers(runs).items() if leader == BUNDLE]
     return [*TERMS, BUNDLE, *bundled]
 
@@ -74,12 +74,12 @@ def _without_matching(frame: pd.DataFrame, control: str) -> pd.DataFrame:
 
 
 def _split_chance_aliases(frame: pd.DataFrame) -> pd.DataFrame:
-    """Repeat a run for each value it stands for, where other seeds or tasks keep them apart.
+    """Repeat a run for each of its values, if these differ for other seeds or tasks.
 
-    A random mapping can draw the uniform one: 'uniform = random' at one seed must count as that
-    seed of uniform and of random. So must it on a task where all seeds draw it: without it neither
-    value would have an average over tasks. Where all seeds and tasks agree, the values are one cell
-    and stay one.
+    A random mapping can draw the uniform one. Then 'uniform = random' counts for this seed of
+    uniform and of random. That is also so if all seeds of a task draw it, because otherwise neither
+    value would have an average over tasks. If the values are equal for all seeds and tasks, they
+    stay one cell.
     """
     names = studied(frame)
     for axis in names:
@@ -100,9 +100,10 @@ def _split_chance_aliases(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spread(frame: pd.DataFrame) -> pd.DataFrame:
-    """Repeat a run for each value of an axis that matters on other tasks and not on its own.
+    """Repeat a run for each value of an axis that cannot affect it but matters on other tasks.
 
-    Temperature cannot affect a regression; its one run is that task's score at each temperature.
+    Temperature cannot affect a regression. Its one run is the score of that task at each
+    temperature.
     """
     names = studied(frame)
     frame = frame.reset_index(drop=True)
@@ -123,7 +124,7 @@ def _spread(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_average(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add one row per cell and seed for the mean over tasks, blank unless every task is there."""
+    """Add one row per cell and seed for the mean over tasks, blank if a task is missing."""
     tasks = frame["task"].nunique()
     if tasks < 2:
         return frame
@@ -154,11 +155,11 @@ def _differences(group: pd.DataFrame, is_control: np.ndarray, free: list[str]) -
 
 
 def _nearest(group: pd.DataFrame, is_control: np.ndarray, free: list[str]) -> np.ndarray:
-    """(runs, controls) bool: the controls that differ from a run in nothing but `free`.
+    """(runs, controls) bool: the controls that differ from a run only in `free`.
 
-    Several controls can share a run's settings: the nearest in its terms is meant (logits by MSE
-    for hidden states by MSE). Where all are as near (one at each temperature, for a run that has
-    none), it is all of them.
+    If several controls share the settings of a run, the nearest in its terms is taken (logits by
+    MSE for hidden states by MSE). If all are equally near (one at each temperature, for a run
+    without a temperature), all are taken.
     """
     settings = [axis for axis in CELL if axis not in free]
     same = disagreements(group, settings)[:, is_control] == 0

@@ -1,4 +1,4 @@
-"""Cells ranked over tasks: what a mean over scales as different as MCC and accuracy cannot say."""
+"""Ranks of cells over tasks, which do not depend on the scales of the metrics."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,9 @@ from kd.results.statistics.runs import AVERAGE, studied
 
 @dataclass(frozen=True)
 class Ranks:
-    """`table`: a row per cell with its mean rank; `p` of Friedman's test, that all cells are
-    alike; `critical`: two mean ranks that differ by less are not told apart (Nemenyi, 5 %)."""
+    """`table` has a row per cell with its mean rank. `p` is that of Friedman's test, whose null
+    hypothesis is that all cells are equal. Mean ranks that differ by less than `critical` are not
+    significantly different (Nemenyi, 5 %)."""
 
     table: pd.DataFrame
     tasks: int
@@ -64,7 +65,7 @@ def rank(runs: pd.DataFrame) -> Ranks | None:
 
 
 def _friedman(means: np.ndarray) -> float:
-    """p of Friedman's test of (cells, tasks); NaN where all cells are equal on every task.
+    """p of Friedman's test of (cells, tasks); NaN if all cells are equal on every task.
 
     Then no task ranks any cell, and the statistic, corrected for ties, is 0/0.
     """

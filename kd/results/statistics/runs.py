@@ -23,12 +23,12 @@ BUNDLE = "preset"
 NEEDED = ["run", "status", "score", "task", "student", "knowledge", "seed"]
 CONTROLS = ["none", "logits"]  # knowledge of the runs that others are compared with
 IDLE = labels.INERT  # the value of an axis that cannot affect the run
-ALIAS = labels.ALIAS  # joins the values of cells that are one and the same run
+ALIAS = labels.ALIAS  # joins the values of cells that are the same run
 AVERAGE = "average"  # the pseudo-task that holds the mean over all tasks
 
 
 def metrics_of(task: str, runs: pd.DataFrame) -> tuple[str, ...]:
-    """The metrics behind the score of `task`; () where the record does not say."""
+    """The metrics of the score of `task`; () if the record does not name them."""
     if task in TASKS:
         return TASKS[task].metrics
     named = runs.loc[runs["task"] == task, "metrics"].dropna() if "metrics" in runs else ()
@@ -36,7 +36,7 @@ def metrics_of(task: str, runs: pd.DataFrame) -> tuple[str, ...]:
 
 
 def metric(task: str, runs: pd.DataFrame) -> str:
-    """What the score of `task` measures."""
+    """The name of what the score of `task` measures."""
     if task == AVERAGE:
         return "mean over tasks"
     names = [_TITLES.get(name, name) for name in metrics_of(task, runs) or ("score",)]
@@ -52,8 +52,8 @@ _TITLES = {
 def axes(frame: pd.DataFrame) -> list[str]:
     """The axis columns that vary among the runs, in the fixed order.
 
-    Only variation within a task counts, and a column that follows another axis is none of its own
-    (see `followers`); neither is one whose second value is "cannot matter here".
+    Only variation within a task counts. A column that follows another axis is not an axis itself
+    (see `followers`), and neither is a column whose second value is "cannot matter here".
     """
     follows = followers(frame)
     return [axis for axis in _varying(frame) if axis not in follows]
@@ -68,10 +68,10 @@ def _varying(frame: pd.DataFrame) -> list[str]:
 
 
 def followers(frame: pd.DataFrame) -> dict[str, str]:
-    """Columns that vary, but only as another axis does: column -> that axis.
+    """Columns that vary only together with another axis: column -> that axis.
 
-    A learning rate set for each student is no axis, nor is what a preset stands for. The preset
-    leads, then the order of the columns; a task or a seed leads nothing.
+    A learning rate that is set for each student is no axis, and neither is a setting of a preset.
+    The preset is the axis that is followed, or else the first column; never a task or a seed.
     """
     varying = [axis for axis in _varying(frame) if axis in CELL]
     varying.sort(key=lambda axis: axis != BUNDLE)
@@ -88,7 +88,7 @@ def followers(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def teacher_names(frame: pd.DataFrame) -> "pd.Series[str]":
-    """The teacher of each run: one that was fine-tuned on a fraction of the examples is another."""
+    """The teacher of each run. Teachers fine-tuned on other fractions of the data are different."""
     same = frame["teacher_data"] == "same"
     on = frame["teacher"] + ", train_fraction " + frame["train_fraction"]
     return frame["teacher"].where(~same, on)
@@ -100,7 +100,7 @@ def each(table: pd.DataFrame) -> Iterator[Any]:
 
 
 def studied(frame: pd.DataFrame) -> list[str]:
-    """The varying axes that tell cells apart: all but task and seed."""
+    """The varying axes by which cells differ: all except task and seed."""
     return [axis for axis in axes(frame) if axis in CELL]
 
 
@@ -108,8 +108,8 @@ def levels(values: "pd.Series[str]") -> list[str]:
     """The single values in a column: numbers and student shapes by size, others as they appear,
     controls first.
 
-    A run that stands for several values stands where the first of them belongs; another of them
-    has a place of its own where a run stands for it alone.
+    A run that stands for several values has the place of the first. The other values have places of
+    their own if a run stands for only that value.
     """
     texts = list(dict.fromkeys(values))
     alone = {text for text in texts if ALIAS not in text}
@@ -138,9 +138,9 @@ def _size(value: str) -> float:
 def values_of(runs: pd.DataFrame, axis: str) -> list[str]:
     """The values of an axis in the order in which the study names them.
 
-    A study's runs come in its order, but a value that its first setting lacks appears late. So the
-    order is put together from the runs that differ in the axis alone; where these disagree, it is
-    that of `levels`.
+    Runs are in the order of the study, but a value that its first setting lacks appears late. So
+    the order comes from runs that differ only in the axis. If they disagree, it is that of
+    `levels`.
     """
     found = levels(runs[axis])
     others = ["task", "seed", *(other for other in studied(runs) if other != axis)]
@@ -161,7 +161,7 @@ def values_of(runs: pd.DataFrame, axis: str) -> list[str]:
 
 
 def disagreements(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """For each pair of rows, in how many of `columns` they differ; idle agrees with everything."""
+    """For each pair of rows, in how many `columns` they differ. Idle equals every value."""
     count = np.zeros((len(frame), len(frame)), dtype=np.int8)
     for column in columns:
         codes, values = pd.factorize(frame[column])
@@ -173,6 +173,6 @@ def disagreements(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
 
 
 def control_of(frame: pd.DataFrame) -> str:
-    """The study's control: knowledge 'logits', else 'none'; '' where it ran neither."""
+    """The study's control: knowledge 'logits', otherwise 'none'; '' if it ran neither."""
     found = levels(frame["knowledge"])
     return next((name for name in reversed(CONTROLS) if name in found), "")

@@ -1,4 +1,4 @@
-"""Which runs may be compared along an axis: like with like."""
+"""The runs that may be compared along an axis, like with like."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -11,7 +11,7 @@ from kd.results.statistics.runs import CELL, IDLE, TERMS, disagreements, studied
 
 
 def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
-    """The prepared runs that show what `axis` does, like with like, and in words which these are.
+    """The prepared runs that show the effect of `axis`, like with like, and a description of them.
 
     Columns are added: `value`, one value of the axis (a run that stands for several has a row for
     each), and `series`, "control" or "main". Where a study distils at all, main holds no run that
@@ -50,8 +50,8 @@ def grid_view(runs: pd.DataFrame, free: Sequence[str]) -> tuple[pd.DataFrame, st
 def _alike(runs: pd.DataFrame, free: list[str]) -> tuple[pd.DataFrame, str]:
     """The runs whose setting of the other axes is done with every combination of `free`.
 
-    A setting that some combination lacks, planned or lost, is left out of all of them: none must
-    look better for its settings. What was lost stays, to be shown as missing.
+    A setting that some combination lacks is left out of all, so that none looks better because of
+    its settings. Lost runs stay, to be shown as missing.
     """
     others = [other for other in studied(runs) if other not in free]
     base = base_of(runs)
@@ -99,7 +99,7 @@ def _comparable(
     on: np.ndarray,
     done: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which cells were planned to be compared along `free`, and which of them are.
+    """The cells that were planned to be compared along `free`, and those that are compared.
 
     One at a time: those at the base in all else. Otherwise those whose setting of the other axes
     was planned, and is done, with every combination of `free` (of which anything is done at all).
@@ -130,7 +130,7 @@ def at_base(runs: pd.DataFrame, free: Sequence[str]) -> pd.DataFrame:
 
 
 def base_of(runs: pd.DataFrame) -> pd.DataFrame | None:
-    """The cell from which every other differs in one axis, where the design has one such cell."""
+    """The cell from which every other differs in one axis, if there is exactly one."""
     names = studied(runs)
     cells = runs.drop_duplicates(names) if len(names) > 1 else runs[:0]
     far = disagreements(cells, names).max(axis=1, initial=0)

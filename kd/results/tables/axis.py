@@ -19,7 +19,7 @@ from kd.results.tables.table import Table
 
 
 def value_label(value: str, series: str, control: str) -> str:
-    """How a row of an axis view is named; the idle value is the control that the axis leaves be."""
+    """The name of a row of an axis view. The idle value stands for the control."""
     name = control if value == IDLE else value
     return f"{name} (control)" if series == "control" else name
 

@@ -66,8 +66,8 @@ def cost_table(frame: pd.DataFrame) -> Table:
 
 
 def _shared_tasks(frame: pd.DataFrame) -> list[str]:
-    """The tasks on which all students and knowledge with any run have one: those whose times
-    compare. All tasks, where there is none."""
+    """The tasks on which all students and knowledge types have a run, so that their times can be
+    compared; all tasks if there is no such task."""
     done = frame[frame["train_seconds"].notna()]
     there = done.groupby(["student", "knowledge"])["task"].agg(set)
     shared = set.intersection(*there) if len(there) else set()
@@ -76,7 +76,7 @@ def _shared_tasks(frame: pd.DataFrame) -> list[str]:
 
 
 def _tasks_of_times(frame: pd.DataFrame, shared: list[str]) -> list[str]:
-    """Which tasks the means of times leave out."""
+    """A note on tasks that the means of times leave out."""
     out = [task for task in dict.fromkeys(frame["task"]) if task not in shared]
     if not out:
         return []
@@ -84,7 +84,7 @@ def _tasks_of_times(frame: pd.DataFrame, shared: list[str]) -> list[str]:
 
 
 def _devices(frame: pd.DataFrame) -> list[str]:
-    """Where the runs were trained and, where that is another device, timed."""
+    """A note on the devices on which runs were trained and, if different, timed."""
     columns = ["device", "evaluated_on", "teacher_evaluated_on"]
     known = frame.reindex(columns=columns).fillna("")
     trained = _counts(known["device"])

@@ -13,7 +13,7 @@ from kd.results.tables.table import Table
 
 
 def examples_table(runs: pd.DataFrame, answers: Mapping[str, TaskAnswers]) -> Table | None:
-    """Each cell against its control, a task at a time; None where no two runs have left answers.
+    """Each cell against its control on each task; None if no pair of runs has answers.
 
     Args:
         runs: prepared runs.

@@ -24,7 +24,7 @@ def by_teacher(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def reference_scores(runs: pd.DataFrame, column: str, tasks: list[str]) -> list[str]:
-    """One reference score per task; its average only where every task has one."""
+    """One reference score per task, and their average if every task has one."""
     means = runs.groupby("task")[column].mean().reindex(tasks)
     means[AVERAGE] = means.drop(AVERAGE, errors="ignore").mean(skipna=False)
     return [plain(100 * means[task], 1) for task in tasks]
@@ -39,12 +39,12 @@ def cells_by_task(table: pd.DataFrame, names: Sequence[str]) -> Cells:
 
 
 def score_text(row: Any) -> str:
-    """A row of `describe` as '81.2 ± 0.4 (3)'; a dash where there is none."""
+    """A row of `describe` as '81.2 ± 0.4 (3)', or a dash."""
     return points(row.mean, row.sd, row.n, row.n_expected) if row else NOTHING
 
 
 def difference_text(row: Any) -> str:
-    """The same of its paired difference to the control; *: significant after correction."""
+    """The paired difference to the control in the same form; * is significant after correction."""
     if not row:
         return NOTHING
     found = (row.difference, row.difference_sd, row.pairs, row.n_expected)
@@ -57,7 +57,7 @@ def metrics_note(runs: pd.DataFrame, tasks: list[str]) -> str:
 
 
 def tuned_notes(runs: pd.DataFrame) -> list[str]:
-    """A note on axes that are tuned: [] where there is none."""
+    """A note on axes that are tuned; [] if none is."""
     tuned = [axis for axis in CELL if (runs[axis] == TUNED).all()]
     if CHOSEN not in runs or not tuned:
         return []
@@ -70,7 +70,7 @@ def tuned_notes(runs: pd.DataFrame) -> list[str]:
 def missing_notes(
     cells: Cells, label: Callable[[Sequence[str]], str], tasks: list[str]
 ) -> list[str]:
-    """What the dashes and the n below plan stand for; an average follows from its tasks."""
+    """Notes on dashes and on cells with fewer runs than planned."""
     lost, never = [], []
     for cell, by in cells.items():
         for task in tasks:
@@ -86,6 +86,6 @@ def missing_notes(
 
 
 def listed_note(what: str, items: list[str]) -> list[str]:
-    """A note on some items, of which the first are named; [] where there is none."""
+    """A note that names the first of some items; [] if there are none."""
     more = f"; and {len(items) - SHOWN} more, see summary.csv" if len(items) > SHOWN else ""
     return [f"{what}: {'; '.join(items[:SHOWN])}{more}"] if items else []

@@ -88,7 +88,7 @@ def _keys(rows: pd.DataFrame, names: list[str]) -> list[tuple[str, ...]]:
 
 
 def _speedups(costs: pd.DataFrame) -> tuple["pd.Series[float]", str]:
-    """Speed-up of each run over its teacher, and how it is known."""
+    """Speed-up of each run over its teacher, and whether it is measured."""
     if costs["speedup"].notna().any():
         return costs["speedup"], "measured, median time of one example alone"
     ratio = costs["teacher_flops"] / costs["flops"]

@@ -45,7 +45,7 @@ class Table:
     first: list[int] | None = None
 
     def csv(self) -> str:
-        """Cells as plain text; the numbers behind them are in summary.csv."""
+        """The cells as plain text. summary.csv has their numbers."""
         return pd.DataFrame(self.rows, columns=self.header).to_csv(index=False).replace("−", "-")
 
     def markdown(self) -> str:
@@ -96,7 +96,7 @@ class Table:
         )
 
     def _fitting(self, wide: bool) -> list[int]:
-        """The most important rows that fit a page with the notes, in their order."""
+        """The most important rows that fit on a page with the notes, in their order."""
         letters = _NOTE if wide else _NOTE // 2
         left = float(_LINES) - sum(1 + len(note) // letters for note in self.notes) / 2
         kept = []
@@ -122,7 +122,7 @@ class Table:
 
 
 def _broken(text: str) -> list[str]:
-    """A long label in lines."""
+    """A long label, broken into lines."""
     lines = textwrap.wrap(text.replace("+", "+ "), _WIDE)
     return [line.replace("+ ", "+") for line in lines]
 
@@ -132,7 +132,7 @@ def _tex(text: str) -> str:
 
 
 def document(names: list[str]) -> str:
-    """A LaTeX document of all tables, to look at them."""
+    """A LaTeX document with all tables, for a look at them."""
     lines = [r"\documentclass[twocolumn,a4paper]{article}", PREAMBLE, r"\begin{document}"]
     lines += [rf"\input{{{name}.tex}}\clearpage" for name in names]
     return "\n".join([*lines, r"\end{document}", ""])

@@ -16,7 +16,7 @@ from kd.results.tables.table import Table
 
 
 def effects_table(frame: pd.DataFrame) -> Table | None:
-    """Which axis matters, how much: shares of the variance."""
+    """The shares of the variance by axis."""
     table = variance(frame)
     if table.empty:
         return None
@@ -52,7 +52,7 @@ def effects_table(frame: pd.DataFrame) -> Table | None:
 
 
 def contrasts_table(runs: pd.DataFrame) -> Table | None:
-    """Every two values of every axis against each other."""
+    """The contrasts of each two values of every axis."""
     rows = []
     for axis in studied(runs):
         for row in each(contrasts(runs, axis).dropna(subset="mean")):
@@ -120,7 +120,7 @@ def ranks_table(runs: pd.DataFrame) -> Table | None:
 
 
 def iso_cost_table(runs: pd.DataFrame) -> Table | None:
-    """Students of equal cost against each other."""
+    """The contrasts of students of equal cost."""
     found = iso_cost(runs)
     if found.empty:
         return None
