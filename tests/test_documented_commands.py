@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [p for folder in (".", "docs", "config", "results") for p in (ROOT / folder).glob("*.md")]
 COMMAND = re.compile(r"(?:\w+=\S+ )*((?:python -m )?kd [a-z]|snakemake(?: |$)|make [a-z])")
 DEMO = "config/studies/demo.yaml"
-WORDS = {"STUDY...": DEMO, "STUDY": DEMO, "reviews.yaml": DEMO}  # the last is what `kd new` writes
+# The last two are a file that `kd new` writes, and one that a page shows.
+WORDS = dict.fromkeys(("STUDY...", "STUDY", "reviews.yaml", "study.yaml"), DEMO)
 TARGETS = {"all", "tables", "figures", "report", "guideline", "export", "submission"}
 
 

@@ -34,11 +34,18 @@ def _hard_weight(value: object) -> int | float | str:
     return _WEIGHT_NUMBER["parse"](weight.start) if weight.constant else str(weight)
 
 
+def _matchings() -> tuple[str, ...]:
+    return ("default", *sorted({name for table in MATCHINGS.values() for name in table}))
+
+
+def _matching(value: object) -> str:
+    return str(choice(*_matchings())["parse"](value))  # of now: a plugin may have added some
+
+
 def _knowledge(value: object) -> str:
     return "+".join(str(term) for term in parse_knowledge(value)) or NONE
 
 
-_MATCHINGS = ("default", *sorted({name for table in MATCHINGS.values() for name in table}))
 _WEIGHT_NUMBER = number(0, 1e6)
 _PAIRS = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}, "minItems": 1}
 
@@ -117,7 +124,9 @@ RUN_FIELDS: dict[str, Field] = {
         **text(_knowledge),
         meaning="what the student imitates: terms type[:matching][@mapping][*weight], joined by +",
     ),
-    "matching": Field(**choice(*_MATCHINGS), meaning="matching of terms that name none"),
+    "matching": Field(
+        _matching, choice(*_matchings())["schema"], meaning="matching of terms that name none"
+    ),
     "mapping": Field(
         parse_mapping,
         {"anyOf": [{"type": "string", "minLength": 1}, _PAIRS]},

@@ -1,9 +1,23 @@
 """The names of figures in a study file, and their captions. No pandas."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from kd.axes.fields import RUN_FIELDS
 from kd.runtime.errors import UserError, listing, nearest, shown
+
+
+@dataclass(frozen=True)
+class PluginFigure:
+    """A figure of a plugin: `draw` makes a matplotlib figure of the runs, a table with the columns
+    of runs.csv."""
+
+    draw: Callable[[Any], Any]
+    caption: str
+    source: str = ""
+
 
 _FRONT = "the thin black line is the Pareto front: no cell of equal or lower cost scores as high."
 # Figures without an axis in their name, in the order in which they are drawn, with what they show.
@@ -34,6 +48,7 @@ PLAIN = {
     "choose the same class (of a multi-label task, the share of labels for which they agree; of a "
     "regression, the correlation of their scores).",
 }
+FIGURES: dict[str, PluginFigure] = {}  # those of plugins
 EFFECT = (
     "Effect of {0}. Marks are means with their 95 % t interval over seeds; dots are runs. Only "
     "runs that compare like with like count; squares are the control."
@@ -51,24 +66,24 @@ def parse_figure(value: object) -> str:
     Raises:
         UserError: there is no figure of that name, or a heat map of an axis with itself.
     """
-    if isinstance(value, str) and value in PLAIN:
+    if isinstance(value, str) and (value in PLAIN or value in FIGURES):
         return value
     match = re.fullmatch(PATTERN, value) if isinstance(value, str) else None
     if match and match[3] is not None and match[3] == match[4]:
         raise UserError(f"found {shown(value)}, allowed: two different axes")
     if match:
         return str(value)
-    known = [*PLAIN, *(f"effect-{axis}" for axis in AXES), "heatmap-knowledge-mapping"]
+    known = [*PLAIN, *FIGURES, *(f"effect-{axis}" for axis in AXES), "heatmap-knowledge-mapping"]
     raise UserError(
         f"found {shown(value)}, allowed: effect-AXIS, heatmap-AXIS-AXIS, heatmap-AXIS-task, "
-        f"{listing(PLAIN)}{nearest(value, known)}"
+        f"{listing([*PLAIN, *FIGURES])}{nearest(value, known)}"
     )
 
 
 def axes_of(name: str) -> list[str]:
     """The axes in the name of a figure, or []."""
     name = name.removeprefix(MORE)
-    return [] if name in PLAIN else name.split("-")[1:]
+    return [] if name in PLAIN or name in FIGURES else name.split("-")[1:]
 
 
 def axis_words(axis: str) -> str:
@@ -80,6 +95,8 @@ def caption(name: str) -> str:
     """What the figure shows, for a reader who has not seen the paper."""
     if name in PLAIN:
         return PLAIN[name]
+    if name in FIGURES:
+        return FIGURES[name].caption
     words = [axis_words(axis) for axis in axes_of(name)]
     words.append("column" if words[-1] == "task" else "panel")
     return (EFFECT if name.startswith("effect-") else HEATMAP).format(*words)

@@ -6,6 +6,7 @@ An init is written as a name of INITIALISATIONS, or in one of the forms of INIT_
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kd.axes.labels import check_label
 from kd.axes.mappings import Pairs, first, last, uniform
@@ -25,12 +26,19 @@ def distilbert(teacher: int, student: int, seed: int) -> Pairs:
 @dataclass(frozen=True)
 class Initialisation:
     """One initialisation. `layers` (T, S, seed) gives the (teacher layer, student layer) pairs that
-    are copied; embeddings, pooler and head are copied as well."""
+    are copied; embeddings, pooler and head are copied as well.
+
+    An initialisation of a plugin may set the weights itself. `weights` (student, teacher) takes
+    both models and returns {student tensor: where it came from}. `obstacle` (student shape, teacher
+    shape) says why it cannot, or "".
+    """
 
     layers: Callable[[int, int, int], Pairs] | None
     meaning: str
     source: str
     needs_teacher: bool = True
+    weights: Callable[[Any, Any], dict[str, str]] | None = None
+    obstacle: Callable[[Any, Any], str] | None = None
 
 
 PCA = "pca-embeddings"

@@ -1,6 +1,8 @@
 """Knowledge types: what the student imitates. `encoders.capture` reads their tensors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kd.axes.forms import LAYERS, LOGITS, MAPS, RELATION, SCORES, TOKENS, TRIPLETS, VECTOR, Form
 
@@ -8,7 +10,8 @@ from kd.axes.forms import LAYERS, LOGITS, MAPS, RELATION, SCORES, TOKENS, TRIPLE
 @dataclass(frozen=True)
 class Knowledge:
     """One knowledge type. `features` are the tensors that are captured for it. `layered` says
-    whether each layer has its own."""
+    whether each layer has its own. `read` (captured tensors of a layer, mask) makes one side of the
+    comparison; without it the form does."""
 
     form: Form
     features: tuple[str, ...]
@@ -18,6 +21,7 @@ class Knowledge:
     lowest_layer: int = 1
     fewest_pairs: int = 1  # with fewer mapped layers there is nothing to compare
     vector: str = ""  # name of the vector that is made of the features of an example
+    read: Callable[[list[Any], Any], Any] | None = None
 
     @property
     def stored(self) -> tuple[str, ...]:
@@ -27,7 +31,7 @@ class Knowledge:
     @property
     def masked(self) -> bool:
         """Whether padding has to be left out when the tensors are read or compared."""
-        return not self.form.per_example or self.vector == "pooled"
+        return not self.form.per_example or self.vector == "pooled" or self.read is not None
 
 
 def _hidden(form: Form, meaning: str, source: str, **facts: int | bool | str) -> Knowledge:

@@ -140,6 +140,8 @@ class LayerMapping:
 
     A `choosing` mapping uses some of its pairs at each step. A `weighted` mapping uses all of its
     pairs, with weights that change. Both are moving.
+    `choose` is the choice of a plugin's mapping, as `losses.moving.CHOICES` has those of the
+    package: (all pairs, moment, share of its time that has passed) -> pairs.
     """
 
     pairs: Callable[..., Pairs]
@@ -148,6 +150,7 @@ class LayerMapping:
     seeded: bool = False
     choosing: bool = False
     weighted: bool = False
+    choose: Callable[..., Pairs] | None = None
 
     @property
     def moving(self) -> bool:
@@ -258,9 +261,14 @@ def _row_of(text: str) -> tuple[LayerMapping | None, list[int]]:
     return (MAPPINGS.get(f"{match[1]}K"), [int(match[2])]) if match else (None, [])
 
 
+def mapping_row(mapping: str) -> LayerMapping | None:
+    """The row of a (parsed) mapping; None for explicit pairs, and for a name that is not known."""
+    return _row_of(mapping)[0]
+
+
 def mapping_source(mapping: str) -> str:
     """The source of a parsed mapping, or "" for explicit pairs."""
-    row, _ = _row_of(mapping)
+    row = mapping_row(mapping)
     return row.source if row else ""
 
 
@@ -271,8 +279,21 @@ def resolve_mapping(mapping: str, teacher: int, student: int, seed: int) -> Pair
     """
     row, k = _row_of(mapping)
     if row is not None:
-        return row.pairs(teacher, student, seed, *k)
+        return _checked(mapping, row.pairs(teacher, student, seed, *k))
     return tuple((int(t), int(s)) for t, s in (pair.split("-") for pair in mapping.split(",")))
+
+
+def _checked(mapping: str, pairs: object) -> Pairs:
+    """What a mapping's function gave, which may be a plugin's, as a tuple of pairs."""
+    if not isinstance(pairs, list | tuple) or not all(
+        isinstance(p, list | tuple) and len(p) == 2 and all(type(n) is int for n in p)
+        for p in pairs
+    ):
+        raise UserError(
+            f"mapping {mapping}: its function gave {shown(pairs)}, allowed: pairs of whole numbers "
+            f"(teacher layer, student layer)"
+        )
+    return tuple((t, s) for t, s in pairs)
 
 
 def moves(mapping: str, pairs: Pairs) -> bool:
@@ -280,4 +301,5 @@ def moves(mapping: str, pairs: Pairs) -> bool:
     row, _ = _row_of(mapping)
     if row is None or not row.moving or len(pairs) < 2:
         return False
-    return mapping in ("emd", "progressive") or len(by_student(pairs)) < len(pairs)
+    own = mapping in ("emd", "progressive") or row.choose is not None
+    return own or len(by_student(pairs)) < len(pairs)

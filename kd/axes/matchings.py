@@ -4,16 +4,19 @@ There is one table for each form of knowledge, with the default first. It has th
 grid needs before torch is loaded. The functions are in `losses`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
 
 
 @dataclass(frozen=True)
 class Matching:
-    """A matching for one form of knowledge, implemented by the function `loss` of `losses`."""
+    """A matching for one form of knowledge, implemented by the function `loss`: the name of one of
+    `losses`, or, in a plugin, the function itself."""
 
-    loss: str
+    loss: str | Callable[..., Any]
     formula: str
     source: str = ""  # where it differs from the source of the knowledge type
     same_width: bool = False  # needs equal widths; a projection makes them equal

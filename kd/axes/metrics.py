@@ -1,6 +1,8 @@
 """The metrics of tasks: their kind, their bounds, and whether they may be part of the score."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
 
@@ -15,6 +17,9 @@ class Metric:
 
     In a multi-label task the answer to an example is the set of labels whose probability is above
     0.5, that is, whose logit is above 0.
+
+    `function` is that of a plugin's metric. It takes predictions and labels, both as
+    `training.predictions.chosen_answers` has them, and returns a number.
     """
 
     kinds: tuple[Kind, ...]
@@ -22,6 +27,8 @@ class Metric:
     meaning: str
     scored: bool = True
     labels: int | None = None
+    function: Callable[[Any, Any], float] | None = None
+    source: str = ""
 
     def fits(self, labels: int) -> bool:
         """Whether a task of its kinds with so many labels can have it."""

@@ -6,6 +6,7 @@ from kd.axes.forms import FORMS
 from kd.axes.knowledge import KNOWLEDGE, Knowledge
 from kd.axes.mappings import MAPPINGS
 from kd.axes.matchings import MATCHINGS, Matching
+from kd.axes.plugins import source_text
 from kd.axes.presets import preset_names, read_preset
 from kd.axes.projections import PROJECTIONS
 from kd.axes.section import WHEN, Section
@@ -31,7 +32,7 @@ def _knowledge() -> Section:
         [
             (
                 *(name, row.meaning, ", ".join(MATCHINGS[row.form.name]), _needs(row)),
-                *(when.KNOWLEDGE[name], row.source),
+                *(when.KNOWLEDGE.get(name, ""), source_text(row)),
             )
             for name, row in KNOWLEDGE.items()
         ],
@@ -64,7 +65,7 @@ def _matching() -> Section:
         [
             (
                 *(name, FORMS[form].shape, row.formula, _matching_needs(row), row.floor),
-                *(when.MATCHING[form][name], row.source),
+                *(when.MATCHING[form].get(name, ""), source_text(row)),
             )
             for form, table in MATCHINGS.items()
             for name, row in table.items()
@@ -128,8 +129,8 @@ def _mapping() -> Section:
                     word for word, true in (("moving", row.moving), ("seeded", row.seeded)) if true
                 )
                 or "fixed",
-                when.MAPPING[name],
-                row.source,
+                when.MAPPING.get(name, ""),
+                source_text(row),
             )
             for name, row in MAPPINGS.items()
         ],

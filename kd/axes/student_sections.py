@@ -3,8 +3,11 @@
 from kd.axes import when
 from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
+from kd.axes.figures import FIGURES, PLAIN
 from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
 from kd.axes.kinds import SCORES
+from kd.axes.metrics import METRICS
+from kd.axes.plugins import source_text
 from kd.axes.pretrained import HUB_ENCODERS
 from kd.axes.section import WHEN, Section
 from kd.axes.shapes import NAMED, TOKENS
@@ -13,7 +16,7 @@ from kd.axes.tasks import TASKS
 
 def student_sections() -> list[Section]:
     """The sections of this file, in the order of the page."""
-    return [_student(), _init(), _teacher(), _task(), _settings()]
+    return [_student(), _init(), _teacher(), _task(), _metrics(), _figures(), _settings()]
 
 
 def _student() -> Section:
@@ -41,7 +44,7 @@ def _student() -> Section:
                 f"{row.shape.parameters() / 1e6:.1f} M",
                 f"{row.shape.nonembedding_parameters / 1e6:.1f} M",
                 f"{row.shape.flops(TOKENS) / 1e9:.2f}",
-                row.source,
+                source_text(row),
             )
             for name, row in NAMED.items()
         ],
@@ -49,14 +52,14 @@ def _student() -> Section:
 
 
 def _init() -> Section:
-    rows = [(name, row.meaning, row.source) for name, row in INITIALISATIONS.items()]
+    rows = [(name, row.meaning, source_text(row)) for name, row in INITIALISATIONS.items()]
     rows += [(form, *facts) for form, facts in INIT_FORMS.items()]
     return Section(
         "init",
         "The weights with which the student starts. The file `init.json` of a run says where each "
         "tensor came from.",
         ("init", "meaning", WHEN, "source"),
-        [(name, meaning, when.INIT[name], source) for name, meaning, source in rows],
+        [(name, meaning, when.INIT.get(name, ""), source) for name, meaning, source in rows],
     )
 
 
@@ -105,6 +108,35 @@ def _task() -> Section:
                 str(row.tokens),
             )
             for name, row in TASKS.items()
+        ],
+    )
+
+
+def _metrics() -> Section:
+    return Section(
+        "metrics",
+        "What a task of your own is scored by (its key `metrics`). The score is the mean of those "
+        "that may be a part of it.",
+        ("metric", "what it is", "of", "bounds", "part of the score", "source"),
+        [
+            (
+                *(name, row.meaning, ", ".join(kind.name for kind in row.kinds), row.unit),
+                *("yes" if row.scored else "no", source_text(row)),
+            )
+            for name, row in METRICS.items()
+        ],
+    )
+
+
+def _figures() -> Section:
+    return Section(
+        "figures",
+        "What the key `figures` of a study may name, beside `effect-AXIS`, `heatmap-AXIS-AXIS` and "
+        "`heatmap-AXIS-task`.",
+        ("figure", "what it shows", "source"),
+        [
+            *((name, text, "") for name, text in PLAIN.items()),
+            *((name, row.caption, source_text(row)) for name, row in FIGURES.items()),
         ],
     )
 

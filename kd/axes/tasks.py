@@ -62,6 +62,7 @@ class Task:
     multi: bool = False  # an example may have any number of the labels
     others: tuple[str, ...] = ()  # metrics that are no part of the score
     source: Source | None = None  # of a task of the user's own
+    plugins: tuple[str, ...] = ()  # hashes of the plugins that its metrics are from
 
     @property
     def kind(self) -> Kind:

@@ -108,6 +108,11 @@ def _parse_terms(text: str) -> tuple[RawTerm, ...]:
     return tuple(terms)
 
 
+def forget_terms() -> None:
+    """Parse every text anew: the tables have other rows."""
+    _parse_terms.cache_clear()
+
+
 def _parse_term(part: str, text: str) -> RawTerm:
     match = _TERM.fullmatch(part)
     if not match:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from kd import __version__
 from kd.cli import drawing, planning, reference, shipping, steps
 from kd.runtime.console import own_console
-from kd.runtime.errors import UserError, nearest, storage_trouble, without_secrets
+from kd.runtime.errors import UserError, code_trouble, nearest, storage_trouble, without_secrets
 from kd.runtime.signals import Stopped, watched
 from kd.study.find import find_study
 
@@ -77,6 +77,10 @@ def _status_of(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
+        if sentence := code_trouble(error):
+            print(without_secrets(traceback.format_exc()), file=sys.stderr)
+            print(f"error: {without_secrets(sentence)}", file=sys.stderr)
+            return 2
         if sentence := storage_trouble(error):
             print(f"error: {sentence}", file=sys.stderr)
             return 2

@@ -149,7 +149,7 @@ def _free(options: argparse.Namespace) -> None:
     from kd.monitor.free import free, idle_outputs
 
     layout = Layout(options.results)
-    found = idle_outputs([load_grid(find_study(study)) for study in options.studies], layout)
+    found = idle_outputs((load_grid(find_study(study)) for study in options.studies), layout)
     if options.yes:
         free(found, layout)
     if options.json:

@@ -8,6 +8,8 @@ from kd.axes.equal_size import MEASURES, parse_iso, sizes_text
 from kd.axes.shapes import NAMED, parse_shape
 from kd.cli.arguments import Commands, command
 from kd.runtime.errors import UserError
+from kd.study.check import load_study
+from kd.study.find import find_study
 
 _AXES = """\
 List every value that an axis can take, with formula, needs, default and source
@@ -47,6 +49,9 @@ def add(commands: Commands) -> None:
     """Add the commands of this module."""
     axes = command(commands, "axes", _axes, _AXES)
     axes.add_argument("name", metavar="NAME", nargs="?", help="one axis: knowledge, mapping, ...")
+    axes.add_argument(
+        "--study", dest="rows_of", metavar="STUDY", help="with the rows of this study's plugins"
+    )
     axes.add_argument("--markdown", action="store_true", help="as docs/axes.md holds it")
 
     shapes = command(commands, "shapes", _shapes, _SHAPES)
@@ -67,6 +72,9 @@ def add(commands: Commands) -> None:
 
 def _axes(options: argparse.Namespace) -> None:
     from kd.axes.page import chosen, markdown, plain
+
+    if options.rows_of:
+        load_study(find_study(options.rows_of))
 
     print((markdown if options.markdown else plain)(chosen(options.name)))
 

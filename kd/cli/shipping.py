@@ -9,8 +9,10 @@ from typing import Any
 from kd.cli import submission
 from kd.cli.arguments import Commands, add_options, command
 from kd.runtime.errors import UserError, unknown
+from kd.runtime.files import read_json
 from kd.study.find import find_study
-from kd.study.paths import RECORD, Layout
+from kd.study.paths import RECORD, SPEC, Layout
+from kd.study.plugins import copies
 
 _EXPORT = """\
 Make a folder to ship: weights, tokenizer, ONNX in fp32 and int8, model card
@@ -79,6 +81,12 @@ def _export_best(options: argparse.Namespace, layout: Layout) -> None:
     _make(found, Path(options.out) if options.out else folder / "export", options)
 
 
+def _plugins_in(run: Path) -> list[str]:
+    """The hashes of the plugins that a run uses."""
+    found = read_json(run / SPEC).get("plugins", []) if (run / SPEC).is_file() else []
+    return [str(sha256) for sha256 in found]
+
+
 def _make(
     wanted: dict[Path, tuple[Path, Any, Any]], out: Path, options: argparse.Namespace
 ) -> None:
@@ -87,6 +95,7 @@ def _make(
 
     startup.prepare()
     from kd.axes.citations import bibtex
+    from kd.axes.plugins import activate
     from kd.jobs.export import export
     from kd.results.report.model_card import model_card
     from kd.runtime.files import atomic_dir
@@ -98,6 +107,7 @@ def _make(
         for place, (run, best, row) in wanted.items():
             folder = whole / place
             folder.mkdir(exist_ok=True)
+            activate(copies(run, _plugins_in(run)))  # those that it was trained with
             facts = export(run, Path(options.results), folder, options.threads)
             works = citations_of_row(
                 row or {k: str(v) for k, v in facts["record"].items()},

@@ -68,6 +68,8 @@ def own_identity(task: Task) -> dict[str, Any]:
     identity |= {n: v for n in names if (v := getattr(source, n)) != getattr(usual, n)}
     identity |= {"text": list(source.text), "label": source.label}
     identity["metrics"] = [*task.metrics, *task.others]
+    if task.plugins:
+        identity["plugins"] = [*task.plugins]
     if task.kind is SCORES:
         identity["regression"] = list(task.range or ())
     elif source.labels:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kd.axes.initialisations import PCA, copied_layers
+from kd.axes.initialisations import INITIALISATIONS, PCA, copied_layers
 from kd.axes.mappings import Pairs
 from kd.encoders.build import load_weights
 from kd.encoders.facts import Encoder
-from kd.runtime.errors import UserError
+from kd.runtime.errors import UserError, shown
 
 
 class _Layout(NamedTuple):
@@ -64,6 +64,12 @@ def initialise(
     if donor is not None:
         copied = load_pretrained_weights(student, donor)
     elif init != "random":
+        row = INITIALISATIONS.get(init)
+        if row and row.weights:  # a plugin's
+            with torch.no_grad():
+                copied = row.weights(student, teacher)
+            _check_origins(init, copied, student)
+            return {name: copied.get(name, "random") for name in student.state_dict()}
         assert teacher is not None, f"init {init} needs its teacher"
         if init == PCA:
             copied = compress_embeddings(student, teacher)
@@ -71,6 +77,16 @@ def initialise(
             depths = (m.config.num_hidden_layers for m in (teacher, student))
             copied = copy_layers(student, teacher, copied_layers(init, *depths))
     return {name: copied.get(name, "random") for name in student.state_dict()}
+
+
+def _check_origins(init: str, copied: object, student: PreTrainedModel) -> None:
+    """Whether a plugin's initialisation says what it set."""
+    names = student.state_dict()
+    if not isinstance(copied, dict) or not all(name in names for name in copied):
+        raise UserError(
+            f"init {init}: its function gave {shown(copied)}, allowed: {{tensor of the student: "
+            f"where it came from}}"
+        )
 
 
 def copy_layers(

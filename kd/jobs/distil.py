@@ -33,6 +33,7 @@ from kd.runtime.provenance import weights_dtype
 from kd.runtime.seals import check_seal, write_record
 from kd.study.grid import Grid
 from kd.study.paths import CHECKPOINT, HISTORY, INIT, MODEL, SPEC, TRAINING, Layout
+from kd.study.plugins import keep_copies
 from kd.study.run import Run
 from kd.study.teacher_outputs import name_of
 from kd.study.terms import relation_heads
@@ -100,6 +101,7 @@ def _distil(
 
     write_json(folder / SPEC, run.spec)
     write_json(folder / INIT, origins)
+    keep_copies(run.plugins, folder)
     write_history(folder / HISTORY, result.history)
     save_model(student, source, folder / MODEL)
     write_record(

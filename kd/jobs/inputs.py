@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from kd.encoders import build
-from kd.runtime.errors import UserError, unknown
+from kd.runtime.errors import UserError, listing, unknown
 from kd.runtime.hashes import model_fingerprint
 from kd.runtime.seals import check_seal, read_record
 from kd.study.grid import Grid
@@ -17,7 +17,14 @@ from kd.study.run import Run
 def find_run(grid: Grid, run_id: str) -> Run:
     """The run of that id in the study."""
     if run_id not in grid.runs:
-        raise UserError(f"{grid.study.path}: no run {run_id!r}; `kd runs` lists them")
+        names = listing(plugin.path.name for plugin in grid.study.plugins)
+        changed = (
+            f"; if {names} changed while snakemake ran, the runs that use it have new ids: start "
+            f"snakemake again"
+        )
+        raise UserError(
+            f"{grid.study.path}: no run {run_id!r}; `kd runs` lists them{changed if names else ''}"
+        )
     return grid.runs[run_id]
 
 

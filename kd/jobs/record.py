@@ -43,6 +43,7 @@ def run_record(
         "student_hidden": shape.hidden,
         **training,
         "data_source": run.spec["data"]["source"],
+        **({"plugins": "; ".join(p.label for p in run.plugins)} if run.plugins else {}),
         "data_fingerprint": manifest["text_fingerprint"],
         **{column: manifest[key] for column, key in _LOADED.items() if key in manifest},
     }

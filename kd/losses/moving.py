@@ -4,7 +4,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kd.axes.mappings import Pairs, by_student
+from kd.axes.mappings import Pairs, by_student, mapping_row
+from kd.runtime.errors import UserError, shown
 
 
 @dataclass(frozen=True)
@@ -57,4 +58,15 @@ CHOICES: dict[str, Callable[[Pairs, Moment, float], Pairs]] = {
 
 def active_pairs(mapping: str, pairs: Pairs, moment: Moment, share: float) -> Pairs:
     """The pairs that count at a moment; all pairs if the mapping does not choose."""
-    return CHOICES[mapping](pairs, moment, share) if mapping in CHOICES else pairs
+    if mapping in CHOICES:
+        return CHOICES[mapping](pairs, moment, share)
+    row = mapping_row(mapping)
+    if row is None or row.choose is None:
+        return pairs
+    chosen = tuple(row.choose(pairs, moment, share))
+    if not chosen or not {*chosen} <= {*pairs}:
+        raise UserError(
+            f"mapping {mapping}: at step {moment.step} it chose {shown(chosen)}, allowed: one or "
+            f"more of its pairs {shown(pairs)}"
+        )
+    return chosen

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from kd.axes.matchings import Matching
 from kd.losses import attention, labels, logits, relations, temperature, vectors
 
 # `kd.axes.matchings` has their formulas and sources.
@@ -58,6 +59,12 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
         relations.layer_relation_angle,
     )
 }
+
+
+def loss_of(matching: Matching) -> Callable[..., Tensor]:
+    """The function of a matching: one of LOSSES, or a plugin's own."""
+    return LOSSES[matching.loss] if isinstance(matching.loss, str) else matching.loss
+
 
 # The temperature of each example, by the value of the axis `temperature_schedule`.
 TEMPERATURES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {

@@ -20,8 +20,9 @@ from kd.encoders.capture import Features, vector_of
 from kd.losses.attention import double_softmax
 from kd.losses.moving import Moment, active_pairs
 from kd.losses.projection import make_projection
-from kd.losses.table import LOSSES, TEMPERATURES
+from kd.losses.table import TEMPERATURES, loss_of
 from kd.losses.transport import layer_weights, transport_plan
+from kd.runtime.errors import UserError, shown
 
 CONTRASTIVE_WIDTH = 128  # to which both sides are projected (as in CRD, arXiv:1910.10699)
 
@@ -52,7 +53,7 @@ class TermLoss(nn.Module):
         self.term = term
         self.matching = matching
         self.knowledge = KNOWLEDGE[term.knowledge]
-        self.loss = LOSSES[matching.loss]
+        self.loss = _checked(matching) if callable(matching.loss) else loss_of(matching)
         self.settings = settings
         self.errata = errata_of(settings["errata"])
         self.student_projections, self.teacher_projections = nn.ModuleDict(), nn.ModuleDict()
@@ -130,7 +131,10 @@ class TermLoss(nn.Module):
         if (vector, layer) in features:  # from the store, which has the vector itself
             return features[vector, layer]
         captured = [features[name, layer] for name in self.knowledge.features]
-        side = _SELECT[self.knowledge.form.name](captured, vector, mask)
+        if self.knowledge.read:
+            side = self.knowledge.read(captured, mask)
+        else:
+            side = _SELECT[self.knowledge.form.name](captured, vector, mask)
         return double_softmax(side, mask) if self._doubled else side
 
     def _pair_loss(self, pair: tuple[int, int], student: Any, teacher: Any, mask: Tensor) -> Tensor:
@@ -196,6 +200,33 @@ def mixture(x: Tensor, layers: Tensor) -> Tensor:
     layers = layers.float()
     weights = (layers * x.float()).sum(-1).div(math.sqrt(x.shape[-1])).softmax(0)
     return (weights[..., None] * layers).sum(0)
+
+
+def _checked(matching: Matching) -> Callable[..., Tensor]:
+    """The loss of a plugin, whose value is checked: a finite training needs no more of it than a
+    scalar with a gradient on the student."""
+    loss = loss_of(matching)
+
+    def checked(student: Any, *others: Any, **options: Any) -> Tensor:
+        value = loss(student, *others, **options)
+        code = getattr(loss, "__code__", None)
+        where = f"{code.co_filename}: line {code.co_firstlineno}: " if code else ""
+        name = getattr(loss, "__name__", "the loss")
+        if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+            found = tuple(value.shape) if isinstance(value, Tensor) else value
+            raise UserError(
+                f"{where}{name} returned {shown(found)}, allowed: a tensor without dimensions, the "
+                f"mean over valid units"
+            )
+        sides = student if isinstance(student, tuple) else (student,)
+        if any(side.requires_grad for side in sides) and not value.requires_grad:
+            raise UserError(
+                f"{where}{name} returned a value without a gradient on the student, which would "
+                f"teach nothing"
+            )
+        return value
+
+    return checked
 
 
 def _project(projections: nn.ModuleDict, key: str, x: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.axes.labels import parts
+from kd.axes.metrics import column_of
 from kd.monitor.overwriting import refuse_to_lose
 from kd.monitor.status import read_metrics, run_status
 from kd.results.columns import COLUMNS, METRICS, SPLIT_COLUMN
@@ -52,6 +53,8 @@ def run_row(run: Run, layout: Layout) -> dict[str, Any]:
     if status == "done":
         metrics = read_metrics(layout.run(run) / METRICS_FILE, run.id)
         row |= {k: metrics[k] for k in METRICS if metrics.get(k) is not None}
+        own = [column_of(name) for name in (*run.task_row.metrics, *run.task_row.others)]
+        row |= {k: metrics[k] for k in own if metrics.get(k) is not None}
         row |= {k: value for k, value in metrics.items() if re.fullmatch(SPLIT_COLUMN, k)}
         row |= _against_the_studys_teacher(run, layout)
         row["history"] = compact_history(layout.run(run) / HISTORY)

@@ -5,7 +5,7 @@ small file `Layout.need` stays, because it is an input of finished runs: Snakema
 again if it had to make that file again, even though the rule calls it ancient.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -19,13 +19,14 @@ from kd.study.teacher_outputs import WRITER, keys_of, name_of
 from kd.teacher.manifests import remove
 
 
-def idle_outputs(grids: Sequence[Grid], layout: Layout) -> dict[Path, int]:
+def idle_outputs(grids: Iterable[Grid], layout: Layout) -> dict[Path, int]:
     """{array: bytes} stored for the teachers of these studies that no unfinished run of them needs.
 
-    A run is finished if its metrics are whole. For all others, what they can read is kept.
+    A run is finished if its metrics are whole. For all others, what they can read is kept. The
+    grids come one by one, because the tables have the rows of one study's plugins at a time.
     """
     kept: dict[Path, set[str]] = {}
-    for run in [run for grid in grids for run in grid.runs.values()]:
+    for run in (run for grid in grids for run in grid.runs.values()):
         names = kept.setdefault(layout.outputs(run.teacher, run.tokens_id), set())
         if (keys := keys_of(run)) and run_status(run, layout)[0] != "done":
             names.update(map(name_of, keys))

@@ -81,6 +81,15 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "store_computed": computed,
         "store_others": outputs.others,
         "tuning": _tuning(grid),
+        "plugins": [
+            {
+                "file": str(plugin.path),
+                "sha256": plugin.sha256,
+                "rows": list(map(str, plugin.rows)),
+                "runs": sum(plugin in run.plugins for run in runs),
+            }
+            for plugin in grid.study.plugins
+        ],
     }
 
 
@@ -194,6 +203,11 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         f"  disk     {found['disk_bytes'] / 1e9:>7.2f}   GB, of which teacher outputs "
         f"{sum(found['store'].values()) / 1e9:.2f}",
         *_store_lines(found),
+    ]
+    lines += [
+        f"  plugin   {plugin['file']} (its code runs in every command and job; SHA-256 "
+        f"{plugin['sha256'][:12]}): {listing(plugin['rows'])}; {plugin['runs']} runs use it"
+        for plugin in found["plugins"]
     ]
     lines += [f"  warning  {text}" for text in found["warnings"]]
     if reasons:

@@ -148,6 +148,7 @@ METRICS: dict[str, Column] = {
         column_of(name): _number(row.unit, row.meaning)
         for name, row in TASK_METRICS.items()
         if name not in ("accuracy", "f1", "matthews", "pearson", "spearman")
+        and not row.function  # the table does not depend on the plugins of a study
     },
     "metrics": _text("the metrics whose mean is the score, joined by +"),
     "classes": _count("labels of the task; 1 for a regression"),
@@ -170,6 +171,10 @@ METRICS: dict[str, Column] = {
     "teacher_slice_score": _number("fraction", "`slice_score` of the teacher"),
     "teacher_candidates": _text(
         "of a teacher that was selected: the slice score and the dev score of each recipe"
+    ),
+    "plugins": _text(
+        "plugins that the run uses, each its file and the first 12 digits of its SHA-256, joined "
+        "by ;"
     ),
 }
 
@@ -291,7 +296,7 @@ def columns_text() -> str:
         "status, error and history, and leaves out what has no value. Scores are fractions; tables",
         "and figures show points (× 100). Columns are only ever added: a file of an older version",
         "stays readable. A task of your own with further dev splits has columns that this table",
-        "lacks: `score@SPLIT` and `METRIC@SPLIT`. Machine-readable:",
+        "lacks: `score@SPLIT` and `METRIC@SPLIT`; so has a metric of a plugin. Machine-readable:",
         "`workflow/schemas/runs.schema.json` (Table Schema), `metrics.schema.json` (JSON Schema).",
         "",
         "| column | kind | unit | meaning |",

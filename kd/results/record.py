@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from kd.axes.fields import RUN_DEFAULTS
-from kd.axes.metrics import column_of
+from kd.axes.metrics import CORRELATION, column_of
 from kd.axes.tasks import TASKS
 from kd.results.columns import COLUMNS, METRICS, numbers
 from kd.results.statistics.runs import AXES, BUNDLE, IDLE, NEEDED, metrics_of
@@ -222,9 +222,9 @@ def _bounds(name: str, metrics: Collection[str]) -> tuple[float, float, str]:
     column = METRICS[name]
     units = [column.unit]
     if name in _SCORES:
-        units = [METRICS[column_of(m)].unit for m in metrics if column_of(m) in METRICS] or [
-            "−1 to 1"
-        ]
+        # One that the table lacks is a plugin's.
+        known = [METRICS.get(column_of(m)) for m in metrics] or [None]
+        units = [column.unit if column else CORRELATION for column in known]
     if any("−1 to 1" in unit for unit in units):
         return -1.0, 1.0, "a number from -1 to 1 (points are made from it)"
     if any("0 to 1" in unit or unit == "fraction" for unit in units):

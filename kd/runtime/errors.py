@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
@@ -51,6 +52,20 @@ def without_secrets(text: str) -> str:
         if value := os.environ.get(name):
             text = text.replace(value, "***")
     return _TOKEN.sub("***", text)
+
+
+USER_CODE: set[str] = set()  # files of the user's own code that is loaded: plugins
+
+
+def code_trouble(error: BaseException, files: Iterable[str] = USER_CODE) -> str:
+    """One sentence for an error within the user's own code: file, line, function; '' for others."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename in files]
+    if not own:
+        return ""
+    place = f" in {own[-1].name}" if own[-1].name != "<module>" else ""
+    text = " ".join(str(error).split())
+    return f"{own[-1].filename}: line {own[-1].lineno}{place}: {type(error).__name__}: {text}"
 
 
 class Pruned(Exception):

@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from kd.runtime import retries
-from kd.runtime.errors import UserError, without_secrets
+from kd.runtime.errors import UserError, code_trouble, without_secrets
 from kd.runtime.files import remove_leftovers
 from kd.runtime.locks import only_one
 from kd.runtime.signals import Stopped
@@ -151,6 +151,7 @@ def step_state(folder: Path, step: str) -> Iterator[Progress]:
 
 def _ending(error: BaseException) -> dict[str, str]:
     known = isinstance(error, UserError | Stopped)
-    line = str(error) if known else " ".join(traceback.format_exception_only(error)[-1].split())
+    last = " ".join(traceback.format_exception_only(error)[-1].split())
+    line = str(error) if known else code_trouble(error) or last
     state = "stopped" if isinstance(error, Stopped) else "failed"
     return {"state": state, "error": without_secrets(line)}

@@ -8,6 +8,7 @@ from typing import Any
 from kd.axes.equal_size import ISO
 from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import axes_of
+from kd.axes.plugins import Plugin, activate
 from kd.axes.tasks import TASKS, Task
 from kd.data.generated import check_size
 from kd.runtime.errors import UserError, listing, shown, unknown
@@ -22,6 +23,7 @@ from kd.study.keys import (
     store_bytes,
     values_of,
 )
+from kd.study.plugins import load_plugins
 from kd.study.read import read_yaml
 from kd.study.select_keys import Select, check_select, select_of
 from kd.study.task_keys import own_tasks
@@ -32,6 +34,7 @@ KEYS = (
     "question",
     "data",
     "tasks",
+    "plugins",
     "teachers",
     "base",
     "axes",
@@ -73,6 +76,13 @@ class Study:
     tasks: dict[str, Task] = field(default_factory=lambda: TASKS)  # by the name in this study
     select: Select | None = None
     equal_size: str = ""  # measure in which `student: {iso-MEASURE: ...}` makes students equal
+    plugins: tuple[Plugin, ...] = ()  # what adds rows to the tables
+
+    @property
+    def drawn(self) -> Any:
+        """What figures depend on beside runs.csv: their names, and the plugins that draw some."""
+        drawing = [p.sha256 for p in self.plugins if any(r.table == "FIGURES" for r in p.rows)]
+        return [self.figures, drawing] if drawing else self.figures
 
 
 def load_study(path: str | Path) -> Study:
@@ -106,6 +116,8 @@ def _study(path: Path, content: Any) -> Study:
     if design not in DESIGNS:
         raise unknown("design", design, DESIGNS)
 
+    plugins = load_plugins(raw.get("plugins", []), path)
+    activate(plugins)  # before any name is looked up
     study = Study(
         path=path,
         name=name,
@@ -128,6 +140,7 @@ def _study(path: Path, content: Any) -> Study:
         select=select_of(raw["select"]) if "select" in raw else None,
         written=_written(raw),
         equal_size=_equal_size(raw["axes"].get("student")),
+        plugins=plugins,
     )
     for check in (_check_presets, _check_names, _check_missing, _check_figures, _check_selected):
         check(study)

@@ -14,7 +14,7 @@ from typing import Any
 from kd.axes.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.labels import NONE, merged
 from kd.axes.presets import read_preset
-from kd.runtime.errors import Pruned, UserError
+from kd.runtime.errors import Pruned, UserError, code_trouble
 from kd.study.check import Study, load_study
 from kd.study.keys import values_of
 from kd.study.run import Run, resolve
@@ -59,6 +59,10 @@ def load_grid(path: str | Path) -> Grid:
         return expand(study)
     except UserError as error:
         raise UserError(f"{study.path}: {error}") from None
+    except Exception as error:
+        if sentence := code_trouble(error):  # in a plugin
+            raise UserError(f"{study.path}: {sentence}") from error
+        raise
 
 
 def expand(study: Study) -> Grid:

@@ -7,6 +7,7 @@ from typing import Any
 from kd.axes.architectures import arch_facts
 from kd.axes.initialisations import (
     EXPLICIT,
+    INITIALISATIONS,
     PCA,
     PRETRAINED,
     TRUNCATE,
@@ -35,9 +36,16 @@ def check_init(init: str, shape: Shape, encoder: facts.Encoder) -> None:
         _check_pretrained(init, shape, encoder)
     elif init == PCA:
         _check_pca(shape, encoder)
+    elif obstacle := _plugins_obstacle(init, shape, teacher):
+        raise Pruned(f"init {init}: {obstacle}")
     elif layers := copied_layers(init, teacher.layers, shape.layers):
         _check_layers(init, layers, shape, encoder)
         _check_widths(init, shape, teacher)
+
+
+def _plugins_obstacle(init: str, shape: Shape, teacher: Shape) -> str:
+    row = INITIALISATIONS.get(init)
+    return row.obstacle(shape, teacher) if row and row.obstacle else ""
 
 
 def _check_layers(init: str, layers: Pairs, shape: Shape, encoder: facts.Encoder) -> None:

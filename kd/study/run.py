@@ -12,13 +12,11 @@ from typing import Any
 from kd.axes.architectures import shape_obstacle
 from kd.axes.errata import errata_of
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
-from kd.axes.initialisations import (
-    PRETRAINED,
-    needs_teacher,
-)
+from kd.axes.initialisations import PRETRAINED, needs_teacher
 from kd.axes.kinds import SCORES, Kind
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, NONE
+from kd.axes.plugins import Plugin, hashes, plugins_of
 from kd.axes.projections import is_projected, projection_names
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import Task
@@ -41,6 +39,7 @@ from kd.study.terms import (
     relation_heads,
     resolve_term,
     reversed_pairs,
+    rows_used,
 )
 
 _DECIDED = ("preset", "init", "knowledge", "matching", "mapping")  # what became terms and weights
@@ -71,6 +70,7 @@ class Run:
     donor: facts.Encoder | None  # what `init: pretrained:MODEL` starts from
     data_id: str
     tokens_id: str
+    plugins: tuple[Plugin, ...] = ()  # those of which it uses something
 
     @property
     def task(self) -> str:
@@ -145,6 +145,10 @@ def resolve(study: Study, cell: Cell) -> Run:
         spec["init"] = init
     settings = [k for k in RUN_DEFAULTS if k not in _DECIDED]
     spec |= {k: cell[k] for k in settings if k not in inert and cell[k] != RUN_DEFAULTS[k]}
+    if plugins := plugins_of(
+        rows_used(task, terms, zip(written, mappings, strict=True), cell["init"])
+    ):
+        spec["plugins"] = hashes(plugins)
     return Run(
         id=f"{_slug(task.name, shape, terms)}-{short_hash(spec)}",
         spec=spec,
@@ -157,6 +161,7 @@ def resolve(study: Study, cell: Cell) -> Run:
         donor=pretrained(start, shape) if start.startswith(PRETRAINED) else None,
         data_id=teacher.data_id,
         tokens_id=tokens_id_of(teacher.encoder, cell["max_length"]),
+        plugins=plugins,
     )
 
 

@@ -1,5 +1,6 @@
 """The JSON schema of a study file, made from the tables of fields, for editors."""
 
+from dataclasses import replace
 from typing import Any
 
 from kd.axes.equal_size import ISO, MEASURES
@@ -12,6 +13,8 @@ from kd.study.keys import EPOCH, STORE_GIGABYTES
 from kd.study.select_keys import FIXED, SHARE, TEACHER_KEYS
 from kd.study.task_keys import FORMATS, LABEL_KEYS, SPLIT
 from kd.study.task_keys import KEYS as TASK_KEYS
+
+_TEXT = {"type": "string", "minLength": 1}
 
 
 def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def _task() -> dict[str, Any]:
         "regression": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
         "metrics": {
             "type": "array",
-            "items": {"enum": list(METRICS)},
+            "items": _TEXT,
             "minItems": 1,
             "uniqueItems": True,
         },
@@ -137,9 +140,32 @@ def _select() -> dict[str, Any]:
     }
 
 
+def _known_names() -> dict[str, Any]:
+    """The names of the package alone, where a study may have others by its plugins."""
+    matching = RUN_FIELDS["matching"].schema
+    either = {"anyOf": [matching, {"type": "array", "items": matching}]}
+    figures = [{"enum": [*PLAIN, *(MORE + name for name in PLAIN)]}, {"pattern": PATTERN}]
+    metrics = [name for name, row in METRICS.items() if not row.function]
+
+    def runs(schema: dict[str, Any]) -> dict[str, Any]:
+        return {"properties": {"matching": schema}}
+
+    return {
+        "base": runs(matching),
+        "axes": runs({"items": matching}),
+        "include": {"items": runs(matching)},
+        "exclude": {"items": runs(either)},
+        "tasks": {
+            "additionalProperties": {"properties": {"metrics": {"items": {"enum": metrics}}}}
+        },
+        "figures": {"items": {"anyOf": figures}},
+    }
+
+
 def study_schema() -> dict[str, Any]:
     """The schema; `workflow/schemas/study.schema.json` is kept equal to it by a test."""
-    run = _keys(RUN_FIELDS)
+    fields = {**RUN_FIELDS, "matching": replace(RUN_FIELDS["matching"], schema=_TEXT)}
+    run = _keys(fields)
     names = {"pattern": f"^{NAME}$"}
     data = [
         {
@@ -153,13 +179,13 @@ def study_schema() -> dict[str, Any]:
         }
         for source, fields in DATA_FIELDS.items()
     ]
-    axes = {k: {"type": "array", "items": f.schema, "minItems": 1} for k, f in RUN_FIELDS.items()}
+    axes = {k: {"type": "array", "items": f.schema, "minItems": 1} for k, f in fields.items()}
     axes["student"] = {"anyOf": [axes["student"], _iso()]}
     several = {
         "type": "object",
         "properties": {
             k: {"anyOf": [f.schema, {"type": "array", "items": f.schema, "minItems": 1}]}
-            for k, f in RUN_FIELDS.items()
+            for k, f in fields.items()
         },
         "additionalProperties": False,
         "minProperties": 1,
@@ -180,6 +206,12 @@ def study_schema() -> dict[str, Any]:
             "propertyNames": names,
             "additionalProperties": _keys(TEACHER_FIELDS, required=["model"]),
             "minProperties": 1,
+        },
+        "plugins": {
+            "type": "array",
+            "items": {"type": "string", "pattern": r"\.py$"},
+            "uniqueItems": True,
+            "description": "Python files with losses, mappings and the like of your own",
         },
         "base": {**run, "description": "the run that the axes vary"},
         "axes": {
@@ -208,12 +240,7 @@ def study_schema() -> dict[str, Any]:
         },
         "figures": {
             "type": "array",
-            "items": {
-                "anyOf": [
-                    {"enum": [*PLAIN, *(MORE + name for name in PLAIN)]},
-                    {"type": "string", "pattern": PATTERN},
-                ]
-            },
+            "items": _TEXT,
             "uniqueItems": True,
             "description": "which figures to draw; without it, those that the axes are made for; "
             "names with a + before them are added to those",
@@ -238,5 +265,8 @@ def study_schema() -> dict[str, Any]:
         "type": "object",
         "properties": properties,
         "required": ["study", "teachers", "axes"],
+        # A plugin adds names to those that are known here.
+        "if": {"not": {"required": ["plugins"]}},
+        "then": {"properties": _known_names()},
         "additionalProperties": False,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
 from kd.axes.metrics import DEFAULTS, METRICS
+from kd.axes.plugins import hashes, plugins_of
 from kd.axes.tasks import TASKS, Source, Task
 from kd.axes.values import number
 from kd.runtime.errors import UserError, listing, shown, unknown
@@ -123,6 +124,7 @@ def _task(name: str, keys: dict[Any, Any], study: Path) -> Task:
         multi=source.multi,
         others=others,
         source=source,
+        plugins=tuple(hashes(plugins_of(METRICS[name] for name in (*scored, *others)))),
     )
 
 

@@ -11,7 +11,13 @@ from kd.study.run import Run
 
 Key = tuple[str, int]
 # Arrays with one row per example, which are always stored: logits, cls, pooled.
-PER_EXAMPLE = {name for row in KNOWLEDGE.values() if row.form.per_example for name in row.stored}
+# What a plugin reads itself is not stored as one vector.
+PER_EXAMPLE = {
+    name
+    for row in KNOWLEDGE.values()
+    if row.form.per_example and row.read is None
+    for name in row.stored
+}
 WRITER = ".store"  # lock file: one process at a time writes or removes stored arrays
 _LIVE = {"teacher-in-training", "padding"}  # errata that need the teacher itself
 

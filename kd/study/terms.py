@@ -1,17 +1,19 @@
 """The knowledge terms of a cell with matching, layer pairs and weight, or why they are pruned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kd.axes.architectures import attention_obstacle
 from kd.axes.errata import ERRATA, errata_of
-from kd.axes.initialisations import EXPLICIT, PCA, TRUNCATE
+from kd.axes.initialisations import EXPLICIT, INITIALISATIONS, PCA, TRUNCATE
 from kd.axes.kinds import CLASSES, LABELS, Kind
 from kd.axes.knowledge import KNOWLEDGE
-from kd.axes.mappings import Pairs, moves, resolve_mapping
+from kd.axes.mappings import Pairs, mapping_row, moves, resolve_mapping
 from kd.axes.matchings import MEANINGLESS, Matching
+from kd.axes.metrics import METRICS
 from kd.axes.projections import is_projected
 from kd.axes.shapes import Shape
+from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, balanced_terms, matchings_of, measure_of
 from kd.axes.weights import Weight, as_weight, idle_part
 from kd.encoders import facts
@@ -260,6 +262,18 @@ def _copied_depth(init: Any, student: Shape, teacher: Shape) -> int:
     while depth < len(pairs) and pairs[depth] == f"{depth + 1}-{depth + 1}":
         depth += 1
     return depth
+
+
+def rows_used(
+    task: Task, terms: tuple[Term, ...], mapped: Iterable[tuple[RawTerm, str]], init: str
+) -> Iterator[object]:
+    """The rows of tables that a run uses, of those that a plugin may add to."""
+    for term in terms:
+        yield KNOWLEDGE[term.knowledge]
+        yield matchings_of(term.knowledge, task.kind)[term.matching]
+    yield from (mapping_row(m) for raw, m in mapped if KNOWLEDGE[raw.knowledge].layered)
+    yield INITIALISATIONS.get(init.removesuffix(TRUNCATE))
+    yield from (METRICS[name] for name in (*task.metrics, *task.others))
 
 
 def possible_errata(

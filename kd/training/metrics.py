@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from kd.axes.kinds import LABELS, SCORES
+from kd.axes.metrics import METRICS
 from kd.axes.tasks import Task
+from kd.runtime.errors import UserError, shown
 from kd.training.label_sets import constant_sets
+from kd.training.predictions import chosen_answers, gold_answers
 
 
 def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -52,8 +55,25 @@ def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) ->
         "pearson": lambda: correlation(pearsonr),
         "spearman": lambda: correlation(spearmanr),
     }
-    values = {name: functions[name]() for name in task.metrics}
+    values = {
+        name: functions[name]() if name in functions else plugin_metric(name, predictions, labels)
+        for name in task.metrics
+    }
     return {"score": sum(values.values()) / len(values), **values}
+
+
+def plugin_metric(name: str, predictions: np.ndarray, labels: np.ndarray) -> float:
+    """A metric of a plugin; arguments as in `evaluate_metrics`.
+
+    Raises:
+        UserError: it is no number.
+    """
+    function = METRICS[name].function
+    assert function is not None, f"metric {name} has no function"
+    value = function(predictions, labels)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise UserError(f"metric {name}: its function gave {shown(value)}, allowed: a number")
+    return float(value)
 
 
 def other_metrics(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -66,7 +86,9 @@ def other_metrics(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[st
     """
     found = {}
     for name in task.others:
-        if name == "auc":
+        if METRICS[name].function:
+            value = plugin_metric(name, chosen_answers(task, logits), gold_answers(task, labels))
+        elif name == "auc":
             value = _auc(task, logits.astype(np.float64), labels)
         else:
             off = logits[:, 0].astype(np.float64) - labels
@@ -102,7 +124,10 @@ def constant_score(task: Task, labels: np.ndarray) -> float:
     """
     gold = np.asarray(labels)
     if task.kind is SCORES:
-        return 0.0
+        if not any(METRICS[name].function for name in task.metrics):
+            return 0.0  # of a correlation
+        middles = (gold.mean(), np.median(gold))
+        return max(evaluate_metrics(task, np.full_like(gold, m), gold)["score"] for m in middles)
     if task.kind is LABELS:
         gold = gold > 0
         return max(

@@ -3,8 +3,10 @@
 import numpy as np
 
 from kd.axes.kinds import CLASSES, LABELS, SCORES
+from kd.axes.metrics import METRICS
 from kd.axes.tasks import Task
 from kd.training.label_sets import SET_METRICS
+from kd.training.metrics import evaluate_metrics
 
 _RESAMPLES = 1000
 _BATCH = 50  # resamples of scores or sets of labels in memory at once
@@ -27,7 +29,9 @@ def score_error(task: Task, predictions: np.ndarray, labels: np.ndarray) -> floa
     """
     rng = np.random.default_rng(0)
     sides = np.asarray(predictions), np.asarray(labels)
-    error = float(np.std(_RESAMPLED[task.kind](task, *sides, rng), ddof=1))
+    plugins = any(METRICS[name].function for name in task.metrics)
+    scores = _of_a_plugin if plugins else _RESAMPLED[task.kind]
+    error = float(np.std(scores(task, *sides, rng), ddof=1))
     return error if error > 1e-12 else float("nan")
 
 
@@ -43,6 +47,14 @@ def _scores_of_counts(
     table[:, pairs[0].astype(int), pairs[1].astype(int)] = drawn
     parts = [_OF_COUNTS[name](table) for name in task.metrics]
     return np.asarray(np.mean(parts, axis=0))
+
+
+def _of_a_plugin(
+    task: Task, predictions: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Scores of resamples, one by one: nothing is known of a plugin's metric."""
+    rows = (rng.integers(0, len(labels), len(labels)) for _ in range(_RESAMPLES))
+    return np.array([evaluate_metrics(task, predictions[r], labels[r])["score"] for r in rows])
 
 
 def _accuracy(table: np.ndarray) -> np.ndarray:

@@ -17,6 +17,6 @@ rule figures:
     conda:
         "../envs/kd.yaml"
     params:
-        asked=GRID.study.figures,
+        asked=GRID.study.drawn,
     shell:
         'python -m kd figures "$KD_STUDY" > {log} 2>&1'

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from kd.axes.figures import MORE, PLAIN, caption
+from kd.axes.figures import FIGURES, MORE, PLAIN, caption
 from kd.axes.shapes import parse_shape
 from kd.results.figures.agreement import agreement_figure
 from kd.results.figures.curves import DEV_SCORE, can_be_drawn, curves_figure, dev_curves_figure
@@ -26,6 +26,7 @@ from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import axes, studied
 from kd.results.statistics.selection import chosen_note
 from kd.results.statistics.views import base_of
+from kd.runtime.errors import UserError, shown
 from kd.runtime.files import atomic_dir
 
 ABSENT = "not drawn"  # the part of captions.md on figures that the runs do not allow
@@ -154,6 +155,7 @@ def possible(frame: pd.DataFrame) -> tuple[dict[str, Drawing], dict[str, str]]:
         "agreement": lambda: agreement_figure(runs),
     }
     assert set(plain) == set(PLAIN)
+    plain |= {name: partial(_plugins, name, frame) for name in FIGURES}
     drawings: dict[str, Drawing] = {}
     for name in ("difference", "variance"):
         drawings[name] = plain[name]
@@ -164,6 +166,16 @@ def possible(frame: pd.DataFrame) -> tuple[dict[str, Drawing], dict[str, str]]:
             drawings[f"heatmap-{a}-{b}"] = partial(heatmap, short, a, b)
     drawings |= {name: drawing for name, drawing in plain.items() if name not in drawings}
     return {name: drawing for name, drawing in drawings.items() if name not in why}, why
+
+
+def _plugins(name: str, frame: pd.DataFrame) -> Figure:
+    """The figure of a plugin."""
+    figure = FIGURES[name].draw(frame.copy())
+    if not isinstance(figure, Figure):
+        raise UserError(
+            f"figure {name}: its function gave {shown(figure)}, allowed: a matplotlib Figure"
+        )
+    return figure
 
 
 def _obstacles(runs: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:

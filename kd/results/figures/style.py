@@ -146,8 +146,8 @@ def finish(figure: Figure, sentences: Sequence[str], keys: dict[str, Look]) -> F
 def above_foot(figure: Figure) -> Bbox:
     """The drawn figure without the line of text at its foot, in inches."""
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    (foot,) = [text for text in figure.texts if text.get_text() == figure.get_supxlabel()]
-    height = foot.get_window_extent(renderer).y1 / figure.dpi
+    feet = [text for text in figure.texts if text.get_text() == figure.get_supxlabel()]
+    height = max((foot.get_window_extent(renderer).y1 for foot in feet), default=0) / figure.dpi
     width, top = figure.get_size_inches()
     return Bbox([[0, height], [width, top]])
 

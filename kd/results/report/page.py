@@ -211,9 +211,10 @@ def cost(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 def environment_of(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """(what, its values and in how many runs) for versions, device and data."""
-    done = frame[frame["status"] == "done"].reindex(columns=list(ENVIRONMENT))
+    shown = ["plugins", *ENVIRONMENT]
+    done = frame[frame["status"] == "done"].reindex(columns=shown)
     found = []
-    for name in ENVIRONMENT:
+    for name in shown:
         values = done[name].map(lambda v: f"{v:g}" if isinstance(v, float) else v)
         counts = values[~values.isin(["", "nan"])].value_counts()
         if len(counts):

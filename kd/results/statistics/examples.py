@@ -10,19 +10,22 @@ number of degrees of freedom (Satterthwaite) makes intervals that are too narrow
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
 from scipy.stats import t as student_t
 
+from kd.axes.metrics import METRICS as TASK_METRICS
 from kd.training.label_sets import SET_METRICS
 
 DRAWS = 1000
 _SEED = 0
 _LEVEL = 0.975  # of each side
 _BLOCK = 4_000_000  # weights at once, 32 MB
+# (values, labels, weights) -> (draws,)
+_Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 _EQUAL = 1e-12  # equal to the last digit: no measure of the spread
 
 
@@ -69,7 +72,7 @@ def resampled_scores(splits: Sequence[Answers], metrics: Sequence[str]) -> dict[
         for weights in _weights(rng, count):
             for run, values in split.values.items():
                 table = _METRICS if values.ndim == 1 else SET_METRICS
-                each = [table[name](values, split.labels, weights) for name in metrics]
+                each = [_metric(name, table)(values, split.labels, weights) for name in metrics]
                 found.setdefault(run, []).append(np.mean(each, axis=0))
     return {
         run: np.concatenate(parts).reshape(len(splits), -1).mean(axis=0)
@@ -197,6 +200,22 @@ def _weighted_f1(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) ->
 def _macro_f1(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The mean over labels; the last ones of a task count where an example or answer has one."""
     return _f1_of_each(values, labels, weights)[0].mean(axis=1)
+
+
+def _metric(name: str, table: Mapping[str, _Scores]) -> _Scores:
+    """A metric of the table, or of a plugin."""
+    row = TASK_METRICS.get(name)
+    function = row.function if row else None
+    if function is None:
+        return table[name]
+
+    def repeated(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        counts = weights.astype(int)
+        return np.array(
+            [function(np.repeat(values, n, axis=0), np.repeat(labels, n, axis=0)) for n in counts]
+        )
+
+    return repeated
 
 
 _METRICS = {
