@@ -15,6 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from kd.monitor.estimate import by_teacher
 from kd.monitor.made_from import DRAWN, collected_files, drawn_files, is_noted, record_of
 from kd.runtime.hashes import file_digest, model_fingerprint, short_hash
 from kd.runtime.seals import broken_seal
@@ -65,11 +66,7 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
         text, tokens = layout.text(data_id, task), layout.tokens(data_id, task, tokens_id)
         yield [text], [tokens], partial(known.is_tokenised, text, tokens)
 
-    needed = {run.teacher.id for run in runs if run.needs_teacher}
-    candidates = {c.id for run in runs if run.needs_teacher for c in run.teacher.candidates}
-    for teacher in grid.teachers.values():
-        if teacher.id not in needed | candidates:
-            continue
+    for teacher in (run.teacher for run in by_teacher(runs).values()):
         folder = layout.teacher(teacher)
         tokens = layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id)
         made = [folder / MODEL, folder / METRICS, benchmark_file(folder, "teacher")]

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from kd.axes.shapes import VOCABULARY, Shape, parse_shape
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
-from kd.study.paths import TRAINING, Layout
+from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
 from kd.study.teacher_outputs import training_size
 
@@ -44,6 +45,27 @@ def teacher_flops(run: Run) -> float:
         return 0.0
     examples *= teacher.recipe["train_fraction"] * (1 - teacher.recipe["held_out"])
     return float(examples * teacher.recipe["epochs"] * 3 * teacher.encoder.shape.flops(tokens))
+
+
+def by_teacher(runs: Iterable[Run]) -> dict[str, Run]:
+    """By the id of each teacher that runs need, a run with it; a selected one after its candidates,
+    each of which is put in the place of the run's own teacher."""
+    return {
+        teacher.id: replace(run, teacher=teacher)
+        for run in runs
+        if run.needs_teacher
+        for teacher in (*run.teacher.candidates, run.teacher)
+    }
+
+
+def to_teach(runs: Iterable[Run], layout: Layout) -> list[Run]:
+    """Of `by_teacher` those that are still to be made: no candidate of one that is selected."""
+
+    def is_there(run: Run) -> bool:
+        return (layout.teacher(run.teacher) / METRICS).is_file()
+
+    waiting = [run for run in runs if run.needs_teacher and not is_there(run)]
+    return [run for run in by_teacher(waiting).values() if not is_there(run)]
 
 
 def measured_speed(runs: Iterable[Run], layout: Layout) -> float | None:

@@ -1,7 +1,6 @@
 """What a study would run: cells, runs, jobs, time, disk, and warnings of what it cannot show."""
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
@@ -12,12 +11,12 @@ from kd.monitor.estimate import (
     measured_speed,
     student_bytes,
     teacher_bytes,
+    to_teach,
 )
 from kd.results.advice import FEW_SEEDS
 from kd.runtime.errors import listing
 from kd.study.grid import Grid, pruned_values
 from kd.study.paths import METRICS, RECORD, Layout
-from kd.study.run import Run
 from kd.study.selected import tuned_of
 from kd.study.tasks import data_warnings
 from kd.study.teacher_outputs import need_of
@@ -39,9 +38,9 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     runs = list(grid.runs.values())
     left = [run for run in runs if not (layout.run(run) / METRICS).is_file()]
     untrained = unfinished(grid, layout)
-    to_teach = _to_teach(left, layout)
+    untaught = to_teach(left, layout)
     tokens = {(run.data_id, run.task, run.tokens_id) for run in untrained}
-    tokens |= {(run.data_id, run.task, run.teacher.tokens_id) for run in to_teach}
+    tokens |= {(run.data_id, run.task, run.teacher.tokens_id) for run in untaught}
     missing = {key for key in tokens if not layout.tokens(*key).is_dir()}
     text = {key[:2] for key in missing if not layout.text(*key[:2]).is_dir()}
     study = layout.study(grid.study.name)
@@ -54,7 +53,7 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     jobs = {
         "data": len(text),
         "tokenise": len(missing),
-        "teacher": len(to_teach),
+        "teacher": len(untaught),
         "outputs": sum(not need.is_file() for need in needs),
         "distil": len(untrained),
         "evaluate": len(left),
@@ -62,7 +61,7 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     changed = bool(left) or not (study / RECORD).is_file()
     jobs |= dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), int(changed))
     speed = measured_speed(runs, layout)
-    starts = len(untrained) + len(left) + len(to_teach)
+    starts = len(untrained) + len(left) + len(untaught)
     return {
         "study": grid.study.name,
         "cells": grid.cells,
@@ -70,10 +69,10 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "runs": len(runs),
         "done": len(runs) - len(left),
         "jobs": jobs,
-        "device_hours": round(hours(untrained, to_teach, starts, speed or FLOPS_PER_SECOND), 3),
+        "device_hours": round(hours(untrained, untaught, starts, speed or FLOPS_PER_SECOND), 3),
         "device_hours_measured": speed is not None,
         "disk_bytes": sum(map(student_bytes, untrained))
-        + sum(map(teacher_bytes, to_teach))
+        + sum(map(teacher_bytes, untaught))
         + sum(store.values()),
         "store": store,
         "warnings": _warnings(grid),
@@ -91,18 +90,6 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
             for plugin in grid.study.plugins
         ],
     }
-
-
-def _to_teach(left: list[Run], layout: Layout) -> list[Run]:
-    """For each teacher that unfinished runs wait for, a run with it: also for each candidate of one
-    that is selected."""
-    found = {}
-    for run in left:
-        if run.needs_teacher and not (layout.teacher(run.teacher) / METRICS).is_file():
-            for teacher in (*run.teacher.candidates, run.teacher):
-                if not (layout.teacher(teacher) / METRICS).is_file():
-                    found[teacher.id] = replace(run, teacher=teacher)
-    return list(found.values())
 
 
 def _tuning(grid: Grid) -> dict[str, Any] | None:

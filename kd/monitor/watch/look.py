@@ -95,7 +95,8 @@ def _files(run: Run, layout: Layout) -> list[tuple[str, Path]]:
     found = [("data", layout.text(run.data_id, run.task))]
     found += [("tokenise", layout.tokens(r.data_id, r.task, r.tokens_id)) for r in readers]
     if run.needs_teacher:
-        found.append(("teacher", layout.teacher(run.teacher) / METRICS))
+        teachers = (*run.teacher.candidates, run.teacher)
+        found += [("teacher", layout.teacher(teacher) / METRICS) for teacher in teachers]
     if need_of(run):
         found.append(("outputs", layout.need(run)))
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kd.monitor.estimate import run_flops, teacher_flops
+from kd.monitor.estimate import by_teacher, run_flops, teacher_flops, to_teach
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
 from kd.study.grid import Grid
@@ -45,11 +45,10 @@ def time_left(
     if speed is None:
         return None
     start, evaluation = measured[1:] if measured else (_START, _START)
-    teachers = {f"teacher {run.teacher.id}": run for run in left if run.needs_teacher}
+    teachers = {f"teacher {run.teacher.id}": run for run in to_teach(left, layout)}
     work = sum(
         _rest(busy[name]) if name in busy else start + evaluation + teacher_flops(run) / speed
         for name, run in teachers.items()
-        if not (layout.teacher(run.teacher) / METRICS).is_file()
     )
     for run in left:
         if run.id in busy:
@@ -100,7 +99,7 @@ def _benchmark(path: Path) -> float | None:
 def _speed_of_others(grid: Grid, layout: Layout, at_work: list[dict[str, Any]]) -> float | None:
     """Operations per second while no student is done: of the trainings that are running, else of
     the teachers that are done; None where there is none of either."""
-    teachers = {f"teacher {run.teacher.id}": run for run in grid.runs.values() if run.needs_teacher}
+    teachers = {f"teacher {id}": run for id, run in by_teacher(grid.runs.values()).items()}
     found = []
     for row in at_work:
         run = grid.runs.get(row["name"]) or teachers.get(row["name"])
@@ -109,7 +108,9 @@ def _speed_of_others(grid: Grid, layout: Layout, at_work: list[dict[str, Any]]) 
             found.append(flops * row["per_second"] / row["total"])
     if not found:
         for run in teachers.values():
-            with suppress(UserError, KeyError, ZeroDivisionError):  # not done, or fine-tuned before
+            if not teacher_flops(run):  # fine-tuned before, or the choice of one
+                continue
+            with suppress(UserError, KeyError, ZeroDivisionError):  # not done
                 record = read_record(layout.teacher(run.teacher) / METRICS, mark=False)
                 found.append(teacher_flops(run) / float(record["train_seconds"]))
     return median(found) if found else None
