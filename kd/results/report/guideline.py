@@ -8,13 +8,16 @@ from typing import Any
 import pandas as pd
 
 from kd.results.advice.advice import advise
+from kd.results.advice.likeness import Likeness, likeness
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.record import Record, load_record, warned
 from kd.results.report.answers import answer
 from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.evidence import evidence, limits
 from kd.results.report.findings import winners
+from kd.results.report.likeness import likeness_answer
 from kd.results.report.words import Names, count, names_of
+from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import control_of, levels
 from kd.results.statistics.selection import chosen_note
 from kd.runtime.files import atomic_write
@@ -69,6 +72,7 @@ def as_data(
         "difference": number(rival.difference) if rival else None,
         "interval": interval(rival) if rival else None,
         "p": number(rival.p) if rival else None,
+        "measure": "score",
         "margin": margin,
         "limits": limits(advice, names, pruned),
         "contrasts": [
@@ -89,7 +93,20 @@ def as_data(
 def advice_data(record: Record) -> list[dict[str, Any]]:
     """The answers to all questions, for programs."""
     margin, names, pruned = _settings(record)
-    return [as_data(a, margin, names, pruned) for a in advise(record.runs, margin)]
+    found = [as_data(a, margin, names, pruned) for a in advise(record.runs, margin)]
+    if alike := likeness(prepare(record.runs), margin):
+        told = as_data(alike.agreement, margin, names, pruned)
+        score = {
+            "best_score": alike.best_score,
+            "score_difference": round(alike.gap.difference, 4) if alike.gap else None,
+            "score_p": round(float(alike.gap.p), 4)
+            if alike.gap and alike.gap.p == alike.gap.p
+            else None,
+        }
+        found.append(
+            {**told, "measure": "agreement", "answer": likeness_answer(alike, names), **score}
+        )
+    return found
 
 
 def _settings(record: Record) -> tuple[float, Names, list[PrunedValue]]:
@@ -134,7 +151,26 @@ def answers(record: Record) -> list[Answer]:
         )
         for a in advise(record.runs, margin)
     ]
+    if alike := likeness(prepare(record.runs), margin):
+        found.insert(1, _likeness(alike, margin, names, pruned))
     return sorted(found, key=lambda a: not a.asked)
+
+
+def _likeness(
+    found: Likeness, margin: float, names: Names, pruned: Sequence[PrunedValue]
+) -> Answer:
+    """The answer on likeness to the teacher, beside that on knowledge."""
+    judged = found.agreement
+    scale = evidence_scale(judged.comparisons).replace("in points", "in points of agreement")
+    return Answer(
+        judged.question,
+        True,
+        likeness_answer(found, names),
+        judged.strength,
+        scale,
+        evidence(judged, margin, names),
+        limits(judged, names, pruned),
+    )
 
 
 def guideline_text(record: Record, name: str) -> str:

@@ -98,6 +98,7 @@ _TITLES = {
     "ranks": "Ranks over tasks",
     "iso-cost": "Students of equal cost",
     "cost": "Size and cost",
+    "likeness": "Likeness to the teacher",
     "examples": "Differences over seeds and dev examples",
 }
 

@@ -14,6 +14,7 @@ from kd.results.statistics.selection import Selection
 from kd.results.tables.axis import axis_table
 from kd.results.tables.cost import cost_table
 from kd.results.tables.examples import examples_table
+from kd.results.tables.likeness import likeness_table
 from kd.results.tables.scores import score_table
 from kd.results.tables.selected import selected_table, teachers_table
 from kd.results.tables.table import Table, document
@@ -42,6 +43,7 @@ def make_tables(
         "ranks": ranks_table(runs),
         "iso-cost": iso_cost_table(runs),
         "examples": examples_table(runs, answers or {}),
+        "likeness": likeness_table(runs),
     }
     tables |= {name: table for name, table in more.items() if table}
     return tables | {"cost": cost_table(frame)}
