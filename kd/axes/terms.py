@@ -20,7 +20,7 @@ _TERM = re.compile(r"([^:@*]+)(?::([^:@*]+))?(?:@([^:@*]+))?(?:\*([^:@*]+))?")
 
 @dataclass(frozen=True)
 class RawTerm:
-    """A term as written: what is left open is None."""
+    """A term as it is written, with None for parts that it does not name."""
 
     knowledge: str
     matching: str | None
@@ -35,9 +35,9 @@ class RawTerm:
 
 @dataclass(frozen=True)
 class Term:
-    """A term with everything decided: the (teacher layer, student layer) pairs it compares.
+    """A complete term with its (teacher layer, student layer) pairs.
 
-    `moving` names the mapping that weighs them or chooses among them; '' where all count always.
+    `moving` is the mapping that weighs the pairs or chooses among them; '' if all always count.
     """
 
     knowledge: str
@@ -53,7 +53,7 @@ class Term:
 
 
 def taught_keys(terms: Iterable[Term]) -> set[tuple[str, int]]:
-    """(feature, layer) of all that the terms read of the teacher."""
+    """The (feature, layer) keys that the terms read from the teacher."""
     return {
         (feature, teacher_layer)
         for term in terms
@@ -63,12 +63,13 @@ def taught_keys(terms: Iterable[Term]) -> set[tuple[str, int]]:
 
 
 def measure_of(terms: Sequence[Term]) -> Term | None:
-    """The term whose loss balanced weights go by: the logits'; None for the hard-label loss."""
+    """The term whose loss is the measure of balanced weights: the logits' term, or None for the
+    hard-label loss."""
     return next((term for term in terms if term.knowledge == "logits"), None)
 
 
 def balanced_terms(terms: Sequence[Term]) -> list[Term]:
-    """The terms that `weights: balanced` brings to the size of the measure: all the others."""
+    """The terms that `weights: balanced` scales to the size of the measure: all others."""
     return [term for term in terms if term is not measure_of(terms)]
 
 
@@ -78,7 +79,7 @@ def weight_text(weight: Weight) -> str:
 
 
 def matchings_of(knowledge: str, kind: Kind) -> dict[str, Matching]:
-    """{name: matching} of a knowledge type in a task of this kind, the default first."""
+    """{name: matching} of a knowledge type for this kind of task, with the default first."""
     return MATCHINGS[form_of(KNOWLEDGE[knowledge].form, kind).name]
 
 
@@ -86,8 +87,8 @@ def parse_knowledge(text: object) -> tuple[RawTerm, ...]:
     """Read terms joined by `+`: type[:matching][@mapping][*weight]; `none` has no term.
 
     Raises:
-        UserError: bad grammar, unknown type, matching or mapping, a weight that is never above 0,
-            or the same term twice.
+        UserError: the text is no sum of terms, a type, matching or mapping is unknown, a weight is
+            never above 0, or a term occurs twice.
     """
     if not isinstance(text, str):
         raise UserError(f"found {shown(text)}, allowed: text such as logits+hidden:mse@uniform*0.5")

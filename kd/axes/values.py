@@ -1,4 +1,4 @@
-"""Kinds of values that a key of a study can have: how each is checked, and its JSON schema.
+"""Kinds of values of the keys of a study, with their checks and JSON schemas.
 
 `number`, `choice`, `text` and `or_auto` give the `parse` and `schema` of a `Field`; `boolean` and
 `label_names` are such a `parse`.
@@ -21,7 +21,7 @@ class Field:
 
 
 def number(low: float, high: float, whole: bool = False, above: bool = False) -> dict[str, Any]:
-    """Bounds of a number; `above` leaves `low` itself out."""
+    """A number within bounds. With `above`, `low` itself is not allowed."""
 
     def parse(value: object) -> int | float:
         number = value
@@ -68,7 +68,7 @@ def choice(*allowed: str) -> dict[str, Any]:
 
 
 def text(parse: Callable[[str], Any], **schema: Any) -> dict[str, Any]:
-    """Text on one line; `parse` may refuse or normalise it."""
+    """Text on one line, which `parse` may refuse or normalise."""
 
     def checked(value: object) -> Any:
         if not isinstance(value, str) or not value.strip():

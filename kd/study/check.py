@@ -1,4 +1,4 @@
-"""A study file as a checked `Study`, with the rules that tie several keys together."""
+"""A study file as a checked `Study`, with the rules that involve several keys."""
 
 import re
 from dataclasses import dataclass, field
@@ -53,9 +53,9 @@ NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """One question: a base run, the axes that vary it, and where data and teachers come from.
+    """One question: a base run, the axes that vary it, and the sources of data and teachers.
 
-    All values are normalised (a shape in full, numbers as numbers); defaults are not filled in.
+    All values are normalised (shapes in full, numbers as numbers), without defaults.
     """
 
     path: Path
@@ -89,7 +89,7 @@ def load_study(path: str | Path) -> Study:
     """Read and validate a study file.
 
     Raises:
-        UserError: in one sentence: the file, the key, what was found, what is allowed.
+        UserError: one sentence with the file, the key, what was found and what is allowed.
     """
     path = Path(path)
     try:
@@ -163,7 +163,7 @@ def _teachers(value: Any) -> dict[str, dict[str, Any]]:
 
 
 def _check_presets(study: Study) -> None:
-    """A preset keeps its knowledge."""
+    """Check that nothing changes the knowledge of a preset."""
     included = [(f"include[{i}]", entry) for i, entry in enumerate(study.include)]
     for where, keys in [("axes", study.axes), *included]:
         if "preset" in keys and "knowledge" in keys:
@@ -174,7 +174,7 @@ def _check_presets(study: Study) -> None:
 
 
 def _check_names(study: Study) -> None:
-    """Every task and teacher that a cell can name must be there."""
+    """Check that every task and teacher that a cell can name exists."""
     for where, key, value in _used(study):
         if key == "teacher" and value not in study.teachers:
             raise unknown(where, value, study.teachers)
@@ -188,7 +188,7 @@ def _check_names(study: Study) -> None:
 
 
 def _check_task(study: Study, where: str, name: str) -> None:
-    """The task must be there, and the study's data source must have it."""
+    """Check that a task exists, and that the data source of the study has it."""
     if name not in study.tasks:
         raise unknown(where, name, study.tasks)
     task, source = study.tasks[name], study.data["source"]
@@ -207,7 +207,7 @@ def _check_task(study: Study, where: str, name: str) -> None:
 
 
 def _used(study: Study) -> list[tuple[str, str, Any]]:
-    """(where, key, value) of every value that the study gives to a key of a run."""
+    """(where, key, value) for every value that the study gives to a key of a run."""
     points = [("base", study.base), *((f"include[{i}]", e) for i, e in enumerate(study.include))]
     used = [(f"{where}.{k}", k, v) for where, point in points for k, v in point.items()]
     used += [(f"axes.{k}[{i}]", k, v) for k, vs in study.axes.items() for i, v in enumerate(vs)]
@@ -220,7 +220,7 @@ def _used(study: Study) -> list[tuple[str, str, Any]]:
 
 
 def _check_missing(study: Study) -> None:
-    """Every cell must have a task, a student and a teacher."""
+    """Check that every cell has a task, a student and a teacher."""
     for key in ("task", "student"):
         if key not in study.base and key not in study.axes:
             raise UserError(f"base.{key}: missing; give it under base or as an axis")
@@ -237,7 +237,7 @@ def _check_missing(study: Study) -> None:
 
 
 def _check_figures(study: Study) -> None:
-    """A figure along an axis that the study does not vary, or tunes, could never be drawn."""
+    """Check that figures are along axes that the study varies and does not tune."""
     tuned = study.select.axes if study.select else ()
     named = [*study.axes, *(key for entry in study.include for key in entry)]
     varied = [key for key in named if key not in tuned]
@@ -252,7 +252,7 @@ def _check_figures(study: Study) -> None:
 
 
 def _check_selected(study: Study) -> None:
-    """What the key `select` names must be there, and nothing else may set what it sets."""
+    """Check that what the key `select` names exists, and that nothing else sets what it sets."""
     if study.select:
         points = [("base", study.base), ("axes", dict(study.axes))]
         points += [(f"include[{i}]", entry) for i, entry in enumerate(study.include)]
@@ -261,16 +261,16 @@ def _check_selected(study: Study) -> None:
 
 
 def _written(raw: dict[str, Any]) -> dict[str, list[Any]]:
-    """Every value of a run's keys that a checked study file has, as it is written there."""
+    """All values of a run's keys in a checked study file, as they are written there."""
     entries = [raw.get("base") or {}, *raw.get("include", [])]
-    found = {key: list(v) for key, v in raw["axes"].items() if isinstance(v, list)}
+    written = {key: list(v) for key, v in raw["axes"].items() if isinstance(v, list)}
     for entry in entries:
         for key, value in entry.items():
-            found.setdefault(key, []).append(value)
-    return found
+            written.setdefault(key, []).append(value)
+    return written
 
 
 def _equal_size(students: Any) -> str:
-    """The measure of a checked axis of students; '' where it lists them."""
+    """The measure of a checked axis of students; '' if the axis is a list."""
     keys = students if isinstance(students, dict) else {}
     return next((measure for key, measure in ISO.items() if key in keys), "")

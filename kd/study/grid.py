@@ -1,6 +1,6 @@
-"""Study -> cells -> canonical, deduplicated runs. Pure, and light: no torch, no pandas.
+"""Expands a study to cells, and cells to canonical runs without duplicates.
 
-A *cell* is one combination of axis values as the study writes it; `run.resolve` makes a run of it.
+A *cell* is one combination of axis values as the study writes it. `run.resolve` makes a run of it.
 """
 
 from collections import Counter
@@ -23,14 +23,14 @@ from kd.study.terms import Cell
 
 _NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
 PrunedValue = tuple[str, str, str]  # axis, value, the most frequent reason
-_CROSSED = ("task", "seed")  # always crossed, also one at a time
-# What an included point is crossed with: a control is wanted for each of these.
+_CROSSED = ("task", "seed")  # crossed with all else, even one at a time
+# The axes with which entries of `include` are crossed, so that each has a control.
 _CONTROLLED = (*_CROSSED, "student", "teacher")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a study asks for: `cells` as written, those pruned with their reason, distinct runs."""
+    """An expanded study: the number of cells, pruned cells with their reasons, different runs."""
 
     study: Study
     cells: int
@@ -45,7 +45,7 @@ class Grid:
 
     @property
     def teachers(self) -> dict[str, Teacher]:
-        """Every teacher of a run by its id, and before one that is selected its candidates."""
+        """All teachers by id. The candidates of a selected teacher come before it."""
         found: dict[str, Teacher] = {}
         for run in self.runs.values():
             found |= {teacher.id: teacher for teacher in (*run.teacher.candidates, run.teacher)}
@@ -53,7 +53,7 @@ class Grid:
 
 
 def load_grid(path: str | Path) -> Grid:
-    """Read a study file and expand it; errors name the file."""
+    """Read a study file and expand it. Errors name the file."""
     study = load_study(path)
     try:
         return expand(study)
@@ -100,8 +100,10 @@ def expand(study: Study) -> Grid:
 
 
 def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
-    """(cell, named) for each distinct cell as the study writes it: `named` are the keys that its
-    entry of `include` names, or None where it is a cell of the axes."""
+    """(cell, named) for each different cell as the study writes it.
+
+    `named` has the keys in its entry of `include`; it is None for a cell of the axes.
+    """
     axes = study.axes
     tuned = study.select.axes if study.select else ()  # every cell gets every value
     crossed = {key: axes[key] for key in (*_CROSSED, *tuned) if key in axes}
@@ -129,27 +131,27 @@ def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
 
 
 def _over_base(study: Study, point: Cell) -> Cell:
-    """A point laid over the base; a preset of its own replaces that of the base."""
+    """The base with the values of a point. A preset of the point replaces that of the base."""
     if "preset" in point:
         return {**study.base, **_with_preset(point)}
     return {**_with_preset(study.base), **point}
 
 
 def _with_preset(entry: dict[str, Any]) -> dict[str, Any]:
-    """A partial run, with the keys of its preset where it does not set them itself."""
+    """A partial run with the keys of its preset that it does not set itself."""
     name = entry.get("preset", NONE)
     return {**_preset_run(name), **entry} if name != NONE else entry
 
 
 @cache
 def _preset_run(name: str) -> dict[str, Any]:
-    """The checked keys of a preset. It is a method: where it is tried is left to the study."""
+    """The checked keys of a preset, which may not set task, teacher, student or seed."""
     fields = {k: f for k, f in RUN_FIELDS.items() if k not in _NOT_IN_PRESETS}
     return values_of(read_preset(name)["run"], f"preset {name}: run", fields)
 
 
 def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
-    """Equal for cells that the study writes alike."""
+    """A key that is equal for cells that the study writes in the same way."""
     return tuple(sorted((k, str(v)) for k, v in cell.items()))
 
 
@@ -164,8 +166,8 @@ def _complete(study: Study, cell: Cell) -> Cell:
 def _excludes(entry: dict[str, list[Any]], cell: Cell, named: set[str] | None) -> bool:
     """Whether an entry of `exclude` leaves a cell out.
 
-    A cell of `include` can only be left out by the keys that its entry is crossed with: where a
-    student is excluded, it gets no control either.
+    A cell of `include` can only be left out by the keys that its entry is crossed with. So an
+    excluded student has no control either.
     """
     if named is not None and not (entry.keys() <= {*_CONTROLLED} - named):
         return False
@@ -173,7 +175,7 @@ def _excludes(entry: dict[str, list[Any]], cell: Cell, named: set[str] | None) -
 
 
 def _told_apart(runs: dict[str, Run]) -> dict[str, Run]:
-    """The same runs; those that have equal labels get their whole objective as `knowledge`."""
+    """The runs, where those with equal labels get their whole objective as `knowledge`."""
     counts = Counter(tuple(run.labels.values()) for run in runs.values())
     return {
         id: run
@@ -184,7 +186,7 @@ def _told_apart(runs: dict[str, Run]) -> dict[str, Run]:
 
 
 def pruned_values(grid: Grid | None) -> list[PrunedValue]:
-    """Values of the study's axes none of whose cells can run; [] where the grid is not known."""
+    """Values of axes none of whose cells can run; [] if the grid is not known."""
     if grid is None or not grid.pruned:
         return []
     cells = [cell for cell, _ in cells_of(grid.study)]

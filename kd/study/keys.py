@@ -1,6 +1,6 @@
-"""Each key of a study file by itself: its value is checked and brought into one form.
+"""Checks and normalises each key of a study file by itself.
 
-Every function raises a UserError that names the key, what was found and what is allowed.
+All functions raise UserErrors that name the key, what was found and what is allowed.
 """
 
 from pathlib import Path
@@ -14,11 +14,11 @@ from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.located import located_path
 
 EPOCH = "epoch"
-STORE_GIGABYTES = 20  # where a study does not say how much disk large teacher outputs may take
+STORE_GIGABYTES = 20  # default disk space for large teacher outputs
 
 
 def figure_names(value: Any) -> list[str]:
-    """The key `figures`: names of figures, each as the file has it."""
+    """The key `figures`: names of figures, as they are in the file."""
     if not isinstance(value, list):
         raise UserError(f"figures: found {shown(value)}, allowed: a list of names")
     names: list[str] = []
@@ -49,7 +49,7 @@ def margin_of(value: Any) -> float:
 
 
 def evaluation_interval(value: Any) -> int | str | None:
-    """The key `evaluate_every`: `epoch`, or a number of steps; None where it is not given."""
+    """The key `evaluate_every`: `epoch` or a number of steps; None if it is not given."""
     if value is None or value == EPOCH:
         return value
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -60,7 +60,7 @@ def evaluation_interval(value: Any) -> int | str | None:
 
 
 def mapping_of(value: Any, where: str) -> dict[str, Any]:
-    """Keys with values; {} where nothing is given."""
+    """Check that a value is keys with values; {} for no value."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -69,7 +69,7 @@ def mapping_of(value: Any, where: str) -> dict[str, Any]:
 
 
 def value_of(value: Any, where: str, key: str, fields: dict[str, Field]) -> Any:
-    """A value of one key of `fields`; `where` is the place that an error names."""
+    """The parsed value of one key of `fields`. Errors name the place `where`."""
     if key not in fields:
         raise unknown(f"{where}: key", key, fields)
     try:
@@ -79,40 +79,40 @@ def value_of(value: Any, where: str, key: str, fields: dict[str, Field]) -> Any:
 
 
 def values_of(value: Any, where: str, fields: dict[str, Field]) -> dict[str, Any]:
-    """Keys with values, all of them keys of `fields`."""
+    """The parsed values of keys of `fields`."""
     return {k: value_of(v, where, k, fields) for k, v in mapping_of(value, where).items()}
 
 
 def data_source(value: Any, study: Path) -> dict[str, Any]:
-    """The key `data`, its defaults filled in; a path in it becomes absolute."""
+    """The key `data` with defaults and an absolute path."""
     data = dict(mapping_of(value, "data"))
     source = data.pop("source", "hub")
     if not isinstance(source, str) or source not in DATA_FIELDS:
         raise unknown("data.source", source, DATA_FIELDS)
-    given = values_of(data, f"data (source {source})", DATA_FIELDS[source])
+    settings = values_of(data, f"data (source {source})", DATA_FIELDS[source])
     for key in DATA_FIELDS[source]:
-        if key not in given and key not in DATA_DEFAULTS:
+        if key not in settings and key not in DATA_DEFAULTS:
             raise UserError(f"data.{key}: missing; source {source} needs it")
-        given.setdefault(key, DATA_DEFAULTS.get(key))
-    if "path" in given:
+        settings.setdefault(key, DATA_DEFAULTS.get(key))
+    if "path" in settings:
         try:
-            given["path"] = located_path(given["path"], study)
+            settings["path"] = located_path(settings["path"], study)
         except UserError as error:
             raise UserError(f"data.path: {error}") from None
-    return {"source": source, **given}
+    return {"source": source, **settings}
 
 
 def store_bytes(value: Any) -> int | None:
-    """Bytes of disk for large teacher outputs."""
+    """The key `store`: bytes of disk for large teacher outputs; None if none are stored."""
     if value is False:
         return None
-    found = {"gigabytes": STORE_GIGABYTES}
+    settings = {"gigabytes": STORE_GIGABYTES}
     if isinstance(value, dict):
         for key in value:
-            if key not in found:
-                raise unknown("store: key", key, found)
-        found |= value
-    size = found["gigabytes"]
+            if key not in settings:
+                raise unknown("store: key", key, settings)
+        settings |= value
+    size = settings["gigabytes"]
     if not isinstance(value, dict) or isinstance(size, bool) or not isinstance(size, int | float):
         raise UserError(f"store: found {shown(value)}, allowed: false, or {{gigabytes: NUMBER}}")
     if not 0 <= size < 1e9:
@@ -121,7 +121,7 @@ def store_bytes(value: Any) -> int | None:
 
 
 def axis_values(value: Any) -> dict[str, list[Any]]:
-    """The key `axes`: for each axis its values, no value twice."""
+    """The key `axes`: the parsed values of each axis, none of them twice."""
     axes: dict[str, list[Any]] = {}
     for key, values in mapping_of(value, "axes").items():
         if key not in RUN_FIELDS:
@@ -145,7 +145,7 @@ def axis_values(value: Any) -> dict[str, list[Any]]:
 
 
 def _students(value: dict[Any, Any]) -> list[str]:
-    """Students of equal size, where the axis names a measure instead of a list."""
+    """The students of equal size that an axis with a measure stands for."""
     try:
         return [str(shape) for shape, _ in parse_iso(value)]
     except UserError as error:
@@ -153,7 +153,7 @@ def _students(value: dict[Any, Any]) -> list[str]:
 
 
 def partial_runs(value: Any, where: str, lists: bool = False) -> list[dict[str, Any]]:
-    """Entries of `include`, or of `exclude`, where `lists` allows several values for a key."""
+    """The entries of `include`, or of `exclude`, whose keys may have several values (`lists`)."""
     if not isinstance(value, list):
         raise UserError(f"{where}: found {shown(value)}, allowed: a list of partial runs")
     entries = []
@@ -161,9 +161,9 @@ def partial_runs(value: Any, where: str, lists: bool = False) -> list[dict[str, 
         here, entry = f"{where}[{i}]", {}
         if not isinstance(item, dict) or not item:
             raise UserError(f"{here}: found {shown(item)}, allowed: keys with values")
-        for key, found in item.items():
-            several = lists and isinstance(found, list) and not _is_pairs(found)
-            options = found if several else [found]
+        for key, written in item.items():
+            several = lists and isinstance(written, list) and not _is_pairs(written)
+            options = written if several else [written]
             parsed = [value_of(option, here, key, RUN_FIELDS) for option in options]
             entry[key] = parsed if several else parsed[0]
         entries.append(entry)
@@ -171,7 +171,7 @@ def partial_runs(value: Any, where: str, lists: bool = False) -> list[dict[str, 
 
 
 def _is_pairs(value: list[Any]) -> bool:
-    """[[4, 1], [8, 2]] is one mapping; a list of anything else is a list of values."""
+    """Whether a list is one mapping, as [[4, 1], [8, 2]], and not a list of values."""
     return bool(value) and all(
         isinstance(p, list) and p and all(isinstance(n, int) for n in p) for p in value
     )

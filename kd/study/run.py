@@ -1,8 +1,8 @@
-"""Turns a cell into a canonical run, or says why the cell has no meaning.
+"""Turns a cell into a canonical run, or says why the cell cannot run.
 
-Every name of a complete cell is resolved (shape, matching, layer pairs), and what cannot affect the
-outcome or equals its default is dropped. The run's id is a slug and a hash of what is left: equal
-cells are one run, and a new field with a default leaves old ids as they are.
+All names of a complete cell are resolved (shape, matching, layer pairs). Fields that cannot affect
+the outcome or equal their default are dropped. The id of the run is a slug and a hash of the rest.
+So equal cells are one run, and a new field with a default leaves old ids as they are.
 """
 
 from collections.abc import Sequence
@@ -51,12 +51,12 @@ class Run:
 
     Three dictionaries have the fields of a run as keys, each for one use:
 
-    - `spec` identifies it, and the id is its hash: all that its numbers depend on, without fields
-      that are inert or have their default. What `spec.json` holds.
-    - `values` is what the training reads: every setting of the recipe and the objective as a
-      number or name, the defaults filled in.
-    - `labels` is what people read: every axis as text, in the words of the study, with the marks of
-      `axes.labels`. What `runs.csv` holds.
+    - `spec` identifies the run. It has all that the numbers depend on, without fields that are
+      inert or have their default. The id is its hash, and `spec.json` has it.
+    - `values` is for the training: every setting of the recipe and the objective as a number or a
+      name, with defaults.
+    - `labels` is for people: every axis as text, in the words of the study, with the marks of
+      `axes.labels`. `runs.csv` has them.
     """
 
     id: str
@@ -87,7 +87,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     """The run of a complete cell.
 
     Raises:
-        Pruned: the cell has no meaning; the message says why.
+        Pruned: the cell cannot run; the message says why.
     """
     task = task_of(study, cell["task"])
     if cell["held_out"]:
@@ -166,7 +166,7 @@ def resolve(study: Study, cell: Cell) -> Run:
 
 
 def _reads_teacher(cell: Cell) -> bool:
-    """Whether the student learns from its teacher, or starts from it."""
+    """Whether the student learns from the teacher or starts from its weights."""
     return bool(parse_knowledge(cell["knowledge"])) or needs_teacher(cell["init"])
 
 
@@ -192,7 +192,7 @@ def _teacher(study: Study, cell: Cell) -> Teacher:
 
 
 def _as_shares(decided: list[Term], cell: Cell) -> tuple[list[Term], Cell]:
-    """Weights that are calibrated count in relation to their sum alone."""
+    """Calibrated weights as shares, because only their ratios matter."""
     hard = as_weight(cell["hard_weight"])
     whole = hard.peak + sum(term.weight.peak for term in decided)
     terms = [replace(term, weight=term.weight.scaled(1 / whole)) for term in decided]
@@ -203,14 +203,14 @@ def _as_shares(decided: list[Term], cell: Cell) -> tuple[list[Term], Cell]:
 def _inert(
     cell: Cell, terms: tuple[Term, ...], kind: Kind, student: Shape, encoder: facts.Encoder
 ) -> set[str]:
-    """Fields whose value cannot affect the outcome of this cell."""
+    """The fields that cannot affect the outcome of this cell."""
     inert = set()
     softened = any(matchings_of(t.knowledge, kind)[t.matching].softened for t in terms)
     if not softened:
         inert |= {"temperature", "temperature_schedule"}
     if kind is SCORES or not any(t.knowledge == "logits" for t in terms):
         inert.add("probability_shift")
-    if not terms:  # the hard-label loss stands alone: its weight has nothing to be relative to
+    if not terms:  # with only the hard-label loss, its weight changes nothing
         inert |= {"hard_weight", "matching", "weights"}
     if cell["weights"] == "balanced" and not balanced_terms(terms):
         inert.add("weights")
@@ -231,7 +231,7 @@ def _inert(
 
 
 def _projected(terms: tuple[Term, ...], kind: Kind, student: Shape, teacher: Shape) -> list[Term]:
-    """The terms that have projections, unless the cell says none."""
+    """The terms that have projections, unless `projection` is none."""
     return [
         term
         for term in terms
@@ -245,7 +245,7 @@ def _projected(terms: tuple[Term, ...], kind: Kind, student: Shape, teacher: Sha
 
 
 def _same_projection(projection: str, projected: list[Term]) -> str:
-    """The default in the place of `shared`, where no term has more than one to share."""
+    """The default instead of `shared`, if no term has more than one projection."""
     default = str(RUN_DEFAULTS["projection"])
     shares = any(len(projection_names(term, default)) > 1 for term in projected)
     return default if projection == "shared" and not shares else projection
@@ -258,13 +258,13 @@ def _labels(
     inert: set[str],
     kind: Kind,
 ) -> dict[str, str]:
-    """How tables name this run: axis values in the study's words, '-' where they have no effect."""
+    """The labels of a run: axis values in the words of the study, '-' if they have no effect."""
     both = sorted(zip(written, decided, strict=True), key=lambda pair: _in_table_order(pair[0]))
     raw, decided = [pair[0] for pair in both], [pair[1] for pair in both]
     labels = {k: INERT if k in inert else str(cell[k]) for k in RUN_FIELDS}
     names = [t.knowledge + weight_text(t.weight) for t in raw]
     labels["knowledge"] = "+".join(names) or NONE
-    # The logits' own matching is named only where it is not the default, or stands alone.
+    # The matching of the logits is named only if it is not the default or the only one.
     default = next(iter(matchings_of("logits", kind)))
     beyond = [t.matching for t in decided if (t.knowledge, t.matching) != ("logits", default)]
     labels["matching"] = _joined(beyond or [t.matching for t in decided])
@@ -278,7 +278,7 @@ def _labels(
 
 
 def _joined(values: list[str]) -> str:
-    """One value where all are the same, else one for each term."""
+    """One value if all are equal, otherwise one for each term."""
     return (values[0] if len(set(values)) == 1 else "+".join(values)) if values else INERT
 
 
@@ -287,7 +287,7 @@ def _in_table_order(term: RawTerm | Term) -> int:
 
 
 def _slug(task: str, shape: Shape, terms: tuple[Term, ...]) -> str:
-    """A readable start of the id: task, student, knowledge types."""
+    """The readable start of the id: task, student, knowledge types."""
     ordered = sorted(terms, key=_in_table_order)
     types = "-".join(dict.fromkeys(t.knowledge for t in ordered)) or NONE
     return f"{task}-{shape.layers}l-{shape.hidden}-{types}"[:60].rstrip("-")

@@ -1,4 +1,4 @@
-"""The JSON schema of a study file, made from the tables of fields, for editors."""
+"""The JSON schema of a study file for editors, made from the tables of fields."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ def _keys(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
 
 
 def _iso() -> dict[str, Any]:
-    """Of an axis of students of equal size."""
+    """The schema of an axis of students of equal size."""
     shape = RUN_FIELDS["student"].schema
     references = {
         key: {**shape, "description": f"shape to equal in {MEASURES[name].meaning}"}
@@ -42,7 +42,7 @@ def _iso() -> dict[str, Any]:
 
 
 def _task() -> dict[str, Any]:
-    """Of a task of the user's own."""
+    """The schema of a user's own task."""
     column = {"type": ["string", "integer"], "minimum": 0}
     names = {"type": "object", "additionalProperties": {"type": "string"}, "required": ["dev"]}
     share = {
@@ -105,7 +105,7 @@ def _task() -> dict[str, Any]:
 
 
 def _select() -> dict[str, Any]:
-    """Of what is tuned on a held-out slice of the training examples."""
+    """The schema of the key `select`."""
     axes = [key for key in RUN_FIELDS if key not in FIXED]
     recipe = {
         key: {"type": "array", "items": TEACHER_FIELDS[key].schema, "minItems": 2}
@@ -163,7 +163,7 @@ def _known_names() -> dict[str, Any]:
 
 
 def study_schema() -> dict[str, Any]:
-    """The schema; `workflow/schemas/study.schema.json` is kept equal to it by a test."""
+    """The whole schema. A test keeps `workflow/schemas/study.schema.json` equal to it."""
     fields = {**RUN_FIELDS, "matching": replace(RUN_FIELDS["matching"], schema=_TEXT)}
     run = _keys(fields)
     names = {"pattern": f"^{NAME}$"}

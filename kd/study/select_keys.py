@@ -36,7 +36,7 @@ class Select:
 
     @property
     def recipes(self) -> list[dict[str, Any]]:
-        """The combinations of the values for teachers, in the order of the study; [] for none."""
+        """All combinations of the values for teachers, in the order of the study, or []."""
         if not self.teachers:
             return []
         values = product(*self.teachers.values())
@@ -44,7 +44,7 @@ class Select:
 
 
 def select_of(value: Any) -> Select:
-    """The key `select`, each part of it checked by itself."""
+    """The key `select`, with each part checked by itself."""
     if not isinstance(value, dict) or not value:
         raise UserError(f"select: found {shown(value)}, allowed: keys with values")
     for key in value:
@@ -112,16 +112,16 @@ def check_select(
     axes: dict[str, list[Any]],
     teachers: dict[str, dict[str, Any]],
 ) -> None:
-    """What ties the key to the rest of a study.
+    """Check the key `select` against the rest of a study.
 
     Args:
         select: the key.
-        points: (place, keys of a run) of all that the study file sets: base, axes, and so on.
+        points: (place, keys of a run) for all that the study file sets: base, axes, and so on.
         axes: the axes of the study.
-        teachers: its teachers, with the keys of each.
+        teachers: the teachers of the study, with their keys.
 
     Raises:
-        UserError: the first thing that is wrong.
+        UserError: the first error.
     """
     for i, axis in enumerate(select.axes):
         where = f"select.axes[{i}]"

@@ -1,4 +1,4 @@
-"""What a study selects on the held-out slice, as the text that goes with its record."""
+"""The tuned axes of a study, as text for its record."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,15 +13,15 @@ from kd.study.grid import Grid
 
 @dataclass(frozen=True)
 class Tuned:
-    """What is tuned: `axes`, the values of each in the order of the study, as they are in runs.csv;
-    and `cells`, the other axes that tell the study's cells apart, the task among them."""
+    """`axes` has the values of each tuned axis in the order of the study, as they are in runs.csv.
+    `cells` has the other axes by which cells differ, with the task."""
 
     axes: Mapping[str, list[str]]
     cells: list[str]
 
 
 def tuned_of(grid: Grid) -> Tuned | None:
-    """What a study tunes; None where it selects no value of an axis."""
+    """The tuned axes of a study; None if it tunes none."""
     if grid.study.select is None or not grid.study.select.axes:
         return None
     tuned = grid.study.select.axes
@@ -38,21 +38,21 @@ def tuned_of(grid: Grid) -> Tuned | None:
 
 
 def select_text(grid: Grid) -> str:
-    """The column `select` of runs.csv; '' where the study selects no value of an axis."""
+    """The column `select` of runs.csv; '' if the study tunes no axis."""
     tuned = tuned_of(grid)
     return json.dumps({"axes": tuned.axes, "cells": tuned.cells}) if tuned else ""
 
 
 def select_note(grid: Grid) -> list[str]:
-    """What Snakemake compares, to collect anew where the selection changed; [] without one."""
+    """What Snakemake compares, to collect again if the selection changes; [] without one."""
     return [text] if (text := select_text(grid)) else []
 
 
 def read_tuned(column: Iterable[str]) -> Tuned | None:
-    """What the column `select` of a record says; None where it is blank.
+    """The tuned axes in the column `select` of a record; None if it is blank.
 
     Raises:
-        ValueError: it is not what `select_text` writes, or differs by row.
+        ValueError: the text is not from `select_text`, or differs by row.
     """
     texts = sorted({text for text in column if text.strip()})
     if not texts:
