@@ -40,10 +40,8 @@ _RKD = "Park et al. 2019 (arXiv:1904.05068)"
 _CKD = "CKD (arXiv:2109.08359)"
 
 _GKD = "GKD (arXiv:2306.13649), generalised Jensen-Shannon"
-_MLD = (
-    "MLD (arXiv:2308.06453), with a temperature, mean over labels; p = sigmoid(z/tau), and KL is "
-    "of yes and no"
-)
+_MLD = "MLD (arXiv:2308.06453), with a temperature, mean over labels"
+_P = "p = sigmoid(z/tau) and 1 - p"
 
 
 def _js(beta: float) -> Matching:
@@ -136,10 +134,10 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
     },
     "regression": {"mse": Matching("logits_mse", "mean (S - T)^2")},
     "multi-label": {
-        "kl": Matching("labels_kl", "tau^2 KL(p(T) || p(S))", _MLD, softened=True),
+        "kl": Matching("labels_kl", f"tau^2 KL(T || S) of {_P}", _MLD, softened=True),
         "ce": Matching(
             "labels_ce",
-            "-tau^2 (p(T) log p(S) + (1 - p(T)) log(1 - p(S))): the gradient of kl",
+            f"-tau^2 sum T log S of {_P}: the gradient of kl",
             "Hinton et al. 2015 (arXiv:1503.02531), for each label",
             softened=True,
             floor="tau^2 times the teacher's entropy",
@@ -147,15 +145,15 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         "mse": Matching("logits_mse", "mean (S - T)^2", "Ba and Caruana 2014 (arXiv:1312.6184)"),
         "reverse-kl": Matching(
             "labels_reverse_kl",
-            "tau^2 KL(p(S) || p(T))",
+            f"tau^2 KL(S || T) of {_P}",
             "MiniLLM (arXiv:2306.08543), for each label",
             softened=True,
         ),
         **{
             name: Matching(
                 "labels_js",
-                f"tau^2 (beta KL(p(T) || M) + (1 - beta) KL(p(S) || M)), M = beta p(T) + "
-                f"(1 - beta) p(S), beta = {beta}",
+                f"tau^2 (beta KL(T || M) + (1 - beta) KL(S || M)) of {_P}, M = beta T + "
+                f"(1 - beta) S, beta = {beta}",
                 f"{_GKD}, for each label",
                 softened=True,
                 options=(("beta", beta),),
@@ -164,7 +162,7 @@ MATCHINGS: dict[str, dict[str, Matching]] = {
         },
         "tv": Matching(
             "labels_tv",
-            "tau^2 |p(T) - p(S)|; its gradient grows as tau",
+            "tau^2 |T - S| of p = sigmoid(z/tau); its gradient grows as tau",
             "Wen et al. 2023 (arXiv:2307.15190), for each label",
             softened=True,
         ),

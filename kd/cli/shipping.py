@@ -111,7 +111,7 @@ def _make(
             facts = export(run, Path(options.results), folder, options.threads)
             works = citations_of_row(
                 row or {k: str(v) for k, v in facts["record"].items()},
-                [(facts["spec"]["teacher"]["model"], facts["arch"])],
+                [(facts["spec"]["teacher"].get("model", ""), facts["arch"])],
             )
             name = (out / place).name
             (folder / "citations.bib").write_text(bibtex(works), encoding="utf-8")

@@ -245,7 +245,7 @@ def _of_sets(rows: list[Any], task: Task) -> Tensor:
     """(n, C) of 0 and 1, from the numbers of the labels of each example."""
     found = torch.zeros(len(rows), task.outputs, dtype=torch.uint8)
     for row, chosen in enumerate(rows):
-        found[row, torch.as_tensor(chosen, dtype=torch.int64)] = 1
+        found[row, list(chosen)] = 1
     return found
 
 

@@ -1,7 +1,10 @@
 """`kd export`: the folder that is shipped, and that what its card states was measured."""
 
 import json
+import re
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,6 +88,27 @@ def test_a_plain_onnx_script_gives_the_predictions_of_pytorch(shipped):
         names = [node.name for node in session.get_inputs()]
         found = session.run(["logits"], {n: inputs[n].astype("int64") for n in names})[0]
         np.testing.assert_allclose(found, wanted[rows], atol=1e-4)
+
+
+def test_the_python_of_the_page_runs(shipped, tmp_path, monkeypatch, capsys):
+    """docs/shipping.md, with this folder in the place of `student`."""
+    page = (Path(__file__).parents[2] / "docs/shipping.md").read_text()
+    (tmp_path / "student").symlink_to(shipped)
+    monkeypatch.chdir(tmp_path)
+    with_transformers, alone = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(with_transformers, {})
+    labels = set(json.loads((shipped / "config.json").read_text())["label2id"])
+    assert eval(capsys.readouterr().out)[0]["label"] in labels
+    names: dict[str, Any] = {}
+    exec(alone, names)
+    assert set(eval(capsys.readouterr().out)) <= labels
+    tokenizer = transformers.AutoTokenizer.from_pretrained(shipped)
+    own = tokenizer(["a text", "another one"], padding=True, return_tensors="np")
+    for name, found in names["inputs"].items():
+        assert found.tolist() == own[name].tolist()
+    listed = set(re.findall(r"`([\w/]+\.\w+)`", page.split("## Run it")[0]))
+    made = {str(path.relative_to(shipped)) for path in shipped.rglob("*") if path.is_file()}
+    assert made <= listed, "a file of the folder that the page does not name"
 
 
 def test_the_score_of_int8_is_of_its_own_predictions(place, shipped):

@@ -413,3 +413,25 @@ def test_weights_text():
     numbers = [float(x) for x in re.findall(r"\*([0-9.e+-]+)", made.weights_text())]
     hard, soft = made.scales
     assert numbers == pytest.approx([2 * hard, 0.5 * soft], rel=1e-5)
+
+
+def test_labels_that_are_several_stand_each_by_itself():
+    """The mean of the binary cross-entropies; a shift turns the logits with which it errs."""
+    labels = torch.tensor([[1, 0, 1], [0, 0, 0]], dtype=torch.uint8)
+    logits = torch.tensor([[2.0, -1.0, 0.5], [1.0, 0.0, -3.0]], requires_grad=True)
+    found = hard_label_loss(logits, labels, kinds.LABELS)
+    p = logits.detach().double().sigmoid()
+    wanted = -torch.where(labels > 0, p.log(), (1 - p).log()).mean()
+    assert found.item() == pytest.approx(wanted.item())
+    assert hard_label_loss(logits.bfloat16(), labels, kinds.LABELS).dtype == torch.float32
+    teacher = torch.tensor([[1.0, -2.0, -3.0], [4.0, -1.0, 1.0]])
+    right = torch.tensor([[1.0, -2.0, 3.0], [-4.0, -1.0, -1.0]])
+    values = []
+    for side, shift in ((teacher, False), (teacher, True), (right, False)):
+        made = objective(term("logits"), kind=kinds.LABELS, probability_shift=shift, hard_weight=0)
+        mask = torch.ones(2, 1, dtype=torch.bool)
+        loss, _ = made({("logits", 0): logits}, {("logits", 0): side}, mask, labels, START)
+        values.append(loss.item())
+    assert values[1] == values[2] != values[0]
+    loss.backward()
+    assert logits.grad is not None and logits.grad.abs().sum() > 0 and teacher.grad is None

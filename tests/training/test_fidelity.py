@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kd.training.fidelity import BINS, calibration, fidelity, score_fidelity
+from kd.training.fidelity import (
+    BINS,
+    calibration,
+    fidelity,
+    label_calibration,
+    label_fidelity,
+    score_fidelity,
+)
 
 
 def softmax(row):
@@ -100,3 +107,27 @@ def test_scores_agree_by_correlation_and_differ_by_their_mean():
         {"agreement": 1.0, "teacher_difference": 3.75}
     )
     assert score_fidelity(np.ones(4), teacher)["agreement"] == 0.0
+
+
+def test_fit_of_labels_by_hand():
+    """Probabilities 0.5, 0.9 and 0.1; the labels are there, there, and not."""
+    z = math.log(9)
+    logits, labels = np.array([[0.0, z, -z]]), np.array([[1, 1, 0]])
+    found = label_calibration(logits, labels)
+    assert found["nll"] == pytest.approx(-(math.log(0.5) + 2 * math.log(0.9)) / 3)
+    assert found["brier"] == pytest.approx((0.25 + 2 * 0.01) / 3)
+    assert found["ece"] == pytest.approx((0.5 + 0.1 + 0.1) / 3)
+
+
+def test_fidelity_of_labels_by_hand():
+    """They agree on three of four labels; the teacher errs on the second and the third."""
+    student, teacher = np.array([[1.0, -2.0], [1.0, 3.0]]), np.array([[2.0, -1.0], [1.0, -1.0]])
+    found = label_fidelity(student, teacher, np.array([[1, 1], [0, 0]]))
+    assert found["agreement"] == 0.75 and found["agreement_where_teacher_errs"] == 1.0
+    kl = 0.0
+    for s, t in zip(student.ravel().tolist(), teacher.ravel().tolist(), strict=True):
+        p, q = 1 / (1 + math.exp(-t)), 1 / (1 + math.exp(-s))
+        kl += (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))) / 4
+    assert found["teacher_kl"] == pytest.approx(kl)
+    far = np.array([[1e4, -1e4]])
+    assert all(map(math.isfinite, label_fidelity(far, -far, np.array([[1, 0]])).values()))

@@ -8,7 +8,9 @@ import pytest
 
 from kd.axes.kinds import SCORES
 from kd.axes.tasks import TASKS
+from kd.training.label_sets import SET_METRICS
 from kd.training.metrics import constant_score, evaluate_metrics, other_metrics
+from kd.training.sampling_error import score_error
 
 GLUE = [name for name, row in TASKS.items() if not row.synthetic]
 
@@ -130,3 +132,56 @@ def test_the_area_under_the_curve():
     assert other_metrics(row, logits, np.array([1, 1, 1, 1])) == {}  # not defined
     three = replace(TASKS["mnli"], others=("auc",))
     assert other_metrics(three, np.eye(3)[[0, 1, 2, 0]], np.array([0, 1, 2, 0]))["auc"] == 1
+
+
+SETS = replace(
+    TASKS["mnli"],
+    multi=True,
+    metrics=("micro-f1", "macro-f1", "weighted-f1", "subset-accuracy"),
+    others=("auc",),
+)
+GOLD = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]], dtype=bool)
+SAID = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]], dtype=bool)
+
+
+def test_metrics_of_sets_by_hand():
+    """Hits: 2, 1, 0 of the labels; said 2, 1, 1; right 2, 2, 0."""
+    found = evaluate_metrics(SETS, SAID, GOLD)
+    each = (2 * 2 / 4, 2 * 1 / 3, 0.0)
+    assert found["micro-f1"] == pytest.approx(2 * 3 / (4 + 4))
+    assert found["macro-f1"] == pytest.approx(sum(each) / 3)
+    assert found["weighted-f1"] == pytest.approx((2 * each[0] + 2 * each[1]) / 4)
+    assert found["subset-accuracy"] == 0.5
+    logits = np.where(SAID, 1.0, -1.0) + np.array([0, 0, 5.0])  # the order of a label alone counts
+    assert other_metrics(SETS, logits, GOLD)["auc"] == pytest.approx((1 + 0.75) / 2)
+    for name, function in SET_METRICS.items():
+        assert function(SAID, GOLD, np.ones((1, 4)))[0] == pytest.approx(found[name])
+        doubled = function(SAID, GOLD, np.array([[2, 0, 1, 1]]))[0]
+        rows = [0, 0, 2, 3]
+        again = evaluate_metrics(replace(SETS, metrics=(name,)), SAID[rows], GOLD[rows])
+        assert doubled == pytest.approx(again["score"])
+
+
+@pytest.mark.parametrize("name", SET_METRICS)
+def test_no_constant_set_is_better(name):
+    """Of all 16 sets of four labels."""
+    row = replace(TASKS["mnli"], multi=True, labels=tuple("abcd"), metrics=(name,))
+    gold = np.random.default_rng(4).random((30, 4)) < [0.7, 0.4, 0.2, 0.1]
+    every = [[bool(i >> j & 1) for j in range(4)] for i in range(16)]
+    best = max(
+        evaluate_metrics(row, np.broadcast_to(np.array(s), gold.shape), gold)["score"]
+        for s in every
+    )
+    assert constant_score(row, gold) == pytest.approx(best)
+
+
+def test_the_error_of_a_score_of_sets_is_the_spread_of_other_samples():
+    rng = np.random.default_rng(0)
+    row = replace(SETS, metrics=("micro-f1",))
+
+    def sample():
+        gold = rng.random((200, 3)) < [0.5, 0.3, 0.1]
+        return gold ^ (rng.random((200, 3)) < 0.1), gold
+
+    scores = [evaluate_metrics(row, *sample())["score"] for _ in range(200)]
+    assert score_error(row, *sample()) == pytest.approx(np.std(scores), rel=0.3)

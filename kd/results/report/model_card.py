@@ -61,8 +61,9 @@ def model_card(
 def _metadata(facts: Mapping[str, Any], row: Task, name: str) -> str:
     spec, scores = facts["spec"], facts["metrics"]["pytorch"]
     data: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-classification"}
-    if spec["teacher"]["model"] in HUB_ENCODERS:
-        data["base_model"] = spec["teacher"]["model"]
+    model = spec["teacher"].get("model")  # a local folder has none
+    if model in HUB_ENCODERS:
+        data["base_model"] = model
     if row.folder:
         data |= {"language": ["en"], "datasets": [HUB_DATASET]}
     data["metrics"] = [_HUB_METRICS.get(name, name) for name in row.metrics]
@@ -185,7 +186,7 @@ def _method(facts: Mapping[str, Any], row: Task) -> str:
 
 def _teacher(facts: Mapping[str, Any]) -> str:
     record, teacher = facts["record"], facts["spec"]["teacher"]
-    model = teacher["model"]
+    model = teacher.get("model")
     if model == SCRATCH:
         what = "an encoder trained from random weights"
     elif model in HUB_ENCODERS:

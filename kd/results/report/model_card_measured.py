@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kd.axes.kinds import LABELS
 from kd.results.best_students import BestStudent
 
 _FORMS = {
@@ -61,7 +62,11 @@ def _fits(record: Mapping[str, Any]) -> str:
     if (error := record.get("ece")) is not None:
         said.append(f"Its expected calibration error is {_points(error)} points (15 bins).")
     if (same := record.get("agreement")) is not None:
-        if "ece" in record:
+        if record.get("task_kind") == LABELS.name:
+            said.append(
+                f"It agrees with its teacher on {_points(same)} % of all labels of all examples."
+            )
+        elif "ece" in record:
             said.append(f"It chooses its teacher's class for {_points(same)} % of the examples.")
         else:
             said.append(f"Its scores correlate with its teacher's at {same:.2f} (Pearson).")
