@@ -1,6 +1,6 @@
 """The tasks: GLUE's nine with their official columns, labels and metrics, and the synthetic ones.
 
-A study file adds tasks of the user's own (`kd.study.tasks`), which are rows with a `source`.
+A study file can add users' own tasks (`kd.study.tasks`), which are rows with a `source`.
 
 Source of columns, labels and metrics: Wang et al. 2018, GLUE (arXiv:1804.07461).
 """
@@ -61,7 +61,7 @@ class Task:
     range: tuple[float, float] | None = None  # of a regression's scores
     multi: bool = False  # an example may have any number of the labels
     others: tuple[str, ...] = ()  # metrics that are no part of the score
-    source: Source | None = None  # of a task of the user's own
+    source: Source | None = None  # only of a user's own task
     plugins: tuple[str, ...] = ()  # hashes of the plugins that its metrics are from
 
     @property

@@ -110,7 +110,7 @@ def _parse_terms(text: str) -> tuple[RawTerm, ...]:
 
 
 def forget_terms() -> None:
-    """Parse every text anew: the tables have other rows."""
+    """Parse every text again, because the tables have changed."""
     _parse_terms.cache_clear()
 
 

@@ -178,8 +178,8 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
     lines = [
         f"study {found['study']}",
         f"  cells    {found['cells']:>7}   combinations that the study writes",
-        f"  pruned   {len(found['pruned']):>7}   without meaning, or excluded",
-        f"  runs     {found['runs']:>7}   distinct after equal cells are merged",
+        f"  pruned   {len(found['pruned']):>7}   combinations that cannot run, or are excluded",
+        f"  runs     {found['runs']:>7}   different runs (equal cells are one run)",
         *_tuning_lines(found["tuning"]),
         f"  done     {found['done']:>7}",
         "  jobs     " + ", ".join(f"{n} {rule}" for rule, n in found["jobs"].items() if n)

@@ -113,7 +113,7 @@ def load_record(path: Path, study: Path | None = None) -> Record:
         remarks += told
     if frame.empty:
         raise UserError(f"{path}: found a header and no runs, allowed: one row for each run")
-    # Tasks in GLUE's order, in all that is made of them; those of the user's own after them.
+    # Tasks are in GLUE's order everywhere, and users' own tasks come after them.
     place = {task: i for i, task in enumerate(TASKS)}
     tasks = frame["task"].map(lambda task: place.get(task, len(place)))
     frame = frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)

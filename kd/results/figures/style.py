@@ -19,7 +19,7 @@ COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, both columns
 FAR = 0.5  # how far off, in spans of the runs, teacher and majority class are still drawn
 LETTER = 0.058  # inches, mean width of a letter at 7 points
 FEW = 16  # cells that a figure still shows one by one
-# Okabe and Ito's colours, told apart in every common colour blindness; marks differ as well.
+# Okabe and Ito's colours, which differ for all common colour blindness; marks differ as well.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKS = "osD^vPX"
 GREY = "#666666"

@@ -41,7 +41,7 @@ def cautions(record: Record) -> list[str]:
 
 
 def _shared_texts(frame: pd.DataFrame) -> list[str]:
-    """Dev examples whose text is in the training split too, of tasks of the user's own."""
+    """Sentences on users' own tasks with dev examples whose text is in the training split too."""
     known = frame.dropna(subset=["data_shared", "examples_eval"])
     found = []
     for task, group in known.groupby("task", sort=False):

@@ -155,7 +155,7 @@ def winners(frame: pd.DataFrame) -> list[str]:
         ]
     sure = tested[tested["p_holm"] < 0.05]
     better, worse = int((sure["difference"] > 0).sum()), int((sure["difference"] < 0).sum())
-    which = f"Of the {count(len(others), 'cell')} beside the control (`{control}`)"
+    which = f"Of the {count(len(others), 'cell')} other than the control (`{control}`)"
     which += f", {len(tested)} could be tested:" if len(tested) < len(others) else ","
     text = (
         f"{which} {better or 'none'} {'is' if better < 2 else 'are'} significantly better than it "

@@ -191,8 +191,8 @@ def guideline_text(record: Record, name: str) -> str:
         f"These answers rest on {done:,} of {count(total, 'run')}: {count(len(tasks), 'task')} "
         f"({', '.join(tasks)}), {count(len(seeds), 'seed')}, teacher "
         f"{', '.join(levels(frame['teacher']))}. The best value is chosen on the dev scores that "
-        "are reported, so its lead is optimistic, more so the more values were tried. Two values "
-        "count as equal where the whole 95 % interval of their difference lies within "
+        "are reported, so its lead is optimistic, and more so if many values were tried. Two "
+        "values count as equal where the whole 95 % interval of their difference lies within "
         f"{margin:g} points (the study's key `margin`). Intervals are over seeds; they do not "
         "cover other dev examples or new tasks." + chosen_note(record.selection),
         "",

@@ -15,7 +15,7 @@ _FORMS = {
 
 
 def scores_section(facts: Mapping[str, Any], best: BestStudent | None) -> str:
-    """The scores of each form of the model, beside its teacher's and the constant answer's."""
+    """The scores of each form of the model, of its teacher and of the constant answer."""
     record = facts["record"]
     names = [n for n in facts["metrics"]["pytorch"] if n != "score"]
     head = ["", *(["score"] if len(names) > 1 else []), *names]

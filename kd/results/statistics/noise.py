@@ -86,7 +86,7 @@ class _Task:
         return x - self._design @ (self._inverse @ (self._design.T @ x))
 
     def by_unit(self, basis: np.ndarray) -> np.ndarray:
-        """(n, k): the term's columns (n, df) of each unit beside each other, 0 in other units."""
+        """(n, k): the term's columns (n, df) of each unit side by side, 0 in other units."""
         found = []
         for unit in range(self._unit.max() + 1):
             rows = self._unit == unit

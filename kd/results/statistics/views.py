@@ -16,7 +16,7 @@ def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
     Columns are added: `value`, one value of the axis (a run that stands for several has a row for
     each), and `series`, "control" or "main". Where a study distils at all, main holds no run that
     does not (unless the axis is what is distilled). Controls that the axis cannot affect are its
-    reference: they stand beside it under the idle value.
+    reference: they are next to it under the idle value.
     """
     view, note = _alike(runs, [axis])
     if axis != "knowledge":
@@ -36,7 +36,7 @@ def grid_view(runs: pd.DataFrame, free: Sequence[str]) -> tuple[pd.DataFrame, st
     words which these are; a run that stands for several values has a row for each.
 
     Runs that one of the axes cannot affect are there where they are controls, or where their
-    knowledge is told by an axis of `free`.
+    knowledge is given by an axis of `free`.
     """
     varying = [axis for axis in studied(runs) if axis in free]
     view, note = _alike(runs, varying) if varying else (runs, "")

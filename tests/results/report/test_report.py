@@ -159,8 +159,8 @@ def test_a_best_cell_that_lost_a_run_is_named_with_its_number(frame):
     assert "the best complete cell is knowledge `logits` with 62.0 ± 2.6 (3)" in text
     assert "2 pairs" in text
     assert winners(frame) == [
-        "Of the 1 cell beside the control (`logits`), 1 is significantly better than it and none "
-        "is worse, after correction."
+        "Of the 1 cell other than the control (`logits`), 1 is significantly better than it and "
+        "none is worse, after correction."
     ]
 
 
