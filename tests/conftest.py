@@ -72,6 +72,13 @@ LONG = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _without_hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test asks the hub about a model, unless it is marked so."""
+    if request.node.get_closest_marker("network") is None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--all`, which `make test-all` gives."""
     parser.addoption("--all", action="store_true", help=f"run these too: {', '.join(ASKED)}")

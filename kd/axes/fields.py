@@ -220,11 +220,11 @@ TEACHER_FIELDS: dict[str, Field] = {
     "revision": Field(**text(str), meaning="hub commit, tag or branch"),
     "shape": Field(
         **text(lambda name: str(parse_shape(name))),
-        meaning="shape, for `scratch` and for hub models that are not in the table",
+        meaning="shape, for `scratch`, and for hub models whose config.json cannot be had",
     ),
     "arch": Field(
         **choice(*ARCHS),
-        meaning="architecture, for `scratch` and for hub models that are not in the table",
+        meaning="architecture, for `scratch`, and for hub models whose config.json cannot be had",
     ),
     "finetuned": Field(
         boolean, {"type": "boolean"}, "whether the model is already fine-tuned on the task"

@@ -1,6 +1,7 @@
 """Pretrained encoders of the Hugging Face hub whose shape is known without the network.
 
-Other hub models need `shape` and `arch` in the study.
+Of other hub models config.json is fetched (`kd.encoders.hub_config`), unless the study gives their
+`shape` and `arch`.
 """
 
 from typing import NamedTuple

@@ -68,8 +68,8 @@ def _teacher() -> Section:
     return Section(
         "teacher",
         "A hub id, a local folder, or `scratch` (a random encoder, for generated tasks). The "
-        "student has the architecture, tokenizer and vocabulary of the teacher. A hub model that "
-        "this table does not name needs the key `shape`.",
+        "student has the architecture, tokenizer and vocabulary of the teacher. Of a hub model "
+        "that this table does not name, config.json is fetched once.",
         ("architecture", "attention can be captured", "scratch", "known hub models"),
         [
             (

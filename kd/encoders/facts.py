@@ -1,7 +1,8 @@
 """Facts about an encoder that identity and pruning need, without loading it.
 
-Nothing here reaches the network. The facts of a local folder come from its config.json, those of a
-hub model from the table HUB_ENCODERS or from the `shape` and `arch` that the study gives.
+The facts of a local folder come from its config.json. Those of a hub model come from the table
+HUB_ENCODERS, from the `shape` and `arch` that the study gives, or from its config.json in the hub's
+cache, which is fetched once (`hub_config`).
 """
 
 from dataclasses import dataclass, replace
@@ -23,10 +24,14 @@ from kd.encoders.folder import (
     weight_files,
 )
 from kd.encoders.hub_cache import only_pickles, pickles_sentence
+from kd.encoders.hub_config import config_folder
 from kd.encoders.tokenizer_files import check_tokenizer, missing_packages
 from kd.runtime.digests import cached_file_digest
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.runtime.user_paths import expanded, is_folder
+
+# Ends of the names of transformers' classes that generate text.
+_GENERATORS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForSeq2SeqLM")
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
 
     Raises:
         UserError: a folder without config, weights or tokenizer; a vocabulary that does not fit; a
-            hub model of unknown shape; a `scratch` encoder of an impossible shape or architecture.
+            hub model whose config.json cannot be had, or is no encoder's; a `scratch` encoder of an
+            impossible shape or architecture.
     """
     if model == SCRATCH:
         if shape is None:
@@ -68,6 +74,7 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
         return Encoder(SCRATCH, None, arch, size, None, 510, tuple(identity.items()), False)
     if is_local(model):
         return _local_encoder(expanded(model))
+    dropout: bool | None = None
     if model in HUB_ENCODERS:
         arch, known, vocabulary, positions, sentencepiece = HUB_ENCODERS[model]
         if sentencepiece and (missing := missing_packages()):
@@ -79,14 +86,15 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
     elif shape is not None:
         known, vocabulary, positions = parse_shape(shape), None, None
     else:
-        raise UserError(
-            f"the shape of {model} is not known here and it is not a folder; say what its "
-            f"config.json says, as shape: LAYERSL-HIDDEN-HEADSh-FFN and arch: MODEL_TYPE"
-        )
+        found = _of_config(config_folder(model, revision))
+        arch, known = found.arch, found.shape
+        vocabulary, positions, dropout = found.vocabulary, found.positions, found.dropout
     if only_pickles(model, revision):
         raise UserError(pickles_sentence(model, revision))
     identity = {"model": model, "revision": revision}
-    items, dropout = tuple(identity.items()), arch_facts(arch).dropout
+    items = tuple(identity.items())
+    if dropout is None:
+        dropout = arch_facts(arch).dropout
     return Encoder(model, revision, arch, known, vocabulary, positions, items, dropout)
 
 
@@ -104,9 +112,29 @@ def checked_folder(folder: Path) -> Encoder:
     """
     config = model_config(folder)
     weight_files(folder)
+    found = _of_config(folder)
+    assert found.vocabulary is not None
+    check_tokenizer(folder, found.vocabulary, found.arch)
+    check_weights(folder, config, found.shape.layers, found.arch)
+    return found
+
+
+def _of_config(folder: Path) -> Encoder:
+    """What config.json says of an encoder, wherever its weights are.
+
+    Raises:
+        UserError: it is damaged, or of no encoder that transformers can build.
+    """
+    config = model_config(folder)
     arch = _config_value(config, folder, "model_type")
     if not isinstance(arch, str):
         raise UserError(f"{folder / 'config.json'}: model_type: found {shown(arch)}, allowed: text")
+    names = config.get("architectures") or []
+    if arch not in ARCHS and any(str(name).endswith(_GENERATORS) for name in names):
+        raise UserError(
+            f"{folder / 'config.json'}: architectures: found {listing(names)} (model_type {arch}), "
+            f"which generates text; allowed: an encoder, such as those of {listing(ARCHS)}"
+        )
     check_config(folder, config, arch)
     layers, hidden, heads, ffn = (
         _whole(config, folder, *names)
@@ -122,11 +150,9 @@ def checked_folder(folder: Path) -> Encoder:
     except UserError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
     vocabulary = _whole(config, folder, "vocab_size")
-    check_tokenizer(folder, vocabulary, arch)
     if config.get("inner_group_num", 1) != 1:  # a setting of ALBERT that no published model uses
         raise UserError(f"{folder / 'config.json'}: inner_group_num: only 1 is supported")
     positions = _whole(config, folder, "max_position_embeddings") - arch_facts(arch).reserved
-    check_weights(folder, config, layers, arch)
     rates = [value for name, value in config.items() if "dropout" in name]
     dropout = any(isinstance(rate, int | float) and rate > 0 for rate in rates) or not rates
     return Encoder(str(folder), None, arch, shape, vocabulary, positions, (), dropout)

@@ -4,6 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from kd.runtime.user_paths import is_folder
+
 _SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads its variables
 
@@ -13,19 +15,29 @@ def only_pickles(model: str, revision: str) -> bool:
 
     With a network this cannot be known, because the cache has only files that were loaded before.
     """
-    if not any(os.environ.get(name, "").upper() in _TRUE for name in _SWITCHES):
+    if not offline_switch() or (folder := cached_snapshot(model, revision)) is None:
         return False
-    folder = _cache() / f"models--{model.replace('/', '--')}"
+    names = [path.name for path in folder.iterdir()]
+    return "pytorch_model.bin" in names and not any(n.endswith(".safetensors") for n in names)
+
+
+def offline_switch() -> str:
+    """The environment variable that switches the network off; '' where none does."""
+    on = (name for name in _SWITCHES if os.environ.get(name, "").upper() in _TRUE)
+    return next(on, "")
+
+
+def cached_snapshot(model: str, revision: str) -> Path | None:
+    """The folder in the cache with files of a model at a revision; None where there is none."""
+    folder = cache() / f"models--{model.replace('/', '--')}"
     commit = revision
     with suppress(OSError, ValueError):
         commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
-    with suppress(OSError, ValueError):
-        names = [path.name for path in (folder / "snapshots" / commit).iterdir()]
-        return "pytorch_model.bin" in names and not any(n.endswith(".safetensors") for n in names)
-    return False
+    found = folder / "snapshots" / commit
+    return found if is_folder(found) else None
 
 
-def _cache() -> Path:
+def cache() -> Path:
     """The folder of the cache, as huggingface_hub chooses it."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if given := os.environ.get(name):

@@ -93,10 +93,17 @@ def other_kind(problem_type: object, task: Task) -> str:
 
 def unknown_names(where: str, names: Sequence[object], task: Task) -> UserError:
     """The error for a model whose names do not say the order."""
+    named = zip(task.labels, task.names or [()] * task.outputs, strict=True)
+    words = [others[0] if others else label for label, others in named]
+    meaning = listing(
+        f"output {i} ({name}) is {word}"
+        for i, (name, word) in enumerate(zip(names, words, strict=False))
+    )
     return UserError(
         f"{where}: id2label: found {listing(names)}, which do not say which output is which label "
-        f"of {task.title}; give the teacher the key labels: the labels in the order of the model's "
-        f"outputs, such as [{listing(reversed(task.labels))}], allowed: {_allowed(task)}"
+        f"of {task.title}; give the teacher the key labels with the labels of {task.title} in the "
+        f"order of the model's outputs: write `labels: [{listing(words)}]` if {meaning}, else "
+        f"another order; allowed: {_allowed(task)}"
     )
 
 

@@ -18,7 +18,8 @@ from kd.axes.mappings import Pairs
 from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.shapes import Shape
 from kd.encoders import facts
-from kd.encoders.folder import model_config
+from kd.encoders.folder import CONFIG, model_config
+from kd.encoders.hub_cache import cached_snapshot
 from kd.encoders.tokenizer_files import first_difference
 from kd.runtime.errors import Pruned, UserError, shown
 from kd.study.located import located_model
@@ -102,8 +103,11 @@ def _embedding_width(encoder: facts.Encoder) -> int:
     usual = {"albert": 128, "electra": 128}.get(encoder.arch, encoder.shape.hidden)
     if encoder.location == SCRATCH:
         return usual
-    if facts.is_local(encoder.location):
-        width = model_config(Path(encoder.location)).get("embedding_size")
+    folder = Path(encoder.location) if facts.is_local(encoder.location) else None
+    if folder is None and encoder.location not in HUB_ENCODERS:
+        folder = cached_snapshot(encoder.location, encoder.revision or "main")
+    if folder is not None and (folder / CONFIG).is_file():
+        width = model_config(folder).get("embedding_size")
         return width if isinstance(width, int) else usual
     # On the hub, ELECTRA's base and large are as wide as their layers.
     small = encoder.arch == "albert" or encoder.location == "google/electra-small-discriminator"

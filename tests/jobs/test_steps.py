@@ -8,6 +8,7 @@ import shutil
 import jsonschema
 import pytest
 import torch
+import yaml
 from helpers import save_encoder
 from safetensors.torch import load_file, save_file
 from studies import SYNTHETIC, study_dict, tiny_study, write_study
@@ -537,6 +538,22 @@ def test_a_teacher_with_its_labels_in_another_order_is_the_same_teacher(tmp_path
     wanted, found = (load_file(place / "model/model.safetensors") for place in (plain, other))
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     assert read(other / "metrics.json")["score"] == read(plain / "metrics.json")["score"]
+
+    # Names that say nothing: the error has the line to write, here in the other order.
+    write_json(folder / "config.json", {**config, "id2label": {"0": "gut", "1": "schlecht"}})
+    facts.encoder.cache_clear()
+    with pytest.raises(UserError, match="id2label: found gut, schlecht, which do not say") as said:
+        load_grid(tmp_path / "study.yaml")
+    line = re.search(r"`labels: \[(\S+), (\S+)\]` if output 0 \(gut\) is", str(said.value))
+    study = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    study["teachers"]["given"]["labels"] = [line[2], line[1]]
+    (run,) = (grid := load_grid(write_study(tmp_path, study))).runs.values()
+    run_tokenise(grid, layout, run.task, run.teacher.tokens_id)
+    run_teacher(grid, layout, run.teacher.id, 1)
+    stated = layout.teacher(run.teacher)
+    assert stated not in (plain, other)
+    found = load_file(stated / "model/model.safetensors")
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_a_finetuned_teacher_below_the_constant_answer_stops(tmp_path, monkeypatch, capsys):

@@ -42,7 +42,10 @@ BAD = {
         "found 'epoch'.*mean epochs",
     ),
     "unknown teacher": ({"axes": {"teacher": ["berta"]}}, "found 'berta', allowed: bert-base"),
-    "unknown hub shape": ({"teachers": {"a": {"model": "some/model"}}}, "the shape of some/model"),
+    "unknown hub shape": (
+        {"teachers": {"a": {"model": "some/model"}}},
+        "some/model is neither a fol",
+    ),
     "scratch on the hub": (
         {"teachers": {"a": {"model": "scratch", "shape": "2L-32"}}},
         "scratch has a vocabulary only for generated tasks",
