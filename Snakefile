@@ -41,11 +41,17 @@ from kd.study.teacher_outputs import need_of
 # does by default takes a sixth of the planning time of a large grid.
 gc.set_threshold(100_000, 50, 100)
 
-STUDY = (
-    Path(workflow.configfiles[0])
-    if workflow.configfiles
-    else Path(workflow.basedir) / "config/studies/demo.yaml"
-)
+# Another Snakefile that has a target of its own keeps it.
+OWN_TARGET = bool(workflow.default_target)
+
+# As a module of another Snakefile, `config: {"study_file": ...}` names the study.
+AS_MODULE = config.get("study_file") if workflow.modifier.is_module else None
+if AS_MODULE:
+    STUDY = Path(AS_MODULE)
+elif workflow.configfiles:
+    STUDY = Path(workflow.configfiles[0])
+else:
+    STUDY = Path(workflow.basedir) / "config/studies/demo.yaml"
 
 
 # Snakemake runs a finished job again when its shell line changes. So the lines must be the same on every
@@ -102,7 +108,7 @@ include: "workflow/end.smk"  # what is printed at the end, and drawn after a fai
 
 
 rule all:
-    default_target: True
+    default_target: not OWN_TARGET
     input:
         # The runs themselves too: a runs.csv that was collected early must not hide missing ones.
         RUN_METRICS,

@@ -11,12 +11,36 @@ def or_end(function, *arguments):
         sys.exit(f"error: {error}")
 
 
+def check_module():
+    """What another Snakefile may ask of this one as a module: no other paths, and one study, since
+    all its jobs find the study through one prefix of their shell lines."""
+    modifier = workflow.modifier.path_modifier
+    if modifier.prefix or modifier._prefix_replacements:
+        sys.exit(
+            "error: module: prefix and replace_prefix change where rules look for files, but not "
+            "where `kd` writes them: leave them out, and start snakemake in the folder that shall "
+            "hold results/"
+        )
+    first = getattr(workflow, "kd_study", STUDY)
+    workflow.kd_study = STUDY  # modules share nothing else
+    if first != STUDY:
+        sys.exit(
+            f"error: module: found a second study, {STUDY}, beside {first}: one workflow runs one "
+            f"study; start snakemake once for each"
+        )
+
+
 def load_study_grid():
     """The grid of the study, and warnings about it."""
-    if len(workflow.configfiles) > 1:
-        sys.exit("error: one study at a time: give --configfile once, with one file")
-    if workflow.config_settings.config:
-        sys.exit("error: --config changes nothing here: write a study file")
+    if not AS_MODULE:
+        if len(workflow.configfiles) > 1:
+            sys.exit(
+                "error: one study at a time: give --configfile once, with one file"
+            )
+        if workflow.config_settings.config:
+            sys.exit("error: --config changes nothing here: write a study file")
+    if workflow.modifier.is_module:
+        check_module()
     grid = or_end(load_grid, STUDY)
     # The Snakemake of a single job need not read the data again.
     if workflow.is_main_process:
