@@ -93,6 +93,7 @@ def _checked(table: "pd.DataFrame", task: Task, where: str) -> "pd.DataFrame":
     if task.kind is LABELS:
         columns["label"] = list(label_sets(table, task.source, where))
         return pd.DataFrame(columns)
+    _check_single(table["label"], task.source.label, where)
     raw = [_text(value) for value in table["label"]]
     if "" in raw:
         raise UserError(
@@ -100,6 +101,17 @@ def _checked(table: "pd.DataFrame", task: Task, where: str) -> "pd.DataFrame":
         )
     columns["label"] = list(_scores(raw, task, where)) if task.kind is SCORES else raw
     return pd.DataFrame(columns)
+
+
+def _check_single(column: "pd.Series[Any]", name: str | int, where: str) -> None:
+    """Check that no value is a list, which would be taken for one label with brackets."""
+    for row, value in enumerate(column, 1):
+        if hasattr(value, "__len__") and not isinstance(value, str):
+            raise UserError(
+                f"{where}, row {row}: label ({name}): found a list of {len(value)}, allowed: one "
+                f"label; for several, the key label gives way to "
+                f"labels: {{from: {name}, multi: true}}"
+            )
 
 
 def _each_label(column: "pd.Series[Any]", task: Task) -> Iterator[str]:

@@ -10,8 +10,9 @@ from kd.axes.metrics import METRICS
 from kd.axes.values import Field
 from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
 from kd.study.keys import EPOCH, STORE_GIGABYTES
+from kd.study.label_keys import LABEL_KEYS
 from kd.study.select_keys import FIXED, SHARE, TEACHER_KEYS
-from kd.study.task_keys import FORMATS, LABEL_KEYS, SPLIT
+from kd.study.task_keys import FORMATS, SPLIT
 from kd.study.task_keys import KEYS as TASK_KEYS
 
 _TEXT = {"type": "string", "minLength": 1}

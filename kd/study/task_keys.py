@@ -11,6 +11,7 @@ from kd.axes.plugins import hashes, plugins_of
 from kd.axes.tasks import TASKS, Source, Task
 from kd.axes.values import number
 from kd.runtime.errors import UserError, listing, shown, unknown
+from kd.study.label_keys import column_of, label_names, label_sets
 from kd.study.located import located_path
 
 # Endings of names, without .gz.
@@ -43,12 +44,6 @@ KEYS = {
 }
 _HUB = ("hub", "config", "revision", "splits")
 _FILES = ("train", "dev", "format", "encoding", "header", "quotes")
-LABEL_KEYS = {
-    "from": "column of the labels, or a list of columns of 0 and 1, one for each label",
-    "multi": "true: an example has any number of labels, also none",
-    "names": "names of the labels in order, as the key labels has them elsewhere",
-    "separator": "between the labels of an example, where they are text (;)",
-}
 SPLIT = r"[a-z0-9][a-z0-9-]{0,31}"
 
 
@@ -104,10 +99,10 @@ def _task(name: str, keys: dict[Any, Any], study: Path) -> Task:
         raise UserError("labels: a regression has none")
     text = _columns(keys["text"])
     if described:
-        parts = _label_sets(keys["labels"])
+        parts = label_sets(keys["labels"])
     else:
-        labels = _labels(keys["labels"], "labels") if "labels" in keys else ()
-        parts = {"label": _column(keys["label"], "label"), "labels": labels}
+        labels = label_names(keys["labels"], "labels") if "labels" in keys else ()
+        parts = {"label": column_of(keys["label"], "label"), "labels": labels}
     source = Source(text=text, **parts, **(_hub(keys) if hub else _files(keys, study)))
     kind = SCORES if span else LABELS if source.multi else CLASSES
     scored, others = _metrics(keys, kind)
@@ -223,76 +218,7 @@ def _columns(value: Any) -> tuple[str | int, ...]:
     columns = value if isinstance(value, list) else [value]
     if not 1 <= len(columns) <= 2:
         raise UserError(f"text: found {shown(value)}, allowed: one column, or a list of two")
-    return tuple(_column(column, "text") for column in columns)
-
-
-def _column(value: Any, key: str) -> str | int:
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise UserError(
-            f"{key}: found {shown(value)}, allowed: a column's name, or its position from 0"
-        )
-    if isinstance(value, int) and value < 0:
-        raise UserError(f"{key}: found {value}, allowed: a column's name, or its position from 0")
-    return value.strip() if isinstance(value, str) else value
-
-
-def _label_sets(value: dict[Any, Any]) -> dict[str, Any]:
-    """The parts of a source that the key `labels` gives as keys with values."""
-    for key in value:
-        if key not in LABEL_KEYS:
-            raise unknown("labels: key", key, LABEL_KEYS)
-    if "from" not in value:
-        raise UserError("labels.from: missing")
-    found: dict[str, Any] = {"multi": value.get("multi", False)}
-    if not isinstance(found["multi"], bool):
-        raise UserError(f"labels.multi: found {shown(found['multi'])}, allowed: true, false")
-    if "names" in value:
-        found["labels"] = _labels(value["names"], "labels.names")
-    columns = value["from"]
-    if not isinstance(columns, list):
-        found["label"] = _column(columns, "labels.from")
-    elif not found["multi"]:
-        raise UserError("labels.from: several columns need multi: true")
-    elif "separator" in value:
-        raise UserError("labels.separator: it is for one column alone")
-    else:
-        found |= {"label": "labels", "flags": _flags(columns, found.get("labels"))}
-    if "separator" in value:
-        mark = value["separator"]
-        if not found["multi"]:
-            raise UserError("labels.separator: it needs multi: true")
-        if not isinstance(mark, str) or not mark:
-            raise UserError(f"labels.separator: found {shown(mark)}, allowed: text such as ;")
-        found["separator"] = mark
-    return found
-
-
-def _flags(columns: list[Any], names: tuple[str, ...] | None) -> tuple[str | int, ...]:
-    """Columns of 0 and 1."""
-    if len(columns) < 2:
-        raise UserError(f"labels.from: found {shown(columns)}, allowed: two columns or more")
-    flags = tuple(_column(column, "labels.from") for column in columns)
-    if len(set(flags)) < len(flags):
-        raise UserError(f"labels.from: found {shown(columns)}: a column is there twice")
-    if names and len(names) != len(flags):
-        raise UserError(
-            f"labels.names: found {len(names)} names, and labels.from has {len(flags)} columns"
-        )
-    return flags
-
-
-def _labels(value: Any, key: str) -> tuple[str, ...]:
-    if (
-        not isinstance(value, list)
-        or len(value) < 2
-        or not all(isinstance(v, str | int) for v in value)
-    ):
-        also = ", or keys with values: from, multi" if key == "labels" else ""
-        raise UserError(f"{key}: found {shown(value)}, allowed: a list of two names or more{also}")
-    labels = tuple(str(label).strip() for label in value)
-    if len(set(labels)) < len(labels):
-        raise UserError(f"{key}: found {shown(value)}: a label is there twice")
-    return labels
+    return tuple(column_of(column, "text") for column in columns)
 
 
 def _range(value: Any) -> tuple[float, float]:

@@ -97,6 +97,16 @@ def test_a_missing_value_is_not_the_same_as_no_label(tmp_path):
         list(label_sets(pd.DataFrame({"flag0": [0, 1], "flag1": [1, 2]}), flags, "here"))
 
 
+def test_a_list_is_no_label_of_classes(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "x", "tags": "a"}\n{"text": "y", "tags": ["b"]}\n')
+    keys = {"train": "a.jsonl", "dev": "a.jsonl", "text": "text", "label": "tags"}
+    own = own_tasks({"mine": keys}, tmp_path / "study.yaml")["mine"]
+    with pytest.raises(
+        UserError, match=r"row 2: label \(tags\): found a list of 1, .*from: tags, mul"
+    ):
+        own_facts(own)
+
+
 def test_a_given_label_needs_a_training_example(tmp_path):
     (tmp_path / "a.csv").write_text("text,tags\nx,a;b\ny,a\n")
     with pytest.raises(UserError, match="no training example has the label 'c'"):

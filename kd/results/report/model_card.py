@@ -101,7 +101,7 @@ def _summary(facts: Mapping[str, Any], row: Task) -> str:
         LABELS: f"gives each of {names} a probability, so that a text may have any number of them",
     }[row.kind]
     return (
-        f"An encoder with {record['student_layers']} layers and a hidden size of "
+        f"An encoder with {_count(record['student_layers'], 'layer')} and a hidden size of "
         f"{record['student_hidden']} that {kind} ({row.title}). It has "
         f"{_millions(record['student_parameters'])} parameters{ratio}."
     )
@@ -236,6 +236,10 @@ def _provenance(facts: Mapping[str, Any]) -> str:
         f"{record.get('transformers_version', '?')}. Weights: `{record['model_fingerprint']}`. "
         f"Exported with {versions}. All measurements are in `export.json`."
     )
+
+
+def _count(number: Any, what: str) -> str:
+    return f"{number} {what}{'' if int(number) == 1 else 's'}"
 
 
 def _millions(count: float) -> str:
