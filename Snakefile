@@ -1,6 +1,6 @@
 # The study as a graph of jobs, from data to report. The study file says what to run, `python -m kd` does the
 # work, and the rules connect the two: data -> tokenise -> teacher -> outputs -> distil -> evaluate ->
-# collect -> tables, figures -> report; guideline.
+# collect -> tables, figures -> report; guideline. Before distil, where a study has stages: corpus -> stage.
 import gc
 import os
 import sys
@@ -14,6 +14,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+from kd.data.corpus import MANIFEST
 from kd.monitor.copies import settle_times
 from kd.monitor.overwriting import refuse_to_lose
 from kd.runtime.errors import UserError
@@ -89,6 +90,8 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/tokenise.smk"
 include: "workflow/rules/teacher.smk"
 include: "workflow/rules/outputs.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/stage.smk"
 include: "workflow/rules/distil.smk"
 include: "workflow/rules/evaluate.smk"
 

@@ -23,7 +23,10 @@ LABELS = torch.tensor([0, 2, 1, 1])
 PAIRS: Pairs = ((2, 1), (4, 2))
 START = Moment(step=0, total=100, epoch=0, seed=1)
 ALL_MATCHINGS = [
-    (name, matching) for name in KNOWLEDGE for matching in matchings_of(name, kinds.CLASSES)
+    (name, matching)
+    for name, row in KNOWLEDGE.items()
+    if not row.of_text  # mlm-logits are logits to a loss
+    for matching in matchings_of(name, kinds.CLASSES)
 ]
 
 

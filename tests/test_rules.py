@@ -17,6 +17,8 @@ OPTIONS = {
         " --teacher {wildcards.teacher} --tokens {wildcards.tokens}"
         " --need {wildcards.need} --threads {threads}"
     ),
+    "corpus": " --corpus {wildcards.corpus} --tokens {wildcards.tokens}",
+    "stage": " --stage {wildcards.stage} --threads {threads}",
     "distil": " --run {wildcards.run} --threads {threads}",
     "evaluate": " --run {wildcards.run} --threads {threads}",
     "export": " --best --threads {threads}",

@@ -1,8 +1,11 @@
 # What the rules share: the inputs of a job by its wildcards, threads and memory.
 
-# The folders of any teacher, its stored outputs, and any run, with wildcards in place of ids.
+# The folders of any teacher, its stored outputs, a corpus, a stage, and any run, with wildcards in place of ids.
 TEACHER = LAYOUT.teacher_folder("{teacher}", "{task}")
 OUTPUTS = LAYOUT.outputs_folder("{teacher}", "{task}", "{tokens}")
+CORPUS = LAYOUT.corpus_folder("{corpus}", "{tokens}")
+PACKING = LAYOUT.packing_folder("{corpus}", "{tokens}")
+STAGE = LAYOUT.stage_folder("{stage}")
 RUN = LAYOUT.run_folder("{run}")
 
 # A run is trained on one CPU core: its numbers depend on the number of threads. Several runs at once
@@ -16,6 +19,8 @@ wildcard_constraints:
     tokens="tokens-[0-9a-f]+",
     teacher=r"[a-z0-9-]+-[0-9a-f]+",
     need="need-[0-9a-f]+",
+    corpus="(files|hub)-[0-9a-f]+",
+    stage=r"[a-z0-9-]+-[0-9a-f]+",
     run=r"[a-z0-9-]+-[0-9a-f]+",
 
 
@@ -47,7 +52,8 @@ def distil_input(wildcards):
     run = run_of(wildcards)
     teacher = [LAYOUT.teacher(run.teacher) / MODEL] if run.needs_teacher else []
     outputs = [ancient(LAYOUT.need(run))] if need_of(run) else []
-    return {"tokens": tokens_of(run), "teacher": teacher, "outputs": outputs}
+    stage = {"stage": LAYOUT.stage(run.stage) / MODEL} if run.stage else {}
+    return {"tokens": tokens_of(run), "teacher": teacher, "outputs": outputs, **stage}
 
 
 def outputs_input(wildcards):
@@ -58,6 +64,11 @@ def outputs_input(wildcards):
         "teacher": LAYOUT.teacher(teacher) / MODEL,
         "metrics": LAYOUT.teacher(teacher) / METRICS,
     }
+
+
+def corpus_of(wildcards):
+    """The packed tokens that a stage reads. What is packed again later leaves it as it is."""
+    return ancient(LAYOUT.corpus(GRID.stages[wildcards.stage]) / MANIFEST)
 
 
 def evaluate_input(wildcards):

@@ -10,6 +10,7 @@ from typing import Any
 from kd.axes.architectures import ARCHS
 from kd.axes.errata import TEMPERATURE_SCHEDULES, parse_errata
 from kd.axes.initialisations import parse_init
+from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import NONE
 from kd.axes.mappings import parse_mapping
 from kd.axes.matchings import MATCHINGS
@@ -20,7 +21,7 @@ from kd.axes.tasks import TASKS
 from kd.axes.terms import parse_knowledge
 from kd.axes.values import Field, boolean, choice, label_names, number, or_auto, text
 from kd.axes.weights import ALLOWED, parse_weight
-from kd.runtime.errors import UserError
+from kd.runtime.errors import UserError, shown
 
 
 def _hard_weight(value: object) -> int | float | str:
@@ -43,14 +44,21 @@ def _matching(value: object) -> str:
 
 
 def _knowledge(value: object) -> str:
-    return "+".join(str(term) for term in parse_knowledge(value)) or NONE
+    terms = parse_knowledge(value)
+    for term in terms:
+        if KNOWLEDGE[term.knowledge].of_text:
+            raise UserError(
+                f"found {shown(value)}: {term.knowledge} is of masked tokens, which only a stage "
+                f"before the task has (the key `stages`)"
+            )
+    return "+".join(str(term) for term in terms) or NONE
 
 
 _WEIGHT_NUMBER = number(0, 1e6)
 _PAIRS = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}, "minItems": 1}
 
-# Training recipe, shared by runs and teachers.
-_RECIPE: dict[str, Field] = {
+# Training recipe, shared by runs, teachers and stages.
+RECIPE_FIELDS: dict[str, Field] = {
     "epochs": Field(**number(0, 1000, above=True), meaning="passes over the training split"),
     "batch_size": Field(**number(1, 65536, whole=True), meaning="examples per step"),
     "learning_rate": Field(**number(0, 1, above=True), meaning="peak of AdamW's learning rate"),
@@ -175,7 +183,7 @@ RUN_FIELDS: dict[str, Field] = {
         "as the student's",
     ),
     **_HELD_OUT,
-    **_RECIPE,
+    **RECIPE_FIELDS,
     "recipe": _VERSION,
     "seed": _SEED,
 }
@@ -241,7 +249,7 @@ TEACHER_FIELDS: dict[str, Field] = {
         "whose config.json does not name them",
     ),
     "dtype": Field(**choice("float32", "bfloat16"), meaning="number format of the loaded weights"),
-    **_RECIPE,
+    **RECIPE_FIELDS,
     "seed": _SEED,
     "recipe": _VERSION,
 }

@@ -75,6 +75,7 @@ INITIALISATIONS: dict[str, Initialisation] = {
 EXPLICIT = "teacher:"
 TRUNCATE = "+truncate"
 PRETRAINED = "pretrained:"
+STAGE = "stage:"
 # Forms that the user fills in; the first two take the weights from the teacher.
 INIT_FORMS: dict[str, tuple[str, str]] = {
     f"{EXPLICIT}T-S,T-S,...": (
@@ -92,6 +93,11 @@ INIT_FORMS: dict[str, tuple[str, str]] = {
         "head. {layers}, {hidden} and {heads} in the name are filled in from the student",
         "Turc et al. 2019 (arXiv:1908.08962)",
     ),
+    f"{STAGE}NAME": (
+        "the student of a stage before the task, general distillation on unlabelled text "
+        "(docs/stages.md), with a random head",
+        "TinyBERT (arXiv:1909.10351), MiniLM (arXiv:2002.10957)",
+    ),
 }
 _EXPLICIT = re.compile(rf"{EXPLICIT}(\d{{1,3}}-\d{{1,3}}(?:,\d{{1,3}}-\d{{1,3}})*)")
 
@@ -107,6 +113,8 @@ def parse_init(value: object) -> str:
         text = value.strip()
         if text.startswith(PRETRAINED) and len(text) > len(PRETRAINED):
             return PRETRAINED + check_label(text.removeprefix(PRETRAINED))
+        if text.startswith(STAGE) and len(text) > len(STAGE):
+            return STAGE + check_label(text.removeprefix(STAGE).strip())
         name = text.removesuffix(TRUNCATE)
         cut = text[len(name) :]
         if match := _EXPLICIT.fullmatch(name.replace(" ", "")):

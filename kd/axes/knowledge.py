@@ -22,6 +22,8 @@ class Knowledge:
     fewest_pairs: int = 1  # with fewer mapped layers there is nothing to compare
     vector: str = ""  # name of the vector that is made of the features of an example
     read: Callable[[list[Any], Any], Any] | None = None
+    of_task: bool = False  # only a model with the head of a task has it
+    of_text: bool = False  # only a stage before the task has it
 
     @property
     def stored(self) -> tuple[str, ...]:
@@ -55,6 +57,16 @@ KNOWLEDGE: dict[str, Knowledge] = {
         "outputs of the classification head",
         "Hinton et al. 2015 (arXiv:1503.02531)",
         layered=False,
+        of_task=True,
+    ),
+    "mlm-logits": Knowledge(
+        LOGITS,
+        ("logits",),
+        "outputs of the masked language model head at the masked tokens, in a stage before the "
+        "task (here B counts these tokens, and C the words)",
+        "DistilBERT (arXiv:1910.01108)",
+        layered=False,
+        of_text=True,
     ),
     "embedding": _hidden(
         TOKENS,

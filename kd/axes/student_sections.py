@@ -1,5 +1,7 @@
 """Tables of students, initialisations, teachers, tasks, and all keys of a run."""
 
+from typing import Any
+
 from kd.axes import when
 from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
@@ -11,12 +13,22 @@ from kd.axes.plugins import source_text
 from kd.axes.pretrained import HUB_ENCODERS
 from kd.axes.section import WHEN, Section
 from kd.axes.shapes import NAMED, TOKENS
+from kd.axes.stages import CORPUS_DEFAULTS, CORPUS_FIELDS, STAGE_DEFAULTS, STAGE_FIELDS
 from kd.axes.tasks import TASKS
 
 
 def student_sections() -> list[Section]:
     """The sections of this file, in the order of the page."""
-    return [_student(), _init(), _teacher(), _task(), _metrics(), _figures(), _settings()]
+    return [
+        _student(),
+        _init(),
+        _stages(),
+        _teacher(),
+        _task(),
+        _metrics(),
+        _figures(),
+        _settings(),
+    ]
 
 
 def _student() -> Section:
@@ -61,6 +73,30 @@ def _init() -> Section:
         ("init", "meaning", WHEN, "source"),
         [(name, meaning, when.INIT.get(name, ""), source) for name, meaning, source in rows],
     )
+
+
+def _stages() -> Section:
+    corpus = [
+        (f"corpus.{name}", _default(CORPUS_DEFAULTS, name, "none"), field.meaning)
+        for name, field in CORPUS_FIELDS.items()
+    ]
+    return Section(
+        "stages",
+        "Keys of a stage before the task (docs/stages.md), whose student is a value of `init`. The "
+        "corpus has `files` or `hub`; `steps` or `tokens` must be given.",
+        ("key", "default", "meaning"),
+        [
+            *corpus,
+            *(
+                (name, _default(STAGE_DEFAULTS, name, "must be given"), field.meaning)
+                for name, field in STAGE_FIELDS.items()
+            ),
+        ],
+    )
+
+
+def _default(defaults: dict[str, Any], name: str, without: str) -> str:
+    return str(defaults.get(name, without))
 
 
 def _teacher() -> Section:

@@ -66,6 +66,7 @@ _BY_ROW = {
 KNOWLEDGE = {
     "logits": "The usual first choice. Other types are usually added to it. It works for any two "
     "encoders.",
+    "mlm-logits": "In a stage, with other types or with the key mlm, as in DistilBERT.",
     "embedding": "With hidden, where the student's embeddings start at random or are narrower.",
     "hidden": "To teach all that a layer outputs. cls and pooled are each one vector of it.",
     "cls": "To teach one vector of each example, the one that BERT's head reads. Its stored "
@@ -160,4 +161,6 @@ INIT = {
     "teacher:T-S,T-S,...": "For any other choice of layers.",
     "teacher...+truncate": "Where the student is narrower than the teacher.",
     "pretrained:MODEL[@REVISION]": "Where there is a pretrained encoder of the student's shape.",
+    "stage:NAME": "Where there is none, and you have unlabelled text. Most published students "
+    "start in this way.",
 }

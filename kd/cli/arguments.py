@@ -22,6 +22,8 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--tokens": {"required": True, "metavar": "ID", "help": "folder name of the tokens"},
     "--teacher": {"required": True, "metavar": "ID", "help": "id of the teacher"},
     "--need": {"required": True, "metavar": "ID", "help": "id of the set of outputs to store"},
+    "--corpus": {"required": True, "metavar": "ID", "help": "folder name of the corpus"},
+    "--stage": {"required": True, "metavar": "ID", "help": "id of the stage, as in results/stages"},
     "--run": {"required": True, "metavar": "ID", "help": "id of the run, as `kd runs` prints it"},
     "--threads": {
         "type": int,

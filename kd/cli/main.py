@@ -36,8 +36,8 @@ _GROUPS = {
 
 # Commands whose results are files; what they print is a log.
 _LOGGED = {
-    *("data", "tokenise", "teacher", "outputs", "distil", "evaluate", "collect", "tables"),
-    *("figures", "report", "tensorboard", "convert", "submission"),
+    *("data", "tokenise", "teacher", "outputs", "corpus", "stage", "distil", "evaluate"),
+    *("collect", "tables", "figures", "report", "tensorboard", "convert", "submission"),
 }
 
 

@@ -36,11 +36,12 @@ from the measured speed of this study's trainings.
 """
 
 _FREE = """\
-Remove stored teacher outputs that no unfinished run needs
+Remove stored teacher outputs and packed corpora that nothing unfinished needs
 
 Without --yes it only lists them. Name every study that is not finished: what their unfinished runs
-read is kept, and everything else that is stored for their teachers is removed. Finished runs stay
-finished. A later run that needs something that was removed computes and stores it again.
+read is kept, and everything else that is stored for their teachers is removed; so are the tokens of
+corpora whose stages are done. Finished runs and stages stay finished. A later one that needs
+something that was removed makes it again.
 """
 
 
@@ -93,7 +94,13 @@ def _runs(options: argparse.Namespace) -> None:
     grid, _ = grid_of(options)
     if options.json:
         rows = [
-            {"id": run.id, "spec": run.spec, "labels": run.labels, "teacher_id": run.teacher.id}
+            {
+                "id": run.id,
+                "spec": run.spec,
+                "labels": run.labels,
+                "teacher_id": run.teacher.id,
+                **({"stage_id": run.stage.id} if run.stage else {}),
+            }
             for run in grid.runs.values()
         ]
         print(json.dumps(rows, indent=2))
@@ -146,10 +153,12 @@ def _recover(options: argparse.Namespace) -> None:
 
 
 def _free(options: argparse.Namespace) -> None:
-    from kd.monitor.free import free, idle_outputs
+    from kd.monitor.free import free, idle_corpora, idle_outputs
 
     layout = Layout(options.results)
-    found = idle_outputs((load_grid(find_study(study)) for study in options.studies), layout)
+    found = dict[Path, int]()
+    for idle in (idle_outputs, idle_corpora):
+        found |= idle((load_grid(find_study(study)) for study in options.studies), layout)
     if options.yes:
         free(found, layout)
     if options.json:
@@ -157,9 +166,9 @@ def _free(options: argparse.Namespace) -> None:
         print(json.dumps({"removed": options.yes, "files": files}, indent=2))
         return
     if not found:
-        print("there are no stored teacher outputs that no unfinished run needs")
+        print("there are no stored teacher outputs or corpora that nothing unfinished needs")
         return
     for file, size in found.items():
         print(f"{size / 1e6:>12,.3f} MB  {file}")
     end = "removed" if options.yes else "would be removed with --yes"
-    print(f"{sum(found.values()) / 1e6:>12,.3f} MB  of teacher outputs {end}")
+    print(f"{sum(found.values()) / 1e6:>12,.3f} MB  {end}")

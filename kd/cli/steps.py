@@ -28,6 +28,20 @@ def add(commands: Commands) -> None:
         "Store a teacher's outputs on the training examples, for all runs that need them",
         *("--teacher", "--tokens", "--need", "--threads"),
     )
+    study_command(
+        commands,
+        "corpus",
+        _corpus,
+        "Pack the tokens of a stage's corpus",
+        *("--corpus", "--tokens"),
+    )
+    study_command(
+        commands,
+        "stage",
+        _stage,
+        "Train the student of a stage before the task, on its corpus",
+        *("--stage", "--threads"),
+    )
     study_command(commands, "distil", _distil, "Train the student of one run", "--run", "--threads")
     study_command(
         commands, "evaluate", _evaluate, "Evaluate the student of one run", "--run", "--threads"
@@ -60,6 +74,20 @@ def _outputs(options: argparse.Namespace) -> None:
     from kd.jobs.outputs import run_outputs
 
     run_outputs(*grid_of(options), options.teacher, options.tokens, options.need, options.threads)
+
+
+def _corpus(options: argparse.Namespace) -> None:
+    startup.prepare()
+    from kd.jobs.corpus import run_corpus
+
+    run_corpus(*grid_of(options), options.corpus, options.tokens)
+
+
+def _stage(options: argparse.Namespace) -> None:
+    startup.prepare()
+    from kd.jobs.stage import run_stage
+
+    run_stage(*grid_of(options), options.stage, options.threads)
 
 
 def _distil(options: argparse.Namespace) -> None:

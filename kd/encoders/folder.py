@@ -32,6 +32,10 @@ _POSITIONS = re.compile(r"(?:^|\.)embeddings\.position_embeddings\.weight$")
 _TYPES = re.compile(r"(?:^|\.)embeddings\.token_type_embeddings\.weight$")
 _FFN = re.compile(r"\.(?:intermediate\.dense|ffn\.lin1)\.weight$")
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+_MLM_HEAD = re.compile(
+    r"(?:^|\.)(?:cls\.predictions|predictions\.dense|generator_predictions|lm_predictions|lm_head"
+    r"|vocab_transform|decoder\.bias)"
+)
 
 
 def read_object(path: Path, need: str) -> dict[str, Any]:
@@ -166,3 +170,12 @@ def identity_files(folder: Path) -> list[Path]:
     weights = weight_files(folder)
     texts = [*_TEXTS, *([SHARDS] if [p.name for p in weights] != [WEIGHTS] else [])]
     return [readable(folder / n) for n in sorted(texts) if _is_there(folder / n)] + weights
+
+
+def check_mlm_head(folder: Path) -> None:
+    """Check that a model has the head of a masked language model."""
+    if not any(_MLM_HEAD.search(name) for name in tensors(folder)):
+        raise UserError(
+            f"{folder}: its weights have no masked language model head, so it has no mlm-logits to "
+            f"teach; take a folder that was saved with it, or leave mlm-logits out"
+        )

@@ -206,4 +206,6 @@ def load_pretrained_weights(student: PreTrainedModel, encoder: Encoder) -> dict[
         if name.startswith(prefix) and name not in absent
     }
     student.load_state_dict(weights, strict=False)
-    return dict.fromkeys(weights, f"pretrained: {encoder.location}")
+    return {
+        name: f"pretrained: {encoder.location}" for name in weights if name in student.state_dict()
+    }

@@ -12,7 +12,7 @@ from kd.jobs.record import device_name
 from kd.runtime.hashes import file_digest
 
 _PACKAGE = Path(kd.__file__).parent
-_TRAININGS = ("kd.jobs.teacher", "kd.jobs.distil")
+_TRAININGS = ("kd.jobs.teacher", "kd.jobs.distil", "kd.jobs.stage")
 # Modules and packages that trainings import but that do not change their numbers, with all that
 # only these import. They handle files, errors and signals, records and scores, or turn a study file
 # into the specs of its runs, which are part of a checkpoint's identity anyway.
@@ -24,7 +24,9 @@ _NO_NUMBERS = (
     "kd.study.located",
     "kd.study.paths",
     "kd.teacher.manifests",
+    "kd.data.corpus_text",
     "kd.jobs.circumstances",
+    "kd.jobs.corpus",
     "kd.jobs.inputs",
     "kd.jobs.outputs",
     "kd.jobs.record",

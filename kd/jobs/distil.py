@@ -18,6 +18,8 @@ from kd.jobs.circumstances import circumstances
 from kd.jobs.inputs import (
     find_run,
     load_teacher,
+    stage_fingerprint,
+    stage_student,
     teacher_fingerprint,
     text_fingerprint,
     tokens_fingerprint,
@@ -67,7 +69,8 @@ def _distil(
     device = ready()
     read = taught & set(stored.arrays)
     teacher = None
-    if taught - read or (run.donor is None and needs_teacher(init)):
+    own_start = run.donor is None and run.stage is None
+    if taught - read or (own_start and needs_teacher(init)):
         teacher = load_teacher(run, layout)
 
     if run.donor is not None and (run.donor.revision or run.teacher.encoder.revision):
@@ -76,7 +79,8 @@ def _distil(
     student = build.build_random(build.shaped_config(build.saved_config(source), shape))
     known = split.labels if not settings["held_out"] else split.labels[examples]
     build.start_at_mean(student, task, known)
-    origins = initialise(student, init, teacher, run.donor)
+    start = stage_student(run.stage, layout) if run.stage else run.donor
+    origins = initialise(student, init, teacher, start)
 
     heads = settings["relation_heads"]
     if heads == "auto":
@@ -91,6 +95,7 @@ def _distil(
             "tokens": tokens_fingerprint(source),
             "teacher": teacher_fingerprint(run, layout) if run.needs_teacher else None,
             "stored": sorted(map(name_of, read)),
+            **({"stage": stage_fingerprint(run.stage, layout)} if run.stage else {}),
             **circumstances(device, threads),
         },
     )
@@ -120,6 +125,7 @@ def _distil(
                 if run.needs_teacher
                 else {}
             ),
+            **({"stage_fingerprint": stage_fingerprint(run.stage, layout)} if run.stage else {}),
             "model_fingerprint": model_fingerprint(folder / MODEL),
         },
     )

@@ -1,17 +1,20 @@
 """Finds and checks what a job reads: its run in the study, and the results of earlier jobs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from kd.encoders import build
+from kd.encoders.facts import Encoder
 from kd.runtime.errors import UserError, listing, unknown
 from kd.runtime.hashes import model_fingerprint
 from kd.runtime.seals import check_seal, read_record
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, MODEL, TRAINING, Layout
 from kd.study.run import Run
+from kd.study.stage import Stage
 
 
 def find_run(grid: Grid, run_id: str) -> Run:
@@ -63,6 +66,24 @@ def teacher_fingerprint(run: Run, layout: Layout) -> str:
     """Fingerprint of the weights of a run's teacher, from its record."""
     record = read_record(layout.teacher(run.teacher) / METRICS, "fingerprint")
     return str(record["fingerprint"])
+
+
+def stage_fingerprint(stage: Stage, layout: Layout) -> str:
+    """Fingerprint of the weights of a stage's student, from its record."""
+    record = read_record(layout.stage(stage) / TRAINING, "model_fingerprint")
+    return str(record["model_fingerprint"])
+
+
+def stage_student(stage: Stage, layout: Layout) -> Encoder:
+    """The student of a stage as an encoder of a folder, after checking its files.
+
+    Raises:
+        UserError: it is missing, damaged, or another model.
+    """
+    folder = layout.stage(stage) / MODEL
+    if model_fingerprint(check_seal(folder)) != stage_fingerprint(stage, layout):
+        raise UserError(f"{folder}: not the model that was trained; delete {layout.stage(stage)}")
+    return replace(stage.encoder, location=str(folder), revision=None, shape=stage.shape)
 
 
 def load_teacher(run: Run, layout: Layout) -> Any:

@@ -13,7 +13,7 @@ from kd.axes.constant_answer import teacher_warning
 from kd.axes.labels import INERT
 from kd.axes.shapes import parse_shape
 from kd.runtime.seals import read_record
-from kd.study.paths import METRICS, Layout
+from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
 from kd.study.terms import relation_heads
 from kd.training.loop import TrainingResult
@@ -52,6 +52,8 @@ def run_record(
         record["data_shared"] = manifest["shared"]["dev"]
     if "broken_rows" in manifest:
         record["data_broken_rows"] = sum(manifest["broken_rows"].values())
+    if run.stage:
+        record |= _stage_facts(read_record(layout.stage(run.stage) / TRAINING, "stage", "tokens"))
     if run.needs_teacher:
         teacher = read_record(layout.teacher(run.teacher) / METRICS, "score")
         facts = {
@@ -72,6 +74,18 @@ def run_record(
         }
         record |= {name: value for name, value in facts.items() if value is not None}
     return record
+
+
+def _stage_facts(stage: dict[str, Any]) -> dict[str, Any]:
+    """What a run's record says of the stage that its student starts from."""
+    return {
+        "stage_id": stage["stage"],
+        "stage_steps": stage["steps"],
+        "stage_tokens": stage["tokens"],
+        "stage_seconds": stage["train_seconds"],
+        "stage_loss_before": stage["held_out_before"]["loss"],
+        "stage_loss": stage["held_out_losses"]["loss"],
+    }
 
 
 def _relation_heads(run: Run) -> dict[str, int]:

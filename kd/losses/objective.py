@@ -63,7 +63,8 @@ class Objective(nn.Module):
 
     The projections of its terms are trained with the student and are not part of the exported
     model. Without terms the objective is the unweighted hard-label loss. `settings` are fields of
-    a run; a missing field has its default.
+    a run; a missing field has its default. Where the examples are not `labelled`, there is no
+    hard-label loss. In a stage before the task, the masked language model loss takes its place.
     """
 
     def __init__(
@@ -73,15 +74,17 @@ class Objective(nn.Module):
         student: Shape,
         teacher: Shape,
         settings: dict[str, Any],
+        labelled: bool = True,
     ) -> None:
         super().__init__()
         settings = {**RUN_DEFAULTS, **settings}
         self.terms = terms
         self.kind = kind
+        self.labelled = labelled
         self.errata = errata_of(settings["errata"])
         self.shifts = settings["probability_shift"] and kind is not SCORES
         self.weights: dict[str, Weight] = {
-            HARD: as_weight(settings["hard_weight"]) if terms else ONE,
+            **({HARD: as_weight(settings["hard_weight"]) if terms else ONE} if labelled else {}),
             **{str(term): term.weight for term in terms},
         }
         measure = measure_of(terms)
@@ -90,7 +93,7 @@ class Objective(nn.Module):
         self.balanced = [str(term) for term in balanced]
         calibrated = settings["weights"] == "calibrated" and bool(terms)
         # A factor for each weight; NaN until `calibrate` sets it.
-        self.scales = [math.nan if calibrated else 1.0] * (1 + len(terms))
+        self.scales = [math.nan if calibrated else 1.0] * len(self.weights)
         # In a generator of their own: projections must not change other random numbers.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings["seed"])
@@ -106,7 +109,7 @@ class Objective(nn.Module):
             )
 
     def get_extra_state(self) -> Tensor:
-        """The scales (1 + terms,), float64, for checkpoints."""
+        """The scales (weights,), float64, for checkpoints."""
         return torch.tensor(self.scales, dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -140,7 +143,9 @@ class Objective(nn.Module):
 
         A term whose weight is 0 at this moment is left out, except before `calibrate`.
         """
-        losses = {HARD: hard_label_loss(student["logits", 0], labels, self.kind)}
+        losses = {}
+        if self.labelled:
+            losses[HARD] = hard_label_loss(student["logits", 0], labels, self.kind)
         if "padding" in self.errata:
             mask = torch.ones_like(mask)
         if self.shifts and ("logits", 0) in teacher:
@@ -153,7 +158,7 @@ class Objective(nn.Module):
 
     def total(self, parts: dict[str, Tensor], moment: Moment) -> Tensor:
         """The weighted sum, a scalar, of the `parts` (scalars by name) at a moment."""
-        loss, factors = parts[HARD].new_zeros(()), self.factors(parts)
+        loss, factors = next(iter(parts.values())).new_zeros(()), self.factors(parts)
         for scale, (name, weight) in zip(self.scales, self.weights.items(), strict=True):
             if name in parts:
                 factor = scale * weight.at(moment.progress)
@@ -209,7 +214,8 @@ class Objective(nn.Module):
 
         Calibrated weights are scaled. Weights that are balanced at every step end in `*balanced`.
         """
-        names = [HARD, *(str(replace(term, weight=ONE)) for term in self.terms)]
+        terms = [str(replace(term, weight=ONE)) for term in self.terms]
+        names = [HARD, *terms] if self.labelled else terms
         scaled = [
             replace(weight, start=weight.start * scale, end=weight.end * scale)
             for weight, scale in zip(self.weights.values(), self.scales, strict=True)

@@ -15,6 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from kd.data.corpus import MANIFEST
 from kd.monitor.estimate import by_teacher
 from kd.monitor.made_from import DRAWN, collected_files, drawn_files, is_noted, record_of
 from kd.runtime.hashes import file_digest, model_fingerprint, short_hash
@@ -31,6 +32,7 @@ from kd.study.paths import (
     benchmark_file,
 )
 from kd.study.run import Run
+from kd.study.stage import Stage
 from kd.study.teacher import Teacher
 from kd.study.teacher_outputs import need_of
 
@@ -80,6 +82,12 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
         reads = [tokens, folder / MODEL, folder / METRICS]
         yield reads, [need], partial(known.can_be_stored, folder, tokens)
 
+    for stage in grid.stages.values():
+        folder, packed = layout.stage(stage), layout.corpus(stage) / MANIFEST
+        student = [folder / name for name in (MODEL, TRAINING, HISTORY, SPEC)]
+        made = [*student, benchmark_file(folder, "stage")]
+        yield [packed], made, partial(known.is_staged, stage)
+
     for run in runs:
         folder, teacher_folder = layout.run(run), layout.teacher(run.teacher)
         tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
@@ -87,7 +95,8 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
         made = [*(folder / name for name in files), benchmark_file(folder, "distil")]
         teacher_files = [teacher_folder / MODEL, teacher_folder / METRICS]
         reads = teacher_files if run.needs_teacher else []
-        yield [tokens, *reads[:1]], made, partial(known.is_trained, run, tokens)
+        started = [layout.stage(run.stage) / MODEL] if run.stage else []
+        yield [tokens, *reads[:1], *started], made, partial(known.is_trained, run, tokens)
         scored = [folder / METRICS, folder / PREDICTIONS]
         yield [tokens, *reads[1:], *made[:2]], scored, partial(known.is_evaluated, run, tokens)
 
@@ -140,6 +149,17 @@ class _Contents:
             folder, self._record(folder / METRICS)
         )
 
+    def is_staged(self, stage: Stage) -> bool:
+        """A whole student of this stage, trained on these tokens, where they are still there."""
+        folder, packed = self.layout.stage(stage), self.layout.corpus(stage) / MANIFEST
+        facts = self._record(folder / TRAINING)
+        corpus = facts.get("corpus_fingerprint")
+        return (
+            self._record(packed).get("fingerprint", corpus) == corpus
+            and short_hash(self._record(folder / SPEC)) == short_hash(stage.spec)
+            and self._has_model(folder, {"fingerprint": facts.get("model_fingerprint")})
+        )
+
     def is_trained(self, run: Run, tokens: Path) -> bool:
         """A whole student of this run, trained on these whole tokens with this whole teacher."""
         folder, teacher = self.layout.run(run), self.layout.teacher(run.teacher)
@@ -149,12 +169,19 @@ class _Contents:
             weights = {"fingerprint": facts.get("teacher_fingerprint")}
             if not self._has_model(teacher, weights):
                 return False
+        if run.stage and not self._has_started(facts, self.layout.stage(run.stage)):
+            return False
         return (
             text is not None
             and facts.get("data_fingerprint") == text
             and short_hash(self._record(folder / SPEC)) == short_hash(run.spec)
             and self._has_model(folder, {"fingerprint": facts.get("model_fingerprint")})
         )
+
+    def _has_started(self, facts: dict[str, Any], stage: Path) -> bool:
+        """Whether a student has started from this stage, where it is still there."""
+        weights = {"fingerprint": facts.get("stage_fingerprint")}
+        return not (stage / MODEL).exists() or self._has_model(stage, weights)
 
     def is_evaluated(self, run: Run, tokens: Path) -> bool:
         """Trained, and evaluated afterwards; nothing was changed since."""

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from kd.axes.shapes import VOCABULARY, Shape, parse_shape
+from kd.data.corpus import Corpus
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
 from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
+from kd.study.stage import Stage
 from kd.study.teacher_outputs import training_size
 
 # Effective training throughput that the estimate assumes where no run has been measured: a data
@@ -16,14 +19,23 @@ from kd.study.teacher_outputs import training_size
 FLOPS_PER_SECOND = 2e13
 _START = 10.0  # seconds to start a job and load models
 _BYTES = 4
+_LETTERS, _PACKED = 4.5, 3.0  # of a token, with its blank; in a byte of a packed file
 
 
-def hours(trainings: Sequence[Run], teachers: Sequence[Run], starts: int, speed: float) -> float:
-    """Hours on one device for these trainings of students and of the teachers of these runs.
+def hours(
+    trainings: Sequence[Run],
+    teachers: Sequence[Run],
+    stages: Sequence[Stage],
+    starts: int,
+    speed: float,
+) -> float:
+    """Hours on one device for these trainings of students, of the teachers of these runs, and for
+    these stages.
 
     `speed` is in operations per second; `starts` is how many jobs load a model.
     """
     operations = sum(map(run_flops, trainings)) + sum(map(teacher_flops, teachers))
+    operations += sum(map(stage_flops, stages))
     return (operations / speed + _START * starts) / 3600
 
 
@@ -66,6 +78,29 @@ def to_teach(runs: Iterable[Run], layout: Layout) -> list[Run]:
 
     waiting = [run for run in runs if run.needs_teacher and not is_there(run)]
     return [run for run in by_teacher(waiting).values() if not is_there(run)]
+
+
+def stage_flops(stage: Stage) -> float:
+    """Operations of a stage, as of a run; its teacher runs at every step. Without the head of the
+    masked language model."""
+    length = stage.values["max_length"]
+    each = 3 * stage.shape.flops(length)
+    if stage.terms:
+        each += stage.encoder.shape.flops(length)
+    return float(stage.tokens / length * each)
+
+
+def stage_bytes(stage: Stage) -> int:
+    """Bytes of the saved student of a stage."""
+    return _bytes(stage.shape, stage.encoder.vocabulary)
+
+
+def corpus_bytes(corpus: Corpus) -> float:
+    """Bytes of the packed tokens of a corpus of files; 0 of the hub's, whose size is not known."""
+    sizes = [(Path(file).stat().st_size, file.lower()) for file, _ in corpus.files]
+    packed = (".gz", ".parquet", ".pq")
+    letters = sum(size * (_PACKED if name.endswith(packed) else 1) for size, name in sizes)
+    return letters / _LETTERS * _BYTES
 
 
 def measured_speed(runs: Iterable[Run], layout: Layout) -> float | None:

@@ -1,4 +1,4 @@
-"""Removes stored teacher outputs that no unfinished run needs: `kd free`.
+"""Removes stored teacher outputs and packed corpora that nothing unfinished needs: `kd free`.
 
 Finished runs do not read them. A later run that needs them computes and stores them again. The
 small file `Layout.need` stays, because it is an input of finished runs: Snakemake would train them
@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+from kd.data.corpus import TOKENS
 from kd.monitor.status import run_status
 from kd.runtime.errors import UserError
+from kd.runtime.files import remove_path
 from kd.runtime.locks import only_one
 from kd.runtime.snakemake_processes import workflows
 from kd.study.grid import Grid
-from kd.study.paths import Layout
+from kd.study.paths import TRAINING, Layout
 from kd.study.teacher_outputs import WRITER, keys_of, name_of
 from kd.teacher.manifests import remove
 
@@ -38,8 +40,26 @@ def idle_outputs(grids: Iterable[Grid], layout: Layout) -> dict[Path, int]:
     }
 
 
-def free(arrays: Iterable[Path], layout: Layout) -> None:
-    """Remove idle outputs, in the order of `idle_outputs`.
+def idle_corpora(grids: Iterable[Grid], layout: Layout) -> dict[Path, int]:
+    """{folder of packed tokens: bytes} of these studies that no unfinished stage of them reads.
+
+    A later stage packs its corpus again. The manifest beside the folder stays, because it is an
+    input of finished stages.
+    """
+    places: dict[Path, bool] = {}
+    for stage in (stage for grid in grids for stage in grid.stages.values()):
+        done = (layout.stage(stage) / TRAINING).is_file()
+        place = layout.corpus(stage) / TOKENS
+        places[place] = places.get(place, True) and done
+    return {
+        place: sum(file.stat().st_size for file in place.iterdir())
+        for place, idle in sorted(places.items())
+        if idle and place.is_dir()
+    }
+
+
+def free(found: Iterable[Path], layout: Layout) -> None:
+    """Remove idle outputs, in the order of `idle_outputs`, and idle corpora.
 
     Raises:
         UserError: a workflow runs on these results, or a job writes to the store.
@@ -55,6 +75,10 @@ def free(arrays: Iterable[Path], layout: Layout) -> None:
             f"{layout.results}: locked by a snakemake on another machine, or by one that is gone: "
             f"`kd recover STUDY` says what to do"
         )
+    places = list(found)
+    for corpus in [place for place in places if place.is_dir()]:
+        remove_path(corpus)
+    arrays = [place for place in places if place.suffix == ".npy"]
     for folder, there in groupby(arrays, lambda array: array.parent):
 
         def busy(owner: str, folder: Path = folder) -> None:

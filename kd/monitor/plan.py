@@ -5,10 +5,14 @@ from typing import Any
 
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
 from kd.axes.pretrained import SCRATCH
+from kd.data.corpus import MANIFEST, TOKENS
 from kd.monitor.estimate import (
     FLOPS_PER_SECOND,
+    corpus_bytes,
     hours,
     measured_speed,
+    stage_bytes,
+    stage_flops,
     student_bytes,
     teacher_bytes,
     to_teach,
@@ -16,7 +20,7 @@ from kd.monitor.estimate import (
 from kd.results.advice import FEW_SEEDS
 from kd.runtime.errors import listing
 from kd.study.grid import Grid, pruned_values
-from kd.study.paths import METRICS, RECORD, Layout
+from kd.study.paths import METRICS, RECORD, TRAINING, Layout
 from kd.study.selected import tuned_of
 from kd.study.tasks import data_warnings
 from kd.study.teacher_outputs import need_of
@@ -50,18 +54,27 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         {label(place): size for place, size in part.items()}
         for part in (outputs.new, outputs.there, outputs.computed)
     )
+    staged = {run.stage.id: run.stage for run in untrained if run.stage}
+    unstaged = [s for s in staged.values() if not (layout.stage(s) / TRAINING).is_file()]
+    unpacked = {
+        place
+        for place in map(layout.corpus, unstaged)
+        if not (place / MANIFEST).is_file() or not (place / TOKENS).is_dir()
+    }
     jobs = {
         "data": len(text),
         "tokenise": len(missing),
         "teacher": len(untaught),
         "outputs": sum(not need.is_file() for need in needs),
+        "corpus": len(unpacked),
+        "stage": len(unstaged),
         "distil": len(untrained),
         "evaluate": len(left),
     }
     changed = bool(left) or not (study / RECORD).is_file()
     jobs |= dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), int(changed))
     speed = measured_speed(runs, layout)
-    starts = len(untrained) + len(left) + len(untaught)
+    starts = len(untrained) + len(left) + len(untaught) + len(unstaged)
     return {
         "study": grid.study.name,
         "cells": grid.cells,
@@ -69,10 +82,14 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "runs": len(runs),
         "done": len(runs) - len(left),
         "jobs": jobs,
-        "device_hours": round(hours(untrained, untaught, starts, speed or FLOPS_PER_SECOND), 3),
+        "device_hours": round(
+            hours(untrained, untaught, unstaged, starts, speed or FLOPS_PER_SECOND), 3
+        ),
         "device_hours_measured": speed is not None,
         "disk_bytes": sum(map(student_bytes, untrained))
         + sum(map(teacher_bytes, untaught))
+        + sum(map(stage_bytes, unstaged))
+        + sum(corpus_bytes(corpus) for corpus in dict.fromkeys(s.corpus for s in unstaged))
         + sum(store.values()),
         "store": store,
         "warnings": _warnings(grid),
@@ -80,6 +97,19 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "store_computed": computed,
         "store_others": outputs.others,
         "tuning": _tuning(grid),
+        "stages": [
+            {
+                "stage": stage.name,
+                "id": stage.id,
+                "student": str(stage.shape),
+                "steps": stage.values["steps"],
+                "tokens": stage.tokens,
+                "runs": sum(run.stage == stage for run in runs),
+                "done": (layout.stage(stage) / TRAINING).is_file(),
+                "device_hours": round(stage_flops(stage) / (speed or FLOPS_PER_SECOND) / 3600, 3),
+            }
+            for stage in grid.stages.values()
+        ],
         "plugins": [
             {
                 "file": str(plugin.path),
@@ -190,6 +220,7 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         f"  disk     {found['disk_bytes'] / 1e9:>7.2f}   GB, of which teacher outputs "
         f"{sum(found['store'].values()) / 1e9:.2f}",
         *_store_lines(found),
+        *map(_stage_line, found["stages"]),
     ]
     lines += [
         f"  plugin   {plugin['file']} (its code runs in every command and job; SHA-256 "
@@ -224,6 +255,15 @@ def _tuning_lines(tuning: dict[str, Any] | None) -> list[str]:
         f"sees: what is tuned is selected on them"
     )
     return lines
+
+
+def _stage_line(stage: dict[str, Any]) -> str:
+    """A line on a stage before the task."""
+    state = "done" if stage["done"] else f"{stage['device_hours']:.2f} hours of the above"
+    return (
+        f"  stage    {stage['stage']} of {stage['student']}: {stage['steps']:,} steps, "
+        f"{stage['tokens']:,} tokens, {state}; {stage['runs']} runs start from it"
+    )
 
 
 def _basis(found: dict[str, Any]) -> str:

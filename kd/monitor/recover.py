@@ -56,5 +56,5 @@ def _folders(grid: Grid, layout: Layout) -> dict[Path, str]:
 
 def _half(layout: Layout) -> list[Path]:
     """What no later step cleans up: folders of data, and results of the study as a whole."""
-    found = layout.results.glob("data/*/*")
+    found = [p for below in ("data", "corpora") for p in layout.results.glob(f"{below}/*/*")]
     return [path for folder in found for path in leftovers(folder)]

@@ -25,8 +25,9 @@ def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dic
     `known` are runs that an earlier look has found to be done. `at_work` has a row for each run and
     each step before a run (data, tokens, teacher, outputs) that is running: `name`, `step` (its
     rule), `phase`, `done` and `total` steps of the phase, `per_second` (steps; 0 while none is
-    done), `host`, `folder` (of its state), `history` (of a training: its losses so far, by row),
-    and `waiting`, the number of unfinished runs that wait for it.
+    done), `tokens_per_second` (0 where they are not counted), `host`, `folder` (of its state),
+    `history` (of a training: its losses so far, by row), and `waiting`, the number of unfinished
+    runs that wait for it.
     """
     read = cache(read_state)  # once for all runs that wait for it
     found = {
@@ -80,7 +81,8 @@ def _at_work(
     for place, name in names.items():
         state = read(place)
         if state is not None and state["state"] == "running":
-            facts = {key: state.get(key) or 0 for key in ("done", "total", "per_second")}
+            counted = ("done", "total", "per_second", "tokens_per_second")
+            facts = {key: state.get(key) or 0 for key in counted}
             rule = state.get("step")
             rows.append(
                 {
@@ -104,6 +106,8 @@ def _work_text(row: dict[str, Any]) -> str:
         text += f", step {row['done']} of {row['total']}"
     if row["total"] and row["per_second"]:
         text += f", {row['per_second']:.3g} steps/s"
+        if row["tokens_per_second"]:
+            text += f", {row['tokens_per_second']:,.0f} tokens/s"
     if count := row["waiting"]:
         text += f"; {count} runs wait for it" if count > 1 else "; 1 run waits for it"
     return text

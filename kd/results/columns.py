@@ -54,6 +54,14 @@ METRICS: dict[str, Column] = {
     "student_hidden": _count("hidden size of the student"),
     "student_parameters": _count("parameters of the student, all of them"),
     "student_nonembedding_parameters": _count("parameters of the student without embeddings"),
+    "stage_id": _text("the stage before the task that the student starts from"),
+    "stage_steps": _count("optimiser steps of that stage"),
+    "stage_tokens": _count("tokens that it read, repetition included"),
+    "stage_seconds": _number(
+        "s", "time of its training, once for all runs that start from it; no part of train_seconds"
+    ),
+    "stage_loss_before": _number("", "its loss on the held-out slice of the corpus, at its start"),
+    "stage_loss": _number("", "its loss on the held-out slice of the corpus, at its end"),
     "teacher_parameters": _count("parameters of the teacher, all of them"),
     "steps": _count("optimiser steps of the training"),
     "examples_train": _count("training examples that the student learned from"),

@@ -27,7 +27,8 @@ _BEAT = 60.0  # seconds between the signs of life of a step that counts nothing
 
 
 class Progress:
-    """Counts steps of one phase; `note` is shown behind the count."""
+    """Counts steps of one phase; `note` is shown behind the count, and the speed in tokens, where
+    a step has some."""
 
     def __init__(self, folder: Path, step: str) -> None:
         self.folder, self.step = folder, step
@@ -36,14 +37,17 @@ class Progress:
         self.waited = False  # for another process, which may have done all of the work
         self.attempt = retries.Attempt(folder, step)
         self._first, self._started = 0, time.monotonic()  # of this phase, in this process
+        self._tokens = 0  # of a step
         self._bar: tqdm[Any] | None = None
         self._printed = self._written = 0.0
         self.write()
 
-    def start(self, phase: str, total: int, done: int = 0) -> None:
-        """Begin a phase of `total` steps, of which an earlier job has `done` some."""
+    def start(self, phase: str, total: int, done: int = 0, tokens: int = 0) -> None:
+        """Begin a phase of `total` steps of `tokens` each, of which an earlier job has `done`
+        some."""
         self.phase, self.total, self.done, self.note = phase, total, done, ""
         self.history = ()
+        self._tokens = tokens
         self._first, self._started = done, time.monotonic()
         self._printed = self._started
         if sys.stderr.isatty():
@@ -58,12 +62,15 @@ class Progress:
         self.done += 1
         self.note = note or self.note
         now = time.monotonic()
+        shown = self.note
+        if self._tokens:
+            shown += f" {self._tokens * self._per_second(now):,.0f} tokens/s"
         if self._bar is not None:
-            self._bar.set_postfix_str(self.note, refresh=False)
+            self._bar.set_postfix_str(shown, refresh=False)
             self._bar.update()
         elif now - self._printed > _SHOWN or self.done == self.total:
             self._printed = now
-            print(f"{self.phase}: {self.done}/{self.total} {self.note}".rstrip(), flush=True)
+            print(f"{self.phase}: {self.done}/{self.total} {shown}".rstrip(), flush=True)
         # Often at first, so that a short step is seen too; a long one writes little.
         if now - self._written > min(_SHOWN, max(1.0, (now - self._started) / 4)):
             self.write()
@@ -71,18 +78,26 @@ class Progress:
             self._bar.close()
             self._bar = None
 
+    def _per_second(self, now: float) -> float:
+        """Steps per second of this phase, in this process."""
+        seconds = now - self._started
+        return (self.done - self._first) / seconds if seconds else 0.0
+
     def wait(self, reason: str) -> None:
         """Show once that the step waits, and why."""
         if self.phase != reason:
             self.phase, self.total, self.done, self._first = reason, 0, 0, 0
+            self._tokens = 0
             print(reason, flush=True)
             self.write()
 
     def write(self) -> None:
         """Write the state file. If the disk is full the step goes on without it."""
         self._written = time.monotonic()
-        seconds = self._written - self._started
-        more = {"history": list(self.history)} if self.history else {}
+        speed = self._per_second(self._written)
+        more: dict[str, Any] = {"history": list(self.history)} if self.history else {}
+        if self._tokens:
+            more["tokens_per_second"] = round(self._tokens * speed, 1)
         with suppress(OSError):
             write_state(
                 self.folder,
@@ -91,7 +106,7 @@ class Progress:
                 phase=self.phase,
                 done=self.done,
                 total=self.total,
-                per_second=round((self.done - self._first) / seconds, 3) if seconds else 0.0,
+                per_second=round(speed, 3),
                 **more,
                 **this_process(),
             )

@@ -8,6 +8,7 @@ from typing import Any
 from kd.axes.equal_size import ISO
 from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import axes_of
+from kd.axes.initialisations import STAGE
 from kd.axes.plugins import Plugin, activate
 from kd.axes.tasks import TASKS, Task
 from kd.data.generated import check_size
@@ -26,6 +27,7 @@ from kd.study.keys import (
 from kd.study.plugins import load_plugins
 from kd.study.read import read_yaml
 from kd.study.select_keys import Select, check_select, select_of
+from kd.study.stage_keys import StageKeys, stages_of
 from kd.study.task_keys import own_tasks
 
 DESIGNS = ("factorial", "one-at-a-time")
@@ -36,6 +38,7 @@ KEYS = (
     "tasks",
     "plugins",
     "teachers",
+    "stages",
     "base",
     "axes",
     "design",
@@ -75,6 +78,7 @@ class Study:
     written: dict[str, list[Any]] = field(default_factory=dict)  # values as the file has them
     tasks: dict[str, Task] = field(default_factory=lambda: TASKS)  # by the name in this study
     select: Select | None = None
+    stages: dict[str, StageKeys] = field(default_factory=dict)  # before the task, by their names
     equal_size: str = ""  # measure in which `student: {iso-MEASURE: ...}` makes students equal
     plugins: tuple[Plugin, ...] = ()  # what adds rows to the tables
 
@@ -125,6 +129,7 @@ def _study(path: Path, content: Any) -> Study:
         data=data_source(raw.get("data", {"source": "hub"}), path),
         tasks=TASKS | (own_tasks(raw["tasks"], path) if "tasks" in raw else {}),
         teachers=_teachers(raw.get("teachers")),
+        stages=stages_of(raw["stages"], path) if "stages" in raw else {},
         base=values_of(raw.get("base", {}), "base", RUN_FIELDS),
         axes=axis_values(raw["axes"]),
         design=design,
@@ -180,6 +185,15 @@ def _check_names(study: Study) -> None:
             raise unknown(where, value, study.teachers)
         if key == "task":
             _check_task(study, where, value)
+        if key == "init" and value.startswith(STAGE):
+            name = value.removeprefix(STAGE)
+            if not study.stages:
+                raise UserError(f"{where}: found {value}, but the study has no key stages")
+            if name not in study.stages:
+                raise unknown(f"{where}: stage", name, study.stages)
+    for stage in study.stages.values():
+        if (name := stage.values["teacher"]) not in study.teachers:
+            raise unknown(f"stages.{stage.name}.teacher", name, study.teachers)
     for name, keys in study.teachers.items():
         if isinstance(labels := keys.get("labels"), dict):
             for task in labels:

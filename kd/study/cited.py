@@ -16,7 +16,7 @@ from kd.axes.errata import (
     TEMPERATURE_SCHEDULES,
     errata_of,
 )
-from kd.axes.initialisations import EXPLICIT, INIT_FORMS, INITIALISATIONS, TRUNCATE
+from kd.axes.initialisations import EXPLICIT, INIT_FORMS, INITIALISATIONS, STAGE, TRUNCATE
 from kd.axes.kinds import CLASSES, KINDS, SCORES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, parts
@@ -94,11 +94,13 @@ def _values(row: Mapping[str, str], axis: str) -> list[str]:
 def _start(init: str) -> Iterator[str]:
     """The sources of the label of an init. For a pretrained encoder the label is its model."""
     name = init.removesuffix(TRUNCATE)
-    written, cut, pretrained = (source for _, source in INIT_FORMS.values())
+    written, cut, pretrained, stage = (source for _, source in INIT_FORMS.values())
     if name in INITIALISATIONS:
         yield INITIALISATIONS[name].source
     elif name.startswith(EXPLICIT):
         yield written
+    elif name.startswith(STAGE):
+        yield stage
     else:
         yield pretrained
     if name != init:

@@ -18,6 +18,7 @@ from kd.runtime.errors import Pruned, UserError, code_trouble
 from kd.study.check import Study, load_study
 from kd.study.keys import values_of
 from kd.study.run import Run, resolve
+from kd.study.stage import Stage
 from kd.study.teacher import Teacher
 from kd.study.terms import Cell
 
@@ -36,6 +37,11 @@ class Grid:
     cells: int
     pruned: list[tuple[Cell, str]]
     runs: dict[str, Run]
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """The stages that runs start from, by id."""
+        return {run.stage.id: run.stage for run in self.runs.values() if run.stage}
 
     @property
     def varied(self) -> list[str]:

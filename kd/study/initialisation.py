@@ -148,28 +148,37 @@ def pretrained(init: str, shape: Shape) -> facts.Encoder:
 
 
 def _check_pretrained(init: str, shape: Shape, encoder: facts.Encoder) -> None:
-    donor = pretrained(init, shape)
-    if donor.arch != encoder.arch:
-        raise Pruned(f"init {init} is a {donor.arch}, but student and teacher are {encoder.arch}")
-    if donor.shape != shape:
-        raise Pruned(f"init {init} has the shape {donor.shape}, but the student is {shape}")
-    if None not in (donor.vocabulary, encoder.vocabulary) and (
-        donor.vocabulary != encoder.vocabulary
+    found = pretrained(init, shape)
+    check_same_tokens(f"init {init}", found, encoder)
+    if found.shape != shape:
+        raise Pruned(f"init {init} has the shape {found.shape}, but the student is {shape}")
+
+
+def check_same_tokens(name: str, found: facts.Encoder, encoder: facts.Encoder) -> None:
+    """Whether what a student starts from reads the tokens of its teacher, as far as is known here.
+
+    Raises:
+        Pruned: it does not; the message begins with `name`.
+    """
+    if found.arch != encoder.arch:
+        raise Pruned(f"{name} is a {found.arch}, but student and teacher are {encoder.arch}")
+    if None not in (found.vocabulary, encoder.vocabulary) and (
+        found.vocabulary != encoder.vocabulary
     ):
         raise Pruned(
-            f"init {init} has a vocabulary of {donor.vocabulary}, but the teacher one of "
+            f"{name} has a vocabulary of {found.vocabulary}, but the teacher one of "
             f"{encoder.vocabulary}: student and teacher must read the same tokens"
         )
-    if _other_positions(donor, encoder):
+    if _other_positions(found, encoder):
         raise Pruned(
-            f"init {init} has {donor.positions} positions, but student and teacher have "
+            f"{name} has {found.positions} positions, but student and teacher have "
             f"{encoder.positions}"
         )
-    local = all(e.revision is None and e.location != SCRATCH for e in (donor, encoder))
-    if local and (differs := _first_difference(donor, encoder)):
+    local = all(e.revision is None and e.location != SCRATCH for e in (found, encoder))
+    if local and (differs := _first_difference(found, encoder)):
         number, its_word, word = differs
         raise Pruned(
-            f"init {init} has another vocabulary than the teacher: token {number} is "
+            f"{name} has another vocabulary than the teacher: token {number} is "
             f"{shown(its_word)}, but the teacher's {shown(word)}: student and teacher must read "
             f"the same tokens"
         )

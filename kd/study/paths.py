@@ -4,13 +4,14 @@ from pathlib import Path
 
 from kd.runtime.seals import MARK
 from kd.study.run import Run
+from kd.study.stage import Stage
 from kd.study.teacher import Teacher
 from kd.study.teacher_outputs import need_of
 
 # In the folder of a run. The folder of a teacher has model, metrics, history and checkpoint.
 MODEL = "model"
 METRICS = "metrics.json"
-TRAINING = "training.json"
+TRAINING = "training.json"  # a stage has it too
 HISTORY = "history.csv"
 PREDICTIONS = "predictions.parquet"
 SPEC = "spec.json"
@@ -79,6 +80,22 @@ class Layout:
         """The stored arrays of teacher outputs of all studies."""
         return sorted(self.results.glob("teachers/*/*/outputs/*/[!.]*.npy"))
 
+    def corpus_folder(self, corpus_id: str, tokens_id: str) -> Path:
+        """Folder of the packed tokens of a corpus for one tokenizer and length, by the ids."""
+        return self.results / "corpora" / corpus_id / tokens_id
+
+    def corpus(self, stage: Stage) -> Path:
+        """Folder of the packed tokens that a stage reads."""
+        return self.corpus_folder(stage.corpus_id, stage.tokens_id)
+
+    def stage_folder(self, stage_id: str) -> Path:
+        """Folder of a stage, by its id."""
+        return self.results / "stages" / stage_id
+
+    def stage(self, stage: Stage) -> Path:
+        """Folder of a stage: the model, the record, the history and the checkpoint."""
+        return self.stage_folder(stage.id)
+
     def need(self, run: Run) -> Path:
         """The file which says that the teacher outputs that a run reads are stored."""
         return need_file(self.outputs(run.teacher, run.tokens_id), need_of(run))
@@ -102,8 +119,19 @@ class Layout:
             steps[f"teacher {run.teacher.id}"] = self.teacher(run.teacher)
         if need_of(run):
             steps[f"outputs of {run.teacher.id}"] = self.storing(run)
+        if run.stage:
+            steps[f"corpus {run.stage.corpus_id}"] = self.packing(run.stage)
+            steps[f"stage {run.stage.id}"] = self.stage(run.stage)
         self._before[run.id] = steps
         return steps
+
+    def packing(self, stage: Stage) -> Path:
+        """Folder of the state of packing the corpus of a stage."""
+        return self.packing_folder(stage.corpus_id, stage.tokens_id)
+
+    def packing_folder(self, corpus_id: str, tokens_id: str) -> Path:
+        """Folder of the state of packing a corpus, by the ids."""
+        return self.results / "logs/corpus" / f"{corpus_id}-{tokens_id}"
 
     def preparing(self, data_id: str, task: str) -> Path:
         """Folder of the state of loading a task's text."""
@@ -131,7 +159,8 @@ class Layout:
 
     def marks(self) -> list[Path]:
         """The marks of all results that a job has found damaged."""
-        folders = ("data/*/*", "teachers/*/*", "teachers/*/*/outputs/*", "runs/*")
+        folders = ["data/*/*", "teachers/*/*", "teachers/*/*/outputs/*", "runs/*"]
+        folders += ["corpora/*/*", "stages/*"]
         return sorted(p for folder in folders for p in self.results.glob(f"{folder}/*{MARK}"))
 
     def study(self, name: str) -> Path:

@@ -6,28 +6,41 @@ So equal cells are one run, and a new field with a default leaves old ids as the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from kd.axes.architectures import shape_obstacle
 from kd.axes.errata import errata_of
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
-from kd.axes.initialisations import PRETRAINED, needs_teacher
-from kd.axes.kinds import SCORES, Kind
+from kd.axes.initialisations import PRETRAINED, STAGE
+from kd.axes.kinds import Kind
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, NONE
+from kd.axes.metrics import METRICS
 from kd.axes.plugins import Plugin, hashes, plugins_of
-from kd.axes.projections import is_projected, projection_names
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import Task
-from kd.axes.terms import RawTerm, Term, balanced_terms, matchings_of, parse_knowledge, weight_text
-from kd.axes.weights import as_weight
+from kd.axes.terms import RawTerm, Term, matchings_of, parse_knowledge, weight_text
 from kd.data.slice_share import check_share
 from kd.encoders import facts
 from kd.runtime.errors import Pruned
 from kd.runtime.hashes import short_hash
 from kd.study.check import Study
-from kd.study.initialisation import check_init, init_identity, located_init, pretrained
+from kd.study.inert import (
+    as_shares,
+    inert_fields,
+    projected_terms,
+    reads_teacher,
+    same_projection,
+)
+from kd.study.initialisation import (
+    check_init,
+    check_same_tokens,
+    init_identity,
+    located_init,
+    pretrained,
+)
+from kd.study.stage import Stage, resolve_stage
 from kd.study.tasks import task_of
 from kd.study.teacher import Teacher, resolve_teacher, tokens_id_of
 from kd.study.terms import (
@@ -36,7 +49,6 @@ from kd.study.terms import (
     check_weights,
     is_last_k,
     possible_errata,
-    relation_heads,
     resolve_term,
     reversed_pairs,
     rows_used,
@@ -68,6 +80,7 @@ class Run:
     teacher: Teacher
     needs_teacher: bool
     donor: facts.Encoder | None  # what `init: pretrained:MODEL` starts from
+    stage: Stage | None  # what `init: stage:NAME` starts from
     data_id: str
     tokens_id: str
     plugins: tuple[Plugin, ...] = ()  # those of which it uses something
@@ -103,6 +116,10 @@ def resolve(study: Study, cell: Cell) -> Run:
     if reason := shape_obstacle(teacher.encoder.arch, shape):
         raise Pruned(reason)
     start = located_init(cell["init"], shape, study.path)
+    stage = None
+    if start.startswith(STAGE):
+        stage = resolve_stage(study, start.removeprefix(STAGE), shape)
+        check_same_tokens(f"init {start}", stage.encoder, teacher.encoder)
     check_init(start, shape, teacher.encoder)
     written = parse_knowledge(cell["knowledge"])
     decided = [
@@ -110,12 +127,12 @@ def resolve(study: Study, cell: Cell) -> Run:
     ]
     as_written = cell
     if cell["weights"] == "calibrated" and decided:
-        decided, cell = _as_shares(decided, cell)
+        decided, cell = as_shares(decided, cell)
     terms = tuple(sorted(decided, key=str))
-    init = init_identity(start, shape, teacher.encoder)
+    init = {"stage": stage.spec} if stage else init_identity(start, shape, teacher.encoder)
     check_weights(cell, terms, init, shape, teacher.encoder)
-    inert = _inert(cell, terms, task.kind, shape, teacher.encoder)
-    reads_teacher = _reads_teacher(cell)
+    inert = inert_fields(cell, terms, task.kind, shape, teacher.encoder)
+    needs_teacher = reads_teacher(cell)
     mappings = [raw.mapping or cell["mapping"] for raw in written]
     reversible = any(
         is_last_k(m) and reversed_pairs(t.pairs) != t.pairs
@@ -127,27 +144,27 @@ def resolve(study: Study, cell: Cell) -> Run:
     errata = [name for name in possible if name in errata_of(cell["errata"])]
     shown = {**as_written, "errata": "+".join(errata) or NONE}
     labels = _labels(shown, written, decided, inert, task.kind)
-    projected = _projected(terms, task.kind, shape, teacher.encoder.shape)
+    projected = projected_terms(terms, task.kind, shape, teacher.encoder.shape)
     cell = {
         **cell,
         "errata": "+".join(e for e in errata if e != IN_TERMS) or NONE,
-        "projection": _same_projection(cell["projection"], projected),
+        "projection": same_projection(cell["projection"], projected),
     }
 
     spec: dict[str, Any] = {
         "task": task.name,
         "data": dict(teacher.data),
         "student": str(shape),
-        "teacher": dict(teacher.identity if reads_teacher else teacher.encoder.identity),
+        "teacher": dict(teacher.identity if needs_teacher else teacher.encoder.identity),
         "objective": [str(term) for term in terms],
     }
     if init != RUN_DEFAULTS["init"]:
         spec["init"] = init
     settings = [k for k in RUN_DEFAULTS if k not in _DECIDED]
     spec |= {k: cell[k] for k in settings if k not in inert and cell[k] != RUN_DEFAULTS[k]}
-    if plugins := plugins_of(
-        rows_used(task, terms, zip(written, mappings, strict=True), cell["init"])
-    ):
+    rows = rows_used(task.kind, terms, zip(written, mappings, strict=True), cell["init"])
+    metrics = [METRICS[name] for name in (*task.metrics, *task.others)]
+    if plugins := plugins_of([*rows, *metrics]):
         spec["plugins"] = hashes(plugins)
     return Run(
         id=f"{_slug(task.name, shape, terms)}-{short_hash(spec)}",
@@ -157,17 +174,13 @@ def resolve(study: Study, cell: Cell) -> Run:
         task_row=task,
         terms=terms,
         teacher=teacher,
-        needs_teacher=reads_teacher,
+        needs_teacher=needs_teacher,
         donor=pretrained(start, shape) if start.startswith(PRETRAINED) else None,
+        stage=stage,
         data_id=teacher.data_id,
         tokens_id=tokens_id_of(teacher.encoder, cell["max_length"]),
         plugins=plugins,
     )
-
-
-def _reads_teacher(cell: Cell) -> bool:
-    """Whether the student learns from the teacher or starts from its weights."""
-    return bool(parse_knowledge(cell["knowledge"])) or needs_teacher(cell["init"])
 
 
 def _teacher(study: Study, cell: Cell) -> Teacher:
@@ -180,7 +193,7 @@ def _teacher(study: Study, cell: Cell) -> Teacher:
     if cell["held_out"]:
         held["held_out_seed"] = cell["held_out_seed"]
     whole = resolve_teacher(study, cell["teacher"], cell["task"], **held)
-    if cell["teacher_data"] == "all" or cell["train_fraction"] == 1 or not _reads_teacher(cell):
+    if cell["teacher_data"] == "all" or cell["train_fraction"] == 1 or not reads_teacher(cell):
         return whole
     if whole.finetuned:
         raise Pruned(
@@ -189,66 +202,6 @@ def _teacher(study: Study, cell: Cell) -> Teacher:
         )
     fraction = cell["train_fraction"], cell["fraction_seed"]
     return resolve_teacher(study, cell["teacher"], cell["task"], *fraction, **held)
-
-
-def _as_shares(decided: list[Term], cell: Cell) -> tuple[list[Term], Cell]:
-    """Calibrated weights as shares, because only their ratios matter."""
-    hard = as_weight(cell["hard_weight"])
-    whole = hard.peak + sum(term.weight.peak for term in decided)
-    terms = [replace(term, weight=term.weight.scaled(1 / whole)) for term in decided]
-    share = hard.scaled(1 / whole)
-    return terms, {**cell, "hard_weight": share.start if share.constant else str(share)}
-
-
-def _inert(
-    cell: Cell, terms: tuple[Term, ...], kind: Kind, student: Shape, encoder: facts.Encoder
-) -> set[str]:
-    """The fields that cannot affect the outcome of this cell."""
-    inert = set()
-    softened = any(matchings_of(t.knowledge, kind)[t.matching].softened for t in terms)
-    if not softened:
-        inert |= {"temperature", "temperature_schedule"}
-    if kind is SCORES or not any(t.knowledge == "logits" for t in terms):
-        inert.add("probability_shift")
-    if not terms:  # with only the hard-label loss, its weight changes nothing
-        inert |= {"hard_weight", "matching", "weights"}
-    if cell["weights"] == "balanced" and not balanced_terms(terms):
-        inert.add("weights")
-    if cell["train_fraction"] == 1:
-        inert |= {"fraction_seed", "teacher_data"}
-    if not cell["held_out"]:
-        inert.add("held_out_seed")
-    if not _reads_teacher(cell):
-        inert.add("teacher_data")
-    if not any(KNOWLEDGE[t.knowledge].layered for t in terms):
-        inert.add("mapping")
-    if not _projected(terms, kind, student, encoder.shape):
-        inert.add("projection")
-    related = any(KNOWLEDGE[t.knowledge].form.relation_heads for t in terms)
-    if not related or cell["relation_heads"] == relation_heads(student, encoder.shape):
-        inert.add("relation_heads")
-    return inert
-
-
-def _projected(terms: tuple[Term, ...], kind: Kind, student: Shape, teacher: Shape) -> list[Term]:
-    """The terms that have projections, unless `projection` is none."""
-    return [
-        term
-        for term in terms
-        if is_projected(
-            matchings_of(term.knowledge, kind)[term.matching],
-            term.moving,
-            student.hidden,
-            teacher.hidden,
-        )
-    ]
-
-
-def _same_projection(projection: str, projected: list[Term]) -> str:
-    """The default instead of `shared`, if no term has more than one projection."""
-    default = str(RUN_DEFAULTS["projection"])
-    shares = any(len(projection_names(term, default)) > 1 for term in projected)
-    return default if projection == "shared" and not shares else projection
 
 
 def _labels(

@@ -7,6 +7,7 @@ from kd.axes.equal_size import ISO, MEASURES
 from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
 from kd.axes.metrics import METRICS
+from kd.axes.stages import CORPUS_FIELDS, STAGE_FIELDS
 from kd.axes.values import Field
 from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
 from kd.study.keys import EPOCH, STORE_GIGABYTES
@@ -163,6 +164,24 @@ def _known_names() -> dict[str, Any]:
     }
 
 
+def _stage() -> dict[str, Any]:
+    """Of a stage before the task."""
+    file = {"type": "string", "minLength": 1}
+    corpus = _keys(CORPUS_FIELDS)
+    corpus["properties"] |= {
+        "files": {
+            "anyOf": [file, {"type": "array", "items": file, "minItems": 1}],
+            "description": "files of text, from the study file's folder; * stands for any names",
+        },
+        "hub": {**file, "description": "id of a dataset on the hub, in place of files"},
+    }
+    corpus["oneOf"] = [{"required": ["files"]}, {"required": ["hub", "revision"]}]
+    stage = _keys(STAGE_FIELDS, required=["corpus", "teacher", "knowledge"])
+    stage["properties"] |= {"corpus": {**corpus, "description": "unlabelled text"}}
+    stage["oneOf"] = [{"required": ["steps"]}, {"required": ["tokens"]}]
+    return stage
+
+
 def study_schema() -> dict[str, Any]:
     """The whole schema. A test keeps `workflow/schemas/study.schema.json` equal to it."""
     fields = {**RUN_FIELDS, "matching": replace(RUN_FIELDS["matching"], schema=_TEXT)}
@@ -207,6 +226,12 @@ def study_schema() -> dict[str, Any]:
             "propertyNames": names,
             "additionalProperties": _keys(TEACHER_FIELDS, required=["model"]),
             "minProperties": 1,
+        },
+        "stages": {
+            "type": "object",
+            "propertyNames": names,
+            "additionalProperties": _stage(),
+            "description": "general distillation before the task: init stage:NAME starts from it",
         },
         "plugins": {
             "type": "array",

@@ -137,6 +137,34 @@ def _resolved(study: Study, name: str, task: str, changes: dict[str, Any]) -> Te
     )
 
 
+@cache
+def pretrained_encoder(study: Study, name: str) -> tuple[facts.Encoder, str]:
+    """The encoder of the teacher of that name as it is before any fine-tuning, and its dtype.
+
+    Raises:
+        UserError: it is missing or damaged, or has no pretrained form.
+    """
+    given = study.teachers[name]
+    full = {**TEACHER_DEFAULTS, **given}
+    model = full["model"]
+    for wrong, why in (
+        (model == SCRATCH, "scratch has random weights"),
+        (full["finetuned"], "it is fine-tuned on a task"),
+        ("{task}" in model, f"{model} is of a task"),
+    ):
+        if wrong:
+            raise UserError(
+                f"found {name}, allowed: a teacher whose model is pretrained on text; {why}"
+            )
+    try:
+        model = located_model(model, study.path)
+        _check_teacher_keys(f"teachers.{name}", given, model)
+        found = facts.encoder(model, full["revision"], given.get("shape"), full["arch"])
+    except UserError as error:
+        raise UserError(f"teachers.{name}: {error}") from None
+    return found, full["dtype"]
+
+
 def _check_teacher_keys(where: str, keys: dict[str, Any], model: str) -> None:
     """Refuse keys that would change nothing."""
     scratch, local = model == SCRATCH, facts.is_local(model)

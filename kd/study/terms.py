@@ -5,15 +5,14 @@ from typing import Any
 
 from kd.axes.architectures import attention_obstacle
 from kd.axes.errata import ERRATA, errata_of
+from kd.axes.forms import LOGITS
 from kd.axes.initialisations import EXPLICIT, INITIALISATIONS, PCA, TRUNCATE
 from kd.axes.kinds import CLASSES, LABELS, Kind
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import Pairs, mapping_row, moves, resolve_mapping
 from kd.axes.matchings import MEANINGLESS, Matching
-from kd.axes.metrics import METRICS
 from kd.axes.projections import is_projected
 from kd.axes.shapes import Shape
-from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, balanced_terms, matchings_of, measure_of
 from kd.axes.weights import Weight, as_weight, idle_part
 from kd.encoders import facts
@@ -227,7 +226,7 @@ def check_weights(
     for term in terms:
         whole = depth == student.layers == encoder.shape.layers
         equal = all(t == s <= depth for t, s in term.pairs)
-        if whole if term.knowledge == "logits" else equal:
+        if whole if KNOWLEDGE[term.knowledge].form is LOGITS else equal:
             raise Pruned(
                 f"weights calibrated need gradients at step 0, but init {cell['init']} starts this "
                 f"student as a copy of what {term.knowledge} compares: the term is 0 there (but "
@@ -265,15 +264,14 @@ def _copied_depth(init: Any, student: Shape, teacher: Shape) -> int:
 
 
 def rows_used(
-    task: Task, terms: tuple[Term, ...], mapped: Iterable[tuple[RawTerm, str]], init: str
+    kind: Kind, terms: tuple[Term, ...], mapped: Iterable[tuple[RawTerm, str]], init: str
 ) -> Iterator[object]:
-    """The rows of tables that a run uses, of those that a plugin may add to."""
+    """The rows of tables that a training uses, of those that a plugin may add to."""
     for term in terms:
         yield KNOWLEDGE[term.knowledge]
-        yield matchings_of(term.knowledge, task.kind)[term.matching]
+        yield matchings_of(term.knowledge, kind)[term.matching]
     yield from (mapping_row(m) for raw, m in mapped if KNOWLEDGE[raw.knowledge].layered)
     yield INITIALISATIONS.get(init.removesuffix(TRUNCATE))
-    yield from (METRICS[name] for name in (*task.metrics, *task.others))
 
 
 def possible_errata(

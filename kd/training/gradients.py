@@ -1,5 +1,6 @@
 """The gradients of one batch: forward through teacher and student, the losses, and backward."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import torch
@@ -14,6 +15,9 @@ from kd.losses.objective import Objective, wanted_features
 from kd.runtime.device import autocast, model_inputs, to_device
 from kd.teacher.features import TeacherFeatures
 
+# (a batch of a split, seed of the step) -> the batch as the encoders get it.
+Prepare = Callable[[dict[str, Tensor], int], dict[str, Tensor]]
+
 
 class Gradients:
     """Computes the gradients of batches of `split`, as a context: its hooks are removed at the end.
@@ -25,6 +29,7 @@ class Gradients:
         split: the training examples.
         precision: fp32, or bf16 for autocast.
         device: where student and objective are.
+        prepare: changes a batch before the encoders get it; None for nothing.
     """
 
     def __init__(
@@ -35,14 +40,18 @@ class Gradients:
         split: Split,
         precision: str,
         device: torch.device,
+        prepare: Prepare | None = None,
     ) -> None:
         self.student, self.objective, self.teacher = student, objective, teacher
         self.split, self.precision, self.device = split, precision, device
+        self.prepare = prepare
         self._open = ExitStack()
 
     def __enter__(self) -> "Gradients":
         wanted = wanted_features(self.objective.terms, teacher=False)
-        self._capture = self._open.enter_context(Capture(self.student, {("logits", 0)} | wanted))
+        if self.objective.labelled:
+            wanted.add(("logits", 0))
+        self._capture = self._open.enter_context(Capture(self.student, wanted))
         if self.teacher is not None:
             self._open.enter_context(self.teacher)
         return self
@@ -60,16 +69,8 @@ class Gradients:
             The loss, its parts and the factors of balanced weights, and the largest logit of each
             side, by name; detached scalars.
         """
-        objective = self.objective
-        batch = to_device(self.split.batch(rows), self.device)
-        inputs = model_inputs(batch)
-        with autocast(self.precision, self.device):
-            teacher: Features = {}
-            if self.teacher is not None:
-                teacher = self.teacher(rows, inputs, moment, micro_batch)
-            student = in_micro_batches(self._capture, inputs, micro_batch)
-        mask, labels = batch["attention_mask"].bool(), batch["labels"]
-        parts = objective.parts(student, teacher, mask, labels, moment)
+        objective, seed = self.objective, moment.seed * 1_000_003 + moment.step
+        parts, features = self._parts(self.split, rows, moment, micro_batch, seed)
         if objective.waits:
             objective.calibrate(parts, list(self.student.parameters()))
         loss = objective.total(parts, moment)
@@ -77,7 +78,46 @@ class Gradients:
         factors = {f"factor of {name}": value for name, value in objective.factors(parts).items()}
         reported = {"loss": loss, **parts, **factors}
         losses = {name: value.detach() for name, value in reported.items()}
-        return losses, _largest_logits(student=student, teacher=teacher)
+        return losses, _largest_logits(**features)
+
+    def held_out_losses(
+        self, split: Split, batch_size: int, moment: Moment, micro_batch: int
+    ) -> dict[str, float]:
+        """The loss and its parts on examples that are not trained on, by name: means over batches,
+        weighted by their examples.
+
+        The student is in eval mode meanwhile. No random number is drawn, and nothing that a loss
+        carries from step to step is changed.
+        """
+        buffers = [(buffer, buffer.clone()) for buffer in self.objective.buffers()]
+        sums: dict[str, Tensor] = {}
+        self.student.eval()
+        with torch.no_grad():
+            for number, rows in enumerate(torch.arange(len(split)).split(batch_size)):
+                parts, _ = self._parts(split, rows, moment, micro_batch, number)
+                found = {"loss": self.objective.total(parts, moment), **parts}
+                for name, value in found.items():
+                    sums[name] = sums.get(name, value.new_zeros(())) + len(rows) * value
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+        self.student.train()
+        return {name: float(value) / len(split) for name, value in sums.items()}
+
+    def _parts(
+        self, split: Split, rows: Tensor, moment: Moment, micro_batch: int, seed: int
+    ) -> tuple[dict[str, Tensor], dict[str, Features]]:
+        """The losses of a batch, scalars by name, and the features of `student` and `teacher`."""
+        batch = split.batch(rows)
+        batch = to_device(self.prepare(batch, seed) if self.prepare else batch, self.device)
+        inputs = model_inputs(batch)
+        with autocast(self.precision, self.device):
+            teacher: Features = {}
+            if self.teacher is not None:
+                teacher = self.teacher(rows, inputs, moment, micro_batch)
+            student = in_micro_batches(self._capture, inputs, micro_batch)
+        mask, labels = batch["attention_mask"].bool(), batch["labels"]
+        parts = self.objective.parts(student, teacher, mask, labels, moment)
+        return parts, {"student": student, "teacher": teacher}
 
 
 def _largest_logits(**sides: Features) -> dict[str, Tensor]:

@@ -10,7 +10,10 @@ from torch import Tensor
 
 from kd.runtime.files import atomic_write
 
-DEV_SCORE = "dev_score"  # the column of a history
+# Columns of a history.
+DEV_SCORE = "dev_score"
+HELD_OUT = "held_out_"  # before the name of a loss
+HELD_OUT_LOSS = f"{HELD_OUT}loss"
 
 
 class Recorder:
@@ -27,11 +30,11 @@ class Recorder:
         last: bool,
         rate: float,
         values: dict[str, Tensor],
-        score: float | None = None,
+        measured: dict[str, float] | None = None,
     ) -> str:
         """Add the losses of a step, scalars by name.
 
-        A dev score ends a row, so that it stands at its own step.
+        What was measured on other examples ends a row, so that it stands at its own step.
 
         Returns:
             The mean loss of a row that ends here, as text; '' if none ends.
@@ -39,13 +42,16 @@ class Recorder:
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.counts.update(values.keys())
-        if step % self.every and not last and score is None:
+        if step % self.every and not last and measured is None:
             return ""
         means = {name: (value / self.counts[name]).item() for name, value in self.sums.items()}
-        scored = {} if score is None else {DEV_SCORE: score}
-        self.rows.append({"step": step, "learning_rate": rate, **means, **scored})
+        self.rows.append({"step": step, "learning_rate": rate, **means, **(measured or {})})
         self.sums, self.counts = {}, Counter()
-        return f"loss {means['loss']:.4f}" + ("" if score is None else f", dev {score:.4f}")
+        shown = {"loss": means["loss"]}
+        for name, word in ((DEV_SCORE, "dev"), (HELD_OUT_LOSS, "held out")):
+            if measured and name in measured:
+                shown[word] = measured[name]
+        return ", ".join(f"{word} {value:.4f}" for word, value in shown.items())
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:

@@ -21,8 +21,8 @@ from kd.runtime.signals import Stopped, deferred
 from kd.teacher.features import TeacherFeatures
 from kd.training import memory
 from kd.training.checkpoint import Checkpoint
-from kd.training.gradients import Gradients
-from kd.training.history import Recorder
+from kd.training.gradients import Gradients, Prepare
+from kd.training.history import DEV_SCORE, HELD_OUT, Recorder
 from kd.training.optimiser import adamw
 from kd.training.schedule import learning_rates, training_batches
 from kd.training.state import State
@@ -42,6 +42,8 @@ class Job:
     checkpoint: Checkpoint | None = None
     dev_score: Callable[[nn.Module], float] | None = None  # of the student, for the history
     evaluate_every: int | str | None = None  # steps, or `epoch`
+    held_out: Split | None = None  # examples whose losses join the history as often
+    tokens: int = 0  # of a step, where its speed is shown in tokens
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def fit(
     job: Job,
     teacher: TeacherFeatures | None = None,
     examples: Tensor | None = None,
+    prepare: Prepare | None = None,
 ) -> TrainingResult:
     """Train `student`, and the objective's projections, on `split`.
 
@@ -77,11 +80,13 @@ def fit(
         student: an encoder with a classification head, in fp32.
         objective: the loss; its projections are trained with the student.
         split: the training examples.
-        recipe: `epochs`, `batch_size` (examples), `learning_rate` (its peak), `warmup` (share of
-            the steps), `weight_decay`, `max_grad_norm`, `precision` (auto, fp32, bf16), `seed`.
+        recipe: `epochs` or `steps`, `batch_size` (examples), `learning_rate` (its peak), `warmup`
+            (share of the steps), `weight_decay`, `max_grad_norm`, `precision` (auto, fp32, bf16),
+            `seed`.
         job: device, progress and checkpoint.
         teacher: the features that the terms compare with; None where there is no term.
         examples: numbers of the examples of the split that are trained on, (n,); None for all.
+        prepare: changes a batch before the encoders get it, by the seed of its step.
 
     Raises:
         UserError: a loss or a logit is not finite, or a part has no weight at any step.
@@ -94,7 +99,7 @@ def fit(
     objective.to(device)
     lengths = split.lengths if examples is None else split.lengths[examples]
     per_epoch = math.ceil(len(lengths) / size)
-    total = max(1, round(per_epoch * recipe["epochs"]))
+    total = recipe.get("steps") or max(1, round(per_epoch * recipe["epochs"]))
     _check_weights(objective, total)
     precision = choose_precision(recipe["precision"], device)
     state = _first_state(student, objective, recipe, total)
@@ -105,12 +110,15 @@ def fit(
 
     with ExitStack() as stack:
         gradients = stack.enter_context(
-            Gradients(student, objective, teacher, split, precision, device)
+            Gradients(student, objective, teacher, split, precision, device, prepare)
         )
         asked = stack.enter_context(deferred()) if job.checkpoint is not None else None
-        job.progress.start(job.label, total, state.step)
+        job.progress.start(job.label, total, state.step, job.tokens)
         job.progress.history = state.recorder.rows
         state.start_clock()
+        measure = partial(_measured, gradients, state, job, recipe, total, per_epoch)
+        if state.step == 0 and job.held_out is not None:
+            state.recorder.rows.append({"step": 0, **measure(0)})
         for drawn in training_batches(lengths, size, seed, state.step, total):
             rows = drawn if examples is None else examples[drawn]
             moment = Moment(state.step, total, state.step // per_epoch, seed)
@@ -119,9 +127,9 @@ def fit(
             norm, rate = _update(state.optimiser, schedule, recipe["max_grad_norm"])
             state.step, state.examples = state.step + 1, state.examples + len(rows)
             ends = state.step == total
-            score = _dev_score(student, state, job, per_epoch, ends)
+            measured = measure(state.step) if _is_due(state, job, per_epoch, ends) else None
             watch.add(state.step, {**losses, "gradient": norm, **logits}, split.ids[rows], ends)
-            job.progress.advance(state.recorder.add(state.step, ends, rate, losses, score))
+            job.progress.advance(state.recorder.add(state.step, ends, rate, losses, measured))
             if asked is not None and not ends:
                 _save_when_due(state, job, total, watch, asked)
     return TrainingResult(
@@ -135,17 +143,37 @@ def fit(
     )
 
 
-def _dev_score(
-    student: PreTrainedModel, state: State, job: Job, per_epoch: int, ends: bool
-) -> float | None:
-    """The dev score after a step, where one is due; the time for it is none of the training's."""
-    if job.dev_score is None or job.evaluate_every is None:
-        return None
+def _is_due(state: State, job: Job, per_epoch: int, ends: bool) -> bool:
+    """Whether a dev score or a held-out loss is due after a step."""
+    if job.evaluate_every is None:
+        return False
     every = per_epoch if job.evaluate_every == "epoch" else int(job.evaluate_every)
-    if state.step % every and not ends:
-        return None
+    return state.step % every == 0 or ends
+
+
+def _measured(
+    gradients: Gradients,
+    state: State,
+    job: Job,
+    recipe: dict[str, Any],
+    total: int,
+    per_epoch: int,
+    step: int,
+) -> dict[str, float]:
+    """What is measured on other examples after `step` steps; the time for it is none of the
+    training's."""
+    found: dict[str, float] = {}
     with state.clock_stopped():
-        return job.dev_score(student)
+        if job.dev_score is not None:
+            found[DEV_SCORE] = job.dev_score(gradients.student)
+        if job.held_out is not None:
+            last = max(0, step - 1)  # the weights of the step that was made
+            moment = Moment(last, total, last // per_epoch, recipe["seed"])
+            losses = gradients.held_out_losses(
+                job.held_out, recipe["batch_size"], moment, state.micro_batch
+            )
+            found |= {HELD_OUT + name: value for name, value in losses.items()}
+    return found
 
 
 def _check_weights(objective: Objective, total: int) -> None:

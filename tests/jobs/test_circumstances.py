@@ -23,7 +23,7 @@ def watched(name, globals=None, locals=None, fromlist=(), level=0):
             print(importer, f"{name}.{one}")
     return load(name, globals, locals, fromlist, level)
 builtins.__import__ = watched
-import kd.jobs.teacher, kd.jobs.distil
+import kd.jobs.teacher, kd.jobs.distil, kd.jobs.stage
 """
 
 

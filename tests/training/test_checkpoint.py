@@ -124,7 +124,7 @@ def test_the_progress_of_a_resumed_training_starts_at_its_step(tmp_path, monkeyp
     monkeypatch.setattr("kd.runtime.progress.Progress.start", lambda _, *args: started.append(args))
     monkeypatch.setattr("kd.runtime.progress.Progress.advance", lambda *_: None)
     killed_and_resumed(tmp_path, 3)
-    assert started == [("testing", 8, 0), ("testing", 8, 3)]
+    assert started == [("testing", 8, 0, 0), ("testing", 8, 3, 0)]
 
 
 def test_a_finished_training_leaves_no_state(tmp_path):

@@ -1,0 +1,154 @@
+"""Reads the text of a corpus, record by record, so that one larger than memory can be read.
+
+Text files have one sentence or paragraph a line, and a blank line between documents. A record of
+JSON lines, Parquet or the hub is a document.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from kd.data.corpus import Corpus, corpus_files
+from kd.runtime.errors import Transient, UserError, listing, nearest, shown
+
+END = None  # between two documents
+_ROWS = 1000  # of a Parquet file at once
+_GZIP = b"\x1f\x8b"
+
+
+def corpus_texts(corpus: Corpus) -> Iterator[str | None]:
+    """The lines or records of a corpus, without blanks around them, in one order; END after each
+    document.
+
+    Raises:
+        UserError: the first thing that cannot be read, with its file and line or record.
+        Transient: the hub does not answer.
+    """
+    if corpus.hub:
+        yield from _documents(_hub_rows(corpus), corpus.hub)
+        return
+    for _, kind, path in corpus_files(corpus):
+        file = Path(path)
+        try:
+            if kind == "text":
+                yield from _lines(file)
+            elif kind == "jsonl":
+                yield from _documents(_json_rows(file, corpus.column), path)
+            else:
+                yield from _documents(_parquet_rows(file, corpus.column), path)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{file}: cannot be read, or is cut off ({error})") from None
+        yield END
+
+
+def check_corpus(corpus: Corpus) -> None:
+    """Read the first text of each file, so that a wrong format or column shows before anything
+    runs. A dataset of the hub is not asked.
+
+    Raises:
+        UserError: as `corpus_texts`; or a file has no text.
+    """
+    for path, kind in corpus.files:
+        one = Corpus(((path, kind),), corpus.column, corpus.held_out)
+        if not any(corpus_texts(one)):
+            raise UserError(f"{path}: no text in it")
+
+
+def _opened(file: Path) -> BinaryIO:
+    """The file, unpacked if it is a gzip file."""
+    with file.open("rb") as handle:
+        packed = handle.read(2) == _GZIP
+    return cast(BinaryIO, gzip.open(file, "rb")) if packed else file.open("rb")
+
+
+def _decoded(file: Path) -> Iterator[tuple[int, str]]:
+    """(number from 1, text) of each line."""
+    with _opened(file) as lines:
+        for number, raw in enumerate(lines, 1):
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{file}, line {number}: byte {error.start + 1} of the line is "
+                    f"0x{raw[error.start]:02x}, which is not UTF-8"
+                ) from None
+            yield number, text
+
+
+def _lines(file: Path) -> Iterator[str | None]:
+    for _, text in _decoded(file):
+        yield text.strip() or END
+
+
+def _documents(rows: Iterator[tuple[int, Any]], where: str) -> Iterator[str | None]:
+    """Records as documents; empty ones are left out."""
+    for number, value in rows:
+        if value is not None and not isinstance(value, str):
+            raise UserError(f"{where}, record {number}: found {shown(value)}, allowed: text")
+        if value and value.strip():
+            yield value.strip()
+            yield END
+
+
+def _json_rows(file: Path, column: str) -> Iterator[tuple[int, Any]]:
+    for number, text in _decoded(file):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{file}, line {number}: not JSON ({str(error)[:100]})") from None
+        if not isinstance(row, dict) or column not in row:
+            raise _no_column(f"{file}, line {number}", column, row if isinstance(row, dict) else ())
+        yield number, row[column]
+
+
+def _parquet_rows(file: Path, column: str) -> Iterator[tuple[int, Any]]:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(file) as table:
+            if column not in (names := table.schema_arrow.names):
+                raise _no_column(str(file), column, names)
+            number = 0
+            for batch in table.iter_batches(_ROWS, columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    number += 1
+                    yield number, value
+    except ArrowException as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file}: not a Parquet file, or damaged ({reason})") from None
+
+
+def _hub_rows(corpus: Corpus) -> Iterator[tuple[int, Any]]:
+    """The rows of a dataset of the hub, as they arrive: nothing is stored."""
+    from datasets import load_dataset
+
+    where = f"{corpus.hub} ({corpus.config or 'default'}, {corpus.split})"
+    try:
+        rows = load_dataset(
+            corpus.hub,
+            corpus.config or None,
+            revision=corpus.revision,
+            split=corpus.split,
+            streaming=True,
+        )
+        for number, row in enumerate(rows, 1):
+            if corpus.column not in row:
+                raise _no_column(where, corpus.column, row)
+            yield number, row[corpus.column]
+    except UserError:
+        raise
+    except Exception as error:  # the library and the network have errors of their own
+        reason = " ".join(str(error).split())[:300]
+        raise Transient(f"{where}: cannot be read: {type(error).__name__}: {reason}") from error
+
+
+def _no_column(where: str, column: str, names: Any) -> UserError:
+    return UserError(
+        f"{where}: column {column!r} is missing; found {listing(names)}{nearest(column, names)}"
+    )

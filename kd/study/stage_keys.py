@@ -1,0 +1,151 @@
+"""The key `stages` of a study file: each stage before the task, checked; no text is read."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kd.axes.stages import (
+    CORPUS_DEFAULTS,
+    CORPUS_FIELDS,
+    MLM,
+    STAGE_DEFAULTS,
+    STAGE_FIELDS,
+)
+from kd.axes.terms import parse_knowledge
+from kd.axes.weights import as_weight
+from kd.data.corpus import Corpus
+from kd.runtime.errors import UserError, listing, shown, unknown
+from kd.study.keys import mapping_of, values_of
+from kd.study.located import located_path
+
+NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+KEYS = ("corpus", *STAGE_FIELDS)
+CORPUS_KEYS = ("files", "hub", *CORPUS_FIELDS)
+_ENDINGS = {"text": (".txt",), "jsonl": (".jsonl", ".ndjson"), "parquet": (".parquet", ".pq")}
+_OF_HUB, _OF_FILES = ("config", "revision", "split"), ("format",)
+
+
+@dataclass(frozen=True, eq=False)
+class StageKeys:
+    """One stage as the study has it: its corpus, and `values`, the defaults filled in."""
+
+    name: str
+    corpus: Corpus
+    values: dict[str, Any]
+
+
+def stages_of(value: Any, study: Path) -> dict[str, StageKeys]:
+    """The key `stages`, checked.
+
+    Raises:
+        UserError: the key, what was found, what is allowed.
+    """
+    found = {}
+    for name, keys in mapping_of(value, "stages").items():
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+            raise UserError(f"stages: found {shown(name)}, allowed: names of a-z, 0-9, - and _")
+        found[name] = _stage(name, mapping_of(keys, f"stages.{name}"), study)
+    return found
+
+
+def _stage(name: str, keys: dict[str, Any], study: Path) -> StageKeys:
+    where = f"stages.{name}"
+    for key in keys:
+        if key not in KEYS:
+            raise unknown(f"{where}: key", key, KEYS)
+    for key in ("corpus", "teacher", "knowledge"):
+        if key not in keys:
+            raise UserError(f"{where}.{key}: missing; a stage needs corpus, teacher and knowledge")
+    if ("steps" in keys) == ("tokens" in keys):
+        raise UserError(f"{where}: found both or none of steps and tokens, allowed: one of them")
+    given = values_of({k: v for k, v in keys.items() if k != "corpus"}, where, STAGE_FIELDS)
+    values = {**STAGE_DEFAULTS, **given}
+    if "tokens" in values:
+        a_step = values["batch_size"] * values["max_length"]
+        values["steps"] = math.ceil(values.pop("tokens") / a_step)
+    if not parse_knowledge(values["knowledge"]) and as_weight(values[MLM]).peak == 0:
+        raise UserError(f"{where}.knowledge: found none, and {MLM} is 0: there is nothing to learn")
+    if reads_words(values) and values["masked"] == 0:
+        raise UserError(f"{where}.masked: found 0, but its losses are of masked tokens")
+    return StageKeys(name, _corpus(keys["corpus"], f"{where}.corpus", study), values)
+
+
+def reads_words(values: dict[str, Any]) -> bool:
+    """Whether a stage has a loss of what the student says of the masked tokens."""
+    terms = parse_knowledge(values["knowledge"])
+    return as_weight(values[MLM]).peak > 0 or any(t.knowledge == "mlm-logits" for t in terms)
+
+
+def _corpus(value: Any, where: str, study: Path) -> Corpus:
+    keys = dict(mapping_of(value, where))
+    for key in keys:
+        if key not in CORPUS_KEYS:
+            raise unknown(f"{where}: key", key, CORPUS_KEYS)
+    if ("files" in keys) == ("hub" in keys):
+        raise UserError(f"{where}: found both or none of files and hub, allowed: one of them")
+    hub = "hub" in keys
+    for key in _OF_FILES if hub else _OF_HUB:
+        if key in keys:
+            kind = "files" if hub else "a dataset of the hub (key hub)"
+            raise UserError(f"{where}.{key}: it is for {kind} alone")
+    patterns, name = keys.pop("files", []), keys.pop("hub", "")
+    given = values_of(keys, where, CORPUS_FIELDS)
+    column, held_out = (given.get(k, CORPUS_DEFAULTS[k]) for k in ("column", "held_out"))
+    if hub:
+        if not isinstance(name, str) or not name.strip():
+            raise UserError(f"{where}.hub: found {shown(name)}, allowed: the id of a dataset")
+        if not re.fullmatch("[0-9a-f]{40}", given.get("revision", "")):
+            raise UserError(
+                f"{where}.revision: found {shown(given.get('revision'))}, allowed: a commit of 40 "
+                f"hex digits, since a branch may change"
+            )
+        split = given.get("split", CORPUS_DEFAULTS["split"])
+        config, revision = given.get("config", ""), given["revision"]
+        return Corpus((), column, held_out, name.strip(), config, revision, split)
+    files = _files(patterns, f"{where}.files", study, given.get("format", ""))
+    if "column" in given and all(kind == "text" for _, kind in files):
+        raise UserError(f"{where}.column: it would change nothing: text files have no columns")
+    return Corpus(files, column, held_out)
+
+
+def _files(value: Any, where: str, study: Path, kind: str) -> tuple[tuple[str, str], ...]:
+    """(absolute path, format) of the files that the patterns name, each once."""
+    patterns = [value] if isinstance(value, str) else value
+    if (
+        not isinstance(patterns, list)
+        or not patterns
+        or not all(isinstance(p, str) and p.strip() for p in patterns)
+    ):
+        raise UserError(
+            f"{where}: found {shown(value)}, allowed: a list of files, from the study file's "
+            f"folder; * and ** stand for any names"
+        )
+    found: dict[str, str] = {}
+    for i, pattern in enumerate(patterns):
+        try:
+            place = located_path(pattern.strip(), study)
+        except UserError as error:
+            raise UserError(f"{where}[{i}]: {error}") from None
+        files = [place]
+        if re.search(r"[*?[]", place):
+            anchor = Path(place).anchor
+            names = Path(anchor).glob(place.removeprefix(anchor))
+            files = sorted(str(name) for name in names if name.is_file())
+            if not files:
+                raise UserError(f"{where}[{i}]: no file is named like {place}")
+        found |= {file: kind or _format(file, f"{where}[{i}]") for file in files}
+    return tuple(found.items())
+
+
+def _format(file: str, where: str) -> str:
+    plain = file.lower().removesuffix(".gz")
+    for kind, endings in _ENDINGS.items():
+        if plain.endswith(endings):
+            return kind
+    known = [ending for endings in _ENDINGS.values() for ending in endings]
+    raise UserError(
+        f"{where}: the name {Path(file).name} does not tell its format; end it in one of "
+        f"{listing(known)} (.gz may follow), or give the corpus the key format"
+    )
