@@ -10,7 +10,7 @@ RECORD := results/records/demo
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo record test test-all peers bench generated lint audit format clean
+.PHONY: help setup demo record test test-all peers bench docs generated lint audit format clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -54,6 +54,12 @@ bench: $(STAMP)  ## time this project against other libraries: results/bench/
 		textbrewer torchdistill tensorboardX protobuf accelerate
 	PYTHONPATH=.bench OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
 
+# In a folder of their own too. Sphinx takes a warning, such as a link that leads nowhere, as an error.
+docs: $(STAMP)   ## build the documentation as a site: site/index.html
+	$(BIN)/python -m pip install --quiet --upgrade --constraint requirements.lock --target .docs \
+		sphinx myst-parser pydata-sphinx-theme sphinx-copybutton
+	PYTHONPATH=.docs:. $(BIN)/python .ci/docs.py site
+
 generated: $(STAMP) ## write what is generated: schemas, docs/axes.md, docs/columns.md, the tree
 	PYTHONPATH=. $(BIN)/python .ci/generate.py
 
@@ -77,4 +83,4 @@ format: $(STAMP) ## let ruff and snakefmt rewrite the files
 	$(BIN)/snakefmt Snakefile workflow
 
 clean:           ## remove the environment and caches (never results/)
-	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .bench .docs site .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -23,6 +23,7 @@ DATA = {
     "kd/axes/presets": "Published methods, a YAML file each",
     "kd/axes/citations.bib": "The works behind the tables",
     "kd/results/report/report.html.jinja": "The page of the report, without its numbers",
+    "kd/results/report/browser": "Its style, and its scripts: base, charts, runs",
     "kd/monitor/watch/page.html.jinja": "The page of the live view, and what refreshes it",
     "kd/monitor/watch/view.html.jinja": "What that page shows, written anew at each refresh",
 }

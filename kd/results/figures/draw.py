@@ -17,7 +17,7 @@ from kd.results.figures.curves import DEV_SCORE, can_be_drawn, curves_figure, de
 from kd.results.figures.maps import heatmap, width_depth_figure
 from kd.results.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
 from kd.results.figures.strips import difference_figure, effect_figure
-from kd.results.figures.style import STYLE, Look, above_foot, short_names
+from kd.results.figures.style import COLUMN, STYLE, Look, above_foot, short_names
 from kd.results.figures.tradeoff import tradeoff_figure
 from kd.results.record import load_record, warned
 from kd.results.statistics.cost import with_costs
@@ -26,6 +26,7 @@ from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import axes, studied
 from kd.results.statistics.selection import chosen_note
 from kd.results.statistics.views import base_of
+from kd.results.tables.table import tex
 from kd.runtime.errors import UserError, shown
 from kd.runtime.files import atomic_dir
 
@@ -44,8 +45,8 @@ def write_figures(
 ) -> dict[str, str]:
     """Write the figures as .png and .pdf into `out_dir`.
 
-    The same runs give the same bytes, because neither file has a date or a version. The PNG has its
-    caption. The PDF, for a paper, has none. captions.md has all captions.
+    The same runs give the same bytes, because neither file has a date or a version. The captions
+    are in captions.md, and in figures.tex, which puts the figures into a paper of two columns.
 
     Returns:
         Why a figure that was asked for is not drawn, by name.
@@ -54,29 +55,41 @@ def write_figures(
     drawings, why = possible(frame := record.runs)
     note = chosen_note(record.selection)
     undated: Look = dict.fromkeys(["Creator", "Producer", "CreationDate"])
-    texts = []
+    texts, floats = [], []
     with matplotlib.rc_context(), atomic_dir(out_dir) as folder:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         for name, figure in chosen(frame, drawings, asked):
-            texts.append(f"## {name}\n\n{caption(name)} {text_of(figure)}{note}\n")
+            text = f"{caption(name)} {text_of(figure)}{note}"
+            texts.append(f"## {name}\n\n{text}\n")
+            floats.append(_float(name, text, figure.get_figwidth() > COLUMN))
             FigureCanvasAgg(figure)
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # laid out once, not again for each draw
-            figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
-            paper = above_foot(figure)
-            figure.savefig(folder / f"{name}.pdf", bbox_inches=paper, metadata=undated)
+            drawn: Look = {"bbox_inches": above_foot(figure)}
+            figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None}, **drawn)
+            figure.savefig(folder / f"{name}.pdf", metadata=undated, **drawn)
         never = "its axes do not vary among the runs"
         absent = {name: why.get(name, never) for name in asked_for(asked) if name not in drawings}
         if absent:
             told = "\n".join(f"- {name}: {reason}" for name, reason in absent.items())
             texts.append(f"## {ABSENT}\n\n{told}\n")
         (folder / "captions.md").write_text("\n".join(texts), encoding="utf-8")
+        (folder / "figures.tex").write_text("\n".join(floats), encoding="utf-8")
     return absent
 
 
+def _float(name: str, text: str, wide: bool) -> str:
+    """A figure of LaTeX: over both columns where it is `wide`. Its preamble needs graphicx."""
+    kind, width = ("figure*", r"\textwidth") if wide else ("figure", r"\columnwidth")
+    return (
+        f"\\begin{{{kind}}}\n\\centering\n\\includegraphics[width={width}]{{{name}.pdf}}\n"
+        f"\\caption{{{tex(text)}}}\n\\label{{fig:{name}}}\n\\end{{{kind}}}\n"
+    )
+
+
 def text_of(figure: Figure) -> str:
-    """The line at the foot of a figure: what it shows, and n."""
+    """The line that its caption ends with: what is compared, and n."""
     return " ".join(figure.get_supxlabel().replace("\u00a0", " ").split())
 
 

@@ -22,6 +22,8 @@ from kd.results.report.words import (
     span,
 )
 
+_STEPS = 3  # up the Pareto front that are told one by one
+
 
 def answer(advice: Advice, margin: float = 0.5, names: Names | None = None) -> str:
     """The answer to a question, in one to three sentences with its most important numbers."""
@@ -96,7 +98,7 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
         widest = max(others, key=lambda c: abs(c.difference))
         return (
             f"No difference: all values are within {margin:g} points of {best}, with their "
-            f"intervals; the furthest is {q(widest.other)} ({short_contrast(widest)})."
+            f"intervals. The furthest is {q(widest.other)} ({short_contrast(widest)})."
         )
     unsure += [f"{q(c.other)} ({short_contrast(c)})" for c in advice.equal]
     return (
@@ -121,7 +123,7 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
     text = f"{start or 'Use'} {q(advice.best)}"
     if alike:
         text += f" or {listed((q(c.other) for c in alike), 'or')}, equal within {margin:g} points "
-        text += f"({'; '.join(f'{q(c.other)} {short_contrast(c)}' for c in alike[:3])})"
+        text += f"({'; '.join(f'over {q(c.other)} {short_contrast(c)}' for c in alike[:3])})"
     text += "."
     if small:
         c = small[0]
@@ -149,12 +151,12 @@ def is_or_are(items: Sequence[Any]) -> str:
 
 
 def short_contrast(c: Contrast) -> str:
-    """The other value compared with the best: '−0.3; −1.0 to +0.4; 19 of 24 pairs'."""
+    """How far the best value leads: 'a lead of 0.3 points; −0.4 to +1.0; 19 of 24 pairs'."""
     if not c.pairs:
         return f"none of {count(c.planned, 'pair')} has finished"
-    parts = [signed(-c.difference)]
+    parts = [f"a lead of {plain(c.difference, 1)} points"]
     if not pd.isna(c.low):
-        parts.append(span(-c.high, -c.low))
+        parts.append(span(c.low, c.high))
     if c.pairs < c.planned:
         parts.append(f"{c.pairs} of {count(c.planned, 'pair')}")
     return "; ".join(parts)
@@ -169,10 +171,11 @@ def price_sentences(advice: Advice, names: Names) -> str:
             f"The cheapest student, {who}, also has the highest mean score over the settings that "
             f"all students share ({first.score:.1f})."
         )
-    parts = [f"{quoted(names, 'student', first.student)} scores {first.score:.1f} at "
-             f"{first.cost:.3g} GFLOPs"]  # fmt: skip
+    parts = [f"The cheapest, {quoted(names, 'student', first.student)}, scores {first.score:.1f} "
+             f"at {first.cost:.3g} GFLOPs"]  # fmt: skip
+    shown = rest if len(rest) <= _STEPS + 1 else rest[:_STEPS]
     before = first
-    for step in rest:
+    for step in shown:
         gain = f"{signed(step.score - before.score)} points"
         if step.lead:
             gain = f"{signed(step.lead.difference)} points"
@@ -184,6 +187,12 @@ def price_sentences(advice: Advice, names: Names) -> str:
             f"{step.cost / before.cost:.1f} times the FLOPs"
         )
         before = step
-    return (
-        f"{'; '.join(parts)}. For each of these, no student of equal or lower cost scores as high."
-    )
+    if more := rest[len(shown) :]:
+        last = more[-1]
+        parts.append(
+            f"{len(more)} further steps lead to {quoted(names, 'student', last.student)}, which "
+            f"gives {signed(last.score - before.score)} points over "
+            f"{quoted(names, 'student', before.student)} for {last.cost / before.cost:.1f} times "
+            f"its FLOPs"
+        )
+    return f"{'. '.join(parts)}. No student of equal or lower cost scores as high as one of these."

@@ -15,15 +15,16 @@ from kd.axes.figures import axis_words
 from kd.results.answers import read_answers
 from kd.results.columns import ENVIRONMENT
 from kd.results.figures.draw import ABSENT, read_captions
-from kd.results.numbers import plain
 from kd.results.record import Record, load_record, warned
 from kd.results.report.cautions import cautions, dev_noise
+from kd.results.report.explore import explorer, to_script
 from kd.results.report.findings import effects, headlines, winners
 from kd.results.report.guideline import STRENGTH, answers
 from kd.results.report.words import count
 from kd.results.statistics.runs import AXES, IDLE, axes, followers, levels
 from kd.results.tables.write import make_tables
 from kd.runtime.files import atomic_write
+from kd.study.check import Study
 
 _RUNS = "../../runs"  # from the folder of the study, where the report lies
 
@@ -50,7 +51,14 @@ def write_report(
         }
         for name, table in make_tables(frame, read_answers(runs_csv), record.selection).items()
     ]
-    template = files("kd.results.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    logged = [has_log(*row) for row in zip(every["status"], every["error"], strict=True)]
+    data = explorer(every, frame, logged, named_study(study), _RUNS)
+    room = files("kd.results.report")
+    template = room.joinpath("report.html.jinja").read_text(encoding="utf-8")
+    style, *scripts = (
+        room.joinpath("browser", name).read_text(encoding="utf-8")
+        for name in ("report.css", "base.js", "charts.js", "runs.js")
+    )
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -74,13 +82,28 @@ def write_report(
         drawn=figures_dir.is_dir(),
         absent=absent,
         tables=tables,
-        runs=run_table(every),
+        style=style,
+        script="\n".join(scripts),
+        data=to_script(data),
+        places={run: i for i, run in enumerate(every["run"])},
+        several_tasks=len(data["tasks"]) > 1,
+        chart_axes=data["axes"],
+        effect_axes=data["effects"],
+        maps=data["maps"],
+        costs=data["costs"],
+        importance=data["importance"],
+        histories=bool((every["history"] != "").any()),
         folder=_RUNS,
         cost=cost(every),
         environment=environment_of(every),
         total=len(every),
     )
     atomic_write(out_html, html)
+
+
+def named_study(study: Study | None) -> str:
+    """The study's file, as a command names it."""
+    return str(study.path) if study else "STUDY"
 
 
 def with_code(text: str) -> Markup:
@@ -169,24 +192,6 @@ def has_log(status: str, error: str) -> bool:
     return status in ("done", "running", "stopped") or (
         status == "failed" and not re.match(r"(data|teacher|outputs of|tokens-\w+ of) \S+: ", error)
     )
-
-
-def run_table(frame: pd.DataFrame) -> tuple[list[str], list[dict[str, Any]]]:
-    """Header and rows of the table of runs: where each stands in the grid, what came of it."""
-    names = axes(frame)
-    rows = [
-        {
-            "cells": [
-                *(row["run"], row["status"], *(row[name] for name in names)),
-                "" if pd.isna(row["score"]) else plain(100 * row["score"], 2),
-                "" if pd.isna(row["train_seconds"]) else plain(row["train_seconds"]),
-                row["objective"],
-            ],
-            "logged": has_log(row["status"], row["error"]),
-        }
-        for row in frame.to_dict("records")
-    ]
-    return ["run", "status", *names, "score", "seconds", "objective"], rows
 
 
 def cost(frame: pd.DataFrame) -> list[tuple[str, str]]:

@@ -79,15 +79,20 @@ def _alike(runs: pd.DataFrame, free: list[str]) -> tuple[pd.DataFrame, str]:
         frames.append(group.merge(cells.loc[chosen, [*free, *others]]))
     view = pd.concat(frames, ignore_index=True)
     if not like:
-        return view, "NOT like with like: no setting of the other axes is there with every value"
+        alone = "no setting of the other axes is there with every value"
+        return view, f"this does NOT compare like with like, because {alone}"
     if base is not None:
-        return view, "all other axes at the study's base"
+        return view, "all other axes are at the study's base"
     if count["planned"] < count["all"]:
-        note = f"{count['planned']} of {count['all']} cells: only settings planned with every value"
+        note = "only settings that were planned with every value count, which are "
+        note += f"{count['planned']} of {count['all']} cells"
     else:
-        note = "over all settings of the other axes" if others else ""
+        note = "the means are over all settings of the other axes" if others else ""
     if left := count["planned"] - count["kept"]:
-        note += f", without {left} cells whose settings are not done with every value"
+        one = left == 1
+        who = f"{left} {'cell' if one else 'cells'} {'is' if one else 'are'} left out, because"
+        why = f"{'its setting is' if one else 'their settings are'} not done with every value"
+        note += f"{'; ' if note else ''}{who} {why}"
     return view, note
 
 

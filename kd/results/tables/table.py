@@ -69,7 +69,7 @@ class Table:
         wide = len(self.header) > 5
         kind, width = ("table*", r"\textwidth") if wide else ("table", r"\columnwidth")
         align = "l" * self.labels + "r" * (len(self.header) - self.labels)
-        notes = [_tex(note) for note in self.notes]
+        notes = [tex(note) for note in self.notes]
         kept = self._fitting(wide)
         if len(kept) < len(self.rows):
             notes.append(f"{len(self.rows) - len(kept)} more rows are in the CSV file.")
@@ -77,13 +77,13 @@ class Table:
             " & ".join(self._latex_cell(i, j) for j in range(len(self.header))) + r" \\"
             for i in kept
         ]
-        head = " & ".join(map(_tex, self.header)) + r" \\"
+        head = " & ".join(map(tex, self.header)) + r" \\"
         return "\n".join(
             [
                 rf"\begin{{{kind}}}",
                 r"\centering\small" if kind == "table" else r"\centering\footnotesize",
                 r"\setlength{\tabcolsep}{3pt}",
-                rf"\caption{{{_tex(self.caption)}}}",
+                rf"\caption{{{tex(self.caption)}}}",
                 rf"\resizebox{{\ifdim\width>{width}{width}\else\width\fi}}{{!}}{{%",
                 rf"\begin{{tabular}}{{{align}}}",
                 *(r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}}"),
@@ -110,15 +110,15 @@ class Table:
     def _latex_cell(self, i: int, j: int) -> str:
         text = self.rows[i][j]
         if j < self.labels and len(_broken(text)) > 1:
-            stacked = r" \\ ".join(map(_tex, _broken(text)))
+            stacked = r" \\ ".join(map(tex, _broken(text)))
             return rf"\shortstack[l]{{{stacked}}}"
         mean, plus, rest = text.partition(" ± ")
-        shown = _tex(mean)
+        shown = tex(mean)
         if (i, j) in self.bold:
             shown = rf"\textbf{{{shown}}}"
         if (i, j) in self.underlined:
             shown = rf"\underline{{{shown}}}"
-        return shown + (rf"{{\tiny$\pm${_tex(rest)}}}" if plus else "")
+        return shown + (rf"{{\tiny$\pm${tex(rest)}}}" if plus else "")
 
 
 def _broken(text: str) -> list[str]:
@@ -127,7 +127,8 @@ def _broken(text: str) -> list[str]:
     return [line.replace("+ ", "+") for line in lines]
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """Text for LaTeX: characters that mean something there are escaped."""
     return "".join(_TEX.get(char, char) for char in text)
 
 

@@ -91,8 +91,12 @@ def test_files_are_whole_and_the_same_each_time(tmp_path):
     absent = {"effect-init": "its axes do not vary among the runs"}
     assert write_figures(source, out, asked) == absent
     first = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert set(first) == {"captions.md", "curves.pdf", "curves.png",
+    assert set(first) == {"captions.md", "figures.tex", "curves.pdf", "curves.png",
                           "effect-mapping.pdf", "effect-mapping.png"}  # fmt: skip
+    paper = first["figures.tex"].decode()
+    assert r"\includegraphics[width=\textwidth]{effect-mapping.pdf}" in paper
+    assert paper.startswith(r"\begin{figure*}"), "two panels side by side: over both columns"
+    assert r"\caption{Effect of mapping. Marks are means with their 95 \% t" in paper
     write_figures(source, out, asked)
     assert first == {path.name: path.read_bytes() for path in out.iterdir()}
     assert b"CreationDate" not in first["effect-mapping.pdf"]
@@ -114,7 +118,7 @@ def test_images_have_ink_in_every_corner_but_none_at_the_edge(tmp_path, name):
     write_figures(write(full_grid(), tmp_path / "runs.csv"), tmp_path / "figures", [name])
     found = ink(tmp_path / f"figures/{name}.png")
     height, width = found.shape
-    assert width in (680, 1400)  # 3.4 or 7 inches at 200 dpi
+    assert width in (680, 1400)  # 3.4 or 7 inches at 200 dpi; the caption is not in the picture
     assert all(
         found[rows, columns].any()
         for rows in (slice(0, height // 2), slice(height // 2, None))

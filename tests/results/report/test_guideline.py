@@ -1,5 +1,6 @@
 """The sentences say what the numbers say: nothing false, every number that of the runs."""
 
+import dataclasses
 import json
 import re
 
@@ -11,8 +12,9 @@ from studies import study_dict, write_study
 
 from kd.cli.main import main
 from kd.results.advice.advice import advise
+from kd.results.advice.verdict import Step
 from kd.results.record import Record, load_record
-from kd.results.report.answers import answer
+from kd.results.report.answers import answer, price_sentences
 from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.evidence import evidence, limits
 from kd.results.report.guideline import (
@@ -47,7 +49,7 @@ def test_what_is_not_shown_to_be_worse_comes_with_gap_interval_and_pairs():
     text = answer(of(frame, "mapping"))
     assert re.match(
         r"Undecided: `last` has the highest mean, but is not significantly better than `emd` "
-        r"\(−\d\.\d; −\d\.\d to \+\d\.\d; 8 of 9 pairs\)\. "
+        r"\(a lead of \d\.\d points; −\d\.\d to \+\d\.\d; 8 of 9 pairs\)\. "
         r"Significantly worse: `first`\.$",
         text,
     )
@@ -98,10 +100,24 @@ def test_the_price_of_size_where_no_two_students_are_alike():
     text = answer(of(noisy(lambda c: sizes[c["student"]], student=list(sizes)), "student"))
     assert text.startswith(
         "No two students are of equal size, so shape cannot be judged apart from size. "
-        "`1L-128-2h-512`"
+        "The cheapest, `1L-128-2h-512`, scores"
     )
     gain = r"`2L-256-4h-1024` gives \+[78]\.\d points \([^)]*\) for 7\.\d times the FLOPs"
     assert re.search(gain, text)
+
+
+def test_a_long_pareto_front_is_told_in_a_few_steps():
+    """Twelve students, each better than the cheaper ones: three steps, and the rest in one."""
+    sizes = [f"{layers}L-{64 * layers}-{layers}h-{256 * layers}" for layers in range(1, 13)]
+    steps = [Step(s, cost=2.0**k, score=60.0 + k, lead=None) for k, s in enumerate(sizes)]
+    advice = dataclasses.replace(of(noisy(lambda c: 0, student=sizes[:2]), "student"), steps=steps)
+    text = price_sentences(advice, {})
+    assert text.startswith("The cheapest, `1L-64-1h-256`, scores 60.0 at 1 GFLOPs. `2L-128-2h-512`")
+    assert text.count("times the FLOPs") == 3 and "`5L" not in text
+    assert (
+        "8 further steps lead to `12L-768-12h-3072`, which gives +8.0 points over "
+        "`4L-256-4h-1024` for 256.0 times its FLOPs. No student of equal or lower cost" in text
+    )
 
 
 def test_limits_name_lost_runs_and_where_the_best_does_not_lead():

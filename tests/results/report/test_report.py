@@ -1,5 +1,6 @@
 """The report is one file that says what was run, what came of it and what is missing."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -8,6 +9,7 @@ from browser import Browser
 from fake_runs import grid, write
 
 from kd.results.figures.draw import write_figures
+from kd.results.report.explore import explorer
 from kd.results.report.findings import effects, headlines, winners
 from kd.results.report.page import (
     cost,
@@ -15,7 +17,6 @@ from kd.results.report.page import (
     environment_of,
     has_log,
     missing,
-    run_table,
     write_report,
 )
 from kd.results.statistics.effects import variance
@@ -38,6 +39,13 @@ def frame():
         knowledge=["logits", "logits+hidden"],
         seed=["1", "2", "3"],
     )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    browser = Browser()
+    yield browser
+    browser.close()
 
 
 class Counter(HTMLParser):
@@ -67,6 +75,12 @@ def report(frame, folder, study=STUDY):
     return out.read_text(encoding="utf-8")
 
 
+def data_of(html):
+    """The data of the page's charts."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html)
+    return json.loads(text)
+
+
 def test_report_is_whole_and_self_contained(frame, tmp_path):
     error = "RuntimeError: <script>alert(1)</script> & more"
     frame.loc[0, ["status", "score", "error"]] = ["failed", None, error]
@@ -80,7 +94,7 @@ def test_report_is_whole_and_self_contained(frame, tmp_path):
     assert "not drawn: - width-depth: one student" in html
     assert all(load.startswith("data:image/png;base64,") for load in parser.loads)
     assert "http" not in re.sub(r"base64,[^\"]*", "", html)
-    assert parser.tags["script"] == 1  # its own, not the one in the error line
+    assert parser.tags["script"] == 2  # its data and its own, not the one in the error line
     assert "RuntimeError: &lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in html
     assert "Do hidden states &lt;add&gt; anything?" in html
     assert "<h1>hidden-or-not</h1>" in html
@@ -106,9 +120,9 @@ def test_the_answer_comes_first_and_readers_of_any_kind_find_their_way(frame, tm
         assert f'id="{anchor}"' in html
     assert 'href="#lost"' in html
     assert 'alt="What each choice adds to its control' in html
-    # A log only where something was started: 1 failed (named twice), 4 done, 1 missing.
-    assert html.count("log/distil.log") == 6
-    assert f"{frame['run'].iloc[1]}/log/distil.log" not in html
+    # A log only where something was started: 1 failed, 4 done, 1 missing.
+    assert html.count('/log/distil.log">log</a>') == 1
+    assert data_of(html)["logged"] == [1, 0, 1, 1, 1, 1]
 
 
 def test_steps_before_a_run_leave_it_no_log_of_its_own():
@@ -171,14 +185,11 @@ def test_cells_that_never_ran_are_no_rivals_and_ties_are_named(frame):
     assert "tied with knowledge `" in headlines(tied)[0]
 
 
-def test_design_run_table_and_environment(frame):
+def test_design_and_environment(frame):
     rows = design(frame)
     assert rows[0] == ("knowledge", "logits, logits+hidden", True)
     assert rows[1] == ("seed", "1, 2, 3", True)
     assert ("epochs", "3", False) in rows
-    header, runs = run_table(frame)
-    assert header == ["run", "status", "knowledge", "seed", "score", "seconds", "objective"]
-    assert runs[3]["cells"][1:] == ["done", "logits+hidden", "1", "62.00", "100", "logits+hidden"]
     assert ("device", "cpu (6 runs)") in environment_of(frame)
     assert ("threads", "2 (6 runs)") in environment_of(frame)
     elsewhere = environment_of(frame.assign(evaluated_on="H100"))
@@ -230,49 +241,132 @@ def test_one_at_a_time_says_nothing_of_interactions():
     assert not any("mapping × temperature" in text for text in found)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    browser = Browser()
-    yield browser
-    browser.close()
+def test_the_data_of_the_charts_are_the_numbers_of_the_tables(frame, tmp_path):
+    frame.loc[0, ["status", "score", "error"]] = ["failed", None, "</script><b>&"]
+    html = report(frame, tmp_path)
+    data = data_of(html)
+    assert html.count("</script>") == 2, "no text of the record ends the script"
+    assert data["columns"]["error"]["v"][data["columns"]["error"]["c"][0]] == "</script><b>&"
+    assert data["columns"]["score"]["n"] == [None, 0.61, 0.65, 0.62, 0.64, 0.66]
+    assert data["columns"]["task"] == {"all": "rte"}
+    assert [axis["name"] for axis in data["axes"]] == ["knowledge", "seed"]
+    control, other = data["effects"]["knowledge"]["marks"]
+    assert control[:4] == ["logits", "control", "rte", 0.63] and control[6:] == [2, 3]
+    assert other[:4] == ["logits+hidden", "main", "rte", 0.64]
+    low, high = other[4:6]
+    assert low == pytest.approx(0.64 - 4.3027 * 0.02 / 3**0.5, abs=1e-4)  # t of 2 degrees, sd 0.02
+    assert high == pytest.approx(0.64 + 4.3027 * 0.02 / 3**0.5, abs=1e-4)
+    assert {row["term"]: row["share"] for row in data["importance"]}.keys() >= {"knowledge"}
 
 
-SHOWN = "[...document.querySelectorAll('#runs tbody tr')].filter(r => !r.hidden)"
+def test_maps_compare_like_with_like():
+    """As the figures of two axes: a row for each tile, with the runs it averages."""
+    runs = grid(lambda c: 0.6 + 0.1 * (c["mapping"] == "last") + 0.01 * (c["student"][0] == "6"),
+                mapping=["first", "last"], student=["3L-384-12h-1536", "6L-768-12h-3072"],
+                seed=["1", "2"])  # fmt: skip
+    (found,) = explorer(runs, runs, [True] * len(runs), "s.yaml", "runs")["maps"]
+    assert sorted(found["axes"]) == ["mapping", "student"]
+    marks = {(a, b): (mean, n) for a, b, _, mean, _, _, n, _ in found["marks"]}
+    assert sorted(marks.values()) == [(0.6, 2), (0.61, 2), (0.7, 2), (0.71, 2)]
 
 
-@pytest.mark.browser
-def test_page_in_a_browser(browser, frame, tmp_path):
+def test_a_study_without_axes_or_scores_has_a_report_too(frame, browser, tmp_path):
+    lost = frame[:1].assign(status="failed", error="no", score=None).astype({"score": float})
+    source = write(lost.assign(history=""), tmp_path / "runs.csv")
+    write_report(source, tmp_path / "tables", tmp_path / "figures", tmp_path / "report.html")
+    browser.open(tmp_path / "report.html")
+    assert browser.run("document.querySelectorAll('#runs tbody tr').length") == 1
+    assert browser.problems == []
+
+
+@pytest.fixture
+def page(browser, frame, tmp_path):
+    """The page of six runs, one of which failed, in a browser."""
     frame.loc[0, ["status", "score", "error"]] = ["failed", None, "RuntimeError: out of memory"]
     report(frame, tmp_path)
     browser.size(1280, 900)
     browser.open(tmp_path / "report.html")
-    column = f"{SHOWN}.map(r => r.cells[4].textContent)"
-    title = "[...document.querySelectorAll('#runs th button')].find(b => b.textContent == 'score')"
-    browser.run(f"{title}.click()")
-    assert browser.run(column) == ["61.00", "62.00", "64.00", "65.00", "66.00", ""]
-    browser.run(f"{title}.click()")
-    assert browser.run(column) == ["66.00", "65.00", "64.00", "62.00", "61.00", ""]
-    assert browser.run(f"{title}.parentElement.getAttribute('aria-sort')") == "descending"
-    ask = (
-        "f = document.querySelector('#filter'); f.value = '{}'; f.dispatchEvent(new Event('input'))"
-    )
-    browser.run(ask.format("LOGITS failed"))
-    assert browser.run(f"{SHOWN}.length") == 1
-    assert browser.run("document.querySelector('#shown').textContent") == "1 of 6 runs"
-    browser.run(ask.format(""))
-    assert browser.run(f"{SHOWN}.length") == 6
-    links = browser.run(
-        "[...document.querySelectorAll('#runs a')].map(a => a.getAttribute('href'))"
-    )
-    assert len(links) == 12 and links[0].startswith("../../runs/rte-")
-    browser.run(ask.format("seed:1"))
-    assert browser.run(f"{SHOWN}.length") == 2
-    browser.run(ask.format("seed:1 knowledge:logits"))
-    assert browser.run(f"{SHOWN}.length") == 1
-    browser.run(ask.format(""))
-    whole = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
-    assert browser.run(whole) and browser.run("document.images.length") == 2
+    yield browser
     assert browser.problems == []
+
+
+ASK = "f = document.querySelector('#filter'); f.value = '{}'; f.dispatchEvent(new Event('input'))"
+ROWS = "document.querySelectorAll('#runs tbody tr').length"
+
+
+@pytest.mark.browser
+def test_the_table_of_runs_sorts_and_filters(page):
+    column = "[...document.querySelectorAll('#runs tbody tr')].map(r => r.cells[4].textContent)"
+    title = "[...document.querySelectorAll('#runs th button')].find(b => b.textContent == 'score')"
+    page.run(f"{title}.click()")
+    assert page.run(column) == ["61.00", "62.00", "64.00", "65.00", "66.00", ""]
+    page.run(f"{title}.click()")
+    assert page.run(column) == ["66.00", "65.00", "64.00", "62.00", "61.00", ""]
+    assert page.run(f"{title}.parentElement.getAttribute('aria-sort')") == "descending"
+    page.run(ASK.format("LOGITS failed"))
+    assert page.run(ROWS) == 1
+    assert page.run("document.querySelector('#shown').textContent") == "1 of 6 runs"
+    for asked, count in (("", 6), ("seed:1", 2), ("seed:1 knowledge:logits", 1)):
+        page.run(ASK.format(asked))
+        assert page.run(ROWS) == count, asked
+    page.run(ASK.format(""))
+    assert page.run("[...document.querySelectorAll('#runs a')].map(a => a.getAttribute('href'))[0]"
+                    ).startswith("../../runs/rte-")  # fmt: skip
+    whole = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
+    assert page.run(whole) and page.run("document.images.length") == 2
+
+
+@pytest.mark.browser
+def test_a_click_in_a_chart_filters_the_others_and_the_table(page):
+    dots = "document.querySelectorAll('#effect circle.dot{}').length"
+    assert page.run(dots.format("")) == 5 and page.run(dots.format(".off")) == 0
+    labels = "[...document.querySelectorAll('#effect [role=button]')]"
+    label = f"{labels}.find(b => b.dataset.value == 'logits')"
+    page.run(f"{label}.dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
+    assert page.run(ROWS) == 3 and page.run(dots.format(".off")) == 3
+    assert page.run(f"{label}.getAttribute('aria-pressed')") == "true"
+    assert "3 of 6 runs" in page.run("document.querySelector('#kept').textContent")
+    page.run("document.querySelector('#told .clear').click()")
+    assert page.run(ROWS) == 6
+    enter = "new KeyboardEvent('keydown', {key: 'Enter', bubbles: true})"
+    page.run(f"l = {label}; l.focus(); l.dispatchEvent({enter})")
+    assert page.run(ROWS) == 3, "the keyboard does the same"
+    assert page.run("document.activeElement.dataset.value") == "logits", "and keeps its place"
+
+
+@pytest.mark.browser
+def test_a_run_opens_its_curves_settings_files_and_command(page):
+    page.run("document.querySelector('#effect circle.dot').dispatchEvent("
+             "new MouseEvent('click', {bubbles: true}))")  # fmt: skip
+    sheet = "document.querySelector('#run')"
+    assert page.run(f"{sheet}.open")
+    text = page.run(f"{sheet}.textContent")
+    run = page.run(f"{sheet}.querySelector('.id code').textContent")
+    assert f"snakemake results/runs/{run}/metrics.json --forcerun distil --configfile" in text
+    assert f"results/runs/{run}/log/distil.log" in text and "learning_rate" in text
+    assert page.run(f"{sheet}.querySelectorAll('svg polyline').length") == 2  # loss and hard
+    page.run(f"{sheet}.querySelector('#close').click()")
+    assert not page.run(f"{sheet}.open")
+    page.run("document.querySelector('.bad [data-run]').click()")
+    assert "out of memory" in page.run(f"{sheet}.textContent"), "from the list of what is not done"
+
+
+@pytest.mark.browser
+def test_each_chart_can_be_saved_as_data_and_picture(page):
+    page.run("saved = []; save = (name, content, kind) => saved.push([name, content, kind])")
+    buttons = "[...document.querySelectorAll('.chart .tools button')]"
+    for kind in ("CSV", "SVG"):
+        which = f"b.textContent.includes('{kind}')"
+        page.run(f"{buttons}.filter(b => {which}).forEach(b => b.click())")
+    names = page.run("saved.map(s => s[0])")
+    for name in ("effect.csv", "importance.csv", "lines.csv", "curves.csv", "effect.svg"):
+        assert name in names
+    content = page.run("saved.find(s => s[0] == 'effect.csv')[1]")
+    head, first, *_ = content.split("\n")
+    assert head == "knowledge,series,task,mean,low,high,n,planned"
+    assert first.startswith("logits,control,rte,0.63")
+    svg = "saved.find(s => s[0] == 'effect.svg')[1]"
+    assert page.run(f"{svg}.includes('fill: rgb(')"), "with its colours, for other programs"
 
 
 @pytest.mark.browser
@@ -284,7 +378,8 @@ def test_page_at_phone_width_and_in_print(browser, frame, tmp_path):
     assert browser.run("getComputedStyle(document.body).fontSize") == "16px"
     browser.media("print")
     assert browser.run("getComputedStyle(document.querySelector('nav')).display") == "none"
-    assert browser.run("getComputedStyle(document.querySelector('#runs')).display") == "none"
+    for part in ("#runs", ".explore"):
+        assert browser.run(f"getComputedStyle(document.querySelector('{part}')).display") == "none"
     assert browser.pdf().startswith(b"%PDF")
     browser.media("")
     assert browser.problems == []
