@@ -21,6 +21,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "start": "README.md",
         "study-file": "config/README.md",
         "own-data": "docs/own-data.md",
+        "stages": "docs/stages.md",
         "plugins": "docs/plugins.md",
         "faq": "docs/faq.md",
     },
