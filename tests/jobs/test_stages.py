@@ -24,6 +24,7 @@ from kd.jobs.tokenise import run_tokenise
 from kd.monitor.free import idle_corpora
 from kd.monitor.plan import plan
 from kd.monitor.status import study_status
+from kd.monitor.watch.look import looker
 from kd.runtime.errors import UserError
 from kd.runtime.signals import Stopped
 from kd.study.grid import load_grid
@@ -313,3 +314,11 @@ def test_the_teacher_of_a_stage_is_pretrained(home, teacher, why):
     base = {"student": "2L-16-2h-32", "task": "toy-single", "knowledge": "none", "teacher": "deep"}
     with pytest.raises(UserError, match=f"stages.general.teacher: found other.*{why}"):
         load_grid(study_of(home, stages, "wrong.yaml", teachers=teachers, base=base))
+
+
+def test_the_live_view_counts_corpus_and_stage(done, tmp_path):
+    grid, layout, _ = done
+    jobs = looker(grid, layout)()["jobs"]
+    assert jobs["corpus"] == jobs["stage"] == {"done": 1, "running": 0, "total": 1}
+    before = looker(grid, Layout(tmp_path))()["jobs"]
+    assert before["corpus"] == before["stage"] == {"done": 0, "running": 0, "total": 1}

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kd.data.corpus import MANIFEST
 from kd.monitor.status import read_metrics, study_status
 from kd.monitor.watch.time_left import time_left
 from kd.runtime.errors import UserError
@@ -18,7 +19,7 @@ from kd.study.teacher_outputs import need_of
 Looker = Callable[[], dict[str, Any]]
 _LATEST = 5  # finished runs that are named
 _RECENT = 60.0  # seconds: a job that has just been started has no state yet
-_HEAVY = ("teacher", "outputs", "distil", "evaluate")  # steps that use the device
+_HEAVY = ("teacher", "outputs", "stage", "distil", "evaluate")  # steps that use the device
 
 
 def looker(grid: Grid, layout: Layout) -> Looker:
@@ -71,7 +72,7 @@ def _jobs(
     What only trained runs have read counts as done, because it may have been removed since.
     """
     wanted: dict[str, dict[Path, bool]] = {
-        rule: {} for rule in ("data", "tokenise", "teacher", "outputs")
+        rule: {} for rule in ("data", "tokenise", "teacher", "outputs", "corpus", "stage")
     }
     for name, needed in files.items():
         for rule, file in needed:
@@ -99,6 +100,9 @@ def _files(run: Run, layout: Layout) -> list[tuple[str, Path]]:
         found += [("teacher", layout.teacher(teacher) / METRICS) for teacher in teachers]
     if need_of(run):
         found.append(("outputs", layout.need(run)))
+    if run.stage:
+        found.append(("corpus", layout.corpus(run.stage) / MANIFEST))
+        found.append(("stage", layout.stage(run.stage) / TRAINING))
     return found
 
 

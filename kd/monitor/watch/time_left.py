@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kd.monitor.estimate import by_teacher, run_flops, teacher_flops, to_teach
+from kd.monitor.estimate import by_teacher, run_flops, stage_flops, teacher_flops, to_teach
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
 from kd.study.grid import Grid
@@ -50,6 +50,10 @@ def time_left(
         _rest(busy[name]) if name in busy else start + evaluation + teacher_flops(run) / speed
         for name, run in teachers.items()
     )
+    for stage in {run.stage.id: run.stage for run in left if run.stage}.values():
+        if not (layout.stage(stage) / TRAINING).is_file():
+            known = busy.get(f"stage {stage.id}")
+            work += _rest(known) if known else start + stage_flops(stage) / speed
     for run in left:
         if run.id in busy:
             work += _rest(busy[run.id]) + evaluation * (busy[run.id]["step"] == "distil")

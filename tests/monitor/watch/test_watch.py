@@ -4,8 +4,11 @@ import http.client
 import io
 import json
 import threading
+import time
+from contextlib import closing
 
 import pytest
+from browser import Browser
 from rich.console import Console
 from studies import tiny_study, write_study
 
@@ -209,6 +212,35 @@ def test_the_page_is_read_only_and_serves_nothing_outside_results(grid, ask, tmp
         assert ask("/", method)[0] == 501
     assert ask("/", host="example.org:80")[0] == 403
     assert file_below(tmp_path / "results", "/results/runs") is None
+
+
+@pytest.mark.browser
+def test_the_page_refreshes_itself_and_says_when_it_is_old(grid):
+    layout = Layout("results")
+    missing = list(grid.runs.values())[3]
+    with closing(Browser()) as page:
+        with server(looker(grid, layout), layout.results, 0.5, port=0) as found:
+            threading.Thread(target=found.serve_forever, daemon=True).start()
+            page.send("Page.navigate", url=f"http://127.0.0.1:{found.server_port}/")
+            text = "document.querySelector('main')?.textContent ?? ''"
+            until(lambda: "1 done" in page.run(text))
+            finish(layout, missing, 0.5)
+            until(lambda: "2 done" in page.run(text))
+            assert page.run("document.title") == "2/4 test"
+            assert page.run("document.querySelectorAll('svg polyline').length") == 1
+            assert not [
+                text for text in page.problems if not text.startswith("asks for http://127")
+            ]
+            found.shutdown()
+        until(lambda: page.run("!document.querySelector('#stale').hidden"))
+
+
+def until(true, seconds=60):
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "not within the time"
+        time.sleep(0.2)
 
 
 def test_a_port_that_is_taken_is_one_sentence(grid):
