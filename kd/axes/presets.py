@@ -11,6 +11,7 @@ from kd.runtime.errors import UserError, unknown
 
 FOLDER = Path(__file__).with_name("presets")  # part of the package: a wheel has it too
 KEYS = ("method", "source", "deviations", "run")
+STAGE = "stage"  # may be there too: keys of a stage before the task
 
 
 def preset_names() -> list[str]:
@@ -31,7 +32,8 @@ def check_preset(name: str) -> str:
 
 @cache
 def read_preset(name: str) -> dict[str, Any]:
-    """The content of a preset's file: method, source, deviations, and the keys of `run`.
+    """The content of a preset's file: method, source, deviations, the keys of `run`, and those of
+    `stage`, where the method has one before the task.
 
     Raises:
         UserError: the file cannot be read, or has other keys.
@@ -42,6 +44,18 @@ def read_preset(name: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: cannot be read ({reason})") from None
-    if not isinstance(found, dict) or set(found) != set(KEYS) or not isinstance(found["run"], dict):
-        raise UserError(f"{path}: a preset has the keys {', '.join(KEYS)}, and run has keys itself")
+    if (
+        not isinstance(found, dict)
+        or set(found) - {STAGE} != set(KEYS)
+        or not all(isinstance(found.get(part, {}), dict) for part in ("run", STAGE))
+    ):
+        raise UserError(
+            f"{path}: a preset has the keys {', '.join(KEYS)}, and may have {STAGE}; run and "
+            f"{STAGE} have keys themselves"
+        )
     return found
+
+
+def stage_presets() -> list[str]:
+    """Names of the presets that have a stage before the task."""
+    return [name for name in preset_names() if STAGE in read_preset(name)]

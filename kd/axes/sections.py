@@ -1,5 +1,7 @@
 """One table for each axis with all its values, made from the tables of this folder."""
 
+from typing import Any
+
 from kd.axes import when
 from kd.axes.errata import ERRATA, PROBABILITY_SHIFT_SOURCE, TEMPERATURE_SCHEDULES
 from kd.axes.forms import FORMS
@@ -189,6 +191,16 @@ def _errata() -> Section:
     )
 
 
+def _preset_keys(found: dict[str, Any]) -> str:
+    """The keys that a preset sets, of a run and of a stage before the task."""
+    parts = {"": found["run"], "stage before the task: ": found.get("stage", {})}
+    return "; ".join(
+        start + "; ".join(f"{key}: {value}" for key, value in keys.items())
+        for start, keys in parts.items()
+        if keys
+    )
+
+
 def _preset() -> Section:
     return Section(
         "preset",
@@ -196,13 +208,14 @@ def _preset() -> Section:
         "sets. A key that stands next to the preset, in the base or in the same entry of "
         "`include`, wins over it. Axes always win over presets. A preset that is a value of an "
         "axis wins over the base. Methods also differ in `epochs` and `learning_rate`. To give "
-        "them all the same value, make the key an axis with one value.",
+        "them all the same value, make the key an axis with one value. A preset with keys "
+        "of a stage can also be the `preset` of a stage (docs/stages.md).",
         ("preset", "method", "keys", "deviations from the original", "source"),
         [
             (
                 name,
                 found["method"],
-                "; ".join(f"{k}: {v}" for k, v in found["run"].items()),
+                _preset_keys(found),
                 " ".join(found["deviations"]),
                 found["source"],
             )

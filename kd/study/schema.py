@@ -7,6 +7,7 @@ from kd.axes.equal_size import ISO, MEASURES
 from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
 from kd.axes.metrics import METRICS
+from kd.axes.presets import stage_presets
 from kd.axes.stages import CORPUS_FIELDS, STAGE_FIELDS
 from kd.axes.values import Field
 from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
@@ -176,8 +177,15 @@ def _stage() -> dict[str, Any]:
         "hub": {**file, "description": "id of a dataset on the hub, in place of files"},
     }
     corpus["oneOf"] = [{"required": ["files"]}, {"required": ["hub", "revision"]}]
-    stage = _keys(STAGE_FIELDS, required=["corpus", "teacher", "knowledge"])
-    stage["properties"] |= {"corpus": {**corpus, "description": "unlabelled text"}}
+    stage = _keys(STAGE_FIELDS, required=["corpus", "teacher"])
+    stage["anyOf"] = [{"required": ["knowledge"]}, {"required": ["preset"]}]
+    stage["properties"] |= {
+        "corpus": {**corpus, "description": "unlabelled text"},
+        "preset": {
+            "enum": stage_presets(),
+            "description": "a method, for its keys",
+        },
+    }
     stage["oneOf"] = [{"required": ["steps"]}, {"required": ["tokens"]}]
     return stage
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kd.axes.presets import read_preset, stage_presets
 from kd.axes.stages import (
     CORPUS_DEFAULTS,
     CORPUS_FIELDS,
@@ -21,7 +22,7 @@ from kd.study.keys import mapping_of, values_of
 from kd.study.located import located_path
 
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
-KEYS = ("corpus", *STAGE_FIELDS)
+KEYS = ("corpus", "preset", *STAGE_FIELDS)
 CORPUS_KEYS = ("files", "hub", *CORPUS_FIELDS)
 _ENDINGS = {"text": (".txt",), "jsonl": (".jsonl", ".ndjson"), "parquet": (".parquet", ".pq")}
 _OF_HUB, _OF_FILES = ("config", "revision", "split"), ("format",)
@@ -50,11 +51,19 @@ def stages_of(value: Any, study: Path) -> dict[str, StageKeys]:
     return found
 
 
+def _preset_stage(name: Any, where: str) -> dict[str, Any]:
+    """The keys of a preset's stage, as written."""
+    if name not in (known := stage_presets()):
+        raise unknown(f"{where}.preset", name, known)
+    return dict(read_preset(name)["stage"])
+
+
 def _stage(name: str, keys: dict[str, Any], study: Path) -> StageKeys:
-    where = f"stages.{name}"
+    where, keys = f"stages.{name}", dict(keys)
     for key in keys:
         if key not in KEYS:
             raise unknown(f"{where}: key", key, KEYS)
+    keys = {**_preset_stage(keys.pop("preset"), where), **keys} if "preset" in keys else keys
     for key in ("corpus", "teacher", "knowledge"):
         if key not in keys:
             raise UserError(f"{where}.{key}: missing; a stage needs corpus, teacher and knowledge")

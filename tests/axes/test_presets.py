@@ -139,7 +139,7 @@ def test_an_unknown_preset_names_the_nearest(grid):
         ("run: [", "cannot be read"),
         ("- 1", "a preset has the keys method, source, deviations, run"),
         ("{method: a, source: b, run: {}}", "a preset has the keys"),
-        ("{method: a, source: b, deviations: [], run: 3}", "and run has keys itself"),
+        ("{method: a, source: b, deviations: [], run: 3}", "run and stage have keys themselves"),
         (
             "{method: a, source: b, deviations: [], run: {task: rte}}",
             "broken: run: key: found 'task'",

@@ -11,6 +11,7 @@ from studies import SYNTHETIC, study_dict, write_study
 from transformers import AutoModelForMaskedLM
 
 import kd.jobs.stage
+from kd.axes.presets import stage_presets
 from kd.cli.main import main
 from kd.data.generated import generate
 from kd.data.masking import PREDICTED
@@ -238,6 +239,43 @@ def test_the_identity_is_what_the_numbers_depend_on(home, tmp_path):
     shutil.copytree(home / "text", tmp_path / "elsewhere")
     moved = {**STAGE, "corpus": {"files": [str(tmp_path / "elsewhere/a.txt")], "held_out": 0.1}}
     assert only_stage(study_of(home, {"general": moved}, "x.yaml"))[1].id == plain
+
+
+def test_a_preset_stands_for_the_keys_of_its_stage(home):
+    keys = {key: STAGE[key] for key in ("corpus", "teacher", "steps", "max_length")}
+    given = {**keys, "preset": "tinybert", "batch_size": 4}
+    stage = only_stage(study_of(home, {"general": given}, "x.yaml"))[1]
+    spelled = {
+        **keys,
+        "knowledge": "embedding:mse+hidden:mse+attention-scores:mse",
+        "masked": 0.15,
+        "batch_size": 4,
+        "learning_rate": 1e-4,
+    }
+    assert only_stage(study_of(home, {"general": spelled}, "x.yaml"))[1].id == stage.id
+    assert stage.spec["masked"] == 0.15 and not stage.reads_words
+    with pytest.raises(UserError, match=r"stages.general.preset: found 'ckd', allowed: distilbert"):
+        load_grid(study_of(home, {"general": {**keys, "preset": "ckd"}}, "wrong.yaml"))
+
+
+@pytest.mark.parametrize("name", stage_presets())
+def test_the_stage_of_every_preset_can_be_planned(tmp_path, name):
+    large = name == "minilmv2-large"
+    study = study_dict(
+        teachers={"bert": {"model": f"google-bert/bert-{'large' if large else 'base'}-uncased"}},
+        stages={
+            "general": {
+                "preset": name,
+                "corpus": {"hub": "some/text", "revision": "0" * 40},
+                "teacher": "bert",
+                "steps": 9,
+            }
+        },
+        base={"student": "6L-1024" if large else "6L-768", "task": "rte", "knowledge": "none"},
+        axes={"init": ["stage:general"]},
+    )
+    _, stage = only_stage(write_study(tmp_path, study))
+    assert stage.terms and stage.values["learning_rate"] > 5e-5
 
 
 def test_stages_of_one_content_are_one_and_others_are_other_runs(home):
