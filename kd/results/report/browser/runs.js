@@ -103,7 +103,7 @@ function openRun(i) {
   copyButton(head, id);
   const score = get.score(i);
   mk(place, "p", {}, score === null ? `Status: ${get.status(i)}.` : `${[`${points(score)} points on ${get.task(i)}`, ...[["its teacher", get.teacher_score], ["the constant answer", get.majority_score]]
-    .filter(([, of]) => of?.(i) != null).map(([who, of]) => `${who} ${points(of(i))}`)].join("; ")}.`);
+    .filter(([, of]) => of?.(i) != null).map(([who, of]) => `${who} has ${points(of(i))}`)].join("; ")}.`);
   if (get.error?.(i)) mk(place, "pre", {class: "bad"}, get.error(i));
   const names = Object.keys(history(i)).filter(part => part !== "step");
   if (names.length) {
