@@ -12,6 +12,9 @@ from io import StringIO
 from pathlib import Path
 
 from kd.cli.main import main as kd
+from kd.results.answers import read_answers
+from kd.results.power.variances import known_from, table_of
+from kd.results.record import load_record
 
 ROOT = Path(__file__).parents[1]
 _COLUMN = 34  # where the phrases of the tree begin
@@ -22,11 +25,25 @@ DATA = {
     "workflow/schemas": "JSON schemas of studies, records and runs.csv (make generated)",
     "kd/axes/presets": "Published methods, a YAML file each",
     "kd/axes/citations.bib": "The works behind the tables",
+    "kd/results/power/shipped.csv": "Variances of the shipped records (make generated)",
     "kd/results/report/report.html.jinja": "The page of the report, without its numbers",
     "kd/results/report/browser": "Its style, and its scripts: base, charts, runs",
     "kd/monitor/watch/page.html.jinja": "The page of the live view, and what refreshes it",
     "kd/monitor/watch/view.html.jinja": "What that page shows, written anew at each refresh",
 }
+# The records whose variances `kd power` has by itself: name and runs.csv.
+RECORDS = {
+    "demo": "results/records/demo/runs.csv",
+}
+
+
+def shipped_variances() -> str:
+    """The variances of RECORDS as CSV."""
+    known = {}
+    for name, path in RECORDS.items():
+        record = ROOT / path
+        known[name] = known_from(load_record(record).runs, read_answers(record), name)
+    return table_of(known)
 
 
 def printed(*words: str) -> str:
@@ -107,6 +124,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "workflow/schemas/study.schema.json": lambda: printed("schema", "study"),
     "workflow/schemas/metrics.schema.json": lambda: printed("schema", "metrics"),
     "workflow/schemas/runs.schema.json": lambda: printed("schema", "runs"),
+    "kd/results/power/shipped.csv": shipped_variances,
     "CONTRIBUTING.md": with_tree,
 }
 

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from kd.cli import new
+from kd.cli import new, power
 from kd.cli.arguments import STUDY, Commands, add_options, command, grid_of, study_command
 from kd.study.find import find_study, namesakes, same_name
 from kd.study.grid import load_grid
@@ -49,6 +49,7 @@ def add(commands: Commands) -> None:
     """Add the commands of this module."""
     new.add(commands)
     study_command(commands, "plan", _plan, _PLAN, "--json")
+    power.add(commands)
     study_command(commands, "runs", _runs, "List a study's runs with their ids and specs", "--json")
     study_command(
         commands,

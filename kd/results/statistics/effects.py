@@ -149,8 +149,8 @@ def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     """All pairs of runs that differ only in `axis`, on one task with one seed.
 
     `runs` are prepared (an axis view, or all). Columns: a, b (values, in their order), task, seed,
-    the settings of the other axes as `setting`, block, and difference (the score of b minus that of
-    a, NaN if one is missing).
+    the settings of the other axes as `setting`, block, difference (the score of b minus that of a,
+    NaN if one is missing), and the ids of the runs as run_a and run_b.
     """
     runs = runs[runs["task"] != AVERAGE]
     others = [other for other in studied(runs) if other != axis]
@@ -158,15 +158,16 @@ def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     found = []
     for (task, seed), group in runs.groupby(["task", "seed"], sort=False):
         alike = disagreements(group, others) == 0
-        score = group["score"].to_numpy(float)
+        score, ids = group["score"].to_numpy(float), group["run"].to_numpy()
         settings = group[others].agg(_setting, axis=1).to_numpy() if others else [""] * len(group)
         has = {v: group[axis].map(lambda t, v=v: v in values_in(t)).to_numpy(bool) for v in order}
         for a, b in combinations(order, 2):
             first, second = np.nonzero(alike & np.outer(has[a] & ~has[b], has[b] & ~has[a]))
             for i, j in zip(first, second, strict=True):
                 longer = max(settings[i], settings[j], key=len)  # the one with fewer idle values
-                found.append((a, b, task, seed, longer, score[j] - score[i]))
-    table = pd.DataFrame(found, columns=["a", "b", "task", "seed", "setting", "difference"])
+                found.append((a, b, task, seed, longer, score[j] - score[i], ids[i], ids[j]))
+    columns = ["a", "b", "task", "seed", "setting", "difference", "run_a", "run_b"]
+    table = pd.DataFrame(found, columns=columns)
     table = table.astype({"difference": float})  # even if there is no pair
     blocks = table.groupby(["task", "setting"], sort=False).ngroup()
     return table.assign(block=blocks, stratum=table["task"])

@@ -102,8 +102,13 @@ def difference_interval(
     """
     gaps = np.array([scores[run] - np.mean([scores[o] for o in others], axis=0)
                      for run, others in pairs])  # fmt: skip
+    return difference_of(gaps, examples)
+
+
+def difference_of(gaps: np.ndarray, examples: int) -> Interval:
+    """`difference_interval` of (seeds, 1 + DRAWS) differences: on the dev splits, then on draws."""
     found, resampled = gaps[:, 0], gaps[:, 1:]  # (pairs,), (pairs, draws)
-    seeds = len(pairs)
+    seeds = len(gaps)
     mean = float(found.mean())
     of_mean = float(resampled.mean(axis=0).var(ddof=1))
     if seeds < 2:

@@ -1,0 +1,89 @@
+"""`kd power`: what a study can show, before it runs."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from kd.cli.arguments import Commands, grid_of, study_command
+from kd.runtime.errors import UserError
+from kd.study.paths import RECORD
+
+_POWER = """\
+Show the smallest differences that a study can find, and the seeds it needs
+
+It prints for each contrast of the study the smallest difference that its seeds find with
+probability 0.8, how many seeds a wanted difference needs, and the difference that no number of
+seeds can show, because the dev split has few examples. How much scores vary over seeds is read from
+a record (--from), else from the study's own results, else from the records that are shipped. It
+starts nothing. See docs/statistics.md.
+"""
+_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = study_command(commands, "power", _power, _POWER, "--json")
+    parser.add_argument(
+        "--difference", type=_points, metavar="POINTS",
+        help="a difference to find, in points of the score (default: the study's margin)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--from", dest="record", metavar="RECORD",
+        help="a runs.csv of a pilot, its folder, or the name of a study with results",
+    )  # fmt: skip
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE",
+        help=f"draw the smallest difference by seeds ({', '.join(_SUFFIXES)})",
+    )  # fmt: skip
+
+
+def _points(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"found {text}, allowed: above 0, up to 100 points")
+    return value
+
+
+def _power(options: argparse.Namespace) -> None:
+    from kd.results.answers import read_answers
+    from kd.results.compare_records import find_record
+    from kd.results.power.study import power_text, study_power
+    from kd.results.power.variances import known_from, shipped
+    from kd.results.record import load_record
+
+    if options.figure and options.figure.suffix not in _SUFFIXES:
+        raise UserError(
+            f"--figure: found {options.figure}, allowed: a name with {', '.join(_SUFFIXES)}"
+        )
+    grid, layout = grid_of(options)
+    sources = shipped()
+    record = layout.study(grid.study.name) / RECORD
+    if options.record:
+        record = find_record(options.record, Path(options.results))
+    if record.is_file():
+        frame = load_record(record).runs
+        known = known_from(frame, read_answers(record), str(record))
+        if options.record and not known.axes:
+            raise UserError(f"{record}: no cell has two seeds that are done with different scores")
+        sources = [known, *sources]
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / RECORD  # a record without a row: all runs are planned ones
+        empty.write_text(_header(), encoding="utf-8")
+        planned = load_record(empty, options.study).runs
+    wanted = options.difference or grid.study.margin
+    found = {"study": grid.study.name, **study_power(planned, sources, wanted)}
+    if options.figure:
+        from kd.results.power.figure import write_power_figure
+
+        write_power_figure(found, options.figure)
+    print(json.dumps(found, indent=2) if options.json else power_text(found))
+
+
+def _header() -> str:
+    from kd.results.statistics.runs import NEEDED
+
+    return ",".join(NEEDED) + "\n"

@@ -1,0 +1,1 @@
+"""What a study can show before it runs: smallest detectable differences and seeds that it needs."""
