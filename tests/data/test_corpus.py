@@ -90,7 +90,12 @@ def test_text_is_read_line_by_line(tmp_path):
     [
         ("a.txt", "text", b"\n \n", "no text in it"),
         ("a.txt", "text", b"", "no text in it"),
-        ("a.txt.gz", "text", gzip.compress(b"text " * 2000, mtime=0)[:30], "cannot be read, or is cut off"),
+        (
+            "a.txt.gz",
+            "text",
+            gzip.compress(b"text " * 2000, mtime=0)[:30],
+            "cannot be read, or is cut off",
+        ),
         ("a.jsonl", "jsonl", b"{", "line 1: not JSON"),
         ("a.jsonl", "jsonl", b'{"texts": "a"}', "column 'text' is missing; found texts"),
         ("a.jsonl", "jsonl", b'{"text": 3}', "record 1: found 3, allowed: text"),
