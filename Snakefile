@@ -54,6 +54,12 @@ elif workflow.configfiles:
 else:
     STUDY = Path(workflow.basedir) / "config/studies/demo.yaml"
 
+# With a storage provider (--default-storage-provider), a job has in its own folder what it declares, and
+# nothing else: Snakemake fetches its inputs from the store, puts its outputs there, and has both below
+# another folder than results/.
+IN_STORE = workflow.storage_settings.default_storage_provider is not None
+RESULTS = str(workflow.modifier.path_modifier.apply_default_storage("results"))
+
 
 # Snakemake runs a finished job again when its shell line changes. So the lines must be the same on every
 # machine and for every study, and find the interpreter and the study through this prefix. With conda a
@@ -61,6 +67,8 @@ else:
 prefix = f"export KD_STUDY={quote(str(STUDY))}; "
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     prefix += f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH; "
+if IN_STORE:
+    prefix += f"export KD_RESULTS={quote(RESULTS)} KD_NOTHING_SHARED=1; "
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
 
 

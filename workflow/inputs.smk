@@ -24,6 +24,11 @@ wildcard_constraints:
     run=r"[a-z0-9-]+-[0-9a-f]+",
 
 
+def undeclared(*names):
+    """Files that a job reads where they are. A job that shares no folder with others declares them."""
+    return names if IN_STORE else ()
+
+
 def tokens_of(owner):
     """The folder of tokens that a run or a teacher reads."""
     return LAYOUT.tokens(owner.data_id, owner.task, owner.tokens_id)
@@ -40,20 +45,28 @@ def teacher_input(wildcards):
     """The tokens of a teacher, and the candidates of one that is selected."""
     teacher = TEACHERS[wildcards.teacher]
     candidates = [LAYOUT.teacher(candidate) for candidate in teacher.candidates]
-    made = [folder / name for folder in candidates for name in (MODEL, METRICS)]
+    names = (MODEL, METRICS, *undeclared(PREDICTIONS, HISTORY))
+    made = [folder / name for folder in candidates for name in names]
     return [tokens_of(teacher), *made]
 
 
 def distil_input(wildcards):
     """What a run needs: its tokens, and its teacher where it learns or starts from one.
 
-    `outputs` is ancient: what is stored later leaves finished runs as they are.
+    `outputs` is ancient: what is stored later leaves finished runs as they are. Arrays are too large to
+    carry to each job, so a job that shares no folder with others computes its own.
     """
     run = run_of(wildcards)
-    teacher = [LAYOUT.teacher(run.teacher) / MODEL] if run.needs_teacher else []
-    outputs = [ancient(LAYOUT.need(run))] if need_of(run) else []
+    names = (MODEL, *undeclared(METRICS))
+    teacher = [LAYOUT.teacher(run.teacher) / name for name in names]
+    stored = need_of(run) and not IN_STORE
     stage = {"stage": LAYOUT.stage(run.stage) / MODEL} if run.stage else {}
-    return {"tokens": tokens_of(run), "teacher": teacher, "outputs": outputs, **stage}
+    return {
+        "tokens": tokens_of(run),
+        "teacher": teacher if run.needs_teacher else [],
+        "outputs": [ancient(LAYOUT.need(run))] if stored else [],
+        **stage,
+    }
 
 
 def outputs_input(wildcards):
@@ -74,8 +87,18 @@ def corpus_of(wildcards):
 def evaluate_input(wildcards):
     """What an evaluation needs: the student, and its teacher's scores for the record."""
     run = run_of(wildcards)
-    teacher = [LAYOUT.teacher(run.teacher) / METRICS] if run.needs_teacher else []
-    return {"tokens": tokens_of(run), "teacher": teacher}
+    made = [METRICS, *undeclared(MODEL, PREDICTIONS)]
+    teacher = [LAYOUT.teacher(run.teacher) / name for name in made]
+    return {"tokens": tokens_of(run), "teacher": teacher if run.needs_teacher else []}
+
+
+def collect_input(wildcards):
+    """What runs.csv is made from."""
+    runs, teachers = undeclared(TRAINING, HISTORY, PREDICTIONS), undeclared(PREDICTIONS)
+    own = [LAYOUT.run(run) / name for run in RUNS.values() for name in runs]
+    taught = {run.teacher.id: run.teacher for run in RUNS.values() if run.needs_teacher}
+    theirs = [LAYOUT.teacher(t) / name for t in taught.values() for name in teachers]
+    return [*RUN_METRICS, *own, *theirs]
 
 
 def memory(mb):

@@ -14,9 +14,9 @@ def is_locked():
 
 def settle_copies():
     """Results that were copied without their times count as finished, if their contents match."""
-    if found := settle_times(GRID, LAYOUT):
+    if found := settle_times(GRID, HERE):
         print(
-            f"{LAYOUT.results}: {len(found)} copied results were older than what they were made "
+            f"{HERE.results}: {len(found)} copied results were older than what they were made "
             f"from; their contents are as recorded, so they count as finished",
             file=sys.stderr,
         )
@@ -24,7 +24,7 @@ def settle_copies():
 
 def set_damaged_aside():
     """Rename what jobs have found damaged, so that Snakemake makes it again."""
-    for mark in LAYOUT.marks():
+    for mark in HERE.marks():
         kept = set_aside(mark)
         print(
             f"{marked(mark)}: damaged; kept as {kept.name}, and made again",
@@ -34,7 +34,7 @@ def set_damaged_aside():
 
 def check_writable():
     """End with a sentence where nothing can be written; Snakemake would end with a traceback."""
-    for folder in (Path(), LAYOUT.results):
+    for folder in (Path(), HERE.results):
         if folder.exists() and not os.access(folder, os.W_OK):
             sys.exit(
                 f"error: {folder.resolve()}: cannot be written to; nothing was started"
@@ -44,7 +44,7 @@ def check_writable():
 # The targets that are made from runs.csv alone. Asked for nothing else, Snakemake takes the runs.csv
 # that is there and trains nothing.
 DRAWN = {"tables", "figures", "report", "guideline"}
-DRAW_ONLY = bool(asked_for()) and asked_for() <= DRAWN and (FOLDER / RECORD).is_file()
+DRAW_ONLY = bool(asked_for()) and asked_for() <= DRAWN and (HERE.study(GRID.study.name) / RECORD).is_file()
 
 if workflow.is_main_process:
     if not command_line().dryrun:
@@ -57,5 +57,7 @@ if workflow.is_main_process:
     # removes what a job makes before it starts the job. Runs of this study that are here in part are
     # done again, so they are no loss.
     if not DRAW_ONLY and not command_line().unlock:
-        STARTED = {run.id for run in RUNS.values() if LAYOUT.run(run).exists()}
-        or_end(refuse_to_lose, FOLDER / RECORD, LAYOUT.runs, STARTED)
+        STARTED = {run.id for run in RUNS.values() if HERE.run(run).exists()}
+        or_end(
+            refuse_to_lose, HERE.study(GRID.study.name) / RECORD, HERE.runs, STARTED
+        )

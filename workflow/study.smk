@@ -42,6 +42,11 @@ def load_study_grid():
     if workflow.modifier.is_module:
         check_module()
     grid = or_end(load_grid, STUDY)
+    if IN_STORE and grid.stages:
+        sys.exit(
+            f"error: {STUDY}: stages: a stage reads its corpus from a folder that all jobs share; "
+            f"leave out --default-storage-provider"
+        )
     # The Snakemake of a single job need not read the data again.
     if workflow.is_main_process:
         or_end(check_inputs, grid)
@@ -58,8 +63,21 @@ def command_line():
 
 
 GRID = load_study_grid()
-LAYOUT = Layout("results")
+LAYOUT = Layout("results")  # for rules: Snakemake itself puts the folder of a store before it
+HERE = Layout(RESULTS)  # the same on this machine's disk
 RUNS = GRID.runs
 RUN_METRICS = [LAYOUT.run(run) / METRICS for run in RUNS.values()]
 TEACHERS = GRID.teachers
 FOLDER = LAYOUT.study(GRID.study.name)
+
+
+def is_folder(stored):
+    """Whether a folder is in the store now. The plugin for S3 (0.3.6) goes by its first answer, so it
+    would not find a folder that a job has made since Snakemake looked first."""
+    return any(stored.get_subkeys())
+
+
+if workflow.storage_settings.default_storage_provider == "s3":
+    from snakemake_storage_plugin_s3 import StorageObject
+
+    StorageObject.is_dir = is_folder

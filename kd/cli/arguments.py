@@ -1,6 +1,7 @@
 """Arguments that several commands share, and how a command is added to the parser."""
 
 import argparse
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,9 @@ Act = Callable[[argparse.Namespace], None]
 STUDY = "a study file (YAML), or the name of a study in ., studies/ or config/studies/"
 _SHARED: dict[str, dict[str, Any]] = {
     "--results": {
-        "default": "results",
+        "default": os.environ.get("KD_RESULTS", "results"),
         "metavar": "FOLDER",
-        "help": "folder of all outputs (default: results, which is where Snakemake writes)",
+        "help": "folder of all outputs (default: KD_RESULTS, or results, where Snakemake writes)",
     },
     "--json": {"action": "store_true", "help": "print JSON"},
     "--task": {"required": True, "help": "name of the task"},

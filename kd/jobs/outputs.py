@@ -1,5 +1,6 @@
 """Rule `outputs`: stores teacher outputs, within the budget, in one pass over the training data."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,9 @@ from kd.study.teacher_outputs import WRITER, Key, keys_of, name_of, need_of
 from kd.teacher.budget import choose_outputs, unfinished
 from kd.teacher.manifests import is_stored, missing_outputs, remove
 from kd.teacher.store import StoredOutputs, open_outputs, write_outputs
+
+# Environment variable, set where a job has a folder of its own, in which no other job reads.
+ALONE = "KD_NOTHING_SHARED"
 
 
 def run_outputs(
@@ -59,13 +63,16 @@ def store_outputs(
     """Store the outputs of its teacher that a run reads, as far as the budget has room.
 
     If some are missing, all outputs of this teacher and these tokens that the grid needs are
-    computed in one pass. One job at a time does that. It calls `device` only after it has waited
+    computed in one pass. One job at a time does that. A job that shares no folder with others stores
+    only what its own run reads. It calls `device` only after it has waited
     for the others, so that no job holds a GPU while it waits.
 
     Returns:
         The keys of the run that are stored now.
     """
-    runs = {reader.id: reader for reader in [*unfinished(grid, layout), run]}
+    alone = bool(os.environ.get(ALONE))
+    readers = [] if alone else unfinished(grid, layout)
+    runs = {reader.id: reader for reader in [*readers, run]}
     chosen = choose_outputs(grid, layout, runs.values()).keys(run)
     keys = set(keys_of(run) & chosen)
     if not keys:
@@ -83,6 +90,8 @@ def store_outputs(
     with only_one(folder / WRITER, waiting):
         remove_leftovers(folder, "*.npy")
         lacking = missing_outputs(folder, chosen, identity)
+        if alone:
+            print("no folder is shared with other jobs: this one computes its teacher outputs itself")
         if lacking & keys:
             _remove_stale(folder, identity)
             teacher = load_teacher(run, layout)

@@ -5,7 +5,7 @@ from kd.study.selected import select_note
 
 rule collect:
     input:
-        RUN_METRICS,
+        collect_input,
     output:
         FOLDER / RECORD,
     log:

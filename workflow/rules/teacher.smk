@@ -8,6 +8,7 @@ rule teacher:
     output:
         model=directory(TEACHER / MODEL),
         metrics=TEACHER / METRICS,
+        more=[TEACHER / name for name in undeclared(PREDICTIONS, HISTORY)],
     log:
         log_file(TEACHER, "teacher"),
     benchmark:
