@@ -40,8 +40,8 @@ record: $(STAMP) ## draw the shipped record of the demo again, from its runs.csv
 test: $(STAMP)   ## run the tests
 	$(PYTEST)
 
-test-all: test   ## then the slow tests, and those on SLURM and the network where they are there
-	$(PYTEST) --all -m "slow or slurm or network"
+test-all: test   ## then the slow tests, and those on clusters, a store and the network where they are there
+	$(PYTEST) --all -m "slow or slurm or sge or store or network"
 
 # Without what they depend on (torchvision, tensorboard): their losses do not need it.
 peers: $(STAMP)  ## install the libraries whose losses the tests compare ours with

@@ -57,8 +57,12 @@ else:
 # With a storage provider (--default-storage-provider), a job has in its own folder what it declares, and
 # nothing else: Snakemake fetches its inputs from the store, puts its outputs there, and has both below
 # another folder than results/.
-IN_STORE = workflow.storage_settings.default_storage_provider is not None
+STORE = workflow.storage_settings.default_storage_provider
+IN_STORE = STORE is not None
 RESULTS = str(workflow.modifier.path_modifier.apply_default_storage("results"))
+
+
+include: "workflow/store.smk"
 
 
 # Snakemake runs a finished job again when its shell line changes. So the lines must be the same on every
@@ -69,6 +73,8 @@ if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     prefix += f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH; "
 if IN_STORE:
     prefix += f"export KD_RESULTS={quote(RESULTS)} KD_NOTHING_SHARED=1; "
+    if STORE == "s3":
+        tell_jobs_of_the_store()
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
 
 

@@ -39,6 +39,26 @@ def _slurm_is_missing() -> str:
     return "" if SLURM_UP.is_file() else "no script that puts up a SLURM cluster (KD_SLURM_UP)"
 
 
+def _sge_is_missing() -> str:
+    if os.getuid():
+        return "to put up a Grid Engine takes root"
+    if not shutil.which("qsub") or not Path("/usr/sbin/sge_qmaster").exists():
+        return "no Grid Engine (Debian: gridengine-master, gridengine-exec, gridengine-client)"
+    plugin = find_spec("snakemake_executor_plugin_cluster_generic")
+    return "" if plugin else "no snakemake-executor-plugin-cluster-generic (pip install '.[sge]')"
+
+
+def _store_is_missing() -> str:
+    """What jobs without a shared folder need, and the S3 server that the test starts."""
+    modules = {
+        "snakemake_storage_plugin_s3": "snakemake-storage-plugin-s3",
+        "snakemake_executor_plugin_cluster_generic": "snakemake-executor-plugin-cluster-generic",
+        "moto": "moto[server]",
+    }
+    lacking = [package for module, package in modules.items() if find_spec(module) is None]
+    return f"{', '.join(lacking)}: not installed" if lacking else ""
+
+
 def _peers_are_missing() -> str:
     lacking = [name for name in ("textbrewer", "torchdistill") if find_spec(name) is None]
     return f"{', '.join(lacking)}: not installed (make peers)" if lacking else ""
@@ -58,12 +78,14 @@ NEEDS: dict[str, Callable[[], str]] = {
     "slow": lambda: "",
     "network": cache(_hub_is_missing),
     "slurm": cache(_slurm_is_missing),
+    "sge": cache(_sge_is_missing),
+    "store": cache(_store_is_missing),
     "root": lambda: "to mount a file system takes root" if os.getuid() else "",
     "peers": cache(_peers_are_missing),
     "latex": lambda: "" if shutil.which("pdflatex") else "no LaTeX (pdflatex)",
     "browser": lambda: "" if CHROMIUM else "no Chromium",
 }
-ASKED = ("slow", "slurm", "network")  # only with --all
+ASKED = ("slow", "slurm", "sge", "store", "network")  # only with --all
 # Files that take more than ten seconds, the longest first (test_slurm.py only with --all).
 LONG = (
     *("test_workflow.py", "test_slurm.py", "test_steps.py", "test_heads.py", "test_draw.py"),

@@ -48,7 +48,7 @@ def imported(*folders):
 def test_every_package_that_is_imported_is_declared_once_and_every_other_is_not():
     names = [canonical(requirement.name) for requirement in NEEDED]
     assert len(names) == len(set(names))
-    extras = [*EXTRAS["tensorboard"], *EXTRAS["export"]]
+    extras = [*EXTRAS["tensorboard"], *EXTRAS["export"], *EXTRAS["store"]]
     optional = {canonical(Requirement(text).name) for text in extras}
     # pandas reads and writes Parquet through pyarrow; the workflow is Snakemake's.
     assert set(names) == imported("kd") - optional - {"kd-grid"} | {"pyarrow", "snakemake"}

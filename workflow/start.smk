@@ -44,7 +44,11 @@ def check_writable():
 # The targets that are made from runs.csv alone. Asked for nothing else, Snakemake takes the runs.csv
 # that is there and trains nothing.
 DRAWN = {"tables", "figures", "report", "guideline"}
-DRAW_ONLY = bool(asked_for()) and asked_for() <= DRAWN and (HERE.study(GRID.study.name) / RECORD).is_file()
+DRAW_ONLY = (
+    bool(asked_for())
+    and asked_for() <= DRAWN
+    and (HERE.study(GRID.study.name) / RECORD).is_file()
+)
 
 if workflow.is_main_process:
     if not command_line().dryrun:
@@ -58,6 +62,4 @@ if workflow.is_main_process:
     # done again, so they are no loss.
     if not DRAW_ONLY and not command_line().unlock:
         STARTED = {run.id for run in RUNS.values() if HERE.run(run).exists()}
-        or_end(
-            refuse_to_lose, HERE.study(GRID.study.name) / RECORD, HERE.runs, STARTED
-        )
+        or_end(refuse_to_lose, HERE.study(GRID.study.name) / RECORD, HERE.runs, STARTED)

@@ -63,21 +63,11 @@ def command_line():
 
 
 GRID = load_study_grid()
-LAYOUT = Layout("results")  # for rules: Snakemake itself puts the folder of a store before it
+LAYOUT = Layout(
+    "results"
+)  # for rules: Snakemake itself puts the folder of a store before it
 HERE = Layout(RESULTS)  # the same on this machine's disk
 RUNS = GRID.runs
 RUN_METRICS = [LAYOUT.run(run) / METRICS for run in RUNS.values()]
 TEACHERS = GRID.teachers
 FOLDER = LAYOUT.study(GRID.study.name)
-
-
-def is_folder(stored):
-    """Whether a folder is in the store now. The plugin for S3 (0.3.6) goes by its first answer, so it
-    would not find a folder that a job has made since Snakemake looked first."""
-    return any(stored.get_subkeys())
-
-
-if workflow.storage_settings.default_storage_provider == "s3":
-    from snakemake_storage_plugin_s3 import StorageObject
-
-    StorageObject.is_dir = is_folder

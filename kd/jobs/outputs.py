@@ -63,9 +63,9 @@ def store_outputs(
     """Store the outputs of its teacher that a run reads, as far as the budget has room.
 
     If some are missing, all outputs of this teacher and these tokens that the grid needs are
-    computed in one pass. One job at a time does that. A job that shares no folder with others stores
-    only what its own run reads. It calls `device` only after it has waited
-    for the others, so that no job holds a GPU while it waits.
+    computed in one pass. One job at a time does that. It calls `device` only after it has waited
+    for the others, so that no job holds a GPU while it waits. A job that shares no folder with
+    others stores only what its own run reads.
 
     Returns:
         The keys of the run that are stored now.
@@ -91,7 +91,9 @@ def store_outputs(
         remove_leftovers(folder, "*.npy")
         lacking = missing_outputs(folder, chosen, identity)
         if alone:
-            print("no folder is shared with other jobs: this one computes its teacher outputs itself")
+            print(
+                "no folder is shared with other jobs: this one computes its teacher outputs itself"
+            )
         if lacking & keys:
             _remove_stale(folder, identity)
             teacher = load_teacher(run, layout)

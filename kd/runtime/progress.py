@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from kd.runtime import retries
+from kd.runtime import bucket, retries
 from kd.runtime.errors import UserError, code_trouble, without_secrets
 from kd.runtime.files import remove_leftovers
 from kd.runtime.locks import only_one
@@ -161,6 +161,7 @@ def step_state(folder: Path, step: str) -> Iterator[Progress]:
                 write_state(folder, step=step, **ending)
             raise
         (folder / STATE).unlink(missing_ok=True)
+        bucket.remove(folder / STATE)
         progress.attempt.succeeded()
 
 

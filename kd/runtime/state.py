@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kd.runtime import bucket
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_json, write_json
 
@@ -18,6 +19,7 @@ STATES = ("done", "running", "stopped", "failed", "missing")
 def write_state(folder: Path, **state: Any) -> None:
     """Write the state file of a run or teacher."""
     write_json(folder / STATE, {**state, "time": time.time()})
+    bucket.put(folder / STATE)
 
 
 def this_process() -> dict[str, Any]:

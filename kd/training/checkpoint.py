@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from kd.runtime import bucket
 from kd.runtime.errors import UserError
 from kd.runtime.files import aside
 from kd.runtime.hashes import canonical_json
@@ -67,6 +68,7 @@ class Checkpoint:
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(self.path)
+            bucket.put(self.path)
         except (OSError, SafetensorError) as error:
             print(f"{self.path}: not written ({error}); the previous one stays", flush=True)
             return False
@@ -78,6 +80,7 @@ class Checkpoint:
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and facts of the saved state; None if there is none of this training."""
+        bucket.fetch(self.path)
         if not self.path.is_file():
             return None
         try:
@@ -98,6 +101,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file, after the training has finished."""
         self.path.unlink(missing_ok=True)
+        bucket.remove(self.path)
 
 
 def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

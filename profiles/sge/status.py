@@ -1,7 +1,7 @@
 """Prints whether a job of Grid Engine is running, success or failed, as Snakemake asks it.
 
-A job that qstat no longer lists is looked up in the accounting, which may lag behind by some seconds.
-A job of which nothing is found in either for two minutes has failed.
+A job that qstat no longer lists is looked up in the accounting, which may lag behind by some
+seconds. A job of which nothing is found in either for two minutes has failed.
 """
 
 import re
@@ -40,7 +40,7 @@ def status(job: str) -> str:
 def _ask(*command: str) -> str | None:
     """What a command prints; None if it fails or does not answer."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)  # noqa: S603
     except subprocess.TimeoutExpired:
         return None
     return done.stdout if done.returncode == 0 else None

@@ -17,7 +17,7 @@ from pathlib import Path
 PODS = Path(os.environ["KD_PODS"])
 # What a container image and the secrets of a cluster would give.
 _PASSED = ("PATH", "PYTHONPATH", "LANG", "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "KD_PODS")
-_PREFIXES = ("SNAKEMAKE_STORAGE_", "AWS_", "KD_CHECKPOINT", "KD_TEST_")
+_PREFIXES = ("SNAKEMAKE_STORAGE_", "KD_CHECKPOINT", "KD_TEST_")
 
 
 def submit(script: str) -> None:

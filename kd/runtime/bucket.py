@@ -1,0 +1,74 @@
+"""Copies a step's checkpoint and state file to an S3 store, for jobs whose folder ends with them.
+
+Two environment variables, which the Snakefile sets, turn it on: KD_RESULTS, the folder of all
+outputs, and KD_BUCKET, such as `s3://bucket/prefix/results`, where the copies lie under the same
+names. The credentials and the endpoint are those of boto3 (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL).
+
+A store that does not answer ends no training. The job says so, and goes on.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from kd.runtime.files import aside
+
+BUCKET = "KD_BUCKET"
+RESULTS = "KD_RESULTS"
+
+
+def put(path: Path) -> None:
+    """Copy a file to the store."""
+    _quietly(path, "not copied to the store", lambda found: found.upload_file(str(path)))
+
+
+def fetch(path: Path) -> None:
+    """Copy a file from the store, if it is there and not here."""
+
+    def copy(found: Any) -> None:
+        temporary = aside(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found.download_file(str(temporary))
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    if not path.is_file():
+        _quietly(path, "not fetched from the store", copy)
+
+
+def remove(path: Path) -> None:
+    """Remove the copy of a file from the store."""
+    _quietly(path, "not removed from the store", lambda found: found.delete())
+
+
+def _quietly(path: Path, trouble: str, act: Callable[[Any], object]) -> None:
+    if not os.environ.get(BUCKET):
+        return
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        act(_object(path))
+    except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+        code = getattr(error, "response", {}).get("Error", {}).get("Code")
+        if code not in ("404", "NoSuchKey"):
+            print(f"{path}: {trouble} ({error})", flush=True)
+
+
+def _object(path: Path) -> Any:
+    """The object of a file: its place below the results, below the place of the bucket."""
+    place = urlparse(os.environ[BUCKET])
+    name = path.absolute().relative_to(Path(os.environ[RESULTS]).absolute())
+    return _store().Object(place.netloc, f"{place.path.strip('/')}/{name.as_posix()}")
+
+
+@cache
+def _store() -> Any:
+    import boto3
+
+    return boto3.resource("s3")
