@@ -49,7 +49,7 @@ def rules():
 
 def test_the_profile_for_slurm_has_the_rules_own_values():
     assert keys("profiles/slurm")["set-resources"] == rules()
-    assert len(rules()) == 8
+    assert len(rules()) == 10
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -64,6 +64,23 @@ def test_every_key_of_a_profile_is_in_force_when_it_is_asked_for(profile):
 
 def test_no_setting_is_in_two_profiles():
     assert not keys("profiles/default").keys() & keys("profiles/slurm").keys()
+
+
+def test_no_setting_of_grid_engine_is_in_the_default_profile():
+    assert not keys("profiles/default").keys() & keys("profiles/sge").keys()
+
+
+def test_grid_engine_gets_what_each_rule_asks_for():
+    found = asked("--profile", "profiles/sge")
+    assert found.executor == "cluster-generic" and found.set_resource_scopes == {"gpu": "local"}
+    assert {"gpu", "mem_mb", "runtime"} == set(plain(found.default_resources)) - {
+        "disk_mb",
+        "tmpdir",
+    }
+    submit = found.cluster_generic_submit_cmd
+    for name in ("gpu", "mem_mb", "runtime"):
+        assert f"{{resources.{name}}}" in submit
+    assert Path(found.cluster_generic_status_cmd.split()[1]) == ROOT / "profiles/sge/status.py"
 
 
 def test_what_is_documented_is_in_force():

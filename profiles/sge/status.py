@@ -12,6 +12,7 @@ from pathlib import Path
 
 PATIENCE = 120.0  # seconds from the first time that nothing is found
 _SEEN = Path(".snakemake/sge_missing")  # a file for each such job, of that time
+_STARTED_AGAIN = ("24", "25")  # `failed` of a job that was moved, or queued again
 
 
 def status(job: str) -> str:
@@ -24,17 +25,24 @@ def status(job: str) -> str:
         if fields[:1] == [job]:
             # Grid Engine could not start it, and would hold it for ever.
             return "failed" if "E" in fields[4] else "running"
-    accounts = _ask("qacct", "-j", job)
+    # An entry for each start. Where Grid Engine has started the job again, that of the last may
+    # come later than those of the starts before.
+    entries = [_entry(text) for text in (_ask("qacct", "-j", job) or "").split("=====\n")]
+    ends = [entry for entry in entries if entry.get("failed", "24") not in _STARTED_AGAIN]
     missing = _SEEN / job
-    if accounts is None:
+    if not ends:
         missing.parent.mkdir(parents=True, exist_ok=True)
         if not missing.exists():
             missing.touch()
         return "running" if time.time() - missing.stat().st_mtime < PATIENCE else "failed"
     missing.unlink(missing_ok=True)
-    # A job that was started again has an entry for each start.
-    ends = [re.findall(rf"^{name}\s+(\d+)", accounts, re.M) for name in ("failed", "exit_status")]
-    return "success" if all(found and found[-1] == "0" for found in ends) else "failed"
+    good = ends[-1]["failed"] == ends[-1].get("exit_status") == "0"
+    return "success" if good else "failed"
+
+
+def _entry(text: str) -> dict[str, str]:
+    """The two numbers of an entry of the accounting that say how a job ended."""
+    return dict(re.findall(r"^(failed|exit_status)\s+(\d+)", text, re.M))
 
 
 def _ask(*command: str) -> str | None:

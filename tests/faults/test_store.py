@@ -1,4 +1,4 @@
-"""A study whose jobs share no folder: an S3 server on this machine, and jobs in folders of their own.
+"""A study whose jobs share no folder: an S3 server on this machine, and a folder for each job.
 
 The folder of a job is removed when it ends (pod.py).
 """
