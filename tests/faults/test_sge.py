@@ -54,6 +54,7 @@ def lose_the_node():
 
 def test_every_rule_with_a_training_killed_and_the_node_lost(tmp_path):
     """From a teacher that is there to the report; the numbers are those of one machine."""
+    (tmp_path / "prepared").mkdir()
     prepared = prepare(tmp_path / "prepared", train=96, epochs=2)
     undisturbed = prepared.copy(tmp_path / "alone").finish_runs().numbers()
     place = prepared.copy(tmp_path / "there")
