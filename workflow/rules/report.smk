@@ -5,6 +5,7 @@ rule report:
     input:
         rules.tables.output,
         rules.figures.output,
+        [FOLDER / name for name in undeclared(RECORD)],
     output:
         report(
             FOLDER / "report.html",
