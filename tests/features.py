@@ -1,7 +1,7 @@
 """Random features in the place of encoders, for the tests of what compares them."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kd.axes import kinds
 from kd.axes.knowledge import KNOWLEDGE
@@ -40,7 +40,18 @@ def features(shape: Shape, seed: int, outputs: int = CLASSES, batch: int = BATCH
         for name in ("query", "key", "value"):
             size = (batch, shape.heads, LENGTH, shape.head_size)
             found[name, layer] = torch.randn(size, generator=generator)
+    found["representation", 0] = torch.randn(batch, shape.hidden, generator=generator)
     return found
+
+
+def classifier(outputs: int = CLASSES, width: int = TEACHER.hidden) -> nn.Linear:
+    """That of the teacher, random: the same at every call."""
+    made = nn.utils.skip_init(nn.Linear, width, outputs)  # draws no global random numbers
+    generator = torch.Generator().manual_seed(200)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return made
 
 
 def term(
@@ -65,7 +76,7 @@ def padded_noise(found: Features, mask: Tensor, seed: int) -> Features:
     generator = torch.Generator().manual_seed(seed)
     return {
         key: x
-        if key[0] == "logits"
+        if x.ndim == 2  # of an example: no padding
         else torch.where(
             mask[:, :, None] if x.ndim == 3 else mask[:, None, :, None],
             x,

@@ -8,10 +8,11 @@ from collections import Counter
 
 import pytest
 import torch
-from features import LABELS, MASK, features
+from features import LABELS, MASK, classifier, features
 from helpers import tiny_inputs, tiny_model
 from studies import study_dict, write_study
 
+from kd.axes.forms import LOGITS
 from kd.axes.kinds import KINDS, SCORES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS
@@ -67,7 +68,8 @@ def objectives(grid) -> list[Run]:
     """A run for each distinct objective: tasks differ in what is compared only by their logits."""
     distinct = {}
     for run in grid.runs.values():
-        classes = TASKS[run.task].outputs if run.terms[0].knowledge == "logits" else 0
+        of_logits = KNOWLEDGE[run.terms[0].knowledge].form is LOGITS
+        classes = TASKS[run.task].outputs if of_logits else 0
         distinct.setdefault((run.objective, run.spec["student"], classes), run)
     return list(distinct.values())
 
@@ -75,7 +77,9 @@ def objectives(grid) -> list[Run]:
 def objective_of(run: Run) -> Objective:
     student = parse_shape(run.spec["student"])
     settings = {**run.values, "relation_heads": relation_heads(student, TEACHER)}
-    return Objective(run.terms, TASKS[run.task].kind, student, TEACHER, settings)
+    task = TASKS[run.task]
+    head = classifier(task.outputs, TEACHER.hidden)
+    return Objective(run.terms, task.kind, student, TEACHER, settings, classifier=head)
 
 
 def labels_of(run: Run) -> torch.Tensor:

@@ -16,6 +16,7 @@ from kd.axes.shapes import Shape
 from kd.axes.terms import Term, matchings_of, taught_keys
 from kd.axes.weights import as_weight
 from kd.data.tokens import Split
+from kd.encoders.build import classifier_of
 from kd.losses.objective import Objective
 from kd.runtime.progress import Progress
 from kd.runtime.signals import Stopped
@@ -137,7 +138,9 @@ class Training:
 
 
 def make_objective(*terms: Term, **settings: Any) -> Objective:
-    return Objective(terms, CLASSES, NARROW, SHAPE, {"relation_heads": 3, **settings})
+    settings = {"relation_heads": 3, **settings}
+    classifier = classifier_of(tiny_model(shape=SHAPE, seed=7))  # of the teacher of `Training`
+    return Objective(terms, CLASSES, NARROW, SHAPE, settings, classifier=classifier)
 
 
 def differs(one: dict[str, Tensor], two: dict[str, Tensor]) -> list[str]:

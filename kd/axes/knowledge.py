@@ -21,9 +21,16 @@ class Knowledge:
     lowest_layer: int = 1
     fewest_pairs: int = 1  # with fewer mapped layers there is nothing to compare
     vector: str = ""  # name of the vector that is made of the features of an example
+    classified: bool = False  # the student's side goes through the teacher's frozen classifier
+    usual: str = ""  # the default matching, where it is not the first of the form
     read: Callable[[list[Any], Any], Any] | None = None
     of_task: bool = False  # only a model with the head of a task has it
     of_text: bool = False  # only a stage before the task has it
+
+    @property
+    def of_student(self) -> tuple[str, ...]:
+        """The tensors that are captured of the student."""
+        return ("representation",) if self.classified else self.features
 
     @property
     def stored(self) -> tuple[str, ...]:
@@ -67,6 +74,19 @@ KNOWLEDGE: dict[str, Knowledge] = {
         "DistilBERT (arXiv:1910.01108)",
         layered=False,
         of_text=True,
+    ),
+    "teacher-classifier": Knowledge(
+        LOGITS,
+        ("logits",),
+        "logits of the teacher's frozen classifier, for the representation of the student and of "
+        "the teacher: S = W_T r_S + b_T. The classifier is the linear layer that gives the logits, "
+        "and the representation r is its input",
+        "SRRL (Yang et al., ICLR 2021): the loss L_SR in its L2 form, without L_FM. The projection "
+        "is linear, where its code adds batch norm and ReLU",
+        layered=False,
+        classified=True,
+        of_task=True,
+        usual="mse",
     ),
     "embedding": _hidden(
         TOKENS,

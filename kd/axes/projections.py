@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.matchings import Matching
 from kd.axes.terms import Term
 
@@ -32,10 +33,14 @@ PROJECTIONS: dict[str, Projection] = {
 }
 
 
-def is_projected(matching: Matching, moving: str, student: int, teacher: int) -> bool:
+def is_projected(
+    knowledge: str, matching: Matching, moving: str, student: int, teacher: int
+) -> bool:
     """Whether a term of these widths has a projection, unless the value is `none`."""
-    mixed = matching.same_width or moving == "attention-weighted"
-    return matching.both_projected or (mixed and student != teacher)
+    needs_equal = (
+        matching.same_width or moving == "attention-weighted" or KNOWLEDGE[knowledge].classified
+    )
+    return matching.both_projected or (needs_equal and student != teacher)
 
 
 def projection_names(term: Term, projection: str) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 from kd.axes import when
 from kd.axes.errata import ERRATA, PROBABILITY_SHIFT_SOURCE, TEMPERATURE_SCHEDULES
 from kd.axes.forms import FORMS
+from kd.axes.kinds import CLASSES
 from kd.axes.knowledge import KNOWLEDGE, Knowledge
 from kd.axes.mappings import MAPPINGS
 from kd.axes.matchings import MATCHINGS, Matching
@@ -13,6 +14,7 @@ from kd.axes.presets import preset_names, read_preset
 from kd.axes.projections import PROJECTIONS
 from kd.axes.section import WHEN, Section
 from kd.axes.student_sections import student_sections
+from kd.axes.terms import matchings_of
 from kd.axes.weights import BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE
 
 
@@ -33,7 +35,7 @@ def _knowledge() -> Section:
         ("type", "what is compared", "matchings (default first)", "needs", WHEN, "source"),
         [
             (
-                *(name, row.meaning, ", ".join(MATCHINGS[row.form.name]), _needs(row)),
+                *(name, row.meaning, ", ".join(matchings_of(name, CLASSES)), _needs(row)),
                 *(when.KNOWLEDGE.get(name, ""), source_text(row)),
             )
             for name, row in KNOWLEDGE.items()
@@ -49,6 +51,8 @@ def _needs(row: Knowledge) -> str:
         needs.append("relation heads A_r that divide both widths")
     if row.fewest_pairs > 1:
         needs.append(f"at least {row.fewest_pairs} mapped layers, the same at every step")
+    if row.classified:
+        needs.append("projection where H differs")
     if not row.layered:
         needs.append("no mapping")
     elif not row.lowest_layer:
@@ -61,8 +65,8 @@ def _matching() -> Section:
         "matching",
         "How a tensor of the student is compared with one of the teacher. A term can name its "
         "matching. All other terms take the one under `matching`, where `default` is the first "
-        "row of each kind in this table. A cell is pruned if its matching is not defined for one "
-        "of its terms.",
+        "in the row of the knowledge type above. A cell is pruned if its matching is not defined "
+        "for one of its terms.",
         ("matching", "of what", "formula", "needs", "value at S = T", WHEN, "source"),
         [
             (

@@ -80,7 +80,9 @@ def weight_text(weight: Weight) -> str:
 
 def matchings_of(knowledge: str, kind: Kind) -> dict[str, Matching]:
     """{name: matching} of a knowledge type for this kind of task, with the default first."""
-    return MATCHINGS[form_of(KNOWLEDGE[knowledge].form, kind).name]
+    row = KNOWLEDGE[knowledge]
+    table = MATCHINGS[form_of(row.form, kind).name]
+    return {row.usual: table[row.usual], **table} if row.usual else table
 
 
 def parse_knowledge(text: object) -> tuple[RawTerm, ...]:

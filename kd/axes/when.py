@@ -67,6 +67,9 @@ KNOWLEDGE = {
     "logits": "The usual first choice. Other types are usually added to it. It works for any two "
     "encoders.",
     "mlm-logits": "In a stage, with other types or with the key mlm, as in DistilBERT.",
+    "teacher-classifier": "To teach the representation, but only as far as it decides the answer "
+    "of the teacher. The student's own classifier learns nothing from it, so keep the hard labels "
+    "or the logits.",
     "embedding": "With hidden, where the student's embeddings start at random or are narrower.",
     "hidden": "To teach all that a layer outputs. cls and pooled are each one vector of it.",
     "cls": "To teach one vector of each example, the one that BERT's head reads. Its stored "

@@ -190,14 +190,14 @@ def align_labels(
     if found is None:
         raise unknown_names(f"{model.config.name_or_path}: config.json", names, task)
     order = torch.tensor(found)
-    last = _last_layer(model)
+    last = classifier_of(model)
     with torch.no_grad():
         last.weight.copy_(last.weight[order].clone())
         last.bias.copy_(last.bias[order].clone())
 
 
-def _last_layer(model: PreTrainedModel) -> nn.Linear:
-    """The layer that gives the logits."""
+def classifier_of(model: PreTrainedModel) -> nn.Linear:
+    """The layer that gives the logits: its input is the representation of an example, (B, H)."""
     encoder = set(model.base_model.modules())  # XLM-RoBERTa lists it after its head
     return [m for m in model.modules() if isinstance(m, nn.Linear) and m not in encoder][-1]
 
@@ -210,7 +210,7 @@ def start_at_mean(model: PreTrainedModel, task: Task, labels: torch.Tensor) -> N
     """
     if task.kind is SCORES and task.source:
         with torch.no_grad():
-            _last_layer(model).bias.fill_(float(labels.mean()))
+            classifier_of(model).bias.fill_(float(labels.mean()))
 
 
 def sizes(model: PreTrainedModel) -> dict[str, int]:

@@ -18,6 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from kd.axes.architectures import arch_facts, attention_obstacle
+from kd.encoders.build import classifier_of
 from kd.runtime.errors import UserError
 
 Features = dict[tuple[str, int], Tensor]
@@ -78,8 +79,12 @@ def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
 class Capture:
     """Runs a model and returns the wanted features.
 
-    `wanted` holds ("logits", 0), ("hidden", layer) with layer 0 for the embeddings, and ("query" |
-    "key" | "value", layer). Shapes: (B, C); (B, L, H); (B, h, L, d).
+    `wanted` holds ("logits", 0), ("representation", 0), ("hidden", layer) with layer 0 for the
+    embeddings, and ("query" | "key" | "value", layer). Shapes: (B, C); (B, H); (B, L, H);
+    (B, h, L, d).
+
+    The representation is what the layer that gives the logits reads. In training it is taken after
+    the dropout before that layer.
 
     hidden(l) is what enters layer l + 1, and after the last layer the encoder's last_hidden_state
     (in ModernBERT after its final norm): what `output_hidden_states` returns. Q, K and V are what
@@ -109,6 +114,8 @@ class Capture:
         for layer in layers:
             self._handles.append(layer.register_forward_pre_hook(self._enter, with_kwargs=True))
         self._handles.append(model.base_model.register_forward_hook(self._leave))
+        if ("representation", 0) in self.wanted:
+            self._handles.append(classifier_of(model).register_forward_pre_hook(self._classify))
 
     def __call__(self, **inputs: Tensor) -> Features:
         """Run the batch through the model, no further than the last wanted feature.
@@ -160,6 +167,9 @@ class Capture:
 
     def _leave(self, encoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self._keep("hidden", self._layer, output[0])
+
+    def _classify(self, classifier: nn.Module, args: tuple[Any, ...]) -> None:
+        self._keep("representation", 0, args[0])
 
     def _keep(self, name: str, layer: int, tensor: Tensor) -> None:
         if (name, layer) in self.wanted:

@@ -27,7 +27,7 @@ from kd.jobs.inputs import (
 from kd.jobs.outputs import open_store
 from kd.jobs.record import environment, training_record
 from kd.jobs.setup import is_whole, prepare_device
-from kd.losses.objective import Objective
+from kd.losses.objective import Objective, reads_classifier
 from kd.runtime.files import write_json
 from kd.runtime.hashes import model_fingerprint
 from kd.runtime.progress import Progress, step_state
@@ -70,7 +70,8 @@ def _distil(
     read = taught & set(stored.arrays)
     teacher = None
     own_start = run.donor is None and run.stage is None
-    if taught - read or (own_start and needs_teacher(init)):
+    classified = reads_classifier(run.terms)
+    if taught - read or classified or (own_start and needs_teacher(init)):
         teacher = load_teacher(run, layout)
 
     if run.donor is not None and (run.donor.revision or run.teacher.encoder.revision):
@@ -85,7 +86,10 @@ def _distil(
     heads = settings["relation_heads"]
     if heads == "auto":
         settings = {**settings, "relation_heads": relation_heads(shape, teacher_shape)}
-    objective = Objective(run.terms, task.kind, shape, teacher_shape, settings)
+    classifier = build.classifier_of(teacher) if teacher is not None and classified else None
+    objective = Objective(
+        run.terms, task.kind, shape, teacher_shape, settings, classifier=classifier
+    )
     trains = "teacher-in-training" in objective.errata
     teacher_features = TeacherFeatures(taught, stored, teacher, device, trains) if taught else None
     checkpoint = Checkpoint(

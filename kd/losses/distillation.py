@@ -11,11 +11,11 @@ from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.kinds import LABELS, SCORES
 from kd.axes.tasks import Task
 from kd.axes.terms import parse_knowledge
-from kd.encoders.build import shape_of
+from kd.encoders.build import classifier_of, shape_of
 from kd.encoders.capture import Capture, capture_teacher
 from kd.encoders.facts import Encoder
 from kd.losses.moving import Moment
-from kd.losses.objective import Objective, wanted_features
+from kd.losses.objective import Objective, reads_classifier, wanted_features
 from kd.runtime.errors import Pruned, UserError, unknown
 from kd.study.terms import relation_heads, resolve_term
 
@@ -79,7 +79,10 @@ class Distillation(nn.Module):
             raise UserError(f"{knowledge}: {pruned}") from None
         if values["relation_heads"] == "auto":
             values["relation_heads"] = relation_heads(shape, encoder.shape)
-        self.objective = Objective(terms, task.kind, shape, encoder.shape, values)
+        classifier = classifier_of(teacher) if reads_classifier(terms) else None
+        self.objective = Objective(
+            terms, task.kind, shape, encoder.shape, values, classifier=classifier
+        )
         self.steps, self.step, self.seed = steps, 0, values["seed"]
         self.parts: dict[str, Tensor] = {}
         teacher.eval()

@@ -30,9 +30,15 @@ def wanted_features(terms: Iterable[Term], teacher: bool) -> set[tuple[str, int]
     return {
         (feature, pair[0 if teacher else 1])
         for term in terms
-        for feature in KNOWLEDGE[term.knowledge].features
+        for row in [KNOWLEDGE[term.knowledge]]
+        for feature in (row.features if teacher else row.of_student)
         for pair in term.pairs
     }
+
+
+def reads_classifier(terms: Iterable[Term]) -> bool:
+    """Whether a term needs the weights of the teacher's classifier."""
+    return any(KNOWLEDGE[term.knowledge].classified for term in terms)
 
 
 def hard_label_loss(logits: Tensor, labels: Tensor, kind: Kind) -> Tensor:
@@ -65,6 +71,8 @@ class Objective(nn.Module):
     model. Without terms the objective is the unweighted hard-label loss. `settings` are fields of
     a run; a missing field has its default. Where the examples are not `labelled`, there is no
     hard-label loss. In a stage before the task, the masked language model loss takes its place.
+    `classifier` is the layer of the teacher that gives its logits, for terms that read it
+    (`reads_classifier`).
     """
 
     def __init__(
@@ -75,6 +83,7 @@ class Objective(nn.Module):
         teacher: Shape,
         settings: dict[str, Any],
         labelled: bool = True,
+        classifier: nn.Linear | None = None,
     ) -> None:
         super().__init__()
         settings = {**RUN_DEFAULTS, **settings}
@@ -104,6 +113,7 @@ class Objective(nn.Module):
                     student,
                     teacher,
                     settings,
+                    classifier,
                 )
                 for term in terms
             )

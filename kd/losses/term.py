@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kd.axes.errata import errata_of
 from kd.axes.forms import LOGITS
@@ -39,7 +40,12 @@ class TermLoss(nn.Module):
         student: the student's shape.
         teacher: the teacher's shape.
         settings: the fields of a run; relation_heads is a number if the term relates Q, K or V.
+        classifier: the teacher's layer (H_T -> C) that gives its logits, if the term reads it. Its
+            weights are copied in fp32; they are neither trained nor saved.
     """
+
+    classifier_weight: Tensor
+    classifier_bias: Tensor | None
 
     def __init__(
         self,
@@ -48,6 +54,7 @@ class TermLoss(nn.Module):
         student: Shape,
         teacher: Shape,
         settings: dict[str, Any],
+        classifier: nn.Linear | None = None,
     ) -> None:
         super().__init__()
         self.term = term
@@ -58,12 +65,20 @@ class TermLoss(nn.Module):
         self.errata = errata_of(settings["errata"])
         self.student_projections, self.teacher_projections = nn.ModuleDict(), nn.ModuleDict()
         kind, both = settings["projection"], matching.both_projected
-        projected = is_projected(matching, term.moving, student.hidden, teacher.hidden)
+        projected = is_projected(
+            term.knowledge, matching, term.moving, student.hidden, teacher.hidden
+        )
         target = CONTRASTIVE_WIDTH if both else teacher.hidden
         for key in projection_names(term, kind) if projected else ():
             self.student_projections[key] = make_projection(kind, student.hidden, target)
             if both:
                 self.teacher_projections[key] = make_projection(kind, teacher.hidden, target)
+        if self.knowledge.classified:
+            assert classifier is not None, f"{term}: the teacher's classifier is missing"
+            for name in ("weight", "bias"):
+                own = getattr(classifier, name)
+                value = None if own is None else own.detach().float().clone()
+                self.register_buffer(f"classifier_{name}", value, persistent=False)
         if term.moving == "emd":  # buffers, so that checkpoints have the weights of the layers
             for side, name in enumerate(("teacher_weights", "student_weights")):
                 layers = len({pair[side] for pair in term.pairs})
@@ -85,7 +100,7 @@ class TermLoss(nn.Module):
         term = self.term
         teacher = {key: tensor.detach() for key, tensor in teacher.items()}
         if self.knowledge.form is LOGITS:
-            return self._soft_labels(student["logits", 0], teacher["logits", 0], labels)
+            return self._soft_labels(self._logits(student), teacher["logits", 0], labels)
         if self.knowledge.form.all_layers:
             stacks = (
                 torch.stack([features["hidden", pair[side]] for pair in term.pairs])
@@ -149,6 +164,14 @@ class TermLoss(nn.Module):
             share = mask.sum() / mask.numel()
             return self.loss(student, teacher, torch.ones_like(mask)) / share
         return self.loss(student, teacher, mask)
+
+    def _logits(self, student: Features) -> Tensor:
+        """The student's side of a comparison of logits, (B, C)."""
+        if not self.knowledge.classified:
+            return student["logits", 0]
+        key = self._key(self.term.pairs[0])
+        x = _project(self.student_projections, key, student["representation", 0])
+        return F.linear(x.float(), self.classifier_weight, self.classifier_bias)
 
     @property
     def _doubled(self) -> bool:

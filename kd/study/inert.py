@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.forms import LOGITS
 from kd.axes.initialisations import needs_teacher
 from kd.axes.kinds import SCORES, Kind
 from kd.axes.knowledge import KNOWLEDGE
@@ -36,7 +37,7 @@ def inert_fields(
     softened = any(matchings_of(t.knowledge, kind)[t.matching].softened for t in terms)
     if not softened:
         inert |= {"temperature", "temperature_schedule"}
-    if kind is SCORES or not any(t.knowledge == "logits" for t in terms):
+    if kind is SCORES or not any(KNOWLEDGE[t.knowledge].form is LOGITS for t in terms):
         inert.add("probability_shift")
     if not terms:  # with only the hard-label loss, its weight changes nothing
         inert |= {"hard_weight", "matching", "weights"}
@@ -66,6 +67,7 @@ def projected_terms(
         term
         for term in terms
         if is_projected(
+            term.knowledge,
             matchings_of(term.knowledge, kind)[term.matching],
             term.moving,
             student.hidden,

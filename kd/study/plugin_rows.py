@@ -114,6 +114,8 @@ def _knowledge(row: Row) -> None:
         )
     if value.form is VECTOR and not value.read and value.vector not in ("cls", "pooled"):
         raise UserError("read: missing; a vector needs the function that makes it of `features`")
+    if value.classified or value.usual:
+        raise UserError("classified, usual: only teacher-classifier of kd-grid has them")
     if value.read and value.vector:
         raise UserError("vector: it goes without `read`")
     if value.lowest_layer not in (0, 1) or (value.lowest_layer == 0 and value.features != _HIDDEN):

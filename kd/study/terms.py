@@ -74,7 +74,7 @@ def _matching(raw: RawTerm, cell: Cell, kind: Kind) -> tuple[str, Matching]:
     name = raw.matching or cell["matching"]
     name = first if name == "default" else name
     if name not in defined:
-        of_kind = defined is not matchings_of(raw.knowledge, CLASSES)
+        of_kind = defined != matchings_of(raw.knowledge, CLASSES)
         what = f"{raw.knowledge} of {kind.phrase}" if of_kind else raw.knowledge
         why = MEANINGLESS[kind].get(name, "") if of_kind else ""
         hint = "" if raw.matching else f"; name one in the term, as in {raw.knowledge}:{first}"
@@ -162,7 +162,7 @@ def _projection_obstacles(
     teacher: Shape,
 ) -> Iterator[str]:
     widths = student.hidden, teacher.hidden
-    projected = is_projected(matching, moving, *widths)
+    projected = is_projected(knowledge, matching, moving, *widths)
     if cell["projection"] == "none" and projected and widths[0] != widths[1]:
         yield (
             f"projection none compares vectors of equal width, but {knowledge}:{name} has a "

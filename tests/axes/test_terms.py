@@ -79,8 +79,12 @@ def test_errors_say_what_is_wrong(text, message):
 
 def test_every_knowledge_has_matchings():
     for name, row in KNOWLEDGE.items():
-        assert matchings_of(name, CLASSES) is MATCHINGS[row.form.name]
+        assert matchings_of(name, CLASSES) == MATCHINGS[row.form.name]
     assert list(matchings_of("logits", SCORES)) == ["mse"]
+    for kind in KINDS.values():
+        first, *others = matchings_of("teacher-classifier", kind)
+        assert first == "mse"
+        assert {first, *others} == set(matchings_of("logits", kind))
     of_labels, of_classes = (matchings_of("logits", kind) for kind in (LABELS, CLASSES))
     assert set(of_classes) - set(of_labels) == set(MEANINGLESS[LABELS])
     assert not set(of_labels) - set(of_classes)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from kd.axes.architectures import ARCHS, attention_obstacle
+from kd.encoders.build import classifier_of
 from kd.encoders.capture import ATTENTION_FEATURES, Capture, capture_teacher, encoder_layers
 from kd.runtime.errors import UserError
 
@@ -186,6 +187,8 @@ def test_maps_in_training_are_those_before_dropout(model):
         {("hidden", 2)},
         {("query", 1), ("key", 1)},
         {("value", 3), ("hidden", 0), ("logits", 0)},
+        {("representation", 0), ("logits", 0)},
+        {("representation", 0)},
         set(),
     ],
     ids=lambda wanted: "+".join(f"{name}{layer}" for name, layer in sorted(wanted)) or "nothing",
@@ -217,6 +220,18 @@ def test_teacher_stops_at_the_last_feature(model, wanted, deepest):
     capture.close()
     assert set(features) == wanted
     assert len(calls) == deepest, f"{len(calls)} layers ran, {deepest} would do for {wanted}"
+
+
+@pytest.mark.parametrize("arch", [*EVERY_ARCH, "deberta-v2", "mpnet", "xlm-roberta"])
+def test_the_representation_is_what_the_classifier_reads(arch):
+    """The classifier alone makes the logits of it, one row an example."""
+    model = tiny_model(arch, **({"pad_token_id": 0} if arch == "xlm-roberta" else {})).eval()
+    with torch.no_grad(), Capture(model, {("representation", 0), ("logits", 0)}) as capture:
+        features = capture(**tiny_inputs(model))
+    found = features["representation", 0]
+    assert found.shape == (3, SHAPE.hidden)
+    assert torch.equal(classifier_of(model)(found), features["logits", 0])
+    assert found.std(0).max() > 0, "all examples are the same"
 
 
 def test_teacher_forwarded_twice_is_equal(model):

@@ -48,7 +48,10 @@ from kd.training import evaluation
 RECIPE = {"epochs": 1, "learning_rate": 1e-3}
 BASE = {"student": "2L-32-2h-64", "task": "toy-pair", **RECIPE}
 DEEP = {"model": "scratch", "shape": "3L-32-2h-64", **RECIPE}
-EVERYTHING = "logits+embedding+hidden+cls+attention+attention-scores+query-relation+value-relation"
+EVERYTHING = (
+    "logits+teacher-classifier+embedding+hidden+cls+attention+attention-scores+query-relation"
+    "+value-relation"
+)
 
 
 def run_all(tmp_path, **changes):
@@ -93,6 +96,11 @@ def test_every_encoder_learns_every_knowledge(tmp_path, arch):
         with (layout.run(run) / "history.csv").open() as handle:
             header = next(csv.reader(handle))
         assert len(header) == 4 + len(run.terms)
+    exported = {
+        tuple(sorted(load_file(layout.run(run) / "model/model.safetensors")))
+        for run in grid.runs.values()
+    }
+    assert len(exported) == 1, "a term leaves something in the exported model"
 
 
 def test_a_run_reads_the_store_and_ends_where_it_would_without(tmp_path):

@@ -14,6 +14,7 @@ from features import (
     SAME,
     START,
     TEACHER,
+    classifier,
     features,
     term,
 )
@@ -31,7 +32,8 @@ from kd.runtime.errors import UserError
 
 
 def objective(*terms: Term, student: Shape = SAME, kind: Kind = kinds.CLASSES, **settings):
-    return Objective(terms, kind, student, TEACHER, {"relation_heads": 2, **settings})
+    settings = {"relation_heads": 2, **settings}
+    return Objective(terms, kind, student, TEACHER, settings, classifier=classifier())
 
 
 def value(made, student=SAME, outputs=CLASSES, moment=START):
@@ -189,7 +191,10 @@ def test_projection_is_seeded_and_leaves_the_global_generator_alone():
 
 @pytest.mark.parametrize(
     ("name", "matching"),
-    [(n, m) for n, m in ALL_MATCHINGS if matchings_of(n, kinds.CLASSES)[m].same_width],
+    [
+        *((n, m) for n, m in ALL_MATCHINGS if matchings_of(n, kinds.CLASSES)[m].same_width),
+        *((n, m) for n, m in ALL_MATCHINGS if n == "teacher-classifier"),
+    ],
 )
 def test_gradient_reaches_projections_and_student_but_no_teacher(name, matching):
     made = objective(term(name, matching), student=NARROW, hard_weight=0)

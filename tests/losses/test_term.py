@@ -15,6 +15,7 @@ from features import (
     SAME,
     START,
     TEACHER,
+    classifier,
     features,
     padded_noise,
     term,
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 
 from kd.axes.errata import ERRATA
 from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.forms import LOGITS
 from kd.axes.kinds import CLASSES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS, resolve_mapping
@@ -44,7 +46,7 @@ SETTINGS = {**RUN_DEFAULTS, "relation_heads": 2}
 def comparison(made, student=SAME, seed=0, **changed):
     matching = matchings_of(made.knowledge, CLASSES)[made.matching]
     torch.manual_seed(seed)
-    return TermLoss(made, matching, student, TEACHER, {**SETTINGS, **changed})
+    return TermLoss(made, matching, student, TEACHER, {**SETTINGS, **changed}, classifier())
 
 
 def value(made, moment=START, student=None, teacher=None, mask=MASK):
@@ -68,10 +70,13 @@ def direct(name, matching, temperature=2.0):
     s, t = features(SAME, 1), features(TEACHER, 100)
     row = matchings_of(name, CLASSES)[matching]
     loss = FUNCTIONS[row.loss]
-    if name == "logits":
+    if KNOWLEDGE[name].form is LOGITS:
+        of_student = s["logits", 0]
+        if name == "teacher-classifier":
+            of_student = classifier()(s["representation", 0])
         more = {"temperature": temperature} if row.softened else {}
         more |= {"labels": LABELS} if row.labelled else {}
-        return loss(s["logits", 0], t["logits", 0], **more, **dict(row.options))
+        return loss(of_student, t["logits", 0], **more, **dict(row.options))
     if name == "embedding":
         return loss(s["hidden", 0], t["hidden", 0], MASK)
     if name == "cls":
@@ -116,7 +121,7 @@ def test_each_term_reads_its_own_features(name, matching):
 def test_only_the_named_features_matter(name):
     """Each tensor that the knowledge names has a gradient, and no other is even asked for."""
     taught = term(name)
-    wanted = {(f, s) for f in KNOWLEDGE[name].features for _, s in taught.pairs}
+    wanted = {(f, s) for f in KNOWLEDGE[name].of_student for _, s in taught.pairs}
     student = {k: v.requires_grad_() for k, v in features(SAME, 1).items() if k in wanted}
     value(comparison(taught), student=student).backward()
     for key, tensor in student.items():
@@ -168,7 +173,8 @@ def test_projections_only_where_the_matching_needs_them(name, matching):
     both = len(taught.pairs) if row.both_projected else 0
     equal, narrow = comparison(taught), comparison(taught, NARROW)
     assert len(equal.student_projections) == both, f"{name}:{matching}: between equal widths"
-    assert len(narrow.student_projections) == (len(taught.pairs) if row.same_width else both)
+    projected = row.same_width or name == "teacher-classifier"
+    assert len(narrow.student_projections) == (len(taught.pairs) if projected else both)
     for made in (equal, narrow):
         assert len(made.teacher_projections) == both
     for projection in narrow.student_projections.values():
@@ -419,7 +425,8 @@ def test_the_teacher_gets_no_gradient(name, mapping):
 def part(name, matching=None, seed=0, **settings):
     """The value of a term in an objective with these settings."""
     taught = term(name, matching)
-    made = Objective((taught,), CLASSES, SAME, TEACHER, {"relation_heads": 2, **settings})
+    settings = {"relation_heads": 2, **settings}
+    made = Objective((taught,), CLASSES, SAME, TEACHER, settings, classifier=classifier())
     parts = made.parts(features(SAME, 1), features(TEACHER, 100), MASK, LABELS, START)
     return parts[str(taught)].item()
 

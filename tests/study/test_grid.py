@@ -148,6 +148,7 @@ def test_an_axis_at_its_default_leaves_the_ids(grid, key):
         ("train_fraction", 0.5),
         ("errata", "padding"),
         ("errata", "no-tau-squared"),
+        ("knowledge", "logits+teacher-classifier"),
         ("errata", "teacher-in-training"),
         ("epochs", 5),
         ("batch_size", 16),
@@ -561,6 +562,21 @@ def test_exclude_takes_lists_and_says_which(grid):
             "weights calibrated need gradients at step 0, but init teacher-last starts",
         ),
         (
+            {
+                **{"knowledge": "teacher-classifier", "student": "12L-768"},
+                **{"init": "teacher-last", "weights": "calibrated"},
+            },
+            "as a copy of what teacher-classifier compares",
+        ),
+        (
+            {"knowledge": "teacher-classifier", "student": "6L-384", "projection": "none"},
+            "teacher-classifier:mse has a student of width 384 and a teacher of width 768",
+        ),
+        (
+            {"knowledge": "teacher-classifier:cosine"},
+            r"teacher-classifier has no matching cosine \(it has mse, kl, ce,",
+        ),
+        (
             {"knowledge": "hidden", "student": "6L-384", "projection": "none"},
             "hidden:mse has a student of width 384 and a teacher of width 768",
         ),
@@ -606,6 +622,8 @@ def test_cells_without_meaning_are_pruned_with_a_reason(grid, base, reason):
         {"knowledge": "logits:logit-std", "task": "mnli"},
         {"knowledge": "hidden", "student": "12L-768", "init": "teacher-last"},
         {"knowledge": "hidden", "init": "teacher-last", "weights": "calibrated"},
+        {"knowledge": "teacher-classifier", "init": "teacher-first", "weights": "calibrated"},
+        {"knowledge": "teacher-classifier", "projection": "none"},
         {"knowledge": "logits*1..0+hidden*1%50-100", "hard_weight": 0, "weights": "balanced"},
         {"knowledge": "hidden", "hard_weight": "1..0", "weights": "balanced"},
         {"knowledge": "hidden", "student": "1L-768", "mapping": "attention-weighted"},
@@ -618,7 +636,8 @@ def test_what_is_near_to_being_pruned_is_not(grid, base):
 
 
 @pytest.mark.parametrize(
-    "knowledge", ["none", "logits", "hidden", "cls", "attention", "layer-relation"]
+    "knowledge",
+    ["none", "logits", "teacher-classifier", "hidden", "cls", "attention", "layer-relation"],
 )
 def test_regressions_take_part_in_everything(grid, knowledge):
     base = {"student": "6L-768", "task": "stsb", "knowledge": knowledge}
@@ -662,6 +681,9 @@ def test_weights_that_are_calibrated_are_shares_of_their_sum(grid):
         ({"knowledge": "hidden"}, "temperature_schedule", ["constant", "flsw", "cwsm"]),
         ({"knowledge": "logits:mse"}, "temperature_schedule", ["constant", "flsw"]),
         ({"knowledge": "hidden"}, "probability_shift", [False, True]),
+        ({"knowledge": "teacher-classifier"}, "temperature", [1, 2]),
+        ({"knowledge": "teacher-classifier"}, "mapping", ["first", "last"]),
+        ({"knowledge": "teacher-classifier"}, "projection", ["per-pair", "orthogonal", "none"]),
         ({"task": "stsb"}, "probability_shift", [False, True]),
         ({"task": "stsb"}, "temperature_schedule", ["constant", "cwsm"]),
         ({"knowledge": "none"}, "weights", ["fixed", "calibrated", "balanced"]),

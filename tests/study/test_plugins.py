@@ -170,6 +170,11 @@ WRONG = {
         f"{IMPORT}KNOWLEDGE = {{'mine': Knowledge(forms.VECTOR, ('hidden',), 'a', 'b')}}",
         "line 2: knowledge mine: read: missing",
     ),
+    "a classifier": (
+        f"{IMPORT}KNOWLEDGE = {{'mine': Knowledge(forms.TOKENS, ('hidden',), 'a', 'b', "
+        f"classified=True)}}",
+        "line 2: knowledge mine: classified, usual: only teacher-classifier",
+    ),
     "heads that do not divide": (
         f"{IMPORT}NAMED = {{'mine': Named(Shape(2, 10, 3, 40), 'a')}}",
         "line 2: student mine: shape: found",

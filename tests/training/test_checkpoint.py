@@ -57,6 +57,15 @@ def test_moving_mappings_go_on_where_they_were(tmp_path, mapping):
     assert whole.history == parts.history
 
 
+def test_a_teachers_classifier_is_there_again(tmp_path):
+    """It is not in the checkpoint, and its projection is."""
+    taught = term("teacher-classifier")
+    whole = Training(tmp_path, taught, epochs=2)
+    parts = killed_and_resumed(tmp_path, 3, taught, epochs=2)
+    assert parts.history == whole.history
+    assert not differs(whole.state(), parts.state())
+
+
 def test_a_row_of_history_that_was_half_full_is_the_same(tmp_path):
     """With 52 steps a row is the mean of two: the kill falls between them."""
     windows = term("hidden", weight="1%0-50"), term("logits", weight="0..1")
