@@ -23,7 +23,7 @@ NAMES = {13: "SST-2-like", 65: "RTE-like"}  # by the mean tokens of an example
 class Silent:
     """A progress that no one sees."""
 
-    def start(self, phase: str, total: int, done: int = 0) -> None:
+    def start(self, phase: str, total: int, done: int = 0, tokens: int = 0) -> None:
         """Do nothing."""
 
     def advance(self, note: str = "") -> None:

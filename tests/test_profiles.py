@@ -71,6 +71,7 @@ def test_no_setting_of_grid_engine_is_in_the_default_profile():
 
 
 def test_grid_engine_gets_what_each_rule_asks_for():
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
     found = asked("--profile", "profiles/sge")
     assert found.executor == "cluster-generic" and found.set_resource_scopes == {"gpu": "local"}
     assert {"gpu", "mem_mb", "runtime"} == set(plain(found.default_resources)) - {

@@ -145,6 +145,7 @@ def test_offline_it_says_what_to_do(hub, tmp_path, monkeypatch, capsys):
 
 
 def test_a_hub_that_does_not_answer_is_a_sentence_too(hub, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's attempts
     hub.shutdown()
     hub.server_close()
     with pytest.raises(Transient, match=r"could not be asked for its config.json .*try again with"):

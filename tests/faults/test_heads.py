@@ -54,7 +54,7 @@ def said_to_recover(folder, place: Place) -> str:
 @pytest.mark.parametrize(
     "jobs_too",
     [
-        pytest.param(False, id="head alone"),
+        pytest.param(False, id="head alone", marks=pytest.mark.slow),
         pytest.param(True, id="jobs too", marks=pytest.mark.slow),
     ],
 )

@@ -207,7 +207,9 @@ def test_damage_is_a_sentence_or_missing_runs(study, record, kind):
         assert np.isfinite(found.runs.loc[scored, "score"]).all()
 
 
-@pytest.mark.parametrize("kind", ["header only", "cut", "binary"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("header only", marks=pytest.mark.slow), "cut", "binary"]
+)
 def test_no_command_ends_in_a_traceback(study, record, kind, capsys):
     record.write_bytes(DAMAGE[kind](record.read_text()).encode())
     code = 2 if kind == "binary" else 0

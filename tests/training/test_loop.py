@@ -24,6 +24,7 @@ from trainings import (
 )
 from transformers import PreTrainedModel
 
+from kd.axes.kinds import CLASSES
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.data.tokens import Split
@@ -392,7 +393,7 @@ def test_the_objective_is_told_where_the_training_stands(tmp_path):
             told.append(args[-1])
             return super().parts(*args)
 
-    objective = Listening((), False, NARROW, SHAPE, {})
+    objective = Listening((), CLASSES, NARROW, SHAPE, {})
     Training(tmp_path, objective=objective, epochs=2.5, seed=9)
     assert told == [Moment(step, 10, step // 4, 9) for step in range(10)]
 
@@ -436,6 +437,7 @@ class Poisoned(nn.Module):
         self.inner, self.step, self.bad, self.calls = make_objective(), step, bad, 0
         self.terms, self.weights = self.inner.terms, self.inner.weights
         self.waits, self.parts, self.factors = False, self.inner.parts, self.inner.factors
+        self.labelled = self.inner.labelled
 
     def total(self, *args: Any) -> Tensor:
         self.calls += 1
