@@ -126,7 +126,7 @@ def test_plan_says_what_then_runs(finished):
 
 @pytest.mark.slow
 def test_snakemake_alone_comes_to_the_same_numbers(finished, tmp_path):
-    path = shutil.copy(finished.path, tmp_path)
+    path = Path(shutil.copy(finished.path, tmp_path))
     plan = finished.plans[0]["jobs"]
     text = snakemake(tmp_path, path).stdout
     assert job_counts(text) == {rule: count for rule, count in plan.items() if count}
