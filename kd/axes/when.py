@@ -164,6 +164,6 @@ INIT = {
     "teacher:T-S,T-S,...": "For any other choice of layers.",
     "teacher...+truncate": "Where the student is narrower than the teacher.",
     "pretrained:MODEL[@REVISION]": "Where there is a pretrained encoder of the student's shape.",
-    "stage:NAME": "Where there is none, and you have unlabelled text. Most published students "
-    "start in this way.",
+    "stage:NAME": "Where no pretrained encoder has the student's shape, and you have unlabelled "
+    "text. Most published students start in this way.",
 }

@@ -54,7 +54,7 @@ def _of_flags(table: "pd.DataFrame", source: Source, where: str) -> Iterator[tup
 
 
 def text_of(value: Any) -> str:
-    """A value as text; '' where there is none. A whole number is written without a point, since
+    """A value as text; a missing value is ''. A whole number is written without a point, since
     Parquet and JSON make floats of integers where one is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

@@ -21,7 +21,7 @@ def examples_of(split: Split, settings: Mapping[str, Any], kind: Kind) -> Tensor
     """Numbers of the examples that a training with these settings reads; None for all of them.
 
     `settings` are those of a run or of a teacher's recipe: `held_out`, `held_out_seed`,
-    `train_fraction` (of what is not held out) and `fraction_seed`.
+    `train_fraction` (a share of the rest) and `fraction_seed`.
     """
     share, seed = settings["held_out"], settings["held_out_seed"]
     kept = None

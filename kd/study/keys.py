@@ -120,6 +120,20 @@ def store_bytes(value: Any) -> int | None:
     return int(size * 1e9)
 
 
+def distinct(values: list[Any], where: str, field: Field) -> list[Any]:
+    """The parsed values of a list, none of them twice."""
+    parsed: list[Any] = []
+    for i, item in enumerate(values):
+        try:
+            new = field.parse(item)
+        except UserError as error:
+            raise UserError(f"{where}[{i}]: {error}") from None
+        if new in parsed:
+            raise UserError(f"{where}[{i}]: {shown(item)} is there twice")
+        parsed.append(new)
+    return parsed
+
+
 def axis_values(value: Any) -> dict[str, list[Any]]:
     """The key `axes`: the parsed values of each axis, none of them twice."""
     axes: dict[str, list[Any]] = {}
@@ -130,15 +144,7 @@ def axis_values(value: Any) -> dict[str, list[Any]]:
             values = _students(values)
         if not isinstance(values, list) or not values:
             raise UserError(f"axes.{key}: found {shown(values)}, allowed: a list of values")
-        axes[key] = []
-        for i, item in enumerate(values):
-            try:
-                parsed = RUN_FIELDS[key].parse(item)
-            except UserError as error:
-                raise UserError(f"axes.{key}[{i}]: {error}") from None
-            if parsed in axes[key]:
-                raise UserError(f"axes.{key}[{i}]: {shown(item)} is there twice")
-            axes[key].append(parsed)
+        axes[key] = distinct(values, f"axes.{key}", RUN_FIELDS[key])
     if not axes:
         raise UserError(f"axes: found none; a study varies at least one of {listing(RUN_FIELDS)}")
     return axes

@@ -7,6 +7,7 @@ from typing import Any
 from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.values import number
 from kd.runtime.errors import UserError, listing, shown, unknown
+from kd.study.keys import distinct
 
 KEYS = ("axes", "teachers", "share", "seed")
 SHARE = 0.1
@@ -85,7 +86,7 @@ def _axes(value: Any) -> list[str]:
 def _teachers(value: Any) -> dict[str, list[Any]]:
     if not isinstance(value, dict):
         raise UserError(f"select.teachers: found {shown(value)}, allowed: keys with lists")
-    found: dict[str, list[Any]] = {}
+    recipes: dict[str, list[Any]] = {}
     for key, values in value.items():
         where = f"select.teachers.{key}"
         if key not in TEACHER_KEYS:
@@ -94,16 +95,8 @@ def _teachers(value: Any) -> dict[str, list[Any]]:
             raise UserError(
                 f"{where}: found {shown(values)}, allowed: a list of two values or more"
             )
-        found[key] = []
-        for i, item in enumerate(values):
-            try:
-                parsed = TEACHER_FIELDS[key].parse(item)
-            except UserError as error:
-                raise UserError(f"{where}[{i}]: {error}") from None
-            if parsed in found[key]:
-                raise UserError(f"{where}[{i}]: {shown(item)} is there twice")
-            found[key].append(parsed)
-    return found
+        recipes[key] = distinct(values, where, TEACHER_FIELDS[key])
+    return recipes
 
 
 def check_select(

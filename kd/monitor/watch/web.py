@@ -156,7 +156,7 @@ def _templates() -> tuple[Callable[..., str], Callable[[dict[str, Any], Path], s
 
     def write(found: dict[str, Any], results: Path) -> str:
         def link(file: Path) -> str:
-            """The address of a file of results; '' where there is none."""
+            """The address of a file of results; '' if there is no such file."""
             inside = file.is_file() and file.is_relative_to(results)
             return f"/results/{quote(file.relative_to(results).as_posix())}" if inside else ""
 
