@@ -1,6 +1,5 @@
 """The sentences on likeness to the teacher, and on whether the most alike also scores best."""
 
-from kd.results.advice.judge import turned
 from kd.results.advice.likeness import Likeness
 from kd.results.advice.verdict import Contrast
 from kd.results.report.words import Names, count, listed, quoted, signed, significance, span
@@ -18,7 +17,7 @@ def _most_alike(found: Likeness, names: Names) -> str:
         c for c in (*alike.equal, *alike.not_worse) if not (c.significant and c.difference > 0)
     ]
     if unsure:
-        told = [f"{quoted(names, 'knowledge', c.other)} ({_against(c)})" for c in unsure[:3]]
+        told = [f"{quoted(names, 'knowledge', c.other)} ({_lead(c)})" for c in unsure[:3]]
         told += [f"{len(unsure) - 3} more"] * (len(unsure) > 3)
         return (
             f"{best} has the highest mean agreement, but is not significantly different from "
@@ -42,7 +41,7 @@ def _score(found: Likeness, names: Names) -> str:
         other = quoted(names, "knowledge", c.other)
         if c.significant and c.difference > 0:
             return f"{text}: it is better than {other}, the next, by {_numbers(c)}."
-        return f"{text}, but is not significantly different from {other} in score ({_against(c)})."
+        return f"{text}, but is not significantly different from {other} in score ({_lead(c)})."
     text = f"{best} has the highest mean score"
     if c is None:
         return f"{text}; no two finished runs compare it with {alike}."
@@ -54,9 +53,9 @@ def _score(found: Likeness, names: Names) -> str:
     return f"{text}, but {alike} is not significantly different from it in score ({_numbers(c)})."
 
 
-def _against(c: Contrast) -> str:
-    """The same of the other value, against this one: as in the answers on score."""
-    return _numbers(turned(c))
+def _lead(c: Contrast) -> str:
+    """'a lead of 1.2 points; -0.3 to +2.7; 12 pairs': as in the answers on score."""
+    return f"a lead of {_numbers(c).removeprefix('+')}" if c.pairs else _numbers(c)
 
 
 def _numbers(c: Contrast) -> str:
