@@ -101,6 +101,7 @@ def test_every_cell_is_a_run_or_pruned_with_a_reason(grid):
     assert moving == {"", *(name for name, row in MAPPINGS.items() if row.moving)}
 
 
+@pytest.mark.slow
 def test_every_objective_learns_from_random_features(objectives):
     teacher_features = {n: features(TEACHER, 9, n) for n in (1, 2, 3)}
     for run in objectives:

@@ -94,7 +94,7 @@ def test_ctrl_c_is_one_calm_sentence_and_draws_nothing(start, tmp_path):
     [
         (["report"], ["Done: report.html"]),
         (["report", "--until", "part"], ["Done: part.txt"]),
-        (["part"], ["Done: part.txt"]),
+        pytest.param(["part"], ["Done: part.txt"], marks=pytest.mark.slow),
         (["report", "--dry-run"], []),
     ],
 )
@@ -106,6 +106,7 @@ def test_done_is_said_of_what_is_there(start, arguments, said):
     assert [line for line in out.splitlines() if "Done" in line] == said
 
 
+@pytest.mark.slow
 def test_after_a_failure_what_is_done_is_drawn_where_the_report_was_asked_for(start):
     steps = {}
     # The second as a script starts it in the background: there ctrl-C is ignored.

@@ -47,6 +47,7 @@ def test_its_rules_and_those_of_the_other_snakefile_make_one_graph(folder):
     assert {name: int(count) for name, count in jobs.items()} == wanted
 
 
+@pytest.mark.slow
 def test_a_job_of_it_finds_its_study(folder):
     run = start(folder, OUTER, "--until", "kd_data")
     assert run.returncode == 0, run.stdout + run.stderr

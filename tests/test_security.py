@@ -100,6 +100,7 @@ def test_every_folder_is_named_by_a_slug_and_a_hash(tmp_path):
             assert re.fullmatch(r"results(/[a-z0-9][a-z0-9.-]*)+", str(path)), path
 
 
+@pytest.mark.slow
 def test_a_study_whose_path_would_do_something_in_a_shell(tmp_path):
     folder = tmp_path / "a b'; touch pwned; $(touch pwned) {run} \"q"
     folder.mkdir()

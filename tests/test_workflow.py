@@ -182,6 +182,7 @@ def test_a_copy_without_times_is_finished_and_a_change_in_it_is_seen(finished, t
     assert "Nothing to be done" not in again and "collect" in again
 
 
+@pytest.mark.slow
 def test_what_is_freed_is_asked_for_by_no_finished_run(finished, tmp_path):
     """Finished runs stay finished without the store, in a study with a further axis too. A new run
     gets what it reads, no more.
@@ -223,6 +224,7 @@ def test_the_same_run_twice_gives_the_same_bits(finished, tmp_path):
     assert again == {name: first[name] for name in again}
 
 
+@pytest.mark.slow
 def test_all_that_is_drawn_comes_from_runs_csv_alone(finished, tmp_path):
     """Only the table of intervals over examples needs the answers of the runs too."""
     original, made = (f / "results/studies/test" for f in (finished.folder, tmp_path))
@@ -303,6 +305,7 @@ assert main(["status", study]) == 0
 """
 
 
+@pytest.mark.slow
 def test_a_failure_stops_no_other_run_and_is_named(finished, tmp_path):
     folder = finished.folder
     shutil.copytree(folder / "results", tmp_path / "results")

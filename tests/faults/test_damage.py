@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from faults import TIMES, Place, prepare, snakemake, status, write
+from slow import slow
 
 from kd.monitor.collect import collect
 from kd.runtime.errors import UserError
@@ -45,7 +46,7 @@ def flipped(content: bytes, draw: random.Random) -> bytes:
     return content[:at] + bytes([content[at] ^ 1 << draw.randrange(8)]) + content[at + 1 :]
 
 
-@pytest.mark.parametrize("harm", [truncated, flipped])
+@pytest.mark.parametrize("harm", [truncated, *slow(flipped)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_damaged_is_refused_and_made_again(whole, tmp_path, kind, harm):
     path_of, reader = KINDS[kind]
@@ -109,6 +110,7 @@ def test_what_is_damaged_stops_only_what_reads_it(tmp_path):
     assert status(tmp_path, place.study)["done"] == 4
 
 
+@pytest.mark.slow
 def test_the_next_start_makes_again_what_was_found_damaged(tmp_path):
     place = Place(write(tmp_path)).make("data")
     path = place.text / "train.parquet"

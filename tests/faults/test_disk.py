@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from faults import Place, finish, remove, snakemake, write
+from slow import slow
 
 from kd.runtime.files import leftovers
 from kd.runtime.seals import check_seal, read_record
@@ -70,7 +71,7 @@ def tried(place: Place, step: str) -> tuple[int | None, str]:
 STEPS = ["data", "tokenise", "teacher", "outputs", "distil", "evaluate"]
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [*slow(*STEPS[:-2]), *STEPS[-2:]])
 def test_a_disk_that_fills_up_costs_a_sentence_and_nothing_else(whole, disk, tmp_path, step):
     """Room for nothing, for some of the artefact, and for nearly all of it."""
     folder, _ = disk

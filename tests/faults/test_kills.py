@@ -34,6 +34,7 @@ def copy_of(place: Place, folder) -> Place:
 
 
 @pytest.mark.parametrize("step", ["distil", "teacher", "outputs", "tokenise", "data", "evaluate"])
+@pytest.mark.slow
 def test_killed_at_random_moments_it_comes_to_the_same_numbers(undisturbed, tmp_path, step):
     place = copy_of(undisturbed, tmp_path)
     times = TIMES if step in ("distil", "teacher", "outputs") else max(1, TIMES // 4)

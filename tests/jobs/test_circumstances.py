@@ -37,6 +37,7 @@ def edges():
     return {tuple(line) for line in lines if len(line) == 2}
 
 
+@pytest.mark.slow
 def test_what_a_training_really_imports_is_among_its_modules(edges):
     modules = set(circumstances.training_modules())
     imported = {b for a, b in edges if a in modules and circumstances._file(b).is_file()}

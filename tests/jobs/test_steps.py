@@ -11,6 +11,7 @@ import torch
 import yaml
 from helpers import save_encoder
 from safetensors.torch import load_file, save_file
+from slow import slow
 from studies import SYNTHETIC, study_dict, tiny_study, write_study
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -80,7 +81,10 @@ def read(path):
     return json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("arch", SCRATCH_ARCHS)
+@pytest.mark.parametrize(
+    "arch",
+    [SCRATCH_ARCHS[0], *slow(*SCRATCH_ARCHS[1:])],
+)
 def test_every_encoder_learns_every_knowledge(tmp_path, arch):
     teacher = {"model": "scratch", "arch": arch, "shape": "3L-32-2h-64", **RECIPE}
     grid, layout = run_all(
@@ -162,7 +166,10 @@ def test_attention_is_pruned_and_all_else_runs(tmp_path, arch):
         assert (layout.run(run) / "metrics.json").is_file()
 
 
-@pytest.mark.parametrize("arch", ["bert", "roberta", "distilbert", "electra"])
+@pytest.mark.parametrize(
+    "arch",
+    ["bert", *slow("roberta", "distilbert", "electra")],
+)
 def test_every_initialisation(tmp_path, arch):
     teacher = {"model": "scratch", "arch": arch, "shape": "4L-32-2h-64", **RECIPE}
     grid, layout = run_all(
@@ -377,7 +384,8 @@ def test_a_teacher_in_bfloat16(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arch", "dtype"), [("bert", torch.float16), ("modernbert", torch.bfloat16)]
+    ("arch", "dtype"),
+    [("bert", torch.float16), pytest.param("modernbert", torch.bfloat16, marks=pytest.mark.slow)],
 )
 def test_a_teacher_folder_in_half_precision_gives_the_student_of_the_full_one(
     tmp_path, arch, dtype

@@ -228,6 +228,7 @@ def test_mistakes_on_the_command_line(words, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_official_test_sets(tmp_path, capsys):
     """Tiny students of the first rows of the official files answer whole official test sets."""
     if not (GLUE / "AX").is_dir():

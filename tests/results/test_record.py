@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_runs import of_study, one_run, three_seeds, write
+from slow import slow
 from studies import tiny_study, write_study
 
 from kd.cli.main import main
@@ -208,7 +209,8 @@ def test_damage_is_a_sentence_or_missing_runs(study, record, kind):
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param("header only", marks=pytest.mark.slow), "cut", "binary"]
+    "kind",
+    [*slow("header only", "cut"), "binary"],
 )
 def test_no_command_ends_in_a_traceback(study, record, kind, capsys):
     record.write_bytes(DAMAGE[kind](record.read_text()).encode())

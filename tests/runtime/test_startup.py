@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from kd.runtime.startup import replaced
 
 _CHECK = """
@@ -51,6 +53,7 @@ def _job(change: str) -> list[str]:
     return answer.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_job_trains_without_what_it_does_not_use_or_with_all_of_it_to_the_same_numbers() -> None:
     """And can still import it: the compiler that stood in for torch's is gone."""
     quick, full = _job(""), _job(_BREAK)

@@ -300,6 +300,7 @@ def test_inputs_of_the_encoder_leave_labels_and_ids_out():
 
 
 @pytest.mark.parametrize("name", KNOWLEDGE)
+@pytest.mark.slow
 def test_each_knowledge_type_is_learnt(tmp_path, name):
     """Its own loss, alone, falls; the student is narrower than the teacher."""
     taught = term(name)

@@ -69,6 +69,7 @@ EVERY_MATCHING = [
 
 
 @pytest.mark.parametrize(("name", "matching"), EVERY_MATCHING)
+@pytest.mark.slow
 def test_every_matching_is_trained_as_with_more_memory(tmp_path, monkeypatch, name, matching):
     """Also those that relate the examples of a batch; without dropout, which is drawn by piece."""
     taught = term(name, matching=matching)

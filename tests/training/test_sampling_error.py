@@ -40,6 +40,7 @@ def test_an_accuracy_has_the_binomial_error():
         ("stsb", lambda rng, n: rated(rng, n, 0.9), 1500),
     ],
 )
+@pytest.mark.slow
 def test_every_metric_has_the_error_that_new_samples_show(task, draw, n):
     """The mean error that is stated for 12 samples, and the spread of the scores of 300."""
     rng = np.random.default_rng(1)

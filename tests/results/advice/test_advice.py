@@ -211,6 +211,7 @@ FACTORIAL = prepare(noisy(lambda c: 0, mapping=MAPPINGS, temperature=["1", "2"],
 ONE_AT_A_TIME = FACTORIAL[(FACTORIAL.mapping == "first") | (FACTORIAL.temperature == "2")]
 
 
+@pytest.mark.slow
 def test_no_effect_gives_claims_in_at_most_5_percent_of_the_questions_of_any_design():
     """100 questions: more claims than the bound have a probability of 0.1 % if the level holds."""
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ from drawn import figures_of, full_grid, marked
 from fake_runs import grid, write
 from matplotlib.figure import Figure
 from PIL import Image
+from slow import slow
 
 from kd.results.figures.draw import chosen, possible, read_captions, write_figures
 from kd.results.record import read_runs
@@ -83,6 +84,7 @@ def test_why_a_figure_is_not_there():
     )
 
 
+@pytest.mark.slow
 def test_files_are_whole_and_the_same_each_time(tmp_path):
     source, out = write(full_grid(), tmp_path / "runs.csv"), tmp_path / "figures"
     out.mkdir()
@@ -209,7 +211,7 @@ LEGENDS = {
 }
 
 
-@pytest.mark.parametrize("count", [2, 30])
+@pytest.mark.parametrize("count", [2, *slow(30)])
 def test_figures_of_many_values_have_room_for_all(tmp_path, count):
     """A legend or foot that does not fit makes matplotlib give up the layout, with a warning."""
     students = [f"{layers}L-{12 * width}-12h-{48 * width}" for layers in (2, 3, 4, 6, 8, 12)

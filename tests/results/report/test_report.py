@@ -241,6 +241,7 @@ def test_one_at_a_time_says_nothing_of_interactions():
     assert not any("mapping × temperature" in text for text in found)
 
 
+@pytest.mark.slow
 def test_the_data_of_the_charts_are_the_numbers_of_the_tables(frame, tmp_path):
     frame.loc[0, ["status", "score", "error"]] = ["failed", None, "</script><b>&"]
     html = report(frame, tmp_path)
@@ -352,6 +353,7 @@ def test_a_run_opens_its_curves_settings_files_and_command(page):
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_each_chart_can_be_saved_as_data_and_picture(page):
     page.run("saved = []; save = (name, content, kind) => saved.push([name, content, kind])")
     buttons = "[...document.querySelectorAll('.chart .tools button')]"
@@ -370,6 +372,7 @@ def test_each_chart_can_be_saved_as_data_and_picture(page):
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_page_at_phone_width_and_in_print(browser, frame, tmp_path):
     report(frame, tmp_path)
     browser.size(390, 844, mobile=True)

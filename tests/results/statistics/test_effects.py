@@ -169,6 +169,7 @@ UNIT, VALUE = ("task", "seed"), ("task", "seed", "mapping")
 
 @pytest.mark.parametrize("shared", [[UNIT], [UNIT, VALUE]])
 @pytest.mark.parametrize("lost", [0, 4])
+@pytest.mark.slow
 def test_no_effect_explains_nothing_without_bias_and_is_seldom_significant(crossed, shared, lost):
     """Seeds move all runs of a task, and all runs of a mapping: neither is an effect of an axis."""
     rng = np.random.default_rng(5)

@@ -168,6 +168,7 @@ def simulated(layout, shared, count=500):
 
 @pytest.mark.parametrize("shared", [0.0, 0.9])
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.slow
 def test_intervals_hold_whichever_seeds_each_block_has(layout, shared):
     """95 ± 2 %, and 2.5 standard errors of a share of 400 simulations at either end."""
     table = seed_means(simulated(LAYOUTS[layout], shared, 400), ["key"], "value")
