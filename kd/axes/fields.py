@@ -274,6 +274,8 @@ TEACHER_DEFAULTS: dict[str, Any] = {
     "held_out": 0,
     "held_out_seed": 0,
 }
+# With random weights, the recipe for pretrained encoders leaves a teacher at the constant answer.
+SCRATCH_DEFAULTS: dict[str, Any] = {"epochs": 6, "learning_rate": 5e-4}
 
 _SIZE = number(16, 10_000_000, whole=True)
 DATA_FIELDS: dict[str, dict[str, Field]] = {

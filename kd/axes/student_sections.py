@@ -103,9 +103,10 @@ def _teacher() -> Section:
     known = {arch: [n for n, e in HUB_ENCODERS.items() if e.arch == arch] for arch in ARCHS}
     return Section(
         "teacher",
-        "A hub id, a local folder, or `scratch` (a random encoder, for generated tasks). The "
-        "student has the architecture, tokenizer and vocabulary of the teacher. Of a hub model "
-        "that this table does not name, config.json is fetched once.",
+        "A hub id, a local folder, or `scratch` (a random encoder, for generated tasks; its "
+        "default recipe is 6 epochs at 5e-4). The student has the architecture, tokenizer and "
+        "vocabulary of the teacher. Of a hub model that this table does not name, config.json "
+        "is fetched once.",
         ("architecture", "attention can be captured", "scratch", "known hub models"),
         [
             (

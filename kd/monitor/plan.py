@@ -3,8 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
-from kd.axes.pretrained import SCRATCH
+from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.data.corpus import MANIFEST, TOKENS
 from kd.monitor.estimate import (
     FLOPS_PER_SECOND,
@@ -177,29 +176,22 @@ def _tuning_warnings(grid: Grid) -> list[str]:
 
 
 def _recipe_warnings(grid: Grid) -> list[str]:
-    """Warnings about random weights with the default recipe, which suits pretrained encoders."""
-    found = []
-    for name, teacher in grid.study.teachers.items():
-        tuned = grid.study.select.teachers if grid.study.select else {}
-        if teacher["model"] == SCRATCH and not {"epochs", "learning_rate"} & {*teacher, *tuned}:
-            found.append(
-                f"teacher {name} starts from random weights with the recipe of pretrained encoders "
-                f"({TEACHER_DEFAULTS['epochs']} epochs, learning rate "
-                f"{TEACHER_DEFAULTS['learning_rate']:g}), and may learn nothing: set its epochs "
-                "and learning_rate (config/studies/demo.yaml has 6 and 5e-4)"
-            )
+    """Students with random weights and the default recipe, which suits pretrained encoders.
+
+    The recipe does not follow `init`: cells along that axis would then differ in two things.
+    """
     rate = RUN_DEFAULTS["learning_rate"]
     slow = [
         run
         for run in grid.runs.values()
         if "init" not in run.spec and run.values["learning_rate"] == rate
     ]
-    if slow:
-        found.append(
-            f"{len(slow)} runs start from random weights with the learning rate of pretrained "
-            f"encoders ({rate:g}): set learning_rate (1e-4 in Turc et al. 2019, 1e-3 in the demo)"
-        )
-    return found
+    if not slow:
+        return []
+    return [
+        f"{len(slow)} runs start from random weights with the learning rate of pretrained "
+        f"encoders ({rate:g}): set learning_rate (1e-4 in Turc et al. 2019, 1e-3 in the demo)"
+    ]
 
 
 def plan_text(found: dict[str, Any], shown: int = 10) -> str:

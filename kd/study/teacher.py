@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kd.axes.fields import RECIPE, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.axes.fields import RECIPE, RUN_FIELDS, SCRATCH_DEFAULTS, TEACHER_DEFAULTS
 from kd.axes.kinds import SCORES
 from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.tasks import Task
@@ -93,7 +93,8 @@ def _resolved(study: Study, name: str, task: str, changes: dict[str, Any]) -> Te
     row = task_of(study, task)
     data = data_identity(study.data, row)
     keys = study.teachers[name]
-    full = {**TEACHER_DEFAULTS, "recipe": RECIPE, **keys, **changes}
+    own = SCRATCH_DEFAULTS if keys["model"] == SCRATCH else {}
+    full = {**TEACHER_DEFAULTS, **own, "recipe": RECIPE, **keys, **changes}
     where = f"teachers.{name}"
     model = full["model"].replace("{task}", task)
     if model != SCRATCH:

@@ -44,8 +44,7 @@ def test_plan_warns_of_random_weights_with_the_recipe_of_pretrained_ones(tmp_pat
     base = {"student": "2L-16-2h-32", "task": "toy-single"}
     axes = {"seed": [1, 2, 3]}
     path = write_study(tmp_path, tiny_study(**bare, base=base, axes=axes))
-    teacher, student = json_of(capsys, "plan", path)["warnings"]
-    assert teacher.startswith("teacher deep starts from random weights with the recipe of pretr")
+    (student,) = json_of(capsys, "plan", path)["warnings"]
     assert student.startswith("3 runs start from random weights with the learning rate of pretr")
     own = write_study(tmp_path, tiny_study(axes=axes))  # with recipes of its own
     assert json_of(capsys, "plan", own)["warnings"] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from studies import study_dict, tiny_study, write_study
 
-from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS, TEACHER_DEFAULTS
+from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS, SCRATCH_DEFAULTS, TEACHER_DEFAULTS
 from kd.axes.labels import merged, parts
 from kd.runtime.errors import UserError
 from kd.study.grid import _told_apart, load_grid, pruned_values
@@ -113,6 +113,20 @@ def test_defaults_are_append_only():
     }
     assert pinned.items() <= RUN_DEFAULTS.items()
     assert teacher.items() <= TEACHER_DEFAULTS.items()
+    assert SCRATCH_DEFAULTS == {"epochs": 6, "learning_rate": 5e-4}
+
+
+def test_a_teacher_with_random_weights_has_a_recipe_of_its_own(tmp_path):
+    """Written out, it is the same teacher; so is one with the recipe for pretrained encoders."""
+    bare = {"model": "scratch", "shape": "3L-32-2h-64"}
+    pretrained = {key: TEACHER_DEFAULTS[key] for key in SCRATCH_DEFAULTS}
+    bare_id, same_id, other_id = (
+        next(
+            iter(load_grid(write_study(tmp_path, tiny_study(teachers={"deep": t}))).runs.values())
+        ).teacher.id
+        for t in (bare, {**bare, **SCRATCH_DEFAULTS}, {**bare, **pretrained})
+    )
+    assert bare_id == same_id != other_id
 
 
 @pytest.mark.parametrize("key", [k for k in RUN_DEFAULTS if k != "seed"])
