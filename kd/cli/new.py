@@ -16,6 +16,7 @@ _NEW = """\
 Write a study file: for a data file of yours, or as a copy of another study
 
 kd new reviews.csv --text review --label stars   looks at the file, and writes reviews.yaml
+kd new posts.csv --text post --label tags --multi    the same, with several labels for each text
 kd new --from mapping --out mine.yaml            copies a study, under the name mine
 
 What it writes runs as it is; the comments in it say what to change. Columns are names, or positions
@@ -28,7 +29,14 @@ def add(commands: Commands) -> None:
     new = command(commands, "new", _new, _NEW)
     new.add_argument("data", nargs="?", metavar="DATA", help="file of the training examples")
     new.add_argument("--text", nargs="+", metavar="COLUMN", help="the text; two columns for pairs")
-    new.add_argument("--label", metavar="COLUMN", help="the label")
+    new.add_argument(
+        "--label", nargs="+", metavar="COLUMN",
+        help="the label; several columns of 0 and 1, where an example has any number of labels",
+    )  # fmt: skip
+    new.add_argument(
+        "--multi", nargs="?", const="", metavar="SEPARATOR",
+        help="an example has any number of labels: a list, or text such as red;blue",
+    )  # fmt: skip
     new.add_argument("--dev", metavar="FILE", help="dev examples (default: a tenth of DATA)")
     new.add_argument(
         "--format", help="where the file's name does not tell it: csv, tsv, lines, ..."
@@ -84,21 +92,33 @@ def _made(options: argparse.Namespace, out: Path) -> str:
     from kd.study.new_study import facts_text, guessed, name_of, study_text
     from kd.study.task_keys import own_tasks
 
+    if options.multi is not None and len(options.label) > 1:
+        raise UserError("new: --multi is for one column of labels, and --label names several")
     text = [_column(name, options) for name in options.text]
     keys: dict[str, Any] = {
         "train": _beside(options.data, out),
         "dev": _beside(options.dev, out) if options.dev else {"share": 0.1, "seed": 0},
         "text": text[0] if len(text) == 1 else text,
-        "label": _column(options.label, options),
     }
+    columns = [_column(label, options) for label in options.label]
+    multi = len(columns) > 1 or options.multi is not None
+    if multi:
+        keys["labels"] = {"from": columns if len(columns) > 1 else columns[0], "multi": True}
+        if options.multi:
+            keys["labels"]["separator"] = options.multi
+    else:
+        keys["label"] = columns[0]
     keys |= {k: v for k in ("format", "encoding") if (v := getattr(options, k))}
     if options.no_header:
         keys["header"] = False
     name = name_of(out)
     task = own_tasks({name: keys}, out)[name]
     assert task.source is not None
-    table = read_table(Path(task.source.splits[0][1]), task.source)
-    keys |= guessed([str(label) for label in table["label"]])
+    if multi:
+        keys["metrics"] = ["micro-f1", "macro-f1"]
+    else:
+        table = read_table(Path(task.source.splits[0][1]), task.source)
+        keys |= guessed([str(label) for label in table["label"]])
     facts = own_facts(own_tasks({name: keys}, out)[name])
     print(f"{options.data}: {facts_text(facts)}")
     for warning in facts.warnings:

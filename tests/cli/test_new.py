@@ -4,7 +4,7 @@ import pytest
 import yaml
 from model_files import write_encoder
 
-from kd.axes.kinds import SCORES
+from kd.axes.kinds import LABELS, SCORES
 from kd.cli.main import main
 from kd.study.grid import load_grid
 
@@ -42,6 +42,30 @@ def test_scores_are_found(data):
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        (["--label", "tags", "--multi", "|"],
+         {"from": "tags", "multi": True, "separator": "|"}),
+        (["--label", "semi", "--multi"], {"from": "semi", "multi": True}),
+        (["--label", "good", "long"], {"from": ["good", "long"], "multi": True}),
+    ],
+)  # fmt: skip
+def test_an_example_has_any_number_of_labels(data, capsys, options, labels):
+    tags = ["", "good", "long", "good|long"]
+    rows = [
+        f"Film {i},{tags[i % 4]},{tags[i % 4].replace('|', ';')},{i % 2},{i // 2 % 2}"
+        for i in range(60)
+    ]
+    (data / "tags.csv").write_text("\n".join(["text,tags,semi,good,long", *rows]) + "\n")
+    assert new("tags.csv", "--text", "text", *options) == 0
+    assert "tags.csv: 54 train, 6 dev examples, 2 labels" in capsys.readouterr().out
+    (task,) = yaml.safe_load((data / "tags.yaml").read_text())["tasks"].values()
+    assert task["labels"] == labels and "label" not in task
+    runs = load_grid(data / "tags.yaml").runs.values()
+    assert all(run.task_row.kind is LABELS for run in runs)
+
+
 def test_a_local_encoder_is_a_change_of_one_line(data):
     """As the comment in the file says; and the study lies in another folder than the data."""
     write_encoder(data / "model")
@@ -76,6 +100,7 @@ WRONG = {
     "My Data.csv --text text --label kind --out there.yaml": "there.yaml: is there already",
     "My Data.csv --text text --label kind --out no/x.yaml": "the folder no is missing",
     "My Data.csv --from demo": "new: --from copies a study, so it takes no data",
+    "My Data.csv --text text --label kind points --multi": "--multi is for one column",
     "--from gone": "gone: no such study file",
 }
 
