@@ -5,7 +5,7 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-RECORD := results/records/demo
+RECORD ?= results/records
 # A worker a core, up to 4: each loads torch. A file is one worker's, with what its tests share.
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
 	--dist loadfile --no-loadscope-reorder
@@ -31,11 +31,8 @@ demo: $(STAMP)   ## run the demo study offline on the CPU, then say where its re
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "The report: $(CURDIR)/results/studies/demo/report.html"
 
-record: $(STAMP) ## draw the shipped record of the demo again, from its runs.csv alone
-	mkdir -p $(RECORD)/drawn/results/studies/demo
-	cp $(RECORD)/runs.csv $(RECORD)/drawn/results/studies/demo/
-	$(BIN)/snakemake --cores 1 --directory $(RECORD)/drawn tables figures report guideline
-	@echo "The report: $(CURDIR)/$(RECORD)/drawn/results/studies/demo/report.html"
+record: $(STAMP) ## draw the shipped records again, from their runs.csv alone (one: RECORD=FOLDER)
+	$(BIN)/python -m kd draw $(RECORD)
 
 test: $(STAMP)   ## run the tests
 	$(PYTEST)

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from kd import __version__
-from kd.cli import drawing, planning, reference, shipping, steps
+from kd.cli import drawing, planning, records, reference, shipping, steps
 from kd.runtime.console import own_console
 from kd.runtime.errors import UserError, code_trouble, nearest, storage_trouble, without_secrets
 from kd.runtime.signals import Stopped, watched
@@ -30,6 +30,7 @@ _GROUPS = {
     "Before, during and after a study": planning,
     "Look things up": reference,
     "Read the results, and draw them again from runs.csv alone": drawing,
+    "Ship a record, and draw one": records,
     "Ship a student": shipping,
     "The steps of the workflow, which snakemake calls and you can run by hand": steps,
 }
@@ -38,6 +39,7 @@ _GROUPS = {
 _LOGGED = {
     *("data", "tokenise", "teacher", "outputs", "corpus", "stage", "distil", "evaluate"),
     *("collect", "tables", "figures", "report", "tensorboard", "convert", "submission"),
+    *("record", "draw"),
 }
 
 

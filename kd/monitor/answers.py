@@ -42,7 +42,8 @@ def write_answers(grid: Grid, layout: Layout, record: Path) -> list[str]:
     by_task: dict[str, list[Run]] = {}
     for run in grid.runs.values():
         if run.id in finished and (layout.run(run) / PREDICTIONS).is_file():
-            by_task.setdefault(run.task, []).append(run)
+            # As the task is named in runs.csv: the id of a user's own task has another name.
+            by_task.setdefault(run.labels["task"], []).append(run)
     for task, runs in by_task.items():
         table, told = _answers(runs, layout)
         remarks += told

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,20 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     Raises:
         UserError: the runs.csv that is there has results that would be lost.
     """
-    # In the order of the study, which is that of its tables and figures.
+    return write_rows(rows_of(grid, layout), layout, out)
+
+
+def rows_of(grid: Grid, layout: Layout, mark: bool = True) -> list[dict[str, Any]]:
+    """The row of each run, in the order of the study, which is that of its tables and figures.
+
+    With `mark`, records that are found damaged are marked, so that they are made again.
+    """
     selected = select_text(grid)
-    rows = [{**run_row(run, layout), "select": selected} for run in grid.runs.values()]
+    return [{**run_row(run, layout, mark), "select": selected} for run in grid.runs.values()]
+
+
+def write_rows(rows: Sequence[dict[str, Any]], layout: Layout, out: Path) -> dict[str, int]:
+    """Write the rows as runs.csv; see `collect`."""
     refuse_to_lose(out, layout.runs)
     text = io.StringIO()
     further = sorted({name for row in rows for name in row} - set(COLUMNS))
@@ -45,13 +57,13 @@ def collect(grid: Grid, layout: Layout, out: Path) -> dict[str, int]:
     return {state: states.count(state) for state in STATES}
 
 
-def run_row(run: Run, layout: Layout) -> dict[str, Any]:
+def run_row(run: Run, layout: Layout, mark: bool = True) -> dict[str, Any]:
     """The row of one run: its labels, its status, and its metrics where it is done."""
-    status, error = run_status(run, layout, mark=True)
+    status, error = run_status(run, layout, mark)
     row: dict[str, Any] = {"run": run.id, "status": status, "error": error, **run.labels}
     row["objective"] = run.objective
     if status == "done":
-        metrics = read_metrics(layout.run(run) / METRICS_FILE, run.id)
+        metrics = read_metrics(layout.run(run) / METRICS_FILE, run.id, mark)
         row |= {k: metrics[k] for k in METRICS if metrics.get(k) is not None}
         own = [column_of(name) for name in (*run.task_row.metrics, *run.task_row.others)]
         row |= {k: metrics[k] for k in own if metrics.get(k) is not None}

@@ -20,6 +20,10 @@ CHECKPOINT = "checkpoint.safetensors"  # no output of a rule, because Snakemake 
 # In the folder of a study.
 RECORD = "runs.csv"
 ANSWERS = "answers"  # no output of a rule, because runs of older versions have none
+# In the folder of a record to ship, beside these two.
+RECORDED = "study.yaml"
+MADE = "made.json"
+DRAWN = "drawn"
 
 
 def log_file(folder: Path, step: str) -> Path:

@@ -20,8 +20,8 @@ def cautions(record: Record) -> list[str]:
     """Sentences on the limits of the whole study, the most serious first."""
     frame = record.runs
     if not frame["score"].notna().any():
-        return ["No run has finished: there is nothing to say yet.", *record.remarks]
-    found = _floors(frame)
+        return [_nothing(record), *record.remarks]
+    found = [*_unfinished(record.every), *_floors(frame)]
     seeds = seeds_done(frame)
     if seeds < 3:
         found.append(
@@ -38,6 +38,25 @@ def cautions(record: Record) -> list[str]:
         tasks = listed((task for task, _, _ in above), shown=12)
         found.append(f"The students of {cells} (on {tasks}) score higher than their teacher.")
     return found + _shared_texts(frame)
+
+
+def _nothing(record: Record) -> str:
+    done = int((record.every["status"] == "done").sum()) if len(record.every) else 0
+    if not done:
+        return "No run has finished: there is nothing to say yet."
+    runs = count(len(record.every), "run")
+    return f"{done:,} of {runs} are done, and no cell is complete: there is nothing to say yet."
+
+
+def _unfinished(every: pd.DataFrame) -> list[str]:
+    """How much of the study is done, in all and by task, where it is not all."""
+    done = every["status"] == "done" if len(every) else pd.Series(dtype=bool)
+    if done.all():
+        return []
+    tasks = done.groupby(every["task"], sort=False)
+    told = [f"{group.sum()} of {len(group)} on {task}" for task, group in tasks]
+    by_task = f": {listed(told, shown=12)}" if len(told) > 1 else ""
+    return [f"Not finished: {done.sum():,} of {count(len(every), 'run')} are done{by_task}."]
 
 
 def _shared_texts(frame: pd.DataFrame) -> list[str]:

@@ -1,0 +1,64 @@
+"""Commands about records to ship: `kd record` writes one, `kd draw` draws it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from kd.cli.arguments import Commands, command, grid_of, study_command
+from kd.runtime.errors import UserError
+from kd.study.paths import RECORDED
+
+_RECORD = """\
+Write a study's record to ship: runs.csv, the study, how it was made, answers
+
+  kd record results/records/mine/study.yaml               in the folder of the study file
+  kd record mapping results/records/mapping               in another folder
+
+The folder OUT gets runs.csv, study.yaml (its relative paths are changed to be right there),
+made.json (how many runs are done, device, versions, threads, commit), and the students' answers if
+they are below 2 MB. It never has a model. A study that is not finished can be recorded, and
+again later: runs that are not done are missing ones. The results are only read.
+"""
+
+_DRAW = """\
+Draw records: tables, figures, report and guideline, from their runs.csv alone
+
+RECORD is a folder with runs.csv, and study.yaml if there is one; or a folder with such folders.
+What is drawn is in the folder `drawn` of each. No data and no model is needed.
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the commands of this module."""
+    record = study_command(commands, "record", _record, _RECORD)
+    record.add_argument(
+        "out", metavar="OUT", nargs="?", type=Path, help="the folder (default: the study file's)"
+    )
+    record.add_argument(
+        "--commit", default="", metavar="TEXT", help="the commit of the code that trained the runs"
+    )
+    draw = command(commands, "draw", _draw, _DRAW)
+    draw.add_argument("records", metavar="RECORD", nargs="+", type=Path, help="a folder")
+
+
+def _record(options: argparse.Namespace) -> None:
+    from kd.monitor.ship import write_record
+
+    grid, layout = grid_of(options)
+    out = options.out
+    if out is None:
+        if grid.study.path.name != RECORDED:
+            raise UserError(f"OUT: missing; only a {RECORDED} is recorded in its own folder")
+        out = grid.study.path.parent
+    made = write_record(grid, layout, out, options.commit)
+    print(f"{out}: {made['done']} of {made['runs']} runs; answers: {made['answers']}")
+    if not made["commit"]:
+        print("warning: --commit: not given, so made.json does not name the code", file=sys.stderr)
+
+
+def _draw(options: argparse.Namespace) -> None:
+    from kd.results.draw_record import draw_record, records_in
+
+    for place in options.records:
+        for record in records_in(place):
+            print(draw_record(record))

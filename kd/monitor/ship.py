@@ -1,0 +1,161 @@
+"""Writes a record to ship: a study's runs.csv, its file, how it was made, and what students said.
+
+It can be written while the study runs, and again later: a run that is not finished is a missing
+one. Models and teachers are never part of it.
+"""
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kd.axes.initialisations import PRETRAINED
+from kd.monitor.answers import write_answers
+from kd.monitor.collect import rows_of, write_rows
+from kd.runtime.errors import UserError
+from kd.runtime.files import atomic_write, read_json, write_json
+from kd.study.grid import Grid, load_grid
+from kd.study.paths import ANSWERS, MADE, RECORD, RECORDED, Layout
+
+_SMALL = 2_000_000  # bytes of answers that are shipped
+_UNFINISHED = ("running", "stopped")
+# Columns of runs.csv on what trained the runs: their values are counted in made.json.
+_MADE_ON = ("device", "threads", "precision_used", "kd_version", "torch_version",
+            "transformers_version", "python_version", "evaluated_on")  # fmt: skip
+
+
+def write_record(grid: Grid, layout: Layout, out: Path, commit: str = "") -> dict[str, Any]:
+    """Write the folder `out`: runs.csv, study.yaml, made.json, and answers/ if they are small.
+
+    Args:
+        grid: the study; its results may be finished in part.
+        layout: where its results are. Nothing is written there.
+        out: the folder; a record that is there grows.
+        commit: of the code that trained the runs; '' keeps what made.json has.
+
+    Returns:
+        The contents of made.json.
+
+    Raises:
+        UserError: the record there has results that would be lost, or the study would be another
+            one if its file were in `out`.
+    """
+    rows = [_at_rest(row) for row in rows_of(grid, layout, mark=False)]
+    _write_study(grid, out / RECORDED)
+    write_rows(rows, layout, out / RECORD)
+    before = read_json(out / MADE) if (out / MADE).is_file() else {}
+    made = {
+        **made_of(rows, grid),
+        "commit": commit or before.get("commit", ""),
+        "answers": _write_answers(grid, layout, out),
+    }
+    write_json(out / MADE, made)
+    return made
+
+
+def _at_rest(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as it stays true: a run that is at work, or was killed, is missing."""
+    killed = row["status"] == "failed" and "killed: " in row["error"]
+    unfinished = row["status"] in _UNFINISHED or killed
+    return {**row, "status": "missing", "error": ""} if unfinished else dict(row)
+
+
+def made_of(rows: Sequence[Mapping[str, Any]], grid: Grid) -> dict[str, Any]:
+    """How far a study is, and on what its runs were made, from the rows of its record."""
+    done = [row for row in rows if row["status"] == "done"]
+    dates = sorted(row["created"] for row in done if row.get("created"))
+    seconds = [row["train_seconds"] for row in done if row.get("train_seconds")]
+    return {
+        "study": grid.study.name,
+        "runs": len(rows),
+        "done": len(done),
+        "failed": sum(row["status"] == "failed" for row in rows),
+        "done_by_task": _by_task(done, rows),
+        "first": dates[0] if dates else "",
+        "last": dates[-1] if dates else "",
+        "train_hours": round(sum(seconds) / 3600, 2),
+        **{name: _counted(row.get(name) for row in done) for name in _MADE_ON},
+    }
+
+
+def _by_task(
+    done: Iterable[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]]
+) -> dict[str, list[int]]:
+    """By task: runs that are done, and all runs."""
+    ready = Counter(row["task"] for row in done)
+    return {task: [ready[task], count] for task, count in Counter(r["task"] for r in rows).items()}
+
+
+def _counted(values: Iterable[Any]) -> dict[str, int]:
+    """Each value, and how many runs have it."""
+    return dict(sorted(Counter(str(value) for value in values if value not in (None, "")).items()))
+
+
+def _write_answers(grid: Grid, layout: Layout, out: Path) -> str:
+    """Write answers/; the returned sentence says what is there."""
+    remarks = write_answers(grid, layout, out / RECORD)
+    files = sorted((out / ANSWERS).glob("*.parquet"))
+    size = sum(file.stat().st_size for file in files)
+    if size > _SMALL:
+        shutil.rmtree(out / ANSWERS)
+        return f"left out: {size / 1e6:.1f} MB"
+    return "; ".join([f"{len(files)} tasks", *remarks]) if files else "none"
+
+
+def _write_study(grid: Grid, path: Path) -> None:
+    """Copy the study's file, with its relative paths as they are from its new folder."""
+    source = grid.study.path
+    if path.exists() and path.samefile(source):
+        return
+    text = moved(source.read_text(encoding="utf-8"), source.parent, path.parent)
+    before = path.read_bytes() if path.exists() else None
+    atomic_write(path, text)
+    try:
+        same = set(load_grid(path).runs) == set(grid.runs)
+    except UserError:
+        same = False
+    if not same:
+        atomic_write(path, before) if before is not None else path.unlink()
+        raise UserError(
+            f"{source}: its paths cannot be told from the folder {path.parent}: move the study to "
+            f"{path} and record it there"
+        )
+
+
+def moved(text: str, old: Path, new: Path) -> str:
+    """The text of a study file of the folder `old` for the folder `new`: only paths change."""
+    text = re.sub(r"(?<=\$schema=)\.\.?/[\w./-]+", lambda m: _from(new, old / m[0]), text)
+    tokens = list(yaml.scan(text))
+    values = [  # no keys
+        token
+        for before, token in pairwise(tokens)
+        if isinstance(token, yaml.ScalarToken) and not isinstance(before, yaml.KeyToken)
+    ]
+    for token in reversed(values):
+        prefix = PRETRAINED if token.value.startswith(PRETRAINED) else ""
+        value = token.value.removeprefix(prefix)
+        if value.startswith(("./", "../")) or _is_file(old, value):
+            quote = token.style or ""
+            start, end = token.start_mark.index, token.end_mark.index
+            text = text[:start] + quote + prefix + _from(new, old / value) + quote + text[end:]
+    return text
+
+
+def _from(folder: Path, path: Path) -> str:
+    """The path relative to a folder, written like one."""
+    found = os.path.relpath(path.absolute(), folder.absolute())
+    return found if found.startswith("../") else f"./{found}"
+
+
+def _is_file(folder: Path, text: str) -> bool:
+    """Whether a value names a file or folder next to the study file."""
+    try:
+        return bool(text.strip(". ")) and not Path(text).is_absolute() and (folder / text).exists()
+    except (OSError, ValueError):  # no file can have such a name
+        return False

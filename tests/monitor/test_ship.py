@@ -1,0 +1,97 @@
+"""`kd record`: a folder to ship, of a study that may be unfinished, and what it must not have."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+from studies import study_dict, write_study
+from test_answers import leave
+
+from kd.cli.main import main
+from kd.monitor.ship import moved
+from kd.results.record import load_record
+from kd.results.report.cautions import cautions
+from kd.runtime.seals import write_record
+from kd.study.grid import load_grid
+from kd.study.paths import Layout
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A study of four runs: one is done, one at work, one killed, one failed."""
+    monkeypatch.chdir(tmp_path)
+    rows = "text,label\n" + "".join(f"sentence {i},{'ab'[i % 2]}\n" for i in range(20))
+    (tmp_path / "mine.csv").write_text(rows)
+    own = {"train": "mine.csv", "dev": "./mine.csv", "text": "text", "label": "label"}
+    axes = {"task": ["mine"], "seed": [1, 2, 3, 4]}
+    keys = study_dict(axes=axes, tasks={"mine": own}, base={"student": "2L-768"})
+    path = write_study(tmp_path, keys)
+    layout = Layout(tmp_path / "results")
+    done, working, killed, failed = load_grid(path).runs.values()
+    leave(layout, done)
+    facts = {"run": done.id, "score": 0.5, "device": "a CPU", "threads": 1, "created": "2026-01-01"}
+    write_record(layout.run(done) / "metrics.json", {**facts, "train_seconds": 36.0})
+    states = {working: {"state": "stopped"}, failed: {"state": "failed", "error": "no number"}}
+    states[killed] = {"state": "failed", "error": "killed: its process 7 is gone"}
+    for run, state in states.items():
+        layout.run(run).mkdir(parents=True)
+        (layout.run(run) / "state.json").write_text(json.dumps({"time": 0, **state}))
+    return path
+
+
+def test_an_unfinished_study_as_a_record(study, tmp_path, capsys):
+    out = tmp_path / "records/mine"
+    assert main(["record", str(study), str(out), "--commit", "abc"]) == 0
+    assert "1 of 4 runs" in capsys.readouterr().out
+    assert sorted(p.name for p in out.iterdir()) == [
+        "answers",
+        "made.json",
+        "runs.csv",
+        "study.yaml",
+    ]
+    assert [p.name for p in out.glob("answers/*")] == ["mine.parquet"]
+    record = load_record(out / "runs.csv", out / "study.yaml")
+    assert list(record.runs["status"]) == ["done", "missing", "missing", "failed"]
+    assert list(record.runs["error"]) == ["", "", "", "no number"]  # nothing of the machine
+    assert cautions(record)[0] == "Not finished: 1 of 4 runs are done."
+    made = json.loads((out / "made.json").read_text())
+    assert made["done_by_task"] == {"mine": [1, 4]} and made["failed"] == 1
+    assert made["device"] == {"a CPU": 1} and made["train_hours"] == 0.01
+    assert load_grid(out / "study.yaml").runs.keys() == load_grid(study).runs.keys()
+    # Recorded again in its own folder: it keeps the commit.
+    assert main(["record", str(out / "study.yaml")]) == 0
+    assert json.loads((out / "made.json").read_text()) == made
+
+
+def test_a_record_does_not_lose_runs(study, tmp_path, capsys):
+    out = tmp_path / "record"
+    assert main(["record", str(study), str(out)]) == 0
+    before = (out / "runs.csv").read_bytes()
+    shutil.rmtree(tmp_path / "results/runs")
+    assert main(["record", str(study), str(out)]) == 2
+    assert "has the results of 1 runs" in capsys.readouterr().err
+    assert (out / "runs.csv").read_bytes() == before
+
+
+def test_a_study_without_a_folder_needs_one(study, capsys):
+    assert main(["record", str(study.rename(study.with_name("other.yaml")))]) == 2
+    assert "OUT: missing" in capsys.readouterr().err
+
+
+def test_only_paths_change_when_a_study_moves(tmp_path):
+    old, new = tmp_path / "a/b", tmp_path / "c"
+    old.mkdir(parents=True)
+    (old / "model").mkdir()
+    text = (
+        "# $schema=../x.json, ../comment\nteachers: {t: {model: model}, u: {model: org/name}}\n"
+        'base: {init: "pretrained:../m", task: &x ../data/it}\nagain: *x\nnumber: 1e-4\n'
+    )
+    found = moved(text, old, new)
+    assert "# $schema=../a/x.json, ../comment" in found and "number: 1e-4" in found
+    assert yaml.safe_load(found) == {
+        "teachers": {"t": {"model": "../a/b/model"}, "u": {"model": "org/name"}},
+        "base": {"init": "pretrained:../a/m", "task": "../a/data/it"},
+        "again": "../a/data/it",
+        "number": "1e-4",
+    }
