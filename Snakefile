@@ -17,6 +17,7 @@ min_version("9.0")
 from kd.data.corpus import MANIFEST
 from kd.monitor.copies import settle_times
 from kd.monitor.overwriting import refuse_to_lose
+from kd.monitor.students import remove_unrecorded
 from kd.runtime.errors import UserError
 from kd.runtime.seals import marked, set_aside
 from kd.runtime.retries import START

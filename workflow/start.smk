@@ -41,6 +41,16 @@ def check_writable():
             )
 
 
+def train_unrecorded_again():
+    """Students that are not kept, and whose evaluation was interrupted, are trained again."""
+    for folder in remove_unrecorded(GRID, HERE):
+        print(
+            f"{folder}: its evaluation was interrupted after it had removed the weights; it is "
+            f"trained again",
+            file=sys.stderr,
+        )
+
+
 # The targets that are made from runs.csv alone. Asked for nothing else, Snakemake takes the runs.csv
 # that is there and trains nothing.
 DRAWN = {"tables", "figures", "report", "guideline"}
@@ -55,6 +65,7 @@ if workflow.is_main_process:
         check_writable()
         if not is_locked():
             set_damaged_aside()
+            train_unrecorded_again()
     if not is_locked():
         settle_copies()
     # `collect` would refuse to write over results that only runs.csv has. That is too late: Snakemake

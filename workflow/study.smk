@@ -47,6 +47,11 @@ def load_study_grid():
             f"error: {STUDY}: stages: a stage reads its corpus from a folder that all jobs share; "
             f"leave out --default-storage-provider"
         )
+    if IN_STORE and grid.study.keep_students != "all":
+        sys.exit(
+            f"error: {STUDY}: keep.students: found {grid.study.keep_students}, but jobs remove "
+            f"students from a folder that they share; leave out --default-storage-provider"
+        )
     # The Snakemake of a single job need not read the data again.
     if workflow.is_main_process:
         or_end(check_inputs, grid)

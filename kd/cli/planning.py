@@ -81,7 +81,8 @@ def add(commands: Commands) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from kd.monitor.plan import plan, plan_text
+    from kd.monitor.plan import plan
+    from kd.monitor.plan_text import plan_text
 
     grid, layout = grid_of(options)
     check_inputs(grid)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kd.cli import submission
+from kd.cli import retrain, submission
 from kd.cli.arguments import Commands, add_options, command
 from kd.runtime.errors import UserError, unknown
 from kd.runtime.files import read_json
@@ -38,6 +38,7 @@ def add(commands: Commands) -> None:
     export.add_argument("--best", action="store_true", help="the best student of each task")
     export.add_argument("--task", action="append", metavar="TASK", help="only of this task")
     add_options(export, "--threads", "--results")
+    retrain.add(commands)
     submission.add(commands)
 
 
@@ -58,20 +59,14 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _export_best(options: argparse.Namespace, layout: Layout) -> None:
-    from kd.results.best_students import best_students
+    from kd.results.best_students import best_of
     from kd.results.record import load_record
     from kd.study.check import load_study
 
     study = find_study(options.what)
     folder = layout.study(load_study(study).name)
     record = load_record(folder / RECORD, study)
-    runs = record.runs
-    tasks = list(dict.fromkeys(runs["task"]))
-    for task in options.task or ():
-        if task not in tasks:
-            raise unknown(f"{study}: task", task, tasks)
-    wanted = runs[runs["task"].isin(options.task or tasks)]
-    best = best_students(wanted)
+    best = best_of(record, study, options.task)
     rows = {row["run"]: row for row in record.every.to_dict("records")}
     found = {Path(task): (layout.runs / one.run, one, rows[one.run]) for task, one in best.items()}
     for task, one in best.items():

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from kd.cli.arguments import Commands, grid_of, study_command
 from kd.runtime import startup
-from kd.study.paths import RECORD
+from kd.study.grid import Grid
+from kd.study.paths import RECORD, Layout
 
 
 def add(commands: Commands) -> None:
@@ -116,3 +118,26 @@ def _collect(options: argparse.Namespace) -> None:
         print(f"warning: {remark}", file=sys.stderr)
     note_collected(grid, layout)
     print(f"{path}: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
+    if grid.study.keep_students != "all":
+        _remove_students(grid, layout, path, counts["done"] == len(grid.runs))
+
+
+def _remove_students(grid: Grid, layout: Layout, record: Path, complete: bool) -> None:
+    """Remove the weights that the study does not keep, and say so."""
+    from kd.monitor.students import remove_students
+
+    kept = []
+    if grid.study.keep_students == "best":
+        if not complete:
+            print("students: all are kept until every run is done, since the best is not known yet")
+            return
+        from kd.results.best_students import best_of
+        from kd.results.record import load_record
+
+        study = grid.study.path
+        kept = [best.run for best in best_of(load_record(record, study), study).values()]
+    if removed := remove_students(grid, layout, kept):
+        print(
+            f"students: removed the weights of {len(removed)} (keep: {grid.study.keep_students}); "
+            f"`kd retrain` makes them again"
+        )

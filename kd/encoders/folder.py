@@ -12,6 +12,7 @@ from typing import Any
 from kd.axes.architectures import arch_facts
 from kd.encoders.safetensors_header import Entry, read_header
 from kd.runtime.errors import UserError, listing, shown
+from kd.runtime.seals import check_not_emptied
 from kd.runtime.user_paths import is_folder, readable
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -63,6 +64,7 @@ def model_config(folder: Path) -> dict[str, Any]:
     """config.json of a model folder."""
     if not is_folder(folder):
         raise UserError(f"{str(folder)!r}: no such folder")
+    check_not_emptied(folder)
     return read_object(folder / CONFIG, "a model folder needs it")
 
 

@@ -1,5 +1,6 @@
 """Rule `distil`: the trained student of one run, exported, with the record of its training."""
 
+from collections.abc import Collection
 from functools import cache, partial
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from kd.jobs.inputs import (
     text_fingerprint,
     tokens_fingerprint,
 )
-from kd.jobs.outputs import open_store
-from kd.jobs.record import environment, training_record
+from kd.jobs.outputs import open_again, open_store
+from kd.jobs.record import READ, environment, training_record
 from kd.jobs.setup import is_whole, prepare_device
 from kd.losses.objective import Objective, reads_classifier
 from kd.runtime.files import write_json
@@ -52,12 +53,23 @@ def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     folder = layout.run(run)
     with step_state(folder, "distil") as progress:
         if not (progress.waited and is_whole(folder, TRAINING)):
-            _distil(grid, run, layout, folder, threads, progress)
+            distil(grid, run, layout, folder, threads, progress)
 
 
-def _distil(
-    grid: Grid, run: Run, layout: Layout, folder: Path, threads: int, progress: Progress
+def distil(
+    grid: Grid,
+    run: Run,
+    layout: Layout,
+    folder: Path,
+    threads: int,
+    progress: Progress,
+    again: Collection[str] | None = None,
 ) -> None:
+    """Train the student of a run, and write to `folder` what the folder of a run has.
+
+    `again` are the names of the stored teacher outputs that an earlier training of the run read:
+    this one reads the same. Without it, what is stored is decided now.
+    """
     ready = cache(partial(prepare_device, threads, progress))
     task, settings = run.task_row, run.values
     source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
@@ -65,7 +77,10 @@ def _distil(
     split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
     examples = examples_of(split, settings, task.kind)
     taught = taught_keys(run.terms)
-    stored = open_store(grid, layout, run, split, ready, progress)
+    if again is None:
+        stored = open_store(grid, layout, run, split, ready, progress)
+    else:
+        stored = open_again(again, layout, run, split, folder, ready, progress)
     device = ready()
     read = taught & set(stored.arrays)
     teacher = None
@@ -120,6 +135,7 @@ def _distil(
             "weights_used": objective.weights_text(),
             "teacher_outputs_stored": len(read),
             "teacher_outputs_computed": len(taught - read),
+            READ: sorted(map(name_of, read)),
             **{f"student_{k}": v for k, v in build.sizes(student).items()},
             "student_dtype": weights_dtype(student),
             **environment(device, threads),

@@ -12,9 +12,10 @@ from kd.runtime.errors import UserError
 from kd.runtime.hashes import file_digest
 from kd.runtime.locks import only_one
 from kd.runtime.progress import Progress, step_state
-from kd.runtime.seals import check_seal, read_record, write_record
+from kd.runtime.seals import check_seal, empty_sealed, mark_emptied, read_record, write_record
 from kd.study.grid import Grid
-from kd.study.paths import METRICS, PREDICTIONS, TRAINING, Layout
+from kd.study.kept import why_removed
+from kd.study.paths import METRICS, MODEL, PREDICTIONS, TRAINING, Layout
 from kd.study.run import Run
 from kd.training.evaluation import evaluate, slice_scores
 from kd.training.fidelity import agreement
@@ -22,12 +23,16 @@ from kd.training.predictions import Predictions, read_predictions, write_predict
 
 
 def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
-    """Evaluate one run's exported student and write its metrics.json and predictions.parquet."""
+    """Evaluate one run's exported student and write its metrics.json and predictions.parquet.
+
+    Where the study keeps no students, its weights are removed after that.
+    """
     run = find_run(grid, run_id)
     folder = layout.run(run)
     with step_state(folder, "evaluate") as progress:
         device = prepare_device(threads, progress)
         training = read_record(folder / TRAINING, "model_fingerprint", "threads")
+        mark_emptied(folder / MODEL)
         student = student_model(run, layout)
         source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
         model = build.load_finetuned(student)
@@ -40,6 +45,8 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
         write_predictions(folder / PREDICTIONS, answers)
         metrics["predictions_fingerprint"] = file_digest(folder / PREDICTIONS)
         write_record(folder / METRICS, run_record(run, layout, training, metrics))
+        if grid.study.keep_students == "none":
+            empty_sealed(student, why_removed(grid.study, run))
 
 
 def teacher_predictions(

@@ -1,7 +1,7 @@
 """Rule `outputs`: stores teacher outputs, within the budget, in one pass over the training data."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -122,6 +122,31 @@ def open_store(
         return StoredOutputs({}, split)
     folder = layout.outputs(run.teacher, run.tokens_id)
     return open_outputs(folder, keys, split, identity_of(run, layout))
+
+
+def open_again(
+    names: Collection[str],
+    layout: Layout,
+    run: Run,
+    split: tokens.Split,
+    folder: Path,
+    device: Callable[[], torch.device],
+    progress: Progress,
+) -> StoredOutputs:
+    """Open the outputs that an earlier training of a run read, by their names.
+
+    Those that are no longer stored are computed again and stored in `folder`: outside of the
+    study's budget, for this training alone.
+    """
+    keys = {key for key in keys_of(run) if name_of(key) in names}
+    place, identity = layout.outputs(run.teacher, run.tokens_id), identity_of(run, layout)
+    if missing_outputs(place, keys, identity):
+        place = folder / "outputs"
+        place.mkdir(parents=True, exist_ok=True)
+        if lacking := missing_outputs(place, keys, identity):
+            teacher = load_teacher(run, layout)
+            write_outputs(place, lacking, teacher, split, identity, device(), progress)
+    return open_outputs(place, keys, split, identity)
 
 
 def identity_of(run: Run, layout: Layout) -> dict[str, str]:

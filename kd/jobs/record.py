@@ -18,6 +18,7 @@ from kd.study.run import Run
 from kd.study.terms import relation_heads
 from kd.training.loop import TrainingResult
 
+READ = "teacher_outputs_read"  # in training.json alone: names of the arrays, for `kd retrain`
 _PROGRAMS = ("kd", "torch", "transformers", "python")
 # Column of a run's record: key of the manifest of its tokens, which an older one may lack.
 _LOADED = {"data_revision": "revision", "tokenizer_fingerprint": "tokenizer_fingerprint"}
@@ -41,7 +42,7 @@ def run_record(
         **metrics,
         "student_layers": shape.layers,
         "student_hidden": shape.hidden,
-        **training,
+        **{key: value for key, value in training.items() if key != READ},
         "data_source": run.spec["data"]["source"],
         **({"plugins": "; ".join(p.label for p in run.plugins)} if run.plugins else {}),
         "data_fingerprint": manifest["text_fingerprint"],

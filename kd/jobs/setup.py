@@ -7,7 +7,7 @@ import torch
 from kd.jobs.record import device_name
 from kd.runtime.device import choose_device, make_deterministic
 from kd.runtime.progress import Progress
-from kd.runtime.seals import check_seal, read_record
+from kd.runtime.seals import check_seal, emptied, read_record
 from kd.study.paths import MODEL
 
 
@@ -26,6 +26,7 @@ def is_whole(folder: Path, record: str) -> bool:
     """
     if not ((folder / MODEL).is_dir() and (folder / record).is_file()):
         return False
-    check_seal(folder / MODEL)
+    if not emptied(folder / MODEL):  # a student that its study does not keep
+        check_seal(folder / MODEL)
     read_record(folder / record)
     return True

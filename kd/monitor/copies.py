@@ -19,7 +19,7 @@ from kd.data.corpus import MANIFEST
 from kd.monitor.estimate import by_teacher
 from kd.monitor.made_from import DRAWN, collected_files, drawn_files, is_noted, record_of
 from kd.runtime.hashes import file_digest, model_fingerprint, short_hash
-from kd.runtime.seals import broken_seal
+from kd.runtime.seals import SEAL, broken_seal, emptied
 from kd.study.grid import Grid
 from kd.study.paths import (
     HISTORY,
@@ -214,8 +214,10 @@ class _Contents:
         return found if self._is_whole(tokens) else None
 
     def _has_model(self, folder: Path, metrics: dict[str, Any]) -> bool:
-        model = folder / MODEL
-        return self._is_whole(model) and self._weights(model) == metrics.get("fingerprint")
+        model, expected = folder / MODEL, metrics.get("fingerprint")
+        if emptied(model):  # a student that was not kept: its seal says which it was
+            return expected is not None and expected in self._record(model / SEAL).values()
+        return self._is_whole(model) and self._weights(model) == expected
 
 
 def _stamp(path: Path) -> Path:

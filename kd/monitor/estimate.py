@@ -124,6 +124,24 @@ def student_bytes(run: Run) -> int:
     return _bytes(parse_shape(run.spec["student"]), run.teacher.encoder.vocabulary)
 
 
+def kept_bytes(runs: Iterable[Run], keep: str) -> tuple[int, int]:
+    """Bytes of the students of these runs: at most at a time, and those that stay.
+
+    `best` removes the others when all runs are done, `none` each one after its evaluation. For
+    `best` the largest student of each task counts as the one that stays.
+    """
+    sizes = [(run.task, student_bytes(run)) for run in runs]
+    if keep == "none":
+        return max((size for _, size in sizes), default=0), 0
+    total = sum(size for _, size in sizes)
+    if keep == "all":
+        return total, total
+    best: dict[str, int] = {}
+    for task, size in sizes:
+        best[task] = max(size, best.get(task, 0))
+    return total, sum(best.values())
+
+
 def teacher_bytes(run: Run) -> int:
     """Bytes of the saved teacher of a run; 0 for a selected one, a link to its candidate."""
     if run.teacher.candidates:

@@ -1,15 +1,18 @@
 """The student to ship for each task, chosen by the dev scores of a study."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from kd.axes.shapes import parse_shape
+from kd.results.record import Record
 from kd.results.statistics.cells import describe
 from kd.results.statistics.near_best import best_cells
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, CELL, studied
-from kd.runtime.errors import UserError, listing
+from kd.runtime.errors import UserError, listing, unknown
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,21 @@ def best_students(frame: pd.DataFrame) -> dict[str, BestStudent]:
             remark=_remark(cells, cells.loc[cell.name], studied(frame)),
         )
     return found
+
+
+def best_of(
+    record: Record, study: Path, tasks: Collection[str] | None = None
+) -> dict[str, BestStudent]:
+    """`best_students` of the record of a study, on these tasks or on all.
+
+    Raises:
+        UserError: the record has no such task, or a task has no run that is done.
+    """
+    known = list(dict.fromkeys(record.runs["task"]))
+    for task in tasks or ():
+        if task not in known:
+            raise unknown(f"{study}: task", task, known)
+    return best_students(record.runs[record.runs["task"].isin(tasks or known)])
 
 
 def _remark(cells: pd.DataFrame, cell: "pd.Series[float]", names: list[str]) -> str:

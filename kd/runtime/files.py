@@ -78,12 +78,12 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         for file in filter(Path.is_file, temporary.iterdir()):
             # Libraries write files that only their owner may read.
             file.chmod(temporary.stat().st_mode & 0o666)
-        _take_the_place(temporary, path)
+        take_the_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _take_the_place(temporary: Path, path: Path) -> None:
+def take_the_place(temporary: Path, path: Path) -> None:
     """Rename a folder over another. If several processes do so at once, one of them stays."""
     while True:
         try:

@@ -5,17 +5,20 @@ not removed at once, because a running Snakemake ends, with all its jobs, if an 
 """
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from kd.runtime.errors import UserError, listing
-from kd.runtime.files import atomic_dir, atomic_write, remove_path, write_json
+from kd.runtime.files import atomic_dir, atomic_write, remove_path, take_the_place, write_json
 from kd.runtime.hashes import file_digest, short_hash
 
 SEAL = "checksums.json"
 MARK = ".is-damaged"  # behind a name: a file that says why
+EMPTIED = "REMOVED.txt"  # in a folder whose other files were removed: why
 _SEAL_KEY = "seal"  # of a record: the checksum of its other keys
 
 
@@ -32,10 +35,11 @@ def check_seal(folder: Path) -> Path:
     """The folder, if every file in it is what was written.
 
     Raises:
-        UserError: it is missing; or damaged, and has been marked.
+        UserError: it is missing; or emptied; or damaged, and has been marked.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: missing; the next start makes it")
+    check_not_emptied(folder)
     if reason := broken_seal(folder):
         raise _damaged(folder, reason)
     return folder
@@ -43,6 +47,8 @@ def check_seal(folder: Path) -> Path:
 
 def broken_seal(folder: Path) -> str:
     """Why the contents of a sealed folder are not those written; '' if they are. Marks nothing."""
+    if emptied(folder):
+        return "its files were removed"
     try:
         expected = json.loads((folder / SEAL).read_bytes())
         found = folder_digests(folder)
@@ -52,12 +58,55 @@ def broken_seal(folder: Path) -> str:
     return f"{differing[0]} is not as it was written" if differing else ""
 
 
+def empty_sealed(folder: Path, why: str) -> None:
+    """Remove the files of a sealed folder, but not its seal; `why` is what `check_seal` then says.
+
+    The folder keeps its time, because Snakemake makes again what is older than its inputs.
+    """
+    before = folder.stat()
+    atomic_write(folder / EMPTIED, f"{why}\n")
+    for file in _files(folder):
+        file.unlink()
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def refill_sealed(folder: Path, made: Path) -> None:
+    """Put a sealed folder, made again, in the place of an emptied one, with its time."""
+    before = folder.stat()
+    for hidden in folder.glob(".*"):  # Snakemake's note of the time
+        shutil.copy2(hidden, made / hidden.name)
+    take_the_place(made, folder)
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def emptied(folder: Path) -> str:
+    """Why the files of a folder were removed; '' if they were not."""
+    with suppress(OSError):
+        return (folder / EMPTIED).read_text(encoding="utf-8").strip()
+    return ""
+
+
+def mark_emptied(folder: Path) -> None:
+    """Raises a UserError if the files of a folder were removed, and marks it for the next start."""
+    if emptied(folder):
+        raise _damaged(folder, "its weights were removed before its evaluation was complete")
+
+
+def check_not_emptied(folder: Path) -> None:
+    """Raises a UserError that says why the files of a folder were removed, if they were."""
+    if why := emptied(folder):
+        raise UserError(f"{folder}: {why}")
+
+
 def folder_digests(folder: Path) -> dict[str, str]:
     """The checksum of every file below a folder, except the seal and hidden files, which come from
     elsewhere (.snakemake_timestamp, .nfs...)."""
+    return {str(file.relative_to(folder)): file_digest(file) for file in _files(folder)}
+
+
+def _files(folder: Path) -> list[Path]:
     names = folder.rglob("[!.]*")
-    files = sorted(path for path in names if path.is_file() and path.name != SEAL)
-    return {str(file.relative_to(folder)): file_digest(file) for file in files}
+    return sorted(path for path in names if path.is_file() and path.name not in (SEAL, EMPTIED))
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

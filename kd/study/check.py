@@ -18,6 +18,7 @@ from kd.study.keys import (
     data_source,
     evaluation_interval,
     figure_names,
+    kept_students,
     mapping_of,
     margin_of,
     partial_runs,
@@ -45,6 +46,7 @@ KEYS = (
     "exclude",
     "include",
     "store",
+    "keep",
     "figures",
     "margin",
     "evaluate_every",
@@ -80,6 +82,7 @@ class Study:
     select: Select | None = None
     stages: dict[str, StageKeys] = field(default_factory=dict)  # before the task, by their names
     equal_size: str = ""  # measure in which `student: {iso-MEASURE: ...}` makes students equal
+    keep_students: str = "all"  # or best, none: whose weights stay when their runs are done
     plugins: tuple[Plugin, ...] = ()  # what adds rows to the tables
 
     @property
@@ -139,6 +142,7 @@ def _study(path: Path, content: Any) -> Study:
         ],
         include=partial_runs(raw.get("include", []), "include"),
         store_bytes=store_bytes(raw.get("store", {})),
+        keep_students=kept_students(raw.get("keep")),
         figures=figure_names(raw["figures"]) if "figures" in raw else None,
         margin=margin_of(raw.get("margin", MARGIN)),
         evaluate_every=evaluation_interval(raw.get("evaluate_every")),

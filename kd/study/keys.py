@@ -15,6 +15,7 @@ from kd.study.located import located_path
 
 EPOCH = "epoch"
 STORE_GIGABYTES = 20  # default disk space for large teacher outputs
+STUDENTS = ("all", "best", "none")  # that are kept; best: of each task
 
 
 def figure_names(value: Any) -> list[str]:
@@ -118,6 +119,18 @@ def store_bytes(value: Any) -> int | None:
     if not 0 <= size < 1e9:
         raise UserError(f"store.gigabytes: found {shown(size)}, allowed: a number from 0")
     return int(size * 1e9)
+
+
+def kept_students(value: Any) -> str:
+    """The key `keep`: which students stay when their runs are done, one of STUDENTS."""
+    settings = mapping_of(value, "keep")
+    for key in settings:
+        if key != "students":
+            raise unknown("keep: key", key, ["students"])
+    found = settings.get("students", STUDENTS[0])
+    if found not in STUDENTS:
+        raise unknown("keep.students", found, STUDENTS)
+    return str(found)
 
 
 def distinct(values: list[Any], where: str, field: Field) -> list[Any]:

@@ -7,7 +7,7 @@ from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
 from kd.axes.metrics import METRICS
 from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
-from kd.study.keys import EPOCH, STORE_GIGABYTES
+from kd.study.keys import EPOCH, STORE_GIGABYTES, STUDENTS
 from kd.study.schema_keys import (
     TEXT,
     iso_schema,
@@ -122,6 +122,13 @@ def study_schema() -> dict[str, Any]:
                 },
             ],
             "description": f"disk for large teacher outputs ({STORE_GIGABYTES} GB), or false",
+        },
+        "keep": {
+            "type": "object",
+            "properties": {"students": {"enum": list(STUDENTS)}},
+            "additionalProperties": False,
+            "description": "which students keep their weights when their runs are done (all); "
+            "best: the best of each task",
         },
         "figures": {
             "type": "array",

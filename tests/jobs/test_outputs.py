@@ -16,7 +16,8 @@ from kd.jobs.outputs import run_outputs
 from kd.jobs.teacher import run_teacher
 from kd.jobs.tokenise import run_tokenise
 from kd.monitor.free import free, idle_outputs
-from kd.monitor.plan import plan, plan_text
+from kd.monitor.plan import plan
+from kd.monitor.plan_text import plan_text
 from kd.runtime.files import aside
 from kd.runtime.locks import only_one
 from kd.runtime.seals import read_record

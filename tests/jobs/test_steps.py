@@ -26,6 +26,7 @@ from kd.jobs.data import prepare_task
 from kd.jobs.distil import run_distil
 from kd.jobs.evaluate import run_evaluate
 from kd.jobs.outputs import run_outputs
+from kd.jobs.retrain import run_retrain
 from kd.jobs.teacher import run_teacher
 from kd.jobs.tokenise import run_tokenise
 from kd.monitor.answers import write_answers
@@ -38,9 +39,10 @@ from kd.results.statistics.examples import resampled_scores
 from kd.results.tables.write import make_tables
 from kd.runtime.errors import UserError
 from kd.runtime.files import write_json
+from kd.runtime.hashes import model_fingerprint
 from kd.runtime.progress import STATE
 from kd.runtime.provenance import tokenizer_fingerprint
-from kd.runtime.seals import read_record, write_record
+from kd.runtime.seals import check_seal, empty_sealed, read_record, write_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 from kd.study.teacher_outputs import need_of
@@ -136,6 +138,39 @@ def test_a_run_reads_the_store_and_ends_where_it_would_without(tmp_path):
     run_distil(grid, layout, run.id, threads=1)
     assert read(record)["model_fingerprint"] == stored[0]["model_fingerprint"], "not the same bits"
     assert read(record)["teacher_outputs_computed"] == 0
+
+
+def test_a_student_that_is_not_kept_is_made_again_to_the_same_bits(tmp_path):
+    base = {**BASE, "knowledge": "logits+hidden"}
+    grid, layout = run_all(tmp_path, base=base, axes={"seed": [1]}, keep={"students": "none"})
+    (run,) = grid.runs.values()
+    folder = layout.run(run)
+    model, training = folder / "model", (folder / "training.json").read_bytes()
+    assert {path.name for path in model.iterdir()} == {"checksums.json", "REMOVED.txt"}
+    assert run_status(run, layout)[0] == "done"
+    time = model.stat().st_mtime_ns
+    for array in layout.need(run).parent.glob("*.npy"):  # as `kd free` does
+        array.unlink()
+
+    assert run_retrain(grid, layout, run.id)
+    assert model_fingerprint(check_seal(model)) == json.loads(training)["model_fingerprint"]
+    assert (folder / "training.json").read_bytes() == training
+    assert model.stat().st_mtime_ns == time, "Snakemake would evaluate it again"
+    assert not (folder / "retrained").exists()
+    assert not run_retrain(grid, layout, run.id), "it has its weights"
+
+    empty_sealed(model, "gone")
+    with pytest.raises(UserError, match="removed before its evaluation was complete"):
+        run_evaluate(grid, layout, run.id, threads=1)
+    record = json.loads(training) | {"threads": 2, "model_fingerprint": "another"}
+    record.pop("seal")
+    write_record(folder / "training.json", record)
+    with pytest.raises(UserError, match="not the weights of the run"):
+        run_retrain(grid, layout, run.id)
+    assert (folder / "retrained/model/model.safetensors").is_file()
+    shutil.rmtree(layout.teacher(run.teacher) / "model")
+    with pytest.raises(UserError, match=r"missing; `snakemake --configfile .* makes it"):
+        run_retrain(grid, layout, run.id)
 
 
 @pytest.mark.parametrize("arch", ["deberta-v2", "mpnet"])

@@ -10,7 +10,7 @@ from kd.monitor.copies import _jobs, _stamp, _time, settle_times
 from kd.monitor.made_from import DRAWN, note_collected, note_drawn
 from kd.runtime.files import write_json
 from kd.runtime.hashes import model_fingerprint
-from kd.runtime.seals import read_record, sealed_dir, write_record
+from kd.runtime.seals import empty_sealed, read_record, sealed_dir, write_record
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 from kd.study.teacher_outputs import need_of
@@ -69,6 +69,19 @@ def finished(tmp_path):
     for step in DRAWN:
         note_drawn(study, step)
     return grid, layout
+
+
+def test_a_student_that_was_not_kept_is_proven_by_its_seal(finished):
+    grid, layout = finished
+    for run in grid.runs.values():
+        empty_sealed(layout.run(run) / "model", "not kept")
+    copy_without_times(grid, layout)
+    settled = settle_times(grid, layout)
+    run = layout.run(next(iter(grid.runs.values())))
+    assert run / "model" in settled and run / "metrics.json" in settled
+    write_json(run / "model/checksums.json", {"model.safetensors": "of another student"})
+    copy_without_times(grid, layout)
+    assert run / "metrics.json" not in settle_times(grid, layout)
 
 
 def copy_without_times(grid, layout):

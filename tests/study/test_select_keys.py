@@ -3,7 +3,8 @@
 import pytest
 from studies import study_dict, tiny_study, write_study
 
-from kd.monitor.plan import plan, plan_text
+from kd.monitor.plan import plan
+from kd.monitor.plan_text import plan_text
 from kd.runtime.errors import UserError
 from kd.study.grid import load_grid
 from kd.study.paths import Layout

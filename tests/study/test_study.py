@@ -31,6 +31,11 @@ BAD = {
     "bad name": ({"study": "../escape"}, "study: found '../escape'"),
     "margin of nothing": ({"margin": 0}, "margin: found 0, allowed: a number of points above 0"),
     "margin in words": ({"margin": "small"}, "margin: found 'small', allowed: a number of points"),
+    "students to keep": (
+        {"keep": {"students": "bets"}},
+        "keep.students: found 'bets', allowed: all, best, none .did you mean best",
+    ),
+    "what to keep": ({"keep": {"student": "all"}}, "keep: key: found 'student', allowed: students"),
     "no name": ({"study": None}, "study: missing"),
     "bad source": ({"data": {"source": "hubb"}}, "data.source: found 'hubb'.*mean hub"),
     "tsv without path": ({"data": {"source": "tsv"}}, "data.path: missing"),
@@ -224,6 +229,8 @@ _STRUCTURAL = [
     "bad design",
     "bad exclude",
     "exclude no list",
+    "students to keep",
+    "what to keep",
 ]
 
 

@@ -1,5 +1,6 @@
 # runs.csv, with one row for each run, from the metrics of all runs.
 from kd.runtime.hashes import short_hash
+from kd.study.kept import kept_note
 from kd.study.selected import select_note
 
 
@@ -13,6 +14,10 @@ rule collect:
     conda:
         "../envs/kd.yaml"
     params:
-        labels=short_hash([[r.id, r.labels] for r in RUNS.values()] + select_note(GRID)),
+        labels=short_hash(
+            [[r.id, r.labels] for r in RUNS.values()]
+            + select_note(GRID)
+            + kept_note(GRID.study)
+        ),
     shell:
         'python -m kd collect "$KD_STUDY" > {log} 2>&1'

@@ -1,0 +1,59 @@
+"""Warnings of a plan: what a study will not be able to show."""
+
+from kd.axes.fields import RUN_DEFAULTS
+from kd.monitor.tuning import tuning
+from kd.results.advice import FEW_SEEDS
+from kd.runtime.errors import listing
+from kd.study.grid import Grid, pruned_values
+from kd.study.tasks import data_warnings
+
+
+def warnings_of(grid: Grid) -> list[str]:
+    """Warnings, before anything runs, about what the study will not be able to show."""
+    found = []
+    seeds = len({run.values["seed"] for run in grid.runs.values()})
+    if seeds < FEW_SEEDS:
+        what = "nothing can be tested" if seeds == 1 else "no value will be recommended"
+        found.append(f"{seeds} seed{'s' * (seeds > 1)}: below three {what}")
+    found += data_warnings(grid.runs.values())
+    found += _tuning_warnings(grid)
+    for axis, value, reason in pruned_values(grid):
+        found.append(f"no cell with {axis} {value} can run: {reason}")
+    return found + _recipe_warnings(grid)
+
+
+def _tuning_warnings(grid: Grid) -> list[str]:
+    """Warnings about cells with fewer values than others, and teachers that may know the slice."""
+    found = []
+    if (tuned := tuning(grid)) and not tuned["equal"]:
+        found.append(
+            f"select: some cells have fewer than {tuned['values']} values of "
+            f"{listing(tuned['axes'])}, so the budgets of the methods differ"
+        )
+    held = grid.study.select or any(run.values["held_out"] for run in grid.runs.values())
+    for name, teacher in grid.study.teachers.items():
+        if held and teacher.get("finetuned"):
+            found.append(
+                f"teacher {name} is fine-tuned already, and may have seen the held-out slice: "
+                f"slice scores of its students may be optimistic, though no dev score is"
+            )
+    return found
+
+
+def _recipe_warnings(grid: Grid) -> list[str]:
+    """Students with random weights and the default recipe, which suits pretrained encoders.
+
+    The recipe does not follow `init`: cells along that axis would then differ in two things.
+    """
+    rate = RUN_DEFAULTS["learning_rate"]
+    slow = [
+        run
+        for run in grid.runs.values()
+        if "init" not in run.spec and run.values["learning_rate"] == rate
+    ]
+    if not slow:
+        return []
+    return [
+        f"{len(slow)} runs start from random weights with the learning rate of pretrained "
+        f"encoders ({rate:g}): set learning_rate (1e-4 in Turc et al. 2019, 1e-3 in the demo)"
+    ]

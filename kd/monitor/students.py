@@ -1,0 +1,76 @@
+"""Removes the weights of students that their study does not keep, when their runs are done.
+
+A run without them stays finished: its record, predictions, history and spec are there, and so is
+the folder of its model, with the seal of what was in it. `kd retrain` trains it again.
+"""
+
+import csv
+from collections.abc import Collection
+from pathlib import Path
+
+from kd.monitor.status import run_status
+from kd.runtime.errors import UserError
+from kd.runtime.files import remove_path
+from kd.runtime.locks import only_one
+from kd.runtime.progress import LOCK
+from kd.runtime.seals import emptied, empty_sealed
+from kd.study.grid import Grid
+from kd.study.kept import why_removed
+from kd.study.paths import METRICS, MODEL, RECORD, Layout
+
+
+def remove_students(grid: Grid, layout: Layout, kept: Collection[str]) -> list[str]:
+    """Remove the weights of the finished runs of a study, but not of those in `kept`.
+
+    Runs that another study has in its record stay too, and those on which a process works.
+
+    Returns:
+        the ids of the runs whose weights were removed.
+    """
+    spared = {*kept, *_recorded(layout, grid.study.name)}
+    return [
+        run.id
+        for run in grid.runs.values()
+        if run.id not in spared
+        and run_status(run, layout)[0] == "done"
+        and _remove(layout.run(run), why_removed(grid.study, run))
+    ]
+
+
+def remove_unrecorded(grid: Grid, layout: Layout) -> list[Path]:
+    """Remove the empty folders of students whose evaluation was interrupted after it had removed
+    the weights, so that Snakemake trains these again; the folders.
+
+    On such an end Snakemake removes the record that the evaluation had written.
+    """
+    folders = [layout.run(run) for run in grid.runs.values()]
+    found = [f / MODEL for f in folders if not (f / METRICS).is_file() and emptied(f / MODEL)]
+    for folder in found:
+        remove_path(folder)
+    return found
+
+
+def _remove(run: Path, why: str) -> bool:
+    """Whether the weights of a run were there, and no process works on the run."""
+    if not (run / MODEL).is_dir() or emptied(run / MODEL):
+        return False
+
+    def busy(owner: str) -> None:
+        raise UserError(owner)
+
+    try:
+        with only_one(run / LOCK, busy):
+            empty_sealed(run / MODEL, why)
+    except UserError:
+        return False
+    return True
+
+
+def _recorded(layout: Layout, study: str) -> set[str]:
+    """The ids of the runs in the records of other studies below the same results."""
+    found: set[str] = set()
+    for path in sorted(layout.study("*").parent.glob(f"*/{RECORD}")):
+        if path.parent.name != study:
+            with path.open(encoding="utf-8", errors="replace", newline="") as handle:
+                found.update(row.get("run") or "" for row in csv.DictReader(handle))
+    return found

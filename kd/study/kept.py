@@ -1,0 +1,18 @@
+"""Which students a study keeps, and what is said of one that it does not keep."""
+
+from kd.study.check import Study
+from kd.study.run import Run
+
+
+def why_removed(study: Study, run: Run) -> str:
+    """What a reader of a removed student is told, behind the name of its folder."""
+    return (
+        f"its weights were removed, because study {study.name} has `keep: {{students: "
+        f"{study.keep_students}}}`; `kd retrain {study.path} {run.id}` trains it again to the same "
+        f"bits"
+    )
+
+
+def kept_note(study: Study) -> list[str]:
+    """What Snakemake compares, to collect and remove again if the key changes; [] by default."""
+    return [] if study.keep_students == "all" else [f"keep {study.keep_students}"]
