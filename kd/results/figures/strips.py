@@ -168,8 +168,8 @@ class Strips:
         )
         ends = np.array([every.min(), every.max()])
         if self.column == "score":
-            for line in ax.lines:  # teacher and majority class
-                if line.get_gid() in ("teacher", "majority"):
+            for line in ax.lines:  # teacher and constant answer
+                if line.get_gid() in ("teacher", "constant answer"):
                     at = np.asarray(line.get_xydata(), dtype=float)[0, 0 if self.sideways else 1]
                     ends = np.array([min(ends[0], at), max(ends[1], at)])
         room = 0.05 * (ends[1] - ends[0])

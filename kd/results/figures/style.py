@@ -16,7 +16,7 @@ from kd.results.statistics.runs import levels, metric, teacher_names
 
 Look = dict[str, Any]  # keyword arguments of a matplotlib artist
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, both columns
-FAR = 0.5  # how far off, in spans of the runs, teacher and majority class are still drawn
+FAR = 0.5  # how far off, in spans of the runs, teacher and constant answer are still drawn
 LETTER = 0.058  # inches, mean width of a letter at 7 points
 FEW = 16  # cells that a figure still shows one by one
 # Okabe and Ito's colours, which differ for all common colour blindness; marks differ as well.
@@ -36,8 +36,8 @@ RUN: Look = {
     "alpha": 0.6,
 }
 TEACHER: Look = {"color": "black", "linestyle": "--", "linewidth": 0.8}
-MAJORITY: Look = {"color": "black", "linestyle": ":", "linewidth": 0.8}
-REFERENCES = {"teacher": TEACHER, "majority class": MAJORITY}
+CONSTANT: Look = {"color": "black", "linestyle": ":", "linewidth": 0.8}
+REFERENCES = {"teacher": TEACHER, "constant answer": CONSTANT}
 STYLE: Any = {
     "font.size": 7,
     "axes.titlesize": 7.5,
@@ -91,7 +91,7 @@ def across_of(count: int, most: int = 5) -> int:
 
 
 def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
-    """Teacher (dashed, a line each) and majority class (dotted), after all else is drawn.
+    """Teacher (dashed, a line each) and constant answer (dotted), after all else is drawn.
 
     One that is far off would squeeze the runs into a corner: it is written at the top instead.
     """
@@ -99,7 +99,7 @@ def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
     room = FAR * max(high - low, 5.0) if np.isfinite(high - low) else np.inf
     marks = [
         ("teacher", runs.groupby(teacher_names(runs))["teacher_score"].mean(), TEACHER, "right"),
-        ("majority", runs[["majority_score"]].mean(), MAJORITY, "left"),
+        ("constant answer", runs[["majority_score"]].mean(), CONSTANT, "left"),
     ]
     for name, scores, look, side in marks:
         far = []

@@ -16,7 +16,7 @@ _SHOWN = 6  # cells that are named one by one
 
 
 def headlines(frame: pd.DataFrame) -> list[str]:
-    """A sentence or two per task: the best cell, its control, teacher and majority class."""
+    """A sentence or two per task: the best cell, its control, teacher and constant answer."""
     runs = prepare(frame)
     names = studied(runs) or ["knowledge"]
     table = describe(runs, [*names, "role", "task"])

@@ -23,7 +23,7 @@ from kd.results.tables.table import Table
 
 
 def score_table(runs: pd.DataFrame) -> Table:
-    """Teacher, majority class, then a row per cell; a column per task, average, size, speed-up."""
+    """Teacher, constant answer, then cells; a column per task, average, size, speed-up."""
     names = studied(runs) or ["knowledge"]
     tasks = list(dict.fromkeys(runs["task"]))
     table = describe(runs, [*names, "task"])
@@ -38,7 +38,7 @@ def score_table(runs: pd.DataFrame) -> Table:
         for teacher, group in by_teacher(runs)
     ]
     majority = reference_scores(runs, "majority_score", tasks)
-    rows.append(["majority class", *blank, *majority, NOTHING, NOTHING])
+    rows.append(["constant answer", *blank, *majority, NOTHING, NOTHING])
     first = len(rows)
     cells = cells_by_task(table, names)
     sizes = runs.groupby(names, sort=False)["student_parameters"].mean()
@@ -76,7 +76,7 @@ def score_table(runs: pd.DataFrame) -> Table:
             SELECTED,
             *tuned_notes(runs),
             *[f"size: parameters with embeddings; speed-up over the teacher: {how}"] * bool(how),
-            "majority class: the best constant answer",
+            "constant answer: the score of the best one, such as the most frequent class",
             *missing_notes(cells, " ".join, tasks),
         ],
         [int(i) for i in order],

@@ -28,7 +28,7 @@ def test_effect_figure_shows_means_runs_references_and_what_is_missing(runs):
     assert [len(line.get_xdata()) for line in marked(cola, "runs")] == [6, 6, 6]  # every run
     near = effect_figure(runs.assign(teacher_score=0.63, majority_score=0.54), "mapping").axes[1]
     assert marked(near, "teacher")[0].get_linestyle() == "--"
-    assert marked(near, "majority")[0].get_linestyle() == ":"
+    assert marked(near, "constant answer")[0].get_linestyle() == ":"
     (control, *_), first = marked(cola, "mean"), marked(cola, "mean")[1]
     assert control.get_marker() == "s" != first.get_marker()
     assert "control (logits)" in texts(figure)
@@ -59,8 +59,8 @@ def test_a_reference_far_off_is_told_in_words_and_does_not_squeeze_the_runs():
     (ax,) = effect_figure(
         prepare(frame.assign(majority_score=0.0, teacher_score=0.65)), "mapping"
     ).axes
-    assert not marked(ax, "majority") and marked(ax, "teacher")
-    assert marked(ax, "far majority")[0].get_text() == "majority ↓0.0"
+    assert not marked(ax, "constant answer") and marked(ax, "teacher")
+    assert marked(ax, "far constant answer")[0].get_text() == "constant answer ↓0.0"
     assert ax.get_ylim()[0] > 50
 
 

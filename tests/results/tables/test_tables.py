@@ -46,7 +46,7 @@ def test_score_table(frame):
     assert table.header == ["knowledge", "rte", "cola", "average", "size", "speed-up"]
     assert table.rows == [
         ["teacher bert-base", "70.0", "70.0", "70.0", "109.5 M", "1.0×"],
-        ["majority class", "50.0", "50.0", "50.0", "–", "–"],
+        ["constant answer", "50.0", "50.0", "50.0", "–", "–"],
         ["logits", "61.0 ± 1.4 (2)", "0.0 ± 14.1 (2)", "30.5 ± 7.8 (2)", "65.9 M", "2.0×"],
         ["logits+hidden", "66.0 ± 2.8 (2)", "–", "–", "65.9 M", "2.0×"],
     ]
@@ -140,7 +140,7 @@ def test_study_of_one_run_and_of_no_run():
     assert list(tables) == ["scores", "cost"]
     assert tables["scores"].rows[2][:2] == ["logits+hidden", "50.0 (1)"]
     assert make_tables(pd.DataFrame([one_run({}, 0.5)])[:0])["scores"].rows == [
-        ["majority class", "–", "–"]
+        ["constant answer", "–", "–"]
     ]
 
 
