@@ -52,10 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with own_console() as lost_output:
         parser = make_parser()
         words = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
-        if mistake := _unknown_command(parser, words):
+        options = None
+        if not (mistake := _unknown_command(parser, words)):
+            options, rest = parser.parse_known_args(words)
+            mistake = _unknown_words(parser, options.command, rest)
+        if mistake or options is None:
             print(f"error: {mistake}", file=sys.stderr)
             return 2
-        options = parser.parse_args(words)
         status = _status_of(options)
         if status == 0 and options.command not in _LOGGED and lost_output():
             print("error: the output is not whole: its disk is full", file=sys.stderr)
@@ -116,10 +119,25 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    (commands,) = (action.choices for action in parser._actions if action.dest == "command")
+    return dict(commands or {})
+
+
 def _unknown_command(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
     """One sentence for a command that does not exist; '' where it does, or none is given."""
-    (commands,) = (action.choices for action in parser._actions if action.dest == "command")
+    commands = commands_of(parser)
     word = next((word for word in words if not word.startswith("-")), None)
-    if word is None or commands is None or word in commands:
+    if word is None or word in commands:
         return ""
     return f"no command {word!r}{nearest(word, commands)}; `kd --help` lists all commands"
+
+
+def _unknown_words(parser: argparse.ArgumentParser, command: str, rest: Sequence[str]) -> str:
+    """One sentence for words that a command does not take; '' where there are none."""
+    if not rest:
+        return ""
+    options = [o for action in commands_of(parser)[command]._actions for o in action.option_strings]
+    near = nearest(rest[0].partition("=")[0], options) if rest[0].startswith("--") else ""
+    return f"kd {command} takes no {rest[0]!r}{near}; `kd {command} --help` lists what it takes"

@@ -12,7 +12,7 @@ from kd.results.record import load_record, warned
 from kd.results.statistics.cells import describe
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import control_of, studied
-from kd.runtime.errors import UserError
+from kd.runtime.errors import UserError, nearest
 from kd.study.paths import RECORD
 
 _SHOWN = 20
@@ -32,7 +32,8 @@ def find_record(text: str, results: Path) -> Path:
     for place in tried:
         if place.is_file():
             return place
-    raise UserError(f"{text}: no record of runs; looked for {', '.join(map(str, tried))}")
+    near = nearest(name, (p.parent.name for p in (results / "studies").glob(f"*/{RECORD}")))
+    raise UserError(f"{text}: no record of runs; looked for {', '.join(map(str, tried))}{near}")
 
 
 def compare(a: Path, b: Path) -> dict[str, Any]:

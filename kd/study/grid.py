@@ -17,6 +17,7 @@ from kd.axes.presets import read_preset
 from kd.runtime.errors import Pruned, UserError, code_trouble
 from kd.study.check import Study, load_study
 from kd.study.keys import values_of
+from kd.study.mistakes import keep, told
 from kd.study.run import Run, resolve
 from kd.study.stage import Stage
 from kd.study.teacher import Teacher
@@ -61,14 +62,14 @@ class Grid:
 def load_grid(path: str | Path) -> Grid:
     """Read a study file and expand it. Errors name the file."""
     study = load_study(path)
-    try:
-        return expand(study)
-    except UserError as error:
-        raise UserError(f"{study.path}: {error}") from None
-    except Exception as error:
-        if sentence := code_trouble(error):  # in a plugin
-            raise UserError(f"{study.path}: {sentence}") from error
-        raise
+    with told(study.path):
+        try:
+            grid = expand(study)
+        except Exception as error:
+            if sentence := code_trouble(error):  # in a plugin
+                raise UserError(sentence) from error
+            raise
+    return grid
 
 
 def expand(study: Study) -> Grid:
@@ -81,6 +82,7 @@ def expand(study: Study) -> Grid:
     pruned: list[tuple[Cell, str]] = []
     runs: dict[str, Run] = {}
     excludes_used = set()
+    wrong = set()  # teachers of whose cells one has a mistake, which all may share
     for cell, named in cells_of(study):
         cells += 1
         full = _complete(study, cell)
@@ -89,8 +91,14 @@ def expand(study: Study) -> Grid:
         if hits:
             pruned.append((cell, f"excluded by exclude[{hits[0]}]"))
             continue
+        if full["teacher"] in wrong:
+            continue
         try:
             run = resolve(study, full)
+        except UserError as error:
+            keep(error)
+            wrong.add(full["teacher"])
+            continue
         except Pruned as reason:
             pruned.append((cell, str(reason)))
             continue
@@ -99,8 +107,8 @@ def expand(study: Study) -> Grid:
         runs[run.id] = run
     for i in range(len(study.exclude)):
         if i not in excludes_used:
-            raise UserError(f"exclude[{i}]: no cell matches it")
-    if not runs:
+            keep(UserError(f"exclude[{i}]: no cell matches it"))
+    if not runs and not wrong:
         raise UserError(f"axes: none of the {cells} cells can run; the first: {pruned[0][1]}")
     return Grid(study, cells, pruned, _told_apart(runs))
 

@@ -12,6 +12,7 @@ from kd.axes.figures import MORE, parse_figure
 from kd.axes.values import Field
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.located import located_path
+from kd.study.mistakes import at, keep, kept, number_kept
 
 EPOCH = "epoch"
 STORE_GIGABYTES = 20  # default disk space for large teacher outputs
@@ -22,22 +23,21 @@ def figure_names(value: Any) -> list[str]:
     """The key `figures`: names of figures, as they are in the file."""
     if not isinstance(value, list):
         raise UserError(f"figures: found {shown(value)}, allowed: a list of names")
-    names: list[str] = []
+    names, before, mixed = list[str](), number_kept(), False
     for i, item in enumerate(value):
-        try:
+        with kept(), at(f"figures[{i}]"):
             more = isinstance(item, str) and item.startswith(MORE)
             name = parse_figure(item[1:] if more else item)
-        except UserError as error:
-            raise UserError(f"figures[{i}]: {error}") from None
-        if name in names:
-            raise UserError(f"figures[{i}]: {name} is there twice")
-        if more != str(value[0]).startswith(MORE):
-            raise UserError(
-                f"figures[{i}]: found {item}, allowed: all names with a {MORE} (added to those "
-                "that are drawn anyway), or none"
-            )
-        names.append(name)
-    return [str(item) for item in value]
+            if name in names:
+                raise UserError(f"{name} is there twice")
+            names.append(name)
+            if more != str(value[0]).startswith(MORE) and not mixed:
+                mixed = True  # told once
+                raise UserError(
+                    f"found {item}, allowed: all names with a {MORE} (added to those that are "
+                    "drawn anyway), or none"
+                )
+    return names if number_kept() > before else [str(item) for item in value]
 
 
 def margin_of(value: Any) -> float:
@@ -73,33 +73,33 @@ def value_of(value: Any, where: str, key: str, fields: dict[str, Field]) -> Any:
     """The parsed value of one key of `fields`. Errors name the place `where`."""
     if key not in fields:
         raise unknown(f"{where}: key", key, fields)
-    try:
+    with at(f"{where}.{key}"):
         return fields[key].parse(value)
-    except UserError as error:
-        raise UserError(f"{where}.{key}: {error}") from None
 
 
 def values_of(value: Any, where: str, fields: dict[str, Field]) -> dict[str, Any]:
     """The parsed values of keys of `fields`."""
-    return {k: value_of(v, where, k, fields) for k, v in mapping_of(value, where).items()}
+    parsed = {}
+    for key, written in mapping_of(value, where).items():
+        with kept():
+            parsed[key] = value_of(written, where, key, fields)
+    return parsed
 
 
 def data_source(value: Any, study: Path) -> dict[str, Any]:
     """The key `data` with defaults and an absolute path."""
-    data = dict(mapping_of(value, "data"))
+    data, before = dict(mapping_of(value, "data")), number_kept()
     source = data.pop("source", "hub")
     if not isinstance(source, str) or source not in DATA_FIELDS:
         raise unknown("data.source", source, DATA_FIELDS)
     settings = values_of(data, f"data (source {source})", DATA_FIELDS[source])
     for key in DATA_FIELDS[source]:
-        if key not in settings and key not in DATA_DEFAULTS:
+        if key not in settings and key not in DATA_DEFAULTS and number_kept() == before:
             raise UserError(f"data.{key}: missing; source {source} needs it")
         settings.setdefault(key, DATA_DEFAULTS.get(key))
-    if "path" in settings:
-        try:
+    if settings.get("path") is not None:
+        with at("data.path"):
             settings["path"] = located_path(settings["path"], study)
-        except UserError as error:
-            raise UserError(f"data.path: {error}") from None
     return {"source": source, **settings}
 
 
@@ -137,38 +137,39 @@ def distinct(values: list[Any], where: str, field: Field) -> list[Any]:
     """The parsed values of a list, none of them twice."""
     parsed: list[Any] = []
     for i, item in enumerate(values):
-        try:
+        with kept(), at(f"{where}[{i}]"):
             new = field.parse(item)
-        except UserError as error:
-            raise UserError(f"{where}[{i}]: {error}") from None
-        if new in parsed:
-            raise UserError(f"{where}[{i}]: {shown(item)} is there twice")
-        parsed.append(new)
+            if new in parsed:
+                raise UserError(f"{shown(item)} is there twice")
+            parsed.append(new)
     return parsed
 
 
 def axis_values(value: Any) -> dict[str, list[Any]]:
     """The key `axes`: the parsed values of each axis, none of them twice."""
     axes: dict[str, list[Any]] = {}
-    for key, values in mapping_of(value, "axes").items():
+    axes_written = mapping_of(value, "axes")
+    for key, values in axes_written.items():
         if key not in RUN_FIELDS:
-            raise unknown("axes: axis", key, RUN_FIELDS)
-        if key == "student" and isinstance(values, dict):
-            values = _students(values)
-        if not isinstance(values, list) or not values:
-            raise UserError(f"axes.{key}: found {shown(values)}, allowed: a list of values")
-        axes[key] = distinct(values, f"axes.{key}", RUN_FIELDS[key])
-    if not axes:
+            keep(unknown("axes: axis", key, RUN_FIELDS))
+            continue
+        axes[key], before = [], number_kept()
+        with kept():
+            if key == "student" and isinstance(values, dict):
+                values = _students(values)
+            if not isinstance(values, list) or not values:
+                raise UserError(f"axes.{key}: found {shown(values)}, allowed: a list of values")
+            parsed = distinct(values, f"axes.{key}", RUN_FIELDS[key])
+            axes[key] = parsed if number_kept() == before else []  # places count all values
+    if not axes_written:
         raise UserError(f"axes: found none; a study varies at least one of {listing(RUN_FIELDS)}")
     return axes
 
 
 def _students(value: dict[Any, Any]) -> list[str]:
     """The students of equal size that an axis with a measure stands for."""
-    try:
+    with at("axes.student"):
         return [str(shape) for shape, _ in parse_iso(value)]
-    except UserError as error:
-        raise UserError(f"axes.student: {error}") from None
 
 
 def partial_runs(value: Any, where: str, lists: bool = False) -> list[dict[str, Any]]:
@@ -179,12 +180,14 @@ def partial_runs(value: Any, where: str, lists: bool = False) -> list[dict[str, 
     for i, item in enumerate(value):
         here, entry = f"{where}[{i}]", {}
         if not isinstance(item, dict) or not item:
-            raise UserError(f"{here}: found {shown(item)}, allowed: keys with values")
+            keep(UserError(f"{here}: found {shown(item)}, allowed: keys with values"))
+            item = {}
         for key, written in item.items():
             several = lists and isinstance(written, list) and not _is_pairs(written)
             options = written if several else [written]
-            parsed = [value_of(option, here, key, RUN_FIELDS) for option in options]
-            entry[key] = parsed if several else parsed[0]
+            with kept():
+                parsed = [value_of(option, here, key, RUN_FIELDS) for option in options]
+                entry[key] = parsed if several else parsed[0]
         entries.append(entry)
     return entries
 

@@ -1,5 +1,6 @@
 """The key `select`: axes that are tuned on a held-out slice of the training examples."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -8,6 +9,7 @@ from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.values import number
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.keys import distinct
+from kd.study.mistakes import at, keep, kept
 
 KEYS = ("axes", "teachers", "share", "seed")
 SHARE = 0.1
@@ -50,37 +52,37 @@ def select_of(value: Any) -> Select:
         raise UserError(f"select: found {shown(value)}, allowed: keys with values")
     for key in value:
         if key not in KEYS:
-            raise unknown("select: key", key, KEYS)
-    axes, teachers = _axes(value.get("axes", [])), _teachers(value.get("teachers", {}))
-    if not axes and not teachers:
+            keep(unknown("select: key", key, KEYS))
+    parts: dict[str, Any] = {}
+    for key, parse in _PARTS.items():
+        if key in value:
+            with kept():
+                parts[key] = parse(value[key])
+    if not value.get("axes") and not value.get("teachers") and value.keys() <= set(KEYS):
         raise UserError(
             "select: found neither axes nor teachers, so nothing would be selected; name axes of "
             "the study, or give values of the teachers' recipe"
         )
-    share = _parsed(value.get("share", SHARE), "share", number(0, 0.9, above=True))
-    seed = _parsed(value.get("seed", 0), "seed", number(0, 2**32 - 1, whole=True))
-    return Select(tuple(axes), teachers, float(share), int(seed))
+    return Select(**parts)
 
 
-def _parsed(value: Any, key: str, kind: dict[str, Any]) -> Any:
-    try:
+def _number(key: str, kind: dict[str, Any], value: Any) -> Any:
+    with at(f"select.{key}"):
         return kind["parse"](value)
-    except UserError as error:
-        raise UserError(f"select.{key}: {error}") from None
 
 
-def _axes(value: Any) -> list[str]:
+def _axes(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise UserError(f"select.axes: found {shown(value)}, allowed: a list of axes")
     for i, axis in enumerate(value):
         where = f"select.axes[{i}]"
         if axis in FIXED:
-            raise UserError(f"{where}: found {axis}, allowed: any axis but {listing(FIXED)}")
-        if axis not in RUN_FIELDS:
-            raise unknown(where, axis, [key for key in RUN_FIELDS if key not in FIXED])
-        if axis in value[:i]:
-            raise UserError(f"{where}: {axis} is there twice")
-    return value
+            keep(UserError(f"{where}: found {axis}, allowed: any axis but {listing(FIXED)}"))
+        elif not isinstance(axis, str) or axis not in RUN_FIELDS:
+            keep(unknown(where, axis, [key for key in RUN_FIELDS if key not in FIXED]))
+        elif axis in value[:i]:
+            keep(UserError(f"{where}: {axis} is there twice"))
+    return tuple(value)
 
 
 def _teachers(value: Any) -> dict[str, list[Any]]:
@@ -90,13 +92,22 @@ def _teachers(value: Any) -> dict[str, list[Any]]:
     for key, values in value.items():
         where = f"select.teachers.{key}"
         if key not in TEACHER_KEYS:
-            raise unknown("select.teachers: key", key, TEACHER_KEYS)
-        if not isinstance(values, list) or len(values) < 2:
-            raise UserError(
-                f"{where}: found {shown(values)}, allowed: a list of two values or more"
+            keep(unknown("select.teachers: key", key, TEACHER_KEYS))
+        elif not isinstance(values, list) or len(values) < 2:
+            keep(
+                UserError(f"{where}: found {shown(values)}, allowed: a list of two values or more")
             )
-        recipes[key] = distinct(values, where, TEACHER_FIELDS[key])
+        else:
+            recipes[key] = distinct(values, where, TEACHER_FIELDS[key])
     return recipes
+
+
+_PARTS: dict[str, Callable[[Any], Any]] = {
+    "axes": _axes,
+    "teachers": _teachers,
+    "share": lambda value: float(_number("share", number(0, 0.9, above=True), value)),
+    "seed": lambda value: int(_number("seed", number(0, 2**32 - 1, whole=True), value)),
+}
 
 
 def check_select(

@@ -20,6 +20,7 @@ from kd.data.corpus import Corpus
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.keys import mapping_of, values_of
 from kd.study.located import located_path
+from kd.study.mistakes import at, keep, kept, number_kept
 
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 KEYS = ("corpus", "preset", *STAGE_FIELDS)
@@ -45,9 +46,12 @@ def stages_of(value: Any, study: Path) -> dict[str, StageKeys]:
     """
     found = {}
     for name, keys in mapping_of(value, "stages").items():
-        if not isinstance(name, str) or not re.fullmatch(NAME, name):
-            raise UserError(f"stages: found {shown(name)}, allowed: names of a-z, 0-9, - and _")
-        found[name] = _stage(name, mapping_of(keys, f"stages.{name}"), study)
+        with kept():
+            if not isinstance(name, str) or not re.fullmatch(NAME, name):
+                raise UserError(f"stages: found {shown(name)}, allowed: names of a-z, 0-9, - and _")
+            stage = _stage(name, mapping_of(keys, f"stages.{name}"), study)
+            if stage:
+                found[name] = stage
     return found
 
 
@@ -58,18 +62,28 @@ def _preset_stage(name: Any, where: str) -> dict[str, Any]:
     return dict(read_preset(name)["stage"])
 
 
-def _stage(name: str, keys: dict[str, Any], study: Path) -> StageKeys:
-    where, keys = f"stages.{name}", dict(keys)
-    for key in keys:
-        if key not in KEYS:
-            raise unknown(f"{where}: key", key, KEYS)
+def _stage(name: str, keys: dict[str, Any], study: Path) -> StageKeys | None:
+    """A stage; None where mistakes of its keys were kept."""
+    where, keys, before = f"stages.{name}", dict(keys), number_kept()
+    for key in [key for key in keys if key not in KEYS]:
+        keep(unknown(f"{where}: key", key, KEYS))
+    if number_kept() > before:  # what is missing may be there, mistyped
+        return None
     keys = {**_preset_stage(keys.pop("preset"), where), **keys} if "preset" in keys else keys
     for key in ("corpus", "teacher", "knowledge"):
         if key not in keys:
-            raise UserError(f"{where}.{key}: missing; a stage needs corpus, teacher and knowledge")
+            text = "missing; a stage needs corpus, teacher and knowledge"
+            keep(UserError(f"{where}.{key}: {text}"))
     if ("steps" in keys) == ("tokens" in keys):
-        raise UserError(f"{where}: found both or none of steps and tokens, allowed: one of them")
+        text = "found both or none of steps and tokens, allowed: one of them"
+        keep(UserError(f"{where}: {text}"))
+    corpus = None
+    if "corpus" in keys:
+        with kept():
+            corpus = _corpus(keys["corpus"], f"{where}.corpus", study)
     given = values_of({k: v for k, v in keys.items() if k != "corpus"}, where, STAGE_FIELDS)
+    if number_kept() > before or corpus is None:
+        return None
     values = {**STAGE_DEFAULTS, **given}
     if "tokens" in values:
         a_step = values["batch_size"] * values["max_length"]
@@ -78,7 +92,7 @@ def _stage(name: str, keys: dict[str, Any], study: Path) -> StageKeys:
         raise UserError(f"{where}.knowledge: found none, and {MLM} is 0: there is nothing to learn")
     if reads_words(values) and values["masked"] == 0:
         raise UserError(f"{where}.masked: found 0, but its losses are of masked tokens")
-    return StageKeys(name, _corpus(keys["corpus"], f"{where}.corpus", study), values)
+    return StageKeys(name, corpus, values)
 
 
 def reads_words(values: dict[str, Any]) -> bool:
@@ -133,10 +147,8 @@ def _files(value: Any, where: str, study: Path, kind: str) -> tuple[tuple[str, s
         )
     found: dict[str, str] = {}
     for i, pattern in enumerate(patterns):
-        try:
+        with at(f"{where}[{i}]"):
             place = located_path(pattern.strip(), study)
-        except UserError as error:
-            raise UserError(f"{where}[{i}]: {error}") from None
         files = [place]
         if re.search(r"[*?[]", place):
             anchor = Path(place).anchor

@@ -13,6 +13,7 @@ from kd.axes.values import number
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.label_keys import column_of, label_names, label_sets
 from kd.study.located import located_path
+from kd.study.mistakes import at, keep, kept, number_kept
 
 # Endings of names, without .gz.
 FORMATS = {
@@ -62,13 +63,14 @@ def own_tasks(value: Any, study: Path) -> dict[str, Task]:
     tasks = {}
     for name, keys in _mapping(value, "tasks").items():
         if not isinstance(name, str) or not re.fullmatch(SPLIT, name):
-            raise UserError(f"tasks: found {shown(name)}, allowed: names of a-z, 0-9 and -")
-        if name in TASKS:
-            raise UserError(f"tasks.{name}: the name of a task that is there already")
-        try:
-            tasks[name] = _task(name, _mapping(keys, "a task"), study)
-        except UserError as error:
-            raise UserError(f"tasks.{name}: {error}") from None
+            keep(UserError(f"tasks: found {shown(name)}, allowed: names of a-z, 0-9 and -"))
+        elif name in TASKS:
+            keep(UserError(f"tasks.{name}: the name of a task that is there already"))
+        else:
+            with kept(), at(f"tasks.{name}"):
+                task = _task(name, _mapping(keys, "a task"), study)
+                if task:
+                    tasks[name] = task
     return tasks
 
 
@@ -78,32 +80,25 @@ def _mapping(value: Any, where: str) -> dict[Any, Any]:
     return value
 
 
-def _task(name: str, keys: dict[Any, Any], study: Path) -> Task:
-    for key in keys:
-        if key not in KEYS:
-            raise unknown("key", key, KEYS)
-    hub = "hub" in keys
-    for key in _FILES if hub else _HUB:
-        if key in keys:
-            raise UserError(
-                f"{key}: it is for {'files' if hub else 'a dataset of the hub (key hub)'} alone"
-            )
-    described = isinstance(keys.get("labels"), dict)
-    if described and "label" in keys:
-        raise UserError("label: labels.from names the column already")
-    for key in (*(_HUB if hub else _FILES[:2]), "text", "labels" if described else "label"):
-        if key not in keys and key != "config":
-            raise UserError(f"{key}: missing")
-    span = _range(keys["regression"]) if "regression" in keys else None
-    if span and "labels" in keys:
-        raise UserError("labels: a regression has none")
-    text = _columns(keys["text"])
-    if described:
-        parts = label_sets(keys["labels"])
-    else:
-        labels = label_names(keys["labels"], "labels") if "labels" in keys else ()
-        parts = {"label": column_of(keys["label"], "label"), "labels": labels}
-    source = Source(text=text, **parts, **(_hub(keys) if hub else _files(keys, study)))
+def _task(name: str, keys: dict[Any, Any], study: Path) -> Task | None:
+    """A task; None where mistakes of its keys were kept."""
+    before = number_kept()
+    _check_keys(keys)
+    if number_kept() > before:
+        return None
+    span: tuple[float, float] | None = None
+    parts: dict[str, Any] = {}
+    with kept():
+        span = _range(keys["regression"]) if "regression" in keys else None
+    with kept():
+        parts["text"] = text = _columns(keys["text"])
+    with kept():
+        parts |= _labels(keys)
+    with kept():
+        parts |= _hub(keys) if "hub" in keys else _files(keys, study)
+    if number_kept() > before:
+        return None
+    source = Source(**parts)
     kind = SCORES if span else LABELS if source.multi else CLASSES
     scored, others = _metrics(keys, kind)
     dev = [split for split, _ in source.splits if split != "train"] or ["dev"]
@@ -121,6 +116,34 @@ def _task(name: str, keys: dict[Any, Any], study: Path) -> Task:
         source=source,
         plugins=tuple(hashes(plugins_of(METRICS[name] for name in (*scored, *others)))),
     )
+
+
+def _check_keys(keys: dict[Any, Any]) -> None:
+    """Check which keys a task has."""
+    wrong = [key for key in keys if key not in KEYS]
+    for key in wrong:
+        keep(unknown("key", key, KEYS))
+    hub = "hub" in keys
+    foreign = [key for key in (_FILES if hub else _HUB) if key in keys]
+    for key in foreign:
+        kind = "files" if hub else "a dataset of the hub (key hub)"
+        keep(UserError(f"{key}: it is for {kind} alone"))
+    described = isinstance(keys.get("labels"), dict)
+    if described and "label" in keys:
+        keep(UserError("label: labels.from names the column already"))
+    if "regression" in keys and "labels" in keys:
+        keep(UserError("labels: a regression has none"))
+    for key in (*(_HUB if hub else _FILES[:2]), "text", "labels" if described else "label"):
+        if key not in keys and key != "config" and not wrong + foreign:
+            keep(UserError(f"{key}: missing"))
+
+
+def _labels(keys: dict[Any, Any]) -> dict[str, Any]:
+    """The parts of a source that say where the labels are, and their names."""
+    if isinstance(keys.get("labels"), dict):
+        return label_sets(keys["labels"])
+    labels = label_names(keys["labels"], "labels") if "labels" in keys else ()
+    return {"label": column_of(keys["label"], "label"), "labels": labels}
 
 
 def _files(keys: dict[Any, Any], study: Path) -> dict[str, Any]:
@@ -177,10 +200,8 @@ def _file(value: Any, key: str, study: Path) -> str:
         raise UserError(
             f"{key}: found {shown(value)}, allowed: a file, from the study file's folder"
         )
-    try:
+    with at(key):
         return located_path(value.strip(), study)
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
 
 
 def _hub(keys: dict[Any, Any]) -> dict[str, Any]:
@@ -252,7 +273,5 @@ def _metrics(keys: dict[Any, Any], kind: Kind) -> tuple[tuple[str, ...], tuple[s
 
 
 def _parsed(kind: dict[str, Any], value: Any, where: str) -> Any:
-    try:
+    with at(where):
         return kind["parse"](value)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None

@@ -43,6 +43,11 @@ def test_runs_print_ids_that_the_grid_has(study, capsys):
     [
         (["stauts", "x"], "error: no command 'stauts' (did you mean status?); `kd --help` lists"),
         (["zz"], "error: no command 'zz'; `kd --help` lists all commands"),
+        (
+            ["plan", "x", "--jsn"],
+            "error: kd plan takes no '--jsn' (did you mean --json?); `kd plan",
+        ),
+        (["plan", "x", "y"], "error: kd plan takes no 'y'; `kd plan --help` lists what it takes"),
         (["status", "studi"], "error: studi: no such study file (did you mean study.yaml?)"),
     ],
 )

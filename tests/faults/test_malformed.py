@@ -66,14 +66,15 @@ def mutated(study: dict[str, object], draw: random.Random) -> dict[str, object]:
 
 
 def outcome(path: Path, results: Path) -> str:
-    """Plan a study: 'accepted', or the one sentence that refuses it."""
+    """Plan a study: 'accepted', or the sentences that refuse it."""
     try:
         grid = load_grid(path)
         check_inputs(grid)
         plan(grid, Layout(results))
     except UserError as error:
         text = str(error)
-        assert text.strip() and "\n" not in text and len(text) < 2000, text
+        for sentence in text.split("\n  "):  # a line each
+            assert sentence.strip() and "\n" not in sentence and len(sentence) < 2000, text
         return text
     return "accepted"
 

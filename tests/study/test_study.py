@@ -112,7 +112,7 @@ BAD = {
     "bad exclude": ({"exclude": [{"maping": "first"}]}, r"exclude\[0\]: key: found 'maping'"),
     "exclude no list": ({"exclude": {"mapping": "first"}}, "exclude: found"),
     "unknown task": (
-        {"base": {"task": "rtee"}},
+        {"base": {"student": "6L-768", "task": "rtee"}},
         r"base\.task: found 'rtee', allowed: cola, .* \(did you mean rte\?\)",
     ),
     "large seed": (
@@ -136,6 +136,81 @@ def test_bad_study(name, tmp_path, capsys, monkeypatch):
     with pytest.raises(UserError, match=message):
         load_grid(path)
     assert [p.name for p in tmp_path.iterdir()] == ["study.yaml"], "nothing may be written"
+
+
+MANY = """\
+study: Many
+data: {source: hub, pth: x}
+teachers:
+  bert-base:
+    model: google-bert/bert-base-uncased
+    epoch: 3
+  other: {}
+tasks:
+  mine: {train: a.csv, dev: {share: 2}, text: text, label: label,
+    metrics: [acuracy]}
+stages:
+  general: {corpus: {files: [no-*.txt]}, teacher: bert-base, knowledge: hiden, steps: 10}
+base: &base
+  student: 6L768
+  lr: 1
+axes:
+  mapping: [unifrom, first, first]
+  seed: 1
+  init: [stage:genral]
+  task: [rte, mine, rtee]
+include:
+  - {<<: *base, knowledge: none}
+  - {task: rtee, knowledge: non}
+figures: [curve, curves]
+select: {axes: [seed], share: 2}
+margin: 0
+"""
+# Line, start. No mistake follows from another: `teacher` is not missing, and `mine` is a task.
+MISTAKES = """\
+1: study: found
+2: data (source hub): key: found 'pth'
+6: teachers.bert-base: key: found 'epoch'
+7: teachers.other.model: missing
+9: tasks.mine: dev.share: found 2
+12: stages.general.corpus.files[0]: no file
+12: stages.general.knowledge: knowledge type 'hiden'
+14: base.student: found '6L768'
+14: include[0].student: found '6L768'
+15: base: key: found 'lr'
+15: include[0]: key: found 'lr'
+17: axes.mapping[0]: found 'unifrom'
+17: axes.mapping[2]: 'first' is there twice
+18: axes.seed: found 1
+20: axes.task[2]: found 'rtee'
+23: include[1].knowledge: knowledge type 'non'
+23: include[1].task: found 'rtee'
+24: figures[0]: found 'curve'
+25: select.axes[0]: found seed
+25: select.share: found 2
+"""
+
+
+def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(MANY)
+    with pytest.raises(UserError) as caught:
+        load_study(path)
+    first, *lines, rest = str(caught.value).splitlines()
+    assert first == f"{path}: 21 mistakes" and rest == "  and 1 more"
+    wanted = MISTAKES.splitlines()
+    for line, start in zip(lines, wanted, strict=True):
+        assert line.startswith(f"  line {start}")
+
+
+def test_the_mistakes_of_what_a_study_names_are_told_at_once(tmp_path):
+    teachers = {name: {"model": f"./{name}"} for name in ("a", "b")}
+    axes = {"teacher": ["a", "b"], "seed": [1, 2]}
+    path = write_study(tmp_path, study_dict(teachers=teachers, axes=axes, exclude=[{"seed": 3}]))
+    with pytest.raises(UserError, match="3 mistakes") as caught:
+        load_grid(path)
+    lines = [line.split(": ")[0:2] for line in str(caught.value).splitlines()[1:]]
+    assert [where for _, where in lines] == ["teachers.a", "teachers.b", "exclude[0]"]
 
 
 @pytest.mark.parametrize(
@@ -312,8 +387,8 @@ def test_more_generated_sentences_than_there_are_are_a_sentence_at_once(tmp_path
         with pytest.raises(UserError) as caught:
             load_study(path)
         assert str(caught.value) == (
-            f"{path}: data.{split}: found {size}, allowed: at most {most}, because toy-similarity "
-            "has no more"
+            f"{path}: line 4: data.{split}: found {size}, allowed: at most {most}, because "
+            "toy-similarity has no more"
         )
     other = tiny_study(data={"source": "synthetic", split: most + 1})
     assert load_study(write_study(tmp_path, other)), "toy-single has enough"
