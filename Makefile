@@ -10,7 +10,7 @@ RECORD ?= results/records
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo record test test-all peers bench docs generated lint audit format clean
+.PHONY: help setup demo record test test-all peers bench gpu docs generated lint audit format clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -50,6 +50,10 @@ bench: $(STAMP)  ## time this project against other libraries: results/bench/
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --constraint requirements.lock --target .bench \
 		textbrewer torchdistill tensorboardX protobuf accelerate
 	PYTHONPATH=.bench OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
+
+# Installs nothing, for a machine without a network: with the .bench of `make bench` where it is there.
+gpu:             ## on a machine with a GPU, in 10 minutes: its tests, and this project there: results/bench/gpu.md
+	PYTHONPATH=.bench:. $(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks --gpu $(BENCH)
 
 # In a folder of their own too. Sphinx takes a warning, such as a link that leads nowhere, as an error.
 docs: $(STAMP)   ## build the documentation as a site: site/index.html

@@ -16,7 +16,7 @@ startup.keep_memory()  # for every contender alike
 
 import torch  # noqa: E402
 
-from benchmarks import growth, jobs, limits, own  # noqa: E402
+from benchmarks import gpu, growth, jobs, limits, own  # noqa: E402
 from benchmarks.contenders import (  # noqa: E402
     ALL,
     ALONE,
@@ -31,7 +31,7 @@ from benchmarks.contenders import (  # noqa: E402
 from benchmarks.measure import interleaved, ratio  # noqa: E402
 from benchmarks.memory import peak_bytes  # noqa: E402
 from benchmarks.table import markdown  # noqa: E402
-from benchmarks.workload import NAMES, workload  # noqa: E402
+from benchmarks.workload import DEVICE, NAMES, workload  # noqa: E402
 from kd.runtime.errors import Pruned, UserError  # noqa: E402
 from kd.runtime.files import atomic_write, write_json  # noqa: E402
 
@@ -97,6 +97,10 @@ def main() -> None:
     parser.add_argument("--students", nargs="*", default=["4L-312", "6L-384"])
     parser.add_argument("--knowledge", nargs="*", help="types to time (one of each cost)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads, as a job has (1)")
+    parser.add_argument("--gpu", action="store_true", help="on a GPU: tests, bits, packing, others")
+    parser.add_argument("--packed", nargs="*", type=int, default=[1, 2, 4, 8], help="jobs on a GPU")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each of these")
+    parser.add_argument("--minutes", type=float, default=8.5, help="after which no part begins")
     parser.add_argument("--grids", nargs="*", type=int, default=[1000, 10000])
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args()
@@ -105,6 +109,11 @@ def main() -> None:
         options.teacher, options.students = "3L-96-12h-192", ["2L-48-12h-96"]
         options.grids, options.knowledge = [100], options.knowledge or ["logits", "hidden"]
     torch.set_num_threads(options.threads)
+    if options.gpu:
+        if DEVICE.type != "cuda":
+            sys.exit("error: --gpu: torch finds no GPU here")
+        with tempfile.TemporaryDirectory() as name:
+            sys.exit(gpu.main(options, Path(name)))
     found: dict[str, Any] = {
         "measured": datetime.now(UTC).isoformat(timespec="minutes"),
         "device": limits.device(),

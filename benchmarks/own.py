@@ -1,10 +1,13 @@
 """This project's loop: the student alone, and with any knowledge, stored or computed."""
 
+import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from benchmarks.workload import DEVICE, Silent, Workload, recipe
 from kd.axes.fields import RUN_DEFAULTS
@@ -63,20 +66,35 @@ def epoch(
     steps: int | None = None,
 ) -> Callable[[], Any]:
     """One epoch of training (or its first `steps`), ready to be timed."""
+    share = 1.0 if steps is None else steps / work.steps
+    return training(work, knowledge, stored, precision, share)[0]
+
+
+def training(
+    work: Workload,
+    knowledge: str,
+    stored: bool = True,
+    precision: str = "fp32",
+    epochs: float = 1.0,
+    progress: Silent | None = None,
+) -> tuple[Callable[[], Any], PreTrainedModel]:
+    """A training that is ready to start, and its student."""
     objective = objective_of(work, knowledge)
     teacher_features = _teacher_features(work, objective, stored)
     student = work.model(work.student)
-    settings = recipe(work, precision)
-    if steps is not None:
-        settings["epochs"] = steps / work.steps
-    return lambda: fit(
-        student,
-        objective,
-        work.split,
-        settings,
-        Job(DEVICE, Silent(), "bench"),  # type: ignore[arg-type]
-        teacher_features,
-    )
+    job: Any = Job(DEVICE, progress or Silent(), "bench")  # type: ignore[arg-type]
+    settings = {**recipe(work, precision), "epochs": epochs}
+    train = partial(fit, student, objective, work.split, settings, job, teacher_features)
+    return train, student
+
+
+def digest(model: PreTrainedModel) -> str:
+    """16 hex digits of all its weights."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return found.hexdigest()[:16]
 
 
 def loss(work: Workload, knowledge: str, rows: Tensor) -> float:

@@ -190,7 +190,7 @@ def torchdistill(work: Workload, steps: int = 1) -> tuple[Callable[[], Any], Los
     return train, check
 
 
-def trainer(work: Workload) -> Callable[[], Any]:
+def trainer(work: Workload, bf16: bool = False, steps: int = -1) -> Callable[[], Any]:
     """Plain fine-tuning of the student: Hugging Face's Trainer, fused AdamW, dynamic padding."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
@@ -203,6 +203,8 @@ def trainer(work: Workload) -> Callable[[], Any]:
         weight_decay=settings["weight_decay"],
         max_grad_norm=settings["max_grad_norm"],
         optim="adamw_torch_fused",
+        bf16=bf16,
+        max_steps=steps,
         report_to=[],
         save_strategy="no",
         logging_strategy="no",

@@ -64,6 +64,12 @@ def _peers_are_missing() -> str:
     return f"{', '.join(lacking)}: not installed (make peers)" if lacking else ""
 
 
+def _gpu_is_missing() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "no GPU that torch can use (make gpu)"
+
+
 def _hub_is_missing() -> str:
     """Asked once: a library would try each model again and again."""
     try:
@@ -81,6 +87,7 @@ NEEDS: dict[str, Callable[[], str]] = {
     "sge": cache(_sge_is_missing),
     "store": cache(_store_is_missing),
     "root": lambda: "to mount a file system takes root" if os.getuid() else "",
+    "gpu": cache(_gpu_is_missing),
     "peers": cache(_peers_are_missing),
     "latex": lambda: "" if shutil.which("pdflatex") else "no LaTeX (pdflatex)",
     "browser": lambda: "" if CHROMIUM else "no Chromium",

@@ -1,11 +1,14 @@
 """The benchmark in its smallest form: all train, and compute the same loss. Nothing is timed."""
 
+import argparse
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks import own, peers
+from benchmarks import gpu, own, peers
+from benchmarks.busy import covered
 from benchmarks.contenders import (
     ALL,
     ALONE,
@@ -22,6 +25,7 @@ from benchmarks.contenders import (
 from benchmarks.measure import Timing, interleaved, ratio
 from benchmarks.table import markdown
 from benchmarks.workload import NAMES, Workload, workload
+from kd.runtime.files import read_json
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,51 @@ def test_contenders_take_turns_and_slow_ones_fewer() -> None:
 def test_a_ratio_is_of_the_same_repetition() -> None:
     timings = {"a": Timing([2, 9, 8], [2, 9, 8]), "b": Timing([1, 3, 2], [1, 3, 2])}
     assert ratio(timings, "a", "b") == {"median": 3, "least": 2, "most": 4}
+
+
+# --- on a GPU ---------------------------------------------------------------------------------
+
+
+def test_kernels_that_overlap_count_once() -> None:
+    assert covered([(4, 6), (0, 2), (1, 3), (5, 5.5)]) == (5, 6)
+    assert covered([]) == (0, 0)
+
+
+def test_the_tests_on_a_gpu_are_counted() -> None:
+    report = """<testsuites><testsuite><testcase name="good"/><testcase name="bad"><failure/>
+        </testcase><testcase name="broken"><error/></testcase><testcase name="not"><skipped/>
+        </testcase></testsuite></testsuites>"""
+    assert gpu.counted(report) == {"passed": 1, "skipped": 1, "failed": ["bad", "broken"]}
+
+
+@pytest.mark.parametrize("name", [gpu.AS_JOB, f"{OURS}, bf16"])
+def test_what_is_timed_on_a_gpu_trains_as_many_steps_as_it_says(work: Workload, name: str) -> None:
+    settings = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    fitted = gpu.contenders(work, 1)[name].prepare()()
+    assert (fitted.steps, fitted.precision) == (1, "bf16")
+    assert settings == (torch.are_deterministic_algorithms_enabled(), torch.get_num_threads())
+
+
+@pytest.mark.slow
+def test_all_that_is_measured_on_a_gpu_as_far_as_a_cpu_can(tmp_path: Path) -> None:
+    """Every part, with two processes on one device; its tests are skipped here."""
+    options = argparse.Namespace(
+        **{"students": ["2L-24-12h-48"], "teacher": "3L-48-12h-96", "batch_size": 8},
+        **{"tokens": 300, "lengths": [13], "packed": [1, 2], "seconds": 0.5},
+        **{"repetitions": 1, "minutes": 9.0, "out": tmp_path},
+    )
+    assert gpu.main(options, tmp_path / "work") == 0
+    found = read_json(tmp_path / "gpu.json")
+    assert found["tests"]["skipped"] > 50 and not found["failed"] and not found["left_out"]
+    assert [row["jobs"] for row in found["packing"]] == [1, 2]
+    assert {digest for row in found["packing"] for digest in row["digests"]} == set(
+        found["bits"]["fp32"]
+    )
+    assert found["training 13"]["rows"][OURS]["to_ours"]["median"] == 1
+    text = (tmp_path / "gpu.md").read_text()
+    assert "| 2 | " in text and f"| {gpu.AS_JOB} | " in text
+    options.minutes = 0.0
+    assert gpu.measure(options, tmp_path / "again")["left_out"][-1] == "training 13"
 
 
 def test_the_table_shows_each_contender() -> None:

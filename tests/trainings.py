@@ -106,6 +106,7 @@ class Training:
         dev_score: Callable[[nn.Module], float] | None = None,
         evaluate_every: int | str | None = None,
         examples: Tensor | None = None,
+        device: torch.device = CPU,
         **changed: Any,
     ) -> None:
         self.teacher = tiny_model(shape=SHAPE, seed=7) if terms else None
@@ -121,13 +122,15 @@ class Training:
         split = split or make_split()
         torch.manual_seed(next(DRAWN_BEFORE))  # `fit` must not depend on it
         keys, trains = taught_keys(terms), errata == "teacher-in-training"
-        teacher_features = TeacherFeatures(keys, None, self.teacher, CPU, trains) if keys else None
+        teacher_features = (
+            TeacherFeatures(keys, None, self.teacher, device, trains) if keys else None
+        )
         self.result: TrainingResult = fit(
             self.student,
             self.objective,
             split,
             recipe,
-            Job(CPU, progress, "testing", checkpoint, dev_score, evaluate_every),
+            Job(device, progress, "testing", checkpoint, dev_score, evaluate_every),
             teacher_features,
             examples,
         )

@@ -48,6 +48,10 @@ class Split:
         """(n,) tokens of each example."""
         return self.offsets.diff()
 
+    def lengths_of(self, rows: Tensor) -> Tensor:
+        """Tokens of the examples `rows` (B,) alone."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
     def batch(self, rows: Tensor) -> dict[str, Tensor]:
         """Some examples, padded to the longest of them.
 
@@ -58,7 +62,7 @@ class Split:
             input_ids, attention_mask and, if the encoder reads them, token_type_ids, (B, L) int64;
             labels (B,) or (B, C); ids (B,).
         """
-        starts, lengths = self.offsets[rows], self.lengths[rows]
+        starts, lengths = self.offsets[rows], self.lengths_of(rows)
         positions = torch.arange(int(lengths.max()))
         mask = positions < lengths[:, None]
         places = (starts[:, None] + positions).clamp_max(len(self.flat["input_ids"]) - 1)
@@ -75,7 +79,7 @@ class Split:
 
     def places(self, rows: Tensor) -> Tensor:
         """Indices (tokens,) in `flat` of the tokens of the examples `rows` (B,), one by one."""
-        lengths = self.lengths[rows]
+        lengths = self.lengths_of(rows)
         before = lengths.cumsum(0) - lengths  # tokens of the examples before
         within = torch.arange(int(lengths.sum())) - before.repeat_interleave(lengths)
         return self.offsets[rows].repeat_interleave(lengths) + within
@@ -86,7 +90,7 @@ class Split:
         return replace(
             self,
             flat={name: vector[places] for name, vector in self.flat.items()},
-            offsets=torch.cat([zero, self.lengths[rows].cumsum(0)]),
+            offsets=torch.cat([zero, self.lengths_of(rows).cumsum(0)]),
             labels=self.labels[rows],
             ids=self.ids[rows],
         )

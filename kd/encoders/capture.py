@@ -36,8 +36,16 @@ def _attention(
     return sdpa_attention_forward(module, query, key, value, *args, **kwargs)
 
 
+def _mask(attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+    """`sdpa_mask`, which asks whether a mask hides anything. A GPU would make the step wait for the
+    answer: there a batch without padding comes without a mask (`kd.training.batches`)."""
+    if attention_mask is not None and attention_mask.device.type != "cpu":
+        kwargs["allow_is_bidirectional_skip"] = False
+    return sdpa_mask(attention_mask=attention_mask, **kwargs)
+
+
 AttentionInterface.register(_NAME, _attention)
-AttentionMaskInterface.register(_NAME, sdpa_mask)
+AttentionMaskInterface.register(_NAME, _mask)
 
 
 def vector_of(name: str, hidden: Tensor, mask: Tensor) -> Tensor:
@@ -55,6 +63,11 @@ def pooled(x: Tensor, mask: Tensor) -> Tensor:
     """The mean (B, H) of x (B, L, H) over each example's real tokens, in fp32; `mask` is (B, L)."""
     weight = (mask / mask.sum(-1, keepdim=True).clamp_min(1)).unsqueeze(1)
     return (weight @ x.float()).squeeze(1)
+
+
+def _captures(wanted: Iterable[tuple[str, int]]) -> bool:
+    """Whether Q, K or V is wanted."""
+    return any(name in ATTENTION_FEATURES for name, _ in wanted)
 
 
 class _DeepEnough(Exception):
@@ -105,12 +118,14 @@ class Capture:
         self._handles: list[Any] = []
         self._own_attention = model.config._attn_implementation
         layers = encoder_layers(model)
-        if any(name in ATTENTION_FEATURES for name, _ in self.wanted):
+        if _captures(self.wanted):
             if obstacle := attention_obstacle(model.config.model_type):
                 raise UserError(f"{type(model).__name__}: {obstacle}: it cannot be captured")
-            model.set_attn_implementation(_NAME)
             for module in layers.modules():
                 _taps[module] = self._tap
+        on_gpu = model.device.type != "cpu" and self._own_attention == "sdpa"
+        if _captures(self.wanted) or on_gpu:  # on a GPU for its mask
+            model.set_attn_implementation(_NAME)
         for layer in layers:
             self._handles.append(layer.register_forward_pre_hook(self._enter, with_kwargs=True))
         self._handles.append(model.base_model.register_forward_hook(self._leave))

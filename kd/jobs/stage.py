@@ -36,8 +36,8 @@ from kd.study.grid import Grid
 from kd.study.paths import CHECKPOINT, HISTORY, INIT, MODEL, SPEC, TRAINING, Layout
 from kd.study.stage import Stage
 from kd.teacher.features import TeacherFeatures
+from kd.training.batches import Prepare
 from kd.training.checkpoint import Checkpoint
-from kd.training.gradients import Prepare
 from kd.training.history import HELD_OUT as HELD_OUT_COLUMN
 from kd.training.history import write_history
 from kd.training.loop import Job, TrainingResult, fit

@@ -22,6 +22,11 @@ class Moment:
         """The share of the training that is done, from 0 to below 1."""
         return self.step / self.total
 
+    @property
+    def step_seed(self) -> int:
+        """The seed of what is drawn anew at this step."""
+        return self.seed * 1_000_003 + self.step
+
 
 def one_in_block(pairs: Pairs, moment: Moment, share: float) -> Pairs:
     """One pair for each student layer, drawn again at each step."""

@@ -53,6 +53,7 @@ class TeacherFeatures:
         inputs: dict[str, Tensor],
         moment: Moment,
         micro_batch: int | None = None,
+        read: Features | None = None,
     ) -> Features:
         """The features of some examples of the training split.
 
@@ -61,19 +62,23 @@ class TeacherFeatures:
             inputs: the encoder's inputs for them, (B, L).
             moment: where the training stands.
             micro_batch: examples in the teacher at a time; all of them by default.
+            read: what `read(rows)` returned; by default it is read now.
 
         Returns:
             By (feature, layer): logits (B, C), hidden states (B, L, H), Q, K or V (B, h, L, d),
             and stored vectors (B, H).
         """
-        found: Features = {}
-        if self.stored is not None:
-            found |= to_device(self.stored.batch(rows), self.device)
+        found = Features()
+        found |= to_device(self.read(rows) if read is None else read, self.device)
         if self.capture is not None:
             run = partial(capture_teacher, self.capture)
             with _own_dropout(self.capture.model, moment, self.device), torch.no_grad():
                 found |= in_micro_batches(run, inputs, micro_batch or len(rows))
         return found
+
+    def read(self, rows: Tensor) -> Features:
+        """What is stored of some examples, on the CPU; nothing if nothing is."""
+        return {} if self.stored is None else self.stored.batch(rows)
 
     def __enter__(self) -> "TeacherFeatures":
         return self
@@ -91,5 +96,5 @@ def _own_dropout(model: PreTrainedModel, moment: Moment, device: torch.device) -
         yield
         return
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(moment.seed * 1_000_003 + moment.step)
+        torch.manual_seed(moment.step_seed)
         yield

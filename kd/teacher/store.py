@@ -178,7 +178,7 @@ class StoredOutputs:
             By (feature, layer), on the CPU: logits (B, C), vectors (B, H), hidden (B, L, H), query,
             key and value (B, h, L, d).
         """
-        lengths = self.split.lengths[rows]
+        lengths = self.split.lengths_of(rows)
         mask = torch.arange(int(lengths.max())) < lengths[:, None]
         places, features = self.split.places(rows).numpy(), Features()
         for (name, layer), array in self.arrays.items():

@@ -1,6 +1,5 @@
 """The gradients of one batch: forward through teacher and student, the losses, and backward."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import torch
@@ -14,9 +13,7 @@ from kd.losses.moving import Moment
 from kd.losses.objective import Objective, wanted_features
 from kd.runtime.device import autocast, model_inputs, to_device
 from kd.teacher.features import TeacherFeatures
-
-# (a batch of a split, seed of the step) -> the batch as the encoders get it.
-Prepare = Callable[[dict[str, Tensor], int], dict[str, Tensor]]
+from kd.training.batches import Loaded, Prepare, load
 
 
 class Gradients:
@@ -59,18 +56,21 @@ class Gradients:
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
+    def load(self, rows: Tensor, seed: int, split: Split | None = None) -> Loaded:
+        """The batch of the examples `rows` (B,) in host memory; `seed` is that of its step."""
+        return load(split or self.split, rows, self.teacher, self.device, self.prepare, seed)
+
     def __call__(
-        self, rows: Tensor, moment: Moment, micro_batch: int
+        self, loaded: Loaded, moment: Moment, micro_batch: int
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Add the gradients of the examples `rows` (B,), `micro_batch` of them at a time in
-        the encoders.
+        """Add the gradients of a batch, `micro_batch` of its examples at a time in the encoders.
 
         Returns:
             The loss, its parts and the factors of balanced weights, and the largest logit of each
             side, by name; detached scalars.
         """
-        objective, seed = self.objective, moment.seed * 1_000_003 + moment.step
-        parts, features = self._parts(self.split, rows, moment, micro_batch, seed)
+        objective = self.objective
+        parts, features = self._parts(loaded, moment, micro_batch)
         if objective.waits:
             objective.calibrate(parts, list(self.student.parameters()))
         loss = objective.total(parts, moment)
@@ -94,7 +94,7 @@ class Gradients:
         self.student.eval()
         with torch.no_grad():
             for number, rows in enumerate(torch.arange(len(split)).split(batch_size)):
-                parts, _ = self._parts(split, rows, moment, micro_batch, number)
+                parts, _ = self._parts(self.load(rows, number, split), moment, micro_batch)
                 found = {"loss": self.objective.total(parts, moment), **parts}
                 for name, value in found.items():
                     sums[name] = sums.get(name, value.new_zeros(())) + len(rows) * value
@@ -104,16 +104,17 @@ class Gradients:
         return {name: float(value) / len(split) for name, value in sums.items()}
 
     def _parts(
-        self, split: Split, rows: Tensor, moment: Moment, micro_batch: int, seed: int
+        self, loaded: Loaded, moment: Moment, micro_batch: int
     ) -> tuple[dict[str, Tensor], dict[str, Features]]:
         """The losses of a batch, scalars by name, and the features of `student` and `teacher`."""
-        batch = split.batch(rows)
-        batch = to_device(self.prepare(batch, seed) if self.prepare else batch, self.device)
+        batch = to_device(loaded.batch, self.device)
         inputs = model_inputs(batch)
+        if self.device.type != "cpu" and not loaded.padded:
+            del inputs["attention_mask"]  # it would be asked whether it hides anything
         with autocast(self.precision, self.device):
             teacher: Features = {}
             if self.teacher is not None:
-                teacher = self.teacher(rows, inputs, moment, micro_batch)
+                teacher = self.teacher(loaded.rows, inputs, moment, micro_batch, loaded.stored)
             student = in_micro_batches(self._capture, inputs, micro_batch)
         mask, labels = batch["attention_mask"].bool(), batch["labels"]
         parts = self.objective.parts(student, teacher, mask, labels, moment)

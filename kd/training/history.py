@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from kd.runtime.files import atomic_write
@@ -44,7 +45,8 @@ class Recorder:
         self.counts.update(values.keys())
         if step % self.every and not last and measured is None:
             return ""
-        means = {name: (value / self.counts[name]).item() for name, value in self.sums.items()}
+        sums = [value / self.counts[name] for name, value in self.sums.items()]
+        means = dict(zip(self.sums, torch.stack(sums).tolist(), strict=True))  # one wait for all
         self.rows.append({"step": step, "learning_rate": rate, **means, **(measured or {})})
         self.sums, self.counts = {}, Counter()
         shown = {"loss": means["loss"]}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,8 +20,9 @@ from kd.runtime.progress import Progress
 from kd.runtime.signals import Stopped, deferred
 from kd.teacher.features import TeacherFeatures
 from kd.training import memory
+from kd.training.batches import Loaded, Prepare, one_ahead
 from kd.training.checkpoint import Checkpoint
-from kd.training.gradients import Gradients, Prepare
+from kd.training.gradients import Gradients
 from kd.training.history import DEV_SCORE, HELD_OUT, Recorder
 from kd.training.optimiser import adamw
 from kd.training.schedule import learning_rates, training_batches
@@ -119,10 +120,20 @@ def fit(
         measure = partial(_measured, gradients, state, job, recipe, total, per_epoch)
         if state.step == 0 and job.held_out is not None:
             state.recorder.rows.append({"step": 0, **measure(0)})
-        for drawn in training_batches(lengths, size, seed, state.step, total):
+
+        def moment_of(step: int) -> Moment:
+            return Moment(step, total, step // per_epoch, seed)
+
+        def load(numbered: tuple[int, Tensor]) -> Loaded:
+            step, drawn = numbered
             rows = drawn if examples is None else examples[drawn]
-            moment = Moment(state.step, total, state.step // per_epoch, seed)
-            of_batch = partial(gradients, rows, moment)
+            return gradients.load(rows, moment_of(step).step_seed)
+
+        batches = enumerate(training_batches(lengths, size, seed, state.step, total), state.step)
+        loads = one_ahead(batches, load, ahead=device.type == "cuda")
+        for loaded in stack.enter_context(closing(loads)):
+            rows, moment = loaded.rows, moment_of(state.step)
+            of_batch = partial(gradients, loaded, moment)
             losses, logits = memory.with_less_memory(of_batch, state, device)
             norm, rate = _update(state.optimiser, schedule, recipe["max_grad_norm"])
             state.step, state.examples = state.step + 1, state.examples + len(rows)

@@ -85,6 +85,8 @@ def start(folder, server, *arguments, **changes):
     for pair in options.items():
         command += pair
     keys = {f"SNAKEMAKE_STORAGE_S3_{name}": "test" for name in ("ACCESS_KEY", "SECRET_KEY")}
+    # The jobs call `python`: that of their image, which is this one.
+    keys["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.Popen(
         [*command, *arguments],
         cwd=folder,
@@ -124,7 +126,8 @@ def test_a_training_goes_on_in_another_folder_after_its_machine_is_lost(
     made = objects(server)
     assert not [n for n in made if n.endswith(("/checkpoint.safetensors", "/state.json"))]
     (log,) = [n for n in made if n.endswith("/log/teacher.log")]
-    assert b"going on after" in made[log].Object().get()["Body"].read()
+    said = made[log].Object().get()["Body"].read().decode()
+    assert "going on after" in said, said
     found = fetched(server, tmp_path_factory.mktemp("found"))
     assert Place(study, found / "results").numbers() == wanted
     assert status(found, study)["done"] == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from faults import ROOT, prepare, snakemake
-from moments import Gate
+from moments import Gate, gone
 
 from kd.runtime.locks import only_one
 
@@ -43,6 +43,7 @@ def jobs():
 
 def lose_the_node():
     """End all that runs of the node at once: its daemon, shepherds, the processes of jobs."""
+    killed = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             name = (process / "cmdline").read_bytes()
@@ -50,6 +51,8 @@ def lose_the_node():
             of_job = any(text.startswith(b"SGE_TASK_ID=") for text in variables)
             if of_job or b"sge_execd" in name or b"sge_shepherd" in name:
                 os.kill(int(process.name), 9)
+                killed.append(int(process.name))
+    gone(*killed)
 
 
 def test_every_rule_with_a_training_killed_and_the_node_lost(tmp_path):

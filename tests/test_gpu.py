@@ -1,0 +1,225 @@
+"""What runs on a GPU: capture, losses, trainings, their bits, and memory that runs out.
+
+The same tests run on the CPU, in part; `make gpu` runs them all where there is a GPU.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import ARCHS, tiny_inputs, tiny_model
+from loss_cases import LOSSES, draw, gradient
+from loss_references import REFERENCES
+from torch import Tensor
+from trainings import (
+    IDENTITY,
+    NARROW,
+    RECIPE,
+    SHAPE,
+    DyingAt,
+    Training,
+    differs,
+    make_objective,
+    make_split,
+    term,
+)
+
+from kd.axes.kinds import CLASSES
+from kd.axes.knowledge import KNOWLEDGE
+from kd.axes.shapes import Shape
+from kd.axes.terms import taught_keys
+from kd.encoders.capture import Capture
+from kd.losses.moving import Moment
+from kd.losses.objective import Objective
+from kd.runtime.device import make_deterministic
+from kd.runtime.progress import Progress
+from kd.runtime.signals import Stopped
+from kd.teacher.features import TeacherFeatures
+from kd.training.checkpoint import Checkpoint
+from kd.training.gradients import Gradients
+from kd.training.loop import Job, fit
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as jobs do, before CUDA starts
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+ON_GPU = pytest.mark.gpu
+BOTH = pytest.mark.parametrize("device", [CPU, pytest.param(CUDA, marks=ON_GPU)], ids=str)
+FEW = ("logits_kl", "map_kl")  # losses that the CPU tries here; test_formulas.py has them all
+# What takes part in trainings: on the CPU two terms, on a GPU every type of knowledge.
+SOME = ("logits", "attention")
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_job(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The settings of a job for the device of the test, and afterwards those of before."""
+    device = request.node.callspec.params["device"] if hasattr(request.node, "callspec") else CUDA
+    if device.type == "cpu":
+        yield
+        return
+    cudnn, fill = torch.backends.cudnn, torch.utils.deterministic.fill_uninitialized_memory
+    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark
+    make_deterministic(CUDA, 1)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = fill
+    torch.set_float32_matmul_precision(before[0])
+    cudnn.allow_tf32, cudnn.benchmark = before[1:]
+
+
+def cases(names: list[str] | tuple[str, ...], few: tuple[str, ...]) -> list:
+    """(CPU, one of the few) and (GPU, any)."""
+    return [(CPU, name) for name in few] + [
+        pytest.param(CUDA, name, marks=ON_GPU) for name in names
+    ]
+
+
+def terms_for(device: torch.device) -> tuple:
+    return tuple(term(name) for name in (SOME if device.type == "cpu" else KNOWLEDGE))
+
+
+@pytest.mark.parametrize(("device", "arch"), cases(ARCHS, ("bert",)))
+def test_captured_features_are_those_that_the_model_returns(device, arch):
+    model = tiny_model(arch).eval().to(device)
+    inputs = {name: tensor.to(device) for name, tensor in tiny_inputs(model).items()}
+    mask = inputs["attention_mask"].bool()
+    layers = range(SHAPE.layers + 1)
+    with torch.no_grad():
+        with Capture(model, {("logits", 0), *(("hidden", n) for n in layers)}) as capture:
+            found = capture(**inputs)
+        model.set_attn_implementation("eager")
+        wanted = model(**inputs, output_hidden_states=True)
+    assert torch.allclose(found["logits", 0], wanted.logits, atol=1e-5)
+    for layer in layers:
+        one, two = found["hidden", layer][mask], wanted.hidden_states[layer][mask]
+        assert torch.allclose(one, two, atol=1e-5), layer
+
+
+@pytest.mark.parametrize(("device", "name"), cases(list(LOSSES), FEW))
+def test_a_loss_is_its_formula_and_has_the_gradient_of_the_cpu(device, name):
+    case = draw(name, [5, 2, 4], seed=3)
+    there = replace(
+        case.map(lambda x: x.to(device)), mask=case.mask.to(device), labels=case.labels.to(device)
+    )
+    value, gradients = gradient(there)
+    assert value == pytest.approx(REFERENCES[name](case.map(Tensor.double)), rel=2e-4, abs=2e-5)
+    for one, two in zip(gradients, gradient(case)[1], strict=True):
+        assert torch.allclose(one.cpu(), two, rtol=1e-3, atol=1e-5)
+    rounded = case.map(Tensor.bfloat16)
+    value, gradients = gradient(
+        replace(
+            there,
+            student=there.map(Tensor.bfloat16).student,
+            teacher=there.map(Tensor.bfloat16).teacher,
+        )
+    )
+    assert value == pytest.approx(REFERENCES[name](rounded.map(Tensor.double)), rel=2e-4, abs=2e-5)
+    assert all(g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [
+        (CPU, "bf16"),
+        pytest.param(CUDA, "fp32", marks=ON_GPU),
+        pytest.param(CUDA, "bf16", marks=ON_GPU),
+    ],
+)
+def test_a_training_has_the_same_bits_again_and_after_a_stop(device, precision, tmp_path):
+    terms = terms_for(device)
+    same = {"device": device, "precision": precision, "epochs": 1}
+    first = Training(tmp_path, *terms, **same)
+    assert all(torch.isfinite(x).all() for x in first.state().values())
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stopped):
+        Training(tmp_path, *terms, **same, checkpoint=DyingAt(path, 2))
+    again = Training(tmp_path, *terms, **same, checkpoint=Checkpoint(path, IDENTITY))
+    assert again.history == first.history
+    assert not differs(first.state(), again.state())
+
+
+@BOTH
+def test_bf16_stays_near_fp32(device, tmp_path):
+    losses = [
+        Training(
+            tmp_path,
+            *terms_for(device),
+            device=device,
+            precision=precision,
+            student_dropout=0.0,
+            steps=1,
+        ).history[0]
+        for precision in ("fp32", "bf16")
+    ]
+    for name, value in losses[0].items():
+        assert losses[1][name] == pytest.approx(value, rel=0.1, abs=0.02), name
+
+
+@ON_GPU
+def test_the_first_step_is_that_of_the_cpu(tmp_path):
+    terms = terms_for(CUDA)
+    one, two = (
+        Training(tmp_path, *terms, device=d, student_dropout=0.0, steps=1).history[0]
+        for d in (CPU, CUDA)
+    )
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
+@ON_GPU
+def test_no_step_waits_for_the_gpu():
+    terms = terms_for(CUDA)
+    objective = make_objective(*terms).to(CUDA)
+    student = tiny_model(shape=NARROW).to(CUDA).train()
+    teacher = TeacherFeatures(taught_keys(terms), None, tiny_model(shape=SHAPE, seed=7), CUDA)
+    rows, moment = torch.arange(8), Moment(0, 8, 0, 1)
+    with Gradients(student, objective, teacher, make_split(), "bf16", CUDA) as gradients:
+        gradients(gradients.load(rows, 1), moment, 8)  # what happens once may wait
+        loaded = gradients.load(rows, 1)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            gradients(loaded, moment, 8)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@ON_GPU
+def test_every_operation_has_a_deterministic_kernel(tmp_path):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        Training(tmp_path, *terms_for(CUDA), device=CUDA, steps=1)
+    texts = {str(warning.message).split(".")[0] for warning in seen}
+    assert not [text for text in texts if "deterministic" in text]
+
+
+@ON_GPU
+def test_memory_that_runs_out_halves_the_micro_batches_and_nothing_else(tmp_path):
+    shape, size = Shape(layers=4, hidden=256, heads=4, ffn=1024), 1024
+    split = make_split(size)
+    recipe = {**RECIPE, "batch_size": size, "steps": 1}
+
+    def train():
+        model = tiny_model(
+            shape=shape, spread=0.02, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        )
+        objective = Objective((), CLASSES, shape, SHAPE, {})
+        job = Job(CUDA, Progress(tmp_path / "state", "test"), "testing")
+        return fit(model, objective, split, recipe, job)
+
+    whole = train()
+    assert whole.micro_batch == size
+    torch.cuda.empty_cache()
+    held = torch.cuda.memory_reserved()
+    peak = whole.peak_memory_bytes
+    total = torch.cuda.get_device_properties(CUDA).total_memory
+    torch.cuda.set_per_process_memory_fraction((held + 0.6 * peak) / total)
+    try:
+        pieces = train()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()
+    assert 1 <= pieces.micro_batch < size
+    assert pieces.peak_memory_bytes < peak
+    for name, value in whole.history[0].items():
+        assert pieces.history[0][name] == pytest.approx(value, rel=1e-4), name
