@@ -10,7 +10,7 @@ RECORD ?= results/records
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo record test test-all peers bench gpu docs generated lint audit format clean
+.PHONY: help setup demo record reference test test-all peers bench gpu docs generated lint audit format clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -33,6 +33,10 @@ demo: $(STAMP)   ## run the demo study offline on the CPU, then say where its re
 
 record: $(STAMP) ## draw the shipped records again, from their runs.csv alone (one: RECORD=FOLDER)
 	$(BIN)/python -m kd draw $(RECORD)
+
+reference: $(STAMP) ## write docs/reference-results.md, its figures, and the first answer in the README
+	$(BIN)/python -m kd draw results/records/reference --page docs/reference-results.md
+	PYTHONPATH=. $(BIN)/python .ci/generate.py
 
 test: $(STAMP)   ## run the tests
 	$(PYTEST)

@@ -39,6 +39,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "results": "results/README.md",
         "columns": "docs/columns.md",
         "reference-study": "docs/reference-study.md",
+        "reference-results": "docs/reference-results.md",
         "shipping": "docs/shipping.md",
         "library": "docs/library.md",
     },

@@ -15,6 +15,7 @@ from kd.cli.main import main as kd
 from kd.results.answers import read_answers
 from kd.results.power.variances import known_from, table_of
 from kd.results.record import load_record
+from kd.results.report.first_answer import first_answer
 
 ROOT = Path(__file__).parents[1]
 _COLUMN = 34  # where the phrases of the tree begin
@@ -61,6 +62,18 @@ def with_tree() -> str:
         ["<!-- tree: make generated -->", "```text", *tree(), "```", "<!-- /tree -->"]
     )
     return re.sub(r"<!-- tree.*?<!-- /tree -->", lambda _: block, text, flags=re.DOTALL)
+
+
+def with_first_answer() -> str:
+    """README.md with what the reference study says, as soon as it says something."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    answer = first_answer(ROOT / "results/records/reference", "docs")
+    block = "\n\n".join(
+        filter(None, ["<!-- first answer: make reference -->", answer, "<!-- /first answer -->"])
+    )
+    return re.sub(
+        r"<!-- first answer.*?<!-- /first answer -->", lambda _: block, text, flags=re.DOTALL
+    )
 
 
 def tree() -> list[str]:
@@ -126,6 +139,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "workflow/schemas/runs.schema.json": lambda: printed("schema", "runs"),
     "kd/results/power/shipped.csv": shipped_variances,
     "CONTRIBUTING.md": with_tree,
+    "README.md": with_first_answer,
 }
 
 

@@ -1,6 +1,7 @@
 """Commands about records to ship: `kd record` writes one, `kd draw` draws it."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,10 @@ Draw records: tables, figures, report and guideline, from their runs.csv alone
 
 RECORD is a folder with runs.csv, and study.yaml if there is one; or a folder with such folders.
 What is drawn is in the folder `drawn` of each. No data and no model is needed.
+
+With --page, RECORD is a folder with such folders and claims.yaml. One page is written instead, with
+a figure of each study beside it: how far the studies are, what the claims say and whether the runs
+confirm them, the guidelines, and how it was made.
 """
 
 
@@ -39,6 +44,7 @@ def add(commands: Commands) -> None:
     )
     draw = command(commands, "draw", _draw, _DRAW)
     draw.add_argument("records", metavar="RECORD", nargs="+", type=Path, help="a folder")
+    draw.add_argument("--page", type=Path, metavar="FILE", help="write this page instead")
 
 
 def _record(options: argparse.Namespace) -> None:
@@ -59,6 +65,23 @@ def _record(options: argparse.Namespace) -> None:
 def _draw(options: argparse.Namespace) -> None:
     from kd.results.draw_record import draw_record, records_in
 
+    if options.page:
+        _page(options.records, options.page)
+        return
     for place in options.records:
         for record in records_in(place):
             print(draw_record(record))
+
+
+def _page(folders: list[Path], page: Path) -> None:
+    from kd.results.figures.reference import write_page_figures
+    from kd.results.report.reference import page_text, read_collection
+    from kd.runtime.files import atomic_write
+
+    if len(folders) > 1:
+        raise UserError("--page: takes one RECORD, a folder with claims.yaml")
+    found = read_collection(folders[0])
+    place = os.path.relpath(folders[0], page.parent)
+    atomic_write(page, page_text(found, "reference-study.md", place))
+    for path in [page, *write_page_figures(found, page.parent)]:
+        print(path)

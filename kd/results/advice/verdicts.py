@@ -1,0 +1,204 @@
+"""Whether a record confirms or contradicts a claim: computed from its contrasts, never typed.
+
+A contrast counts on the tasks on which both of its cells are finished, so that a verdict does not
+come and go while runs are made. Differences are judged as in the guideline: equal, where the whole
+interval lies within the margin; else different, where p is below 0.05 after Holm's correction over
+all pairs of values of the axis.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kd.axes.labels import parts as values_in
+from kd.results.advice.claims import BETTER, DIFFERENT, EQUAL, NOT_BETTER, Claim
+from kd.results.advice.soundness import students_at_floor
+from kd.results.advice.verdict import LEVEL
+from kd.results.power.detect import Design, needed
+from kd.results.record import Record
+from kd.results.statistics.effects import pairs
+from kd.results.statistics.intervals import holm, seed_means
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.runs import IDLE, each, levels
+
+CONFIRMED, CONTRADICTED, UNDECIDED, OPEN = "confirmed", "contradicted", "undecided", "not run yet"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One contrast of a claim, in points; NaN: unknown.
+
+    `low` and `high` are the 95 % interval over seeds, not corrected; `p` is corrected. `pairs` of
+    runs on the finished `tasks`; `seeds` on each of them. `done` and `runs` count all runs of the
+    two cells, with every value that was tried for them. `floor` are tasks that are left out because
+    no student is clearly above the constant answer. Of an undecided contrast: `needed` seeds find a
+    true difference of the margin with probability 0.8 (None: above 1,000, or not known), and take
+    `more` runs than were planned.
+    """
+
+    contrast: tuple[str, str]
+    verdict: str
+    difference: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+    pairs: int = 0
+    seeds: int = 0
+    tasks: tuple[str, ...] = ()
+    floor: tuple[str, ...] = ()
+    done: int = 0
+    runs: int = 0
+    needed: int | None = None
+    more: int | None = None
+
+
+def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
+    """A finding for each contrast of a claim; `record` is that of its study, None if there is none.
+
+    Args:
+        claim: one of `read_claims`.
+        record: as `load_record` gives it.
+        margin: largest difference, in points, of values that count as equal.
+    """
+    if record is None:
+        return [Finding(contrast, OPEN) for contrast in claim.contrasts]
+    runs, every = (_at(frame, claim.at) for frame in (record.runs, record.every))
+    floor = tuple(f.task for f in students_at_floor(runs))
+    runs = runs[~runs["task"].isin(floor)]
+    if runs.empty:
+        return [Finding(contrast, UNDECIDED, floor=floor) for contrast in claim.contrasts]
+    runs = prepare(runs)
+    table = _gains(runs, claim) if claim.gain else pairs(runs, claim.axis)
+    family = table.groupby(["a", "b"]).ngroups
+    table = table[_finished(table, every, claim)]
+    means = seed_means(table, ["a", "b"], "difference")
+    rows = {row.Index: row for row in each(means.assign(p_holm=holm(means["p"])))}
+    found = []
+    for contrast in claim.contrasts:
+        ours = _runs_of(every, claim, contrast)
+        done = int((ours["status"] == "done").sum())
+        start = Finding(contrast, UNDECIDED if done else OPEN, done=done, runs=len(ours))
+        start = replace(start, floor=floor)
+        key, sign = (contrast, -1) if contrast in rows else (contrast[::-1], 1)
+        if key not in rows:  # no task is finished, or no pair of runs
+            found.append(start)
+            continue
+        own = table[(table["a"] == key[0]) & (table["b"] == key[1])]
+        finding = _measured(start, rows[key], own, sign)
+        verdict = verdict_of(claim.expected, finding, margin)
+        finding = replace(finding, verdict=verdict)
+        if verdict == UNDECIDED and (enough := _enough(own, family, margin)):
+            a_seed = ours["task"].isin(own["stratum"]).sum() / own["seed"].nunique()
+            more = round(a_seed * max(0, enough - own["seed"].nunique()))
+            finding = replace(finding, needed=enough, more=more)
+        found.append(finding)
+    return found
+
+
+def _measured(start: Finding, row: Any, own: pd.DataFrame, sign: int) -> Finding:
+    """The finding with its numbers: a row of `seed_means`, and the pairs behind it."""
+    low, high = sorted((100 * sign * row.low, 100 * sign * row.high))
+    done = own.dropna(subset="difference")
+    return replace(
+        start,
+        difference=100 * sign * row.mean,
+        low=low,
+        high=high,
+        p=float(row.p_holm),
+        pairs=len(done),
+        seeds=int(done.groupby("stratum")["seed"].nunique().min()),
+        tasks=tuple(dict.fromkeys(done["stratum"])),
+    )
+
+
+def verdict_of(expected: str, found: Finding, margin: float) -> str:
+    """Whether the difference of a finding is as a claim expects it. NaN decides nothing."""
+    difference, low, high, p = found.difference, found.low, found.high, found.p
+    equal = -margin <= low and high <= margin
+    sure = bool(p < LEVEL) and not equal
+    if expected == BETTER:
+        holds, fails = sure and difference > 0, equal or (sure and difference < 0)
+    elif expected == NOT_BETTER:
+        holds, fails = high <= margin, sure and difference > 0
+    else:
+        holds, fails = (equal, sure) if expected == EQUAL else (sure, equal)
+    return CONFIRMED if holds else CONTRADICTED if fails else UNDECIDED
+
+
+def overall(claim: Claim, findings: Sequence[Finding]) -> str:
+    """The verdict of a claim: confirmed by all of its contrasts, contradicted by any of them.
+
+    A claim that values are different is confirmed by any, and contradicted by all.
+    """
+    verdicts = [finding.verdict for finding in findings]
+    decisive = CONFIRMED if claim.expected == DIFFERENT else CONTRADICTED
+    if decisive in verdicts:
+        return decisive
+    return verdicts[0] if len(set(verdicts)) == 1 else UNDECIDED
+
+
+def _at(frame: pd.DataFrame, at: dict[str, str]) -> pd.DataFrame:
+    for axis, value in at.items():
+        frame = _with(frame, axis, {value})
+    return frame
+
+
+def _with(frame: pd.DataFrame, axis: str, values: set[str]) -> pd.DataFrame:
+    """The rows that stand for one of these values of an axis."""
+    rows = [bool(values & set(values_in(text))) for text in frame[axis]]
+    return frame[np.array(rows, dtype=bool)]
+
+
+def _gains(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
+    """As `pairs`: the gain at b minus that at a, of the same task, seed and settings."""
+    ((axis, (first, second)),) = claim.gain.items()
+    gains = {}
+    for value in levels(runs[claim.axis]):
+        if value == IDLE:
+            continue
+        table = pairs(_at(runs, {claim.axis: value}), axis)
+        sign = np.select(
+            [(table["a"] == first) & (table["b"] == second),
+             (table["a"] == second) & (table["b"] == first)], [1.0, -1.0], np.nan,
+        )  # fmt: skip
+        gains[value] = table.assign(difference=sign * table["difference"])[~np.isnan(sign)]
+    keys, found = ["task", "seed"], []
+    for a, b in combinations(gains, 2):
+        both = gains[a].merge(gains[b], on=keys, suffixes=("_a", "_b"))
+        both = both.assign(a=a, b=b, difference=both["difference_b"] - both["difference_a"])
+        both = both.assign(stratum=both["task"], block=both["task"])
+        found.append(both[["a", "b", *keys, "stratum", "block", "difference"]])
+    return pd.concat(found, ignore_index=True)
+
+
+def _runs_of(every: pd.DataFrame, claim: Claim, values: tuple[str, str]) -> pd.DataFrame:
+    """The runs of the cells of a contrast."""
+    wanted = {claim.axis: set(values), **{axis: set(pair) for axis, pair in claim.gain.items()}}
+    for axis, known in wanted.items():
+        every = _with(every, axis, known)
+    return every
+
+
+def _finished(table: pd.DataFrame, every: pd.DataFrame, claim: Claim) -> "pd.Series[bool]":
+    """For each pair, whether no run of its two cells on its task is still to be made."""
+    waiting = every[every["status"] == "missing"]
+    open_ = {
+        (a, b, task)
+        for a, b in table[["a", "b"]].drop_duplicates().itertuples(index=False)
+        for task in _runs_of(waiting, claim, (a, b))["task"]
+    }
+    keys = zip(table["a"], table["b"], table["stratum"], strict=True)
+    return pd.Series([key not in open_ for key in keys], index=table.index, dtype=bool)
+
+
+def _enough(own: pd.DataFrame, family: int, margin: float) -> int | None:
+    """The seeds that find a true difference of the margin; None: above 1,000, or not known."""
+    means = own.groupby(["stratum", "seed"], sort=False)["difference"].mean()
+    spread = 100 * means.groupby("stratum").std()
+    if not (spread > 0).all():
+        return None
+    return needed(Design(tuple(map(float, spread)), LEVEL / family), margin)

@@ -1,0 +1,22 @@
+"""The figures of a page with several records: the effect of each study's axis, as PNG."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from kd.results.figures.draw import write_figures
+from kd.results.report.reference import Collection, figure_name
+from kd.study.paths import RECORD
+
+
+def write_page_figures(found: Collection, folder: Path) -> list[Path]:
+    """Write the figure of each study that has a complete cell into the folder of the page."""
+    written = []
+    for name in filter(found.drawn, found.studies):
+        figure = f"effect-{found.axis(name)}"
+        with tempfile.TemporaryDirectory() as drawn:
+            write_figures(found.folder / name / RECORD, Path(drawn) / "figures", [figure])
+            source = Path(drawn) / "figures" / f"{figure}.png"
+            if source.is_file():
+                written.append(Path(shutil.copy(source, folder / figure_name(name))))
+    return written

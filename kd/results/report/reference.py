@@ -1,0 +1,243 @@
+"""The page of several records with claims: how far they are, verdicts, guidelines, how it was made.
+
+All of it is computed from a folder with claims.yaml and a record in each folder below it. A study
+without runs.csv is one that has not been run.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kd.axes.figures import axis_words
+from kd.results.advice.claims import Claim, read_claims
+from kd.results.advice.verdicts import (
+    CONFIRMED,
+    CONTRADICTED,
+    OPEN,
+    UNDECIDED,
+    Finding,
+    judged,
+    overall,
+)
+from kd.results.numbers import NOTHING, p_text
+from kd.results.record import Record, load_record
+from kd.results.report.guideline import guideline_text
+from kd.results.report.words import count, listed, signed, span
+from kd.runtime.files import read_json
+from kd.runtime.hashes import short_hash
+from kd.study.check import Study, load_study
+from kd.study.paths import MADE, RECORD, RECORDED
+
+CLAIMS = "claims.yaml"
+Table = Iterable[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Studies, their records as far as there are some, and the claims with their findings. Studies
+    are named by their folders."""
+
+    folder: Path
+    studies: dict[str, Study]
+    records: dict[str, Record]
+    made: dict[str, dict[str, Any]]
+    findings: list[tuple[Claim, list[Finding]]]
+
+    def axis(self, name: str) -> str:
+        """The axis that a study is about: that of its first claim."""
+        return next((c.axis for c, _ in self.findings if c.study == name), "knowledge")
+
+    def drawn(self, name: str) -> bool:
+        """Whether a study has a complete cell, so that it has a figure."""
+        return name in self.records and bool(self.records[name].runs["score"].notna().any())
+
+
+def read_collection(folder: Path) -> Collection:
+    """Read claims and records, and judge the claims.
+
+    Studies come in the order of the claims; those without a claim come last.
+
+    Raises:
+        UserError: a file is missing or wrong.
+    """
+    studies = {path.parent.name: load_study(path) for path in sorted(folder.glob(f"*/{RECORDED}"))}
+    claims = read_claims(folder / CLAIMS, studies)
+    order = list(dict.fromkeys([*(claim.study for claim in claims), *studies]))
+    records = {
+        name: load_record(folder / name / RECORD, folder / name / RECORDED, planned=False)
+        for name in order
+        if (folder / name / RECORD).is_file()
+    }
+    made = {name: read_json(folder / name / MADE) for name in records}
+    findings = [(c, judged(c, records.get(c.study), studies[c.study].margin)) for c in claims]
+    return Collection(folder, {name: studies[name] for name in order}, records, made, findings)
+
+
+def page_text(found: Collection, design: str, place: str) -> str:
+    """The page.
+
+    Args:
+        found: what it is made of.
+        design: link to the page on the design, from this page.
+        place: link to the folder of the records, from this page.
+    """
+    shown = place.removeprefix("../")
+    parts = [
+        "# Results of the reference study",
+        f"<!-- Made by `make reference` of {shown}, digest {digest(found.folder)}. -->",
+        f"The design and the hypotheses were written before the runs: [the reference "
+        f"study]({design}). All of this page, the verdicts too, is computed from the records in "
+        f"[{shown}]({place}).",
+        "## How far it is",
+        markdown_table(["study", "question", "runs done", "by task"], _progress(found)),
+        "## What papers claim, and what this says",
+        tally(found),
+        markdown_table(["", "claim", "source", "verdict"], _claims(found)),
+        *[f"{i}: {claim.note}" for i, (claim, _) in enumerate(found.findings, 1) if claim.note],
+        "### Evidence",
+        _explained(found),
+        markdown_table(
+            ["claim", "contrast", "points", "95 % interval", "p", "n", "verdict", "to decide"],
+            _evidence(found),
+        ),
+        *(text for name in found.studies for text in _study(found, name)),
+        "## How it was made",
+        markdown_table(["study", "on", "with", "commit", "hours", "when"], _made(found)),
+        f"`make record` draws all tables, figures and reports of these records. To repeat a study, "
+        f"put its data where [the design]({design}) says, and start `snakemake --configfile "
+        f"{shown}/knowledge/study.yaml`. Then `python -m kd compare {shown}/knowledge "
+        f"reference-knowledge` compares your runs with these.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def tally(found: Collection) -> str:
+    """How many claims have which verdict, in a sentence."""
+    verdicts = [overall(claim, findings) for claim, findings in found.findings]
+    told = [
+        f"{verdicts.count(verdict)} {verdict}"
+        for verdict in (CONFIRMED, CONTRADICTED, UNDECIDED, OPEN)
+        if verdict in verdicts
+    ]
+    return f"Of {count(len(verdicts), 'claim')}: {listed(told)}."
+
+
+def digest(folder: Path) -> str:
+    """Of all files that the page is made of."""
+    names = (CLAIMS, f"*/{RECORDED}", f"*/{RECORD}", f"*/{MADE}")
+    files = [path for name in names for path in sorted(folder.glob(name))]
+    return short_hash([[str(p.relative_to(folder)), p.read_text(encoding="utf-8")] for p in files])
+
+
+def figure_name(name: str) -> str:
+    """The file of a study's figure, next to the page."""
+    return f"reference-{name}.png"
+
+
+def markdown_table(header: Sequence[str], rows: Table) -> str:
+    """A table in Markdown; its header has one line."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines
+    )
+
+
+def _progress(found: Collection) -> Iterable[list[str]]:
+    for name, study in found.studies.items():
+        every = found.records[name].every if name in found.records else None
+        if every is None or not (every["status"] == "done").any():
+            yield [name, study.question, OPEN, NOTHING]
+            continue
+        done = (every["status"] == "done").groupby(every["task"], sort=False)
+        tasks = ", ".join(f"{task} {group.sum()} of {len(group)}" for task, group in done)
+        yield [name, study.question, f"{(every['status'] == 'done').sum()} of {len(every)}", tasks]
+
+
+def _claims(found: Collection) -> Iterable[list[str]]:
+    for i, (claim, findings) in enumerate(found.findings, 1):
+        yield [str(i), claim.claim, claim.source, f"**{overall(claim, findings)}**"]
+
+
+def _explained(found: Collection) -> str:
+    margins = sorted({study.margin for study in found.studies.values()})
+    margin = f"{margins[0]:g} point" + "s" * (margins[0] != 1)
+    return (
+        f"A claim is confirmed where all its contrasts are, and contradicted where one is (a claim "
+        f"that something matters: the other way round). A difference is judged as in the "
+        f"guidelines: no difference that matters, where the whole interval lies within {margin}; "
+        f"else a difference, where p is below 0.05 after Holm's correction over all pairs of "
+        f"values. A contrast counts on the tasks on which all runs of its cells are finished (n). "
+        f"Intervals are over seeds, for these dev splits and one teacher. *To decide*: the seeds "
+        f"that find a true difference of {margin} with probability 0.8, and the runs that they add."
+    )
+
+
+def _evidence(found: Collection) -> Iterable[list[str]]:
+    for i, (claim, findings) in enumerate(found.findings, 1):
+        for finding in findings:
+            yield [str(i), _contrast(claim, finding), *_numbers(finding), *_decided(finding)]
+
+
+def _contrast(claim: Claim, finding: Finding) -> str:
+    value, other = (re.sub(r"(\dL-\d+)-\d+h-\d+$", r"\1", text) for text in finding.contrast)
+    text = f"`{value}` − `{other}`"
+    for first, second in claim.gain.values():
+        text = f"gain of `{second}` over `{first}`: {text}"
+    settings = ", ".join(f"`{setting}`" for setting in claim.at.values())
+    return f"{text} (at {settings})" if settings else text
+
+
+def _numbers(finding: Finding) -> list[str]:
+    """Difference, interval, p, n."""
+    if not finding.tasks:
+        runs = f"{finding.done} of {finding.runs} runs" if finding.done else NOTHING
+        return [NOTHING, NOTHING, NOTHING, runs]
+    low_high = NOTHING if finding.low != finding.low else span(finding.low, finding.high)
+    floor = f"; not {listed(finding.floor)}: at the constant answer" if finding.floor else ""
+    n = f"{finding.seeds} seeds on {listed(finding.tasks)}: {count(finding.pairs, 'pair')}{floor}"
+    return [signed(finding.difference), low_high, p_text(finding.p), n]
+
+
+def _decided(finding: Finding) -> list[str]:
+    """The verdict, and what would decide it."""
+    if finding.verdict != UNDECIDED:
+        return [finding.verdict, NOTHING]
+    if not finding.tasks:
+        return [finding.verdict, "its runs"]
+    if finding.needed is None:
+        return [finding.verdict, "above 1,000 seeds, or not known"]
+    more = f", {count(finding.more, 'run')} more" if finding.more else ", as many as there are"
+    return [finding.verdict, f"{finding.needed} seeds{more}"]
+
+
+def _study(found: Collection, name: str) -> list[str]:
+    """The section of a study: its figure, and its guideline."""
+    title = f"## {axis_words(name).replace('-', ' ').capitalize()}"
+    if name not in found.records:
+        return [title, f"{found.studies[name].question} Not run yet."]
+    guideline = guideline_text(found.records[name], name)
+    guideline = guideline.split("\n", 1)[1].split("\n## Not answered by this study")[0].strip()
+    parts = [title, re.sub(r"^## ", "### ", guideline, flags=re.MULTILINE)]
+    if found.drawn(name):
+        text = f"Effect of {axis_words(found.axis(name))} in the study {name}"
+        parts.insert(1, f"![{text}]({figure_name(name)})")
+        parts.insert(2, "Marks are means with their 95 % t interval over seeds; dots are runs.")
+    return parts
+
+
+def _made(found: Collection) -> Iterable[list[str]]:
+    for name, made in found.made.items():
+        if made["done"]:
+            on = f"{_values(made, 'device')}; {_values(made, 'threads')} threads"
+            versions = [
+                f"{key.split('_')[0]} {_values(made, key)}" for key in made if "_ver" in key
+            ]
+            when = f"{made['first'][:10]} to {made['last'][:10]}"
+            commit = made["commit"] or "not recorded"
+            yield [name, on, ", ".join(versions), commit, f"{made['train_hours']:.1f}", when]
+
+
+def _values(made: dict[str, Any], key: str) -> str:
+    return " or ".join(made[key])

@@ -1,0 +1,57 @@
+"""The page of the reference study: current, honest about what is not run, and each number there."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kd.results.figures.reference import write_page_figures
+from kd.results.report.first_answer import first_answer
+from kd.results.report.reference import digest, page_text, read_collection
+
+ROOT = Path(__file__).parents[3]
+RECORDS = ROOT / "results/records/reference"
+PAGE = ROOT / "docs/reference-results.md"
+
+
+def test_the_page_is_made_of_the_shipped_records():
+    assert f"digest {digest(RECORDS)}." in PAGE.read_text(encoding="utf-8"), "make reference"
+
+
+@pytest.mark.slow
+def test_the_page_and_its_figures_are_what_the_command_makes(tmp_path):
+    found = read_collection(RECORDS)
+    text = page_text(found, "reference-study.md", "../results/records/reference")
+    assert text == PAGE.read_text(encoding="utf-8"), "make reference"
+    drawn = write_page_figures(found, tmp_path)
+    assert {path.name for path in drawn} == {
+        p.name for p in (ROOT / "docs").glob("reference-*.png")
+    }
+    for path in drawn:  # to the pixel, but for what another build of a font library rounds
+        ours, shipped = (
+            np.asarray(Image.open(one).convert("L"), dtype=float)
+            for one in (path, ROOT / "docs" / path.name)
+        )
+        assert ours.shape == shipped.shape and np.sqrt(np.mean((ours - shipped) ** 2)) < 10
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """The reference without any record."""
+    for study in RECORDS.glob("*/study.yaml"):
+        (tmp_path / study.parent.name).mkdir()
+        shutil.copy(study, tmp_path / study.parent.name)
+    shutil.copy(RECORDS / "claims.yaml", tmp_path)
+    return tmp_path
+
+
+def test_what_is_not_run_says_so(empty):
+    text = page_text(read_collection(empty), "design.md", "../records")
+    studies = len([*empty.glob("*/study.yaml")])
+    assert len(re.findall(r"\| not run yet \| – \|$", text, re.M)) >= studies
+    assert text.count("Not run yet.") == studies
+    assert not re.search(r"\*\*(confirmed|contradicted|undecided)\*\*", text)
+    assert first_answer(empty, "docs") == ""  # the README says nothing either
