@@ -1,6 +1,7 @@
 # The study as a graph of jobs, from data to report. The study file says what to run, `python -m kd` does the
 # work, and the rules connect the two: data -> tokenise -> teacher -> outputs -> distil -> evaluate ->
 # collect -> tables, figures -> report; guideline. Before distil, where a study has stages: corpus -> stage.
+# Before tokenise, where runs learn from examples without labels: extra.
 import gc
 import os
 import sys
@@ -102,6 +103,7 @@ localrules:
 
 
 include: "workflow/rules/data.smk"
+include: "workflow/rules/extra.smk"
 include: "workflow/rules/tokenise.smk"
 include: "workflow/rules/teacher.smk"
 include: "workflow/rules/outputs.smk"

@@ -11,6 +11,7 @@ RULES = sorted((Path(__file__).parents[1] / "workflow/rules").glob("*.smk"))
 STUDY = 'python -m kd {} "$KD_STUDY"'
 OPTIONS = {
     "data": " --task {wildcards.task}",
+    "extra": " --task {wildcards.task} --extra {wildcards.extra} --threads {threads}",
     "tokenise": " --task {wildcards.task} --tokens {wildcards.tokens}",
     "teacher": " --teacher {wildcards.teacher} --threads {threads}",
     "outputs": (

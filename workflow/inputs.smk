@@ -16,6 +16,7 @@ THREADS = 1
 wildcard_constraints:
     task="[a-z0-9-]+",
     data="[a-z0-9-]+",
+    extra="extra-[0-9a-f]+",
     tokens="tokens-[0-9a-f]+",
     teacher=r"[a-z0-9-]+-[0-9a-f]+",
     need="need-[0-9a-f]+",
@@ -32,6 +33,16 @@ def undeclared(*names):
 def tokens_of(owner):
     """The folder of tokens that a run or a teacher reads."""
     return LAYOUT.tokens(owner.data_id, owner.task, owner.tokens_id)
+
+
+def extras_of_tokens(wildcards):
+    """The extra examples that are tokenised with a task's text."""
+    return EXTRAS_OF.get((wildcards.data, wildcards.task, wildcards.tokens), [])
+
+
+def needs_model(extra):
+    """1 where extra examples are made by a model, 0 where they are read."""
+    return int(extra in MODELLED)
 
 
 def run_of(wildcards):

@@ -75,4 +75,10 @@ HERE = Layout(RESULTS)  # the same on this machine's disk
 RUNS = GRID.runs
 RUN_METRICS = [LAYOUT.run(run) / METRICS for run in RUNS.values()]
 TEACHERS = GRID.teachers
+EXTRAS_OF = {
+    (run.data_id, run.task, run.tokens_id): LAYOUT.extras(run)
+    for run in RUNS.values()
+    if run.extras
+}
+MODELLED = {e.id for run in RUNS.values() for e in run.extras if e.encoder}
 FOLDER = LAYOUT.study(GRID.study.name)

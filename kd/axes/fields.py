@@ -9,6 +9,7 @@ from typing import Any
 
 from kd.axes.architectures import ARCHS
 from kd.axes.errata import TEMPERATURE_SCHEDULES, parse_errata
+from kd.axes.extra import EXTRA_DEFAULTS, EXTRA_FIELDS
 from kd.axes.initialisations import parse_init
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import NONE
@@ -182,6 +183,7 @@ RUN_FIELDS: dict[str, Field] = {
         meaning="training data of the teacher: all examples, or the same `train_fraction` of them "
         "as the student's",
     ),
+    **EXTRA_FIELDS,
     **_HELD_OUT,
     **RECIPE_FIELDS,
     "recipe": _VERSION,
@@ -216,6 +218,7 @@ RUN_DEFAULTS: dict[str, Any] = {
     "teacher_data": "all",
     "held_out": 0,
     "held_out_seed": 0,
+    **EXTRA_DEFAULTS,
 }
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from kd.axes import when
 from kd.axes.architectures import ARCHS, SCRATCH_ARCHS, arch_facts, attention_obstacle
+from kd.axes.extra import AUGMENTATIONS, TRANSFER_KEYS
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.figures import FIGURES, PLAIN
 from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
@@ -23,6 +24,8 @@ def student_sections() -> list[Section]:
         _student(),
         _init(),
         _stages(),
+        _augmentation(),
+        _transfer(),
         _teacher(),
         _task(),
         _metrics(),
@@ -97,6 +100,32 @@ def _stages() -> Section:
 
 def _default(defaults: dict[str, Any], name: str, without: str) -> str:
     return str(defaults.get(name, without))
+
+
+def _augmentation() -> Section:
+    return Section(
+        "augmentation",
+        "How more examples are made from those of the training set (docs/extra-examples.md). They "
+        "have no labels: the teacher labels them, and the hard-label loss is of the others alone. "
+        "`none` makes none. The keys augmentation_... are among the settings.",
+        ("augmentation", "meaning", WHEN, "source"),
+        [
+            (name, row.meaning, when.AUGMENTATION[name], row.source)
+            for name, row in AUGMENTATIONS.items()
+        ],
+    )
+
+
+def _transfer() -> Section:
+    return Section(
+        "transfer",
+        "Keys of a set of texts without labels, under `transfer` in a study "
+        "(docs/extra-examples.md). A run names a set. With `transfer: NAME` it learns from these "
+        "texts beside the training set, and with `transfer: alone:NAME` from them alone, without "
+        "any label.",
+        ("key", "meaning"),
+        list(TRANSFER_KEYS.items()),
+    )
 
 
 def _teacher() -> Section:

@@ -167,3 +167,8 @@ INIT = {
     "stage:NAME": "Where no pretrained encoder has the student's shape, and you have unlabelled "
     "text. Most published students start in this way.",
 }
+
+AUGMENTATION = {
+    "word-replacement": "Where the training set is small. Compare it with none at equally many "
+    "examples seen (compare_at), so that more steps are not taken for better ones.",
+}

@@ -20,6 +20,7 @@ _SHARED: dict[str, dict[str, Any]] = {
     },
     "--json": {"action": "store_true", "help": "print JSON"},
     "--task": {"required": True, "help": "name of the task"},
+    "--extra": {"required": True, "metavar": "ID", "help": "folder name of the extra examples"},
     "--tokens": {"required": True, "metavar": "ID", "help": "folder name of the tokens"},
     "--teacher": {"required": True, "metavar": "ID", "help": "id of the teacher"},
     "--need": {"required": True, "metavar": "ID", "help": "id of the set of outputs to store"},

@@ -37,7 +37,7 @@ _GROUPS = {
 
 # Commands whose results are files; what they print is a log.
 _LOGGED = {
-    *("data", "tokenise", "teacher", "outputs", "corpus", "stage", "distil", "evaluate"),
+    *("data", "extra", "tokenise", "teacher", "outputs", "corpus", "stage", "distil", "evaluate"),
     *("collect", "tables", "figures", "report", "tensorboard", "convert", "submission"),
     *("record", "draw"),
 }

@@ -14,6 +14,13 @@ def add(commands: Commands) -> None:
     """Add the commands of this module, in the order of the work."""
     study_command(commands, "data", _data, "Load the text of one task", "--task")
     study_command(
+        commands,
+        "extra",
+        _extra,
+        "Make extra examples of one task: augmented ones, or those of a transfer set",
+        *("--task", "--extra", "--threads"),
+    )
+    study_command(
         commands, "tokenise", _tokenise, "Tokenise the text of one task", "--task", "--tokens"
     )
     study_command(
@@ -55,6 +62,13 @@ def _data(options: argparse.Namespace) -> None:
     from kd.jobs.data import prepare_task
 
     prepare_task(*grid_of(options), options.task)
+
+
+def _extra(options: argparse.Namespace) -> None:
+    startup.prepare()
+    from kd.jobs.extra import run_extra
+
+    run_extra(*grid_of(options), options.task, options.extra, options.threads)
 
 
 def _tokenise(options: argparse.Namespace) -> None:

@@ -64,8 +64,12 @@ def _opened(file: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(file, "rb")) if packed else file.open("rb")
 
 
-def _decoded(file: Path) -> Iterator[tuple[int, str]]:
-    """(number from 1, text) of each line."""
+def decoded_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """(number from 1, text) of each line of a text file in UTF-8, plain or gzip.
+
+    Raises:
+        UserError: the first line that is not UTF-8.
+    """
     with _opened(file) as lines:
         for number, raw in enumerate(lines, 1):
             try:
@@ -79,7 +83,7 @@ def _decoded(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def _lines(file: Path) -> Iterator[str | None]:
-    for _, text in _decoded(file):
+    for _, text in decoded_lines(file):
         yield text.strip() or END
 
 
@@ -94,7 +98,7 @@ def _documents(rows: Iterator[tuple[int, Any]], where: str) -> Iterator[str | No
 
 
 def _json_rows(file: Path, column: str) -> Iterator[tuple[int, Any]]:
-    for number, text in _decoded(file):
+    for number, text in decoded_lines(file):
         if not text.strip():
             continue
         try:

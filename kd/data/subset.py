@@ -1,6 +1,7 @@
-"""Which training examples a run learns from: all but a held-out slice, or a fraction of those.
+"""Which training examples a run learns from: all but a held-out slice, or a fraction of those, and
+the extra examples that come with them.
 
-Both choices are stratified by label, and the same for every run.
+The choices are stratified by label, and the same for every run.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import xxhash
 from torch import Tensor
 
 from kd.axes.kinds import LABELS, Kind
+from kd.data.extra import TRANSFERRED
 from kd.data.slice_share import slice_size
 from kd.data.strata import strata_of
 from kd.data.tokens import Split
@@ -19,17 +21,36 @@ from kd.data.tokens import Split
 
 def examples_of(split: Split, settings: Mapping[str, Any], kind: Kind) -> Tensor | None:
     """Numbers of the examples that a training with these settings reads; None for all of them.
+    Extra examples are never among them (`with_extras`).
 
     `settings` are those of a run or of a teacher's recipe: `held_out`, `held_out_seed`,
     `train_fraction` (a share of the rest) and `fraction_seed`.
     """
     share, seed = settings["held_out"], settings["held_out_seed"]
-    kept = None
+    kept = None if split.made_of is None else split.originals
     if share:
-        rest = torch.ones(len(split), dtype=torch.bool)
+        rest = torch.zeros(len(split), dtype=torch.bool)
+        rest[split.originals] = True
         rest[held_out_rows(split, share, seed, kind)] = False
         kept = rest.nonzero()[:, 0]
     return training_rows(split, settings["train_fraction"], settings["fraction_seed"], kind, kept)
+
+
+def with_extras(split: Split, own: Tensor, alone: bool) -> Tensor:
+    """Numbers of the examples of a run, in the order of the split: `own`, of the training set, the
+    extra ones that are made from them, and all transferred ones. Without `own` if these are
+    `alone`.
+
+    What is made from an example that the run does not learn from is left out with it.
+    """
+    assert split.made_of is not None
+    read = torch.zeros(len(split), dtype=torch.bool)
+    read[own] = True
+    made = split.made_of
+    chosen = made == TRANSFERRED
+    if not alone:
+        chosen |= read | ((made >= 0) & read[made.clamp_min(0)])
+    return chosen.nonzero()[:, 0]
 
 
 def training_rows(
@@ -58,7 +79,7 @@ def held_out_rows(split: Split, share: float, seed: int, kind: Kind) -> Tensor:
         UserError: a label would have no example in the slice, or none outside of it. Sets of
             labels may be too rare for that.
     """
-    rows = torch.arange(len(split))
+    rows = split.originals
     size = partial(slice_size, share=share) if kind is not LABELS else lambda n: round(share * n)
     return _drawn(split, rows, f"held out {seed}", kind, size)
 

@@ -4,7 +4,7 @@ A folder of tokens holds {split}.safetensors and the encoder's config and tokeni
 steps need neither the text nor the pretrained model to build and export a student.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
 from kd.axes.tasks import Task
+from kd.data.extra import MADE_OF, ORIGINAL, extra_fingerprint, with_extras
 from kd.runtime.errors import UserError
 from kd.runtime.files import read_json, write_json
 from kd.runtime.hashes import file_digest
@@ -26,6 +27,7 @@ from kd.runtime.seals import sealed_dir
 if TYPE_CHECKING:
     import pandas as pd
 
+LABELLED = "labelled"  # in a batch
 _BUCKET = 64  # batches that are sorted by length together
 _AT_ONCE = 10_000  # rows a call of the tokenizer; ctrl-C is handled between calls
 
@@ -39,6 +41,9 @@ class Split:
     labels: Tensor  # (n,) class indices or scores; (n, C) of 0 and 1 where they are several
     ids: Tensor  # (n,) stable example ids
     padding: int  # token id of padding
+    # (n,) where there are extra examples, which come last: the number of the example that each is
+    # made from, TRANSFERRED, or ORIGINAL of one that is no extra example.
+    made_of: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,7 +65,8 @@ class Split:
 
         Returns:
             input_ids, attention_mask and, if the encoder reads them, token_type_ids, (B, L) int64;
-            labels (B,) or (B, C); ids (B,).
+            labels (B,) or (B, C); ids (B,). Where there are extra examples, `labelled` (k,): the
+            places in the batch of those that have a label.
         """
         starts, lengths = self.offsets[rows], self.lengths_of(rows)
         positions = torch.arange(int(lengths.max()))
@@ -70,12 +76,21 @@ class Split:
             name: vector[places].long().masked_fill(~mask, self._fill(name))
             for name, vector in self.flat.items()
         }
+        made = self.made_of
+        marks = {} if made is None else {LABELLED: (made[rows] == ORIGINAL).nonzero()[:, 0]}
         return {
             **inputs,
             "attention_mask": mask.long(),
             "labels": self.labels[rows],
             "ids": self.ids[rows],
+            **marks,
         }
+
+    @property
+    def originals(self) -> Tensor:
+        """(m,) numbers of the examples that are no extra ones."""
+        made = self.made_of
+        return torch.arange(len(self)) if made is None else (made == ORIGINAL).nonzero()[:, 0]
 
     def places(self, rows: Tensor) -> Tensor:
         """Indices (tokens,) in `flat` of the tokens of the examples `rows` (B,), one by one."""
@@ -93,6 +108,7 @@ class Split:
             offsets=torch.cat([zero, self.lengths_of(rows).cumsum(0)]),
             labels=self.labels[rows],
             ids=self.ids[rows],
+            made_of=None if self.made_of is None else self.made_of[rows],
         )
 
     def _fill(self, name: str) -> int:
@@ -133,8 +149,10 @@ def tokenise(
     max_length: int,
     out: Path,
     progress: Progress | None = None,
+    extras: Sequence[Path] = (),
 ) -> None:
-    """Tokenise the Parquet splits in `text` and write the packed splits to the folder `out`.
+    """Tokenise the Parquet splits in `text`, the training split with extra examples from the folders
+    `extras`, and write the packed splits to the folder `out`.
 
     Raises:
         UserError: the tokenizer gives ids that the model has no embedding for.
@@ -150,6 +168,8 @@ def tokenise(
         longest = full = 0
         for split in task.splits:
             frame = pd.read_parquet(text / f"{split}.parquet")
+            if split == "train" and extras:
+                frame = with_extras(frame, extras, task)
             packed, lengths, at_most = _pack(frame, task, tokenizer, max_length, typed)
             top = int(packed["input_ids"].max())
             if top >= config.vocab_size:
@@ -174,6 +194,7 @@ def tokenise(
                 "padding": tokenizer.pad_token_id,
                 "fingerprint": file_digest(*files),
                 "text_fingerprint": manifest["fingerprint"],
+                **({"extra": [extra_fingerprint(folder) for folder in extras]} if extras else {}),
                 "tokenizer_fingerprint": tokenizer_fingerprint(folder),
             },
         )
@@ -206,8 +227,7 @@ def unlabelled_split(
 
 
 def _typed(config: Any, tokenizer: Any) -> bool:
-    """Whether the encoder reads segment ids. Tokenizer and encoder must both have them;
-    DistilBERT's tokenizer does, its encoder does not."""
+    """Whether the encoder reads segment ids: both have them (of DistilBERT the tokenizer alone)."""
     known = "token_type_ids" in tokenizer.model_input_names
     return known and getattr(config, "type_vocab_size", 0) > 1
 
@@ -237,6 +257,8 @@ def _pack(
     packed["offsets"] = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
     packed["labels"] = labels_tensor(frame["label"].tolist(), task)
     packed["ids"] = torch.tensor(frame["id"].tolist(), dtype=torch.int64)
+    if MADE_OF in frame:
+        packed[MADE_OF] = torch.tensor(frame[MADE_OF].tolist(), dtype=torch.int64)
     return packed, lengths, full
 
 
@@ -272,4 +294,6 @@ def load_split(folder: Path, split: str) -> Split:
         offsets, labels, ids = (tensors.pop(name) for name in ("offsets", "labels", "ids"))
     except (OSError, SafetensorError, KeyError) as error:
         raise UserError(f"{path}: missing or damaged ({error}); delete {folder}") from None
-    return Split(tensors, offsets, labels, ids, read_json(folder / "manifest.json")["padding"])
+    made_of = tensors.pop(MADE_OF, None)
+    padding = read_json(folder / "manifest.json")["padding"]
+    return Split(tensors, offsets, labels, ids, padding, made_of)

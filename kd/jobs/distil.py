@@ -1,16 +1,19 @@
 """Rule `distil`: the trained student of one run, exported, with the record of its training."""
 
+import math
 from collections.abc import Collection
 from functools import cache, partial
 from pathlib import Path
 
 import torch
 
+from kd.axes.extra import EXAMPLES
 from kd.axes.initialisations import needs_teacher
 from kd.axes.shapes import parse_shape
 from kd.axes.terms import taught_keys
 from kd.data import tokens
-from kd.data.subset import examples_of
+from kd.data.extra import ORIGINAL
+from kd.data.subset import examples_of, with_extras
 from kd.encoders import build
 from kd.encoders.initialise import initialise
 from kd.encoders.save import save_model
@@ -75,7 +78,13 @@ def distil(
     source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
     shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
     split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
-    examples = examples_of(split, settings, task.kind)
+    own = examples = examples_of(split, settings, task.kind)
+    if run.extras:
+        assert own is not None
+        examples = with_extras(split, own, run.alone)
+        if settings["compare_at"] == EXAMPLES:
+            per_epoch = math.ceil(len(own) / settings["batch_size"])
+            settings = {**settings, "steps_per_epoch": per_epoch}
     taught = taught_keys(run.terms)
     if again is None:
         stored = open_store(grid, layout, run, split, ready, progress)
@@ -93,7 +102,7 @@ def distil(
         check_same_words(run.donor, source)
     torch.manual_seed(settings["seed"])
     student = build.build_random(build.shaped_config(build.saved_config(source), shape))
-    known = split.labels if not settings["held_out"] else split.labels[examples]
+    known = split.labels[split.originals if own is None or not settings["held_out"] else own]
     build.start_at_mean(student, task, known)
     start = stage_student(run.stage, layout) if run.stage else run.donor
     origins = initialise(student, init, teacher, start)
@@ -103,7 +112,7 @@ def distil(
         settings = {**settings, "relation_heads": relation_heads(shape, teacher_shape)}
     classifier = build.classifier_of(teacher) if teacher is not None and classified else None
     objective = Objective(
-        run.terms, task.kind, shape, teacher_shape, settings, classifier=classifier
+        run.terms, task.kind, shape, teacher_shape, settings, not run.alone, classifier
     )
     trains = "teacher-in-training" in objective.errata
     teacher_features = TeacherFeatures(taught, stored, teacher, device, trains) if taught else None
@@ -132,6 +141,7 @@ def distil(
         folder / TRAINING,
         {
             **training_record(result, split if examples is None else examples),
+            **_extra_counts(split, examples),
             "weights_used": objective.weights_text(),
             "teacher_outputs_stored": len(read),
             "teacher_outputs_computed": len(taught - read),
@@ -150,3 +160,11 @@ def distil(
         },
     )
     checkpoint.remove()
+
+
+def _extra_counts(split: tokens.Split, examples: torch.Tensor | None) -> dict[str, int]:
+    """How many of the examples have labels and how many have none; {} without extra examples."""
+    if split.made_of is None or examples is None:
+        return {}
+    labelled = int((split.made_of[examples] == ORIGINAL).sum())
+    return {"examples_train": labelled, "examples_extra": len(examples) - labelled}

@@ -19,24 +19,26 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
     """Tokenise a task's text with the tokenizer that `tokens_id` stands for."""
     task = run_on(grid, task).task
     found = [
-        (run, length)
+        (run, length, extras)
         for run in grid.runs.values()
-        for name, length in (
-            (run.tokens_id, run.values["max_length"]),
-            (run.teacher.tokens_id, run.teacher.recipe["max_length"]),
+        for name, length, extras in (
+            (run.tokens_id, run.values["max_length"], layout.extras(run)),
+            (run.teacher.tokens_id, run.teacher.recipe["max_length"], []),
         )
         if run.task == task and name == tokens_id
     ]
     if not found:
         raise UserError(f"{grid.study.path}: no run on {task} reads {tokens_id!r}")
-    run, length = found[0]
+    run, length, extras = found[0]
     out = layout.tokens(run.data_id, task, tokens_id)
     with step_state(layout.tokenising(run.data_id, task, tokens_id), "tokenise") as progress:
         if not (progress.waited and out.is_dir()):
-            _tokenise(run, length, layout, out, progress)
+            _tokenise(run, length, extras, layout, out, progress)
 
 
-def _tokenise(run: Run, length: int, layout: Layout, out: Path, progress: Progress) -> None:
+def _tokenise(
+    run: Run, length: int, extras: list[Path], layout: Layout, out: Path, progress: Progress
+) -> None:
     encoder = run.teacher.encoder
     tokenizer = encoder_tokenizer(encoder)
     config = build.encoder_config(encoder)
@@ -49,4 +51,4 @@ def _tokenise(run: Run, length: int, layout: Layout, out: Path, progress: Progre
             f"max_length is {length}"
         )
     source = check_seal(layout.text(run.data_id, run.task))
-    tokens.tokenise(source, run.task_row, tokenizer, config, length, out, progress)
+    tokens.tokenise(source, run.task_row, tokenizer, config, length, out, progress, extras)

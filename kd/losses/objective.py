@@ -57,6 +57,19 @@ _HARD: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def _with_answers(labels: Tensor, labelled: Tensor, teacher: Tensor, kind: Kind) -> Tensor:
+    """The labels, with the teacher's answers for the examples that have none."""
+    answers = _ANSWERS[kind](teacher).to(labels.dtype)
+    return answers.index_copy(0, labelled, labels[labelled])
+
+
+_ANSWERS: dict[Kind, Callable[[Tensor], Tensor]] = {
+    CLASSES: lambda logits: logits.argmax(-1),
+    SCORES: lambda logits: logits.squeeze(-1),
+    LABELS: lambda logits: logits > 0,
+}
+
+
 def _gradient_norm(value: Tensor, parameters: Sequence[Tensor]) -> float:
     """L2 norm of the gradient of a loss on the parameters; 0 if it depends on none of them."""
     gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
@@ -132,7 +145,13 @@ class Objective(nn.Module):
         return math.isnan(self.scales[0])
 
     def forward(
-        self, student: Features, teacher: Features, mask: Tensor, labels: Tensor, moment: Moment
+        self,
+        student: Features,
+        teacher: Features,
+        mask: Tensor,
+        labels: Tensor,
+        moment: Moment,
+        labelled: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise, and each part of it (unweighted, detached) by name.
 
@@ -142,20 +161,34 @@ class Objective(nn.Module):
             mask: (B, L) bool, true for real tokens.
             labels: (B,) class indices or scores; (B, C) of 0 and 1 for a multi-label task.
             moment: where the training stands.
+            labelled: (k,) places in the batch of the examples that have a label; None for all. The
+                hard-label loss is their mean, and is left out where there is none. For terms that
+                read labels, the others have the teacher's answer.
         """
-        parts = self.parts(student, teacher, mask, labels, moment)
+        parts = self.parts(student, teacher, mask, labels, moment, labelled)
         return self.total(parts, moment), {name: value.detach() for name, value in parts.items()}
 
     def parts(
-        self, student: Features, teacher: Features, mask: Tensor, labels: Tensor, moment: Moment
+        self,
+        student: Features,
+        teacher: Features,
+        mask: Tensor,
+        labels: Tensor,
+        moment: Moment,
+        labelled: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The unweighted losses of a batch, scalars by name; arguments as in `forward`.
 
         A term whose weight is 0 at this moment is left out, except before `calibrate`.
         """
         losses = {}
-        if self.labelled:
+        if self.labelled and labelled is None:
             losses[HARD] = hard_label_loss(student["logits", 0], labels, self.kind)
+        elif self.labelled and labelled is not None and len(labelled):
+            logits = student["logits", 0][labelled]
+            losses[HARD] = hard_label_loss(logits, labels[labelled], self.kind)
+        if labelled is not None and ("logits", 0) in teacher:
+            labels = _with_answers(labels, labelled, teacher["logits", 0], self.kind)
         if "padding" in self.errata:
             mask = torch.ones_like(mask)
         if self.shifts and ("logits", 0) in teacher:

@@ -64,9 +64,15 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
     known = _Contents(layout)
     runs = list(grid.runs.values())
     owners: list[Run | Teacher] = [*runs, *(run.teacher for run in runs if run.needs_teacher)]
+    extras = {(r.data_id, r.task, r.tokens_id): layout.extras(r) for r in runs if r.extras}
+    for folder, text in {
+        folder: layout.text(*place[:2]) for place, found in extras.items() for folder in found
+    }.items():
+        yield [text], [folder], partial(known.is_tokenised, text, folder)
     for data_id, task, tokens_id in sorted({(o.data_id, o.task, o.tokens_id) for o in owners}):
         text, tokens = layout.text(data_id, task), layout.tokens(data_id, task, tokens_id)
-        yield [text], [tokens], partial(known.is_tokenised, text, tokens)
+        more = extras.get((data_id, task, tokens_id), [])
+        yield [text, *more], [tokens], partial(known.is_tokenised, text, tokens, more)
 
     for teacher in (run.teacher for run in by_teacher(runs).values()):
         folder = layout.teacher(teacher)
@@ -117,11 +123,15 @@ class _Contents:
         self._weights = cache(model_fingerprint)
         self._record = cache(record_of)
 
-    def is_tokenised(self, text: Path, tokens: Path) -> bool:
-        """Whole tokens, made of this whole text."""
+    def is_tokenised(self, text: Path, tokens: Path, extras: Sequence[Path] = ()) -> bool:
+        """Whole tokens, or extra examples, made of this whole text and these extra examples."""
         fingerprint = self._record(text / "manifest.json").get("fingerprint")
+        more = [self._record(folder / "manifest.json").get("fingerprint") for folder in extras]
         return (
-            self._is_whole(text) and fingerprint is not None and self._text(tokens) == fingerprint
+            all(map(self._is_whole, [text, *extras]))
+            and fingerprint is not None
+            and self._text(tokens) == fingerprint
+            and self._record(tokens / "manifest.json").get("extra", []) == more
         )
 
     def is_taught(self, folder: Path, tokens: Path, candidates: Sequence[Path] = ()) -> bool:

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 
+from kd.axes.extra import EPOCHS
 from kd.axes.shapes import VOCABULARY, Shape, parse_shape
 from kd.data.corpus import Corpus
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
+from kd.study.extra import Extra
 from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
 from kd.study.stage import Stage
@@ -26,16 +29,17 @@ def hours(
     trainings: Sequence[Run],
     teachers: Sequence[Run],
     stages: Sequence[Stage],
+    extras: Iterable[tuple[Run, Extra]],
     starts: int,
     speed: float,
 ) -> float:
-    """Hours on one device for these trainings of students, of the teachers of these runs, and for
-    these stages.
+    """Hours on one device for these trainings of students, of the teachers of these runs, for these
+    stages, and for these extra examples.
 
     `speed` is in operations per second; `starts` is how many jobs load a model.
     """
     operations = sum(map(run_flops, trainings)) + sum(map(teacher_flops, teachers))
-    operations += sum(map(stage_flops, stages))
+    operations += sum(map(stage_flops, stages)) + sum(starmap(extra_flops, extras))
     return (operations / speed + _START * starts) / 3600
 
 
@@ -43,6 +47,9 @@ def run_flops(run: Run) -> float:
     """Operations of one training: three forward passes of the student (the backward pass counts as
     two) and one of the teacher."""
     examples, tokens = training_size(run)
+    if run.values["compare_at"] == EPOCHS and run.extras:
+        own = 0 if run.alone else examples
+        examples = own + sum(extra.examples(run.task_row, examples) for extra in run.extras)
     examples *= run.values["train_fraction"] * (1 - run.values["held_out"])
     student = 3 * parse_shape(run.spec["student"]).flops(tokens)
     teacher = run.teacher.encoder.shape.flops(tokens) if run.terms else 0
@@ -88,6 +95,25 @@ def stage_flops(stage: Stage) -> float:
     if stage.terms:
         each += stage.encoder.shape.flops(length)
     return float(stage.tokens / length * each)
+
+
+def to_extend(runs: Iterable[Run], layout: Layout) -> dict[Path, tuple[Run, Extra]]:
+    """By folder, the extra examples that these runs need and that are still to be made."""
+    return {
+        folder: (run, extra)
+        for run in runs
+        for folder, extra in zip(layout.extras(run), run.extras, strict=True)
+        if not folder.is_dir()
+    }
+
+
+def extra_flops(run: Run, extra: Extra) -> float:
+    """Operations of an augmentation: the masked language model reads each example once for each of
+    its words. Without its head. 0 for a transfer set."""
+    if extra.encoder is None:
+        return 0.0
+    examples, tokens = training_size(run)
+    return float(examples * tokens * extra.encoder.shape.flops(tokens))
 
 
 def stage_bytes(stage: Stage) -> int:

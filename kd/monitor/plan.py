@@ -1,5 +1,6 @@
 """What a study would run: cells, runs, jobs, time, disk, and warnings of what it cannot show."""
 
+from pathlib import Path
 from typing import Any
 
 from kd.data.corpus import MANIFEST, TOKENS
@@ -12,13 +13,16 @@ from kd.monitor.estimate import (
     stage_bytes,
     stage_flops,
     teacher_bytes,
+    to_extend,
     to_teach,
 )
 from kd.monitor.plan_warnings import warnings_of
 from kd.monitor.tuning import tuning
+from kd.study.extra import Extra
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, RECORD, TRAINING, Layout
-from kd.study.teacher_outputs import need_of
+from kd.study.run import Run
+from kd.study.teacher_outputs import need_of, training_size
 from kd.teacher.budget import choose_outputs, label, unfinished
 
 
@@ -41,10 +45,13 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     left = [run for run in runs if not (layout.run(run) / METRICS).is_file()]
     untrained = unfinished(grid, layout)
     untaught = to_teach(left, layout)
-    tokens = {(run.data_id, run.task, run.tokens_id) for run in untrained}
+    tokens = set(map(_place, untrained))
     tokens |= {(run.data_id, run.task, run.teacher.tokens_id) for run in untaught}
     missing = {key for key in tokens if not layout.tokens(*key).is_dir()}
     text = {key[:2] for key in missing if not layout.text(*key[:2]).is_dir()}
+    unmade = to_extend((run for run in untrained if _place(run) in missing), layout)
+    places = {(run.data_id, run.task) for run, _ in unmade.values()}
+    text |= {place for place in places if not layout.text(*place).is_dir()}
     study = layout.study(grid.study.name)
     needs = {layout.need(run) for run in untrained if need_of(run)}
     outputs = choose_outputs(grid, layout, untrained)
@@ -61,6 +68,7 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     }
     jobs = {
         "data": len(text),
+        "extra": len(unmade),
         "tokenise": len(missing),
         "teacher": len(untaught),
         "outputs": sum(not need.is_file() for need in needs),
@@ -73,7 +81,7 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     jobs |= dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), int(changed))
     speed = measured_speed(runs, layout)
     students = kept_bytes(untrained, grid.study.keep_students)
-    starts = len(untrained) + len(left) + len(untaught) + len(unstaged)
+    starts = len(untrained) + len(left) + len(untaught) + len(unstaged) + len(unmade)
     return {
         "study": grid.study.name,
         "cells": grid.cells,
@@ -82,7 +90,11 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "done": len(runs) - len(left),
         "jobs": jobs,
         "device_hours": round(
-            hours(untrained, untaught, unstaged, starts, speed or FLOPS_PER_SECOND), 3
+            hours(
+                *(untrained, untaught, unstaged, unmade.values(), starts),
+                speed or FLOPS_PER_SECOND,
+            ),
+            3,
         ),
         "device_hours_measured": speed is not None,
         "disk_bytes": students[0]
@@ -110,6 +122,7 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
             }
             for stage in grid.stages.values()
         ],
+        "extras": _extras(grid, layout),
         "plugins": [
             {
                 "file": str(plugin.path),
@@ -120,3 +133,29 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
             for plugin in grid.study.plugins
         ],
     }
+
+
+def _place(run: Run) -> tuple[str, str, str]:
+    """The place of the tokens of a run."""
+    return run.data_id, run.task, run.tokens_id
+
+
+def _extras(grid: Grid, layout: Layout) -> list[dict[str, Any]]:
+    """The extra examples of the study: of which task, about how many, and how many runs learn from
+    them."""
+    found: dict[Path, list[tuple[Run, Extra]]] = {}
+    for run in grid.runs.values():
+        for folder, extra in zip(layout.extras(run), run.extras, strict=True):
+            found.setdefault(folder, []).append((run, extra))
+    return [
+        {
+            "extra": extra.name,
+            "id": extra.id,
+            "task": run.labels["task"],
+            "examples": extra.examples(run.task_row, training_size(run)[0]),
+            "runs": len(readers),
+            "done": folder.is_dir(),
+        }
+        for folder, readers in found.items()
+        for run, extra in readers[:1]
+    ]

@@ -26,6 +26,7 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         *_student_lines(found["students"]),
         *_store_lines(found),
         *map(_stage_line, found["stages"]),
+        *map(_extra_line, found["extras"]),
     ]
     lines += [
         f"  plugin   {plugin['file']} (its code runs in every command and job; SHA-256 "
@@ -68,6 +69,15 @@ def _stage_line(stage: dict[str, Any]) -> str:
     return (
         f"  stage    {stage['stage']} of {stage['student']}: {stage['steps']:,} steps, "
         f"{stage['tokens']:,} tokens, {state}; {stage['runs']} runs start from it"
+    )
+
+
+def _extra_line(extra: dict[str, Any]) -> str:
+    """A line on extra examples."""
+    state = "done" if extra["done"] else "to be made"
+    return (
+        f"  extra    {extra['extra']} of {extra['task']}: about {extra['examples']:,} examples "
+        f"that the teacher labels, {state}; {extra['runs']} runs learn from them"
     )
 
 

@@ -64,7 +64,9 @@ METRICS: dict[str, Column] = {
     "stage_loss": _number("", "its loss on the held-out slice of the corpus, at its end"),
     "teacher_parameters": _count("parameters of the teacher, all of them"),
     "steps": _count("optimiser steps of the training"),
-    "examples_train": _count("training examples that the student learned from"),
+    "examples_train": _count(
+        "training examples that the student learned from, without extra examples"
+    ),
     "final_loss": _number("", "training loss, mean of the last steps, weighted sum of all terms"),
     "weights_used": _text(
         "the weights in force, calibrated ones as they were found; factors of balanced ones are "
@@ -183,6 +185,10 @@ METRICS: dict[str, Column] = {
     "plugins": _text(
         "plugins that the run uses, each its file and the first 12 digits of its SHA-256, joined "
         "by ;"
+    ),
+    "examples_extra": _count(
+        "extra examples that the student learned from, which have no labels: augmented ones and "
+        "those of a transfer set"
     ),
 }
 

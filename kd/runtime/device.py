@@ -94,5 +94,5 @@ def to_device(batch: dict[K, Tensor], device: torch.device) -> dict[K, Tensor]:
 
 
 def model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a batch that the encoder reads: all but labels and ids."""
-    return {k: v for k, v in batch.items() if k not in ("labels", "ids")}
+    """The tensors of a batch that the encoder reads: all but labels, ids and marks."""
+    return {k: v for k, v in batch.items() if k not in ("labels", "ids", "labelled")}

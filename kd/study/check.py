@@ -11,6 +11,7 @@ from kd.axes.equal_size import ISO
 from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.plugins import Plugin, activate
 from kd.axes.tasks import TASKS, Task
+from kd.data.transfer import TransferSet
 from kd.runtime.errors import UserError, shown, unknown
 from kd.study.keys import (
     axis_values,
@@ -31,6 +32,7 @@ from kd.study.select_keys import Select, select_of
 from kd.study.stage_keys import StageKeys, stages_of
 from kd.study.task_keys import own_tasks
 from kd.study.together import check_together
+from kd.study.transfer_keys import transfer_sets
 
 DESIGNS = ("factorial", "one-at-a-time")
 KEYS = (
@@ -41,6 +43,7 @@ KEYS = (
     "plugins",
     "teachers",
     "stages",
+    "transfer",
     "base",
     "axes",
     "design",
@@ -83,6 +86,7 @@ class Study:
     tasks: dict[str, Task] = field(default_factory=lambda: TASKS)  # by the name in this study
     select: Select | None = None
     stages: dict[str, StageKeys] = field(default_factory=dict)  # before the task, by their names
+    transfer: dict[str, TransferSet] = field(default_factory=dict)  # by their names
     equal_size: str = ""  # measure in which `student: {iso-MEASURE: ...}` makes students equal
     keep_students: str = "all"  # or best, none: whose weights stay when their runs are done
     plugins: tuple[Plugin, ...] = ()  # what adds rows to the tables
@@ -204,6 +208,7 @@ _PARTS: dict[str, tuple[Any, Callable[[Any, Path], Any]]] = {
     "tasks": ({}, own_tasks),
     "teachers": ({}, lambda value, path: _teachers(value)),
     "stages": ({}, stages_of),
+    "transfer": ({}, transfer_sets),
     "base": ({}, lambda value, path: values_of(value, "base", RUN_FIELDS)),
     "axes": ({}, lambda value, path: axis_values(value)),
     "design": (DESIGNS[0], lambda value, path: _design(value)),

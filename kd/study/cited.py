@@ -16,6 +16,7 @@ from kd.axes.errata import (
     TEMPERATURE_SCHEDULES,
     errata_of,
 )
+from kd.axes.extra import AUGMENTATIONS
 from kd.axes.initialisations import EXPLICIT, INIT_FORMS, INITIALISATIONS, STAGE, TRUNCATE
 from kd.axes.kinds import CLASSES, KINDS, SCORES
 from kd.axes.knowledge import KNOWLEDGE
@@ -74,6 +75,9 @@ def _sources(row: Mapping[str, str], encoders: Iterable[tuple[str, str]]) -> Ite
         yield PROBABILITY_SHIFT_SOURCE
     for errata in _values(row, "errata"):
         yield from (ERRATA[name].source for name in errata_of(errata))
+    for name in _values(row, "augmentation"):
+        if name in AUGMENTATIONS:
+            yield AUGMENTATIONS[name].source
     for init in _values(row, "init"):
         yield from _start(init)
     yield _shape(row["student"])

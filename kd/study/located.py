@@ -1,10 +1,14 @@
 """Paths in a study file, which are relative to the folder of that file."""
 
 import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from kd.runtime.errors import UserError, shown
+from kd.runtime.errors import UserError, listing, shown
 from kd.runtime.user_paths import is_folder
+from kd.study.mistakes import at
 
 
 def located_path(text: str, study: Path) -> str:
@@ -39,6 +43,55 @@ def located_model(text: str, study: Path) -> str:
     if text.startswith(("/", "./", "../", "~")) or is_folder(study.parent / text):
         return located_path(text, study)
     return located_path(text, study) if is_folder(Path(text)) else text
+
+
+def located_files(value: Any, where: str, study: Path) -> dict[str, str]:
+    """{absolute path: place of its pattern in the study} of the files that patterns name, each
+    once; `value` is the key `where`: a pattern or a list of them.
+
+    Raises:
+        UserError: it is neither, or no file has such a name.
+    """
+    patterns = [value] if isinstance(value, str) else value
+    if (
+        not isinstance(patterns, list)
+        or not patterns
+        or not all(isinstance(p, str) and p.strip() for p in patterns)
+    ):
+        raise UserError(
+            f"{where}: found {shown(value)}, allowed: a list of files, from the study file's "
+            f"folder; * and ** stand for any names"
+        )
+    found: dict[str, str] = {}
+    for i, pattern in enumerate(patterns):
+        with at(f"{where}[{i}]"):
+            place = located_path(pattern.strip(), study)
+        files = [place]
+        if re.search(r"[*?[]", place):
+            anchor = Path(place).anchor
+            names = Path(anchor).glob(place.removeprefix(anchor))
+            files = sorted(str(name) for name in names if name.is_file())
+            if not files:
+                raise UserError(f"{where}[{i}]: no file is named like {place}")
+        found |= dict.fromkeys(files, f"{where}[{i}]")
+    return found
+
+
+def file_format(file: str, where: str, endings: Mapping[str, Sequence[str]]) -> str:
+    """The format that a file's name tells, by {format: endings of names}; .gz may follow.
+
+    Raises:
+        UserError: it tells none; `where` is the place in the study.
+    """
+    plain = file.lower().removesuffix(".gz")
+    for kind, known in endings.items():
+        if plain.endswith(tuple(known)):
+            return kind
+    all_known = [ending for known in endings.values() for ending in known]
+    raise UserError(
+        f"{where}: the name {Path(file).name} does not tell its format; end it in one of "
+        f"{listing(all_known)} (.gz may follow), or give the key format"
+    )
 
 
 def _exists(path: Path) -> bool:

@@ -64,6 +64,14 @@ class Layout:
         """Folder of a task's packed tokens for one tokenizer and length."""
         return self.results / "data" / data_id / task / tokens_id
 
+    def extra_folder(self, data_id: str, task: str, extra_id: str) -> Path:
+        """Folder of extra examples of a task, which have no labels."""
+        return self.results / "data" / data_id / task / extra_id
+
+    def extras(self, run: Run) -> list[Path]:
+        """Folders of the extra examples that the tokens of a run have."""
+        return [self.extra_folder(run.data_id, run.task, extra.id) for extra in run.extras]
+
     def teacher_folder(self, teacher_id: str, task: str) -> Path:
         """Folder of a fine-tuned teacher, by its id."""
         return self.results / "teachers" / teacher_id / task
@@ -114,6 +122,9 @@ class Layout:
             return self._before[run.id]
         readers: list[Run | Teacher] = [run, run.teacher] if run.needs_teacher else [run]
         steps = {f"data {run.task}": self.preparing(run.data_id, run.task)}
+        for extra in run.extras:
+            name = f"{extra.id} of {run.task}"
+            steps[name] = self.extending(run.data_id, run.task, extra.id)
         for reader in readers:
             place = (reader.data_id, reader.task, reader.tokens_id)
             steps[f"{reader.tokens_id} of {run.task}"] = self.tokenising(*place)
@@ -140,6 +151,10 @@ class Layout:
     def preparing(self, data_id: str, task: str) -> Path:
         """Folder of the state of loading a task's text."""
         return self.results / "logs/data" / f"{data_id}-{task}"
+
+    def extending(self, data_id: str, task: str, extra_id: str) -> Path:
+        """Folder of the state of making extra examples."""
+        return self.results / "logs/extra" / f"{data_id}-{task}-{extra_id}"
 
     def tokenising(self, data_id: str, task: str, tokens_id: str) -> Path:
         """Folder of the state of tokenising a task's text."""

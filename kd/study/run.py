@@ -11,6 +11,7 @@ from typing import Any
 
 from kd.axes.architectures import shape_obstacle
 from kd.axes.errata import errata_of
+from kd.axes.extra import OF_AUGMENTATION
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.initialisations import PRETRAINED, STAGE
 from kd.axes.kinds import Kind
@@ -26,6 +27,7 @@ from kd.encoders import facts
 from kd.runtime.errors import Pruned
 from kd.runtime.hashes import short_hash
 from kd.study.check import Study
+from kd.study.extra import Extra, extras_of, inert_of_extras, is_alone, tokens_with
 from kd.study.inert import (
     as_shares,
     inert_fields,
@@ -54,7 +56,8 @@ from kd.study.terms import (
     rows_used,
 )
 
-_DECIDED = ("preset", "init", "knowledge", "matching", "mapping")  # what became terms and weights
+# What became terms and weights, or extra examples.
+_DECIDED = ("preset", "init", "knowledge", "matching", "mapping", *OF_AUGMENTATION, "transfer")
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,12 @@ class Run:
     data_id: str
     tokens_id: str
     plugins: tuple[Plugin, ...] = ()  # those of which it uses something
+    extras: tuple[Extra, ...] = ()  # examples without labels, of which its tokens have some
+
+    @property
+    def alone(self) -> bool:
+        """Whether it learns from extra examples alone."""
+        return is_alone(self.values)
 
     @property
     def task(self) -> str:
@@ -126,12 +135,16 @@ def resolve(study: Study, cell: Cell) -> Run:
         resolve_term(raw, cell, task.kind, task.outputs, shape, teacher.encoder) for raw in written
     ]
     as_written = cell
+    if is_alone(cell):
+        cell = {**cell, "hard_weight": 0}
     if cell["weights"] == "calibrated" and decided:
         decided, cell = as_shares(decided, cell)
     terms = tuple(sorted(decided, key=str))
     init = {"stage": stage.spec} if stage else init_identity(start, shape, teacher.encoder)
     check_weights(cell, terms, init, shape, teacher.encoder)
+    extras = extras_of(study, cell, task, terms, teacher.encoder)
     inert = inert_fields(cell, terms, task.kind, shape, teacher.encoder)
+    inert |= inert_of_extras(cell, extras)
     needs_teacher = reads_teacher(cell)
     mappings = [raw.mapping or cell["mapping"] for raw in written]
     reversible = any(
@@ -160,6 +173,10 @@ def resolve(study: Study, cell: Cell) -> Run:
     }
     if init != RUN_DEFAULTS["init"]:
         spec["init"] = init
+    if extras:
+        spec["extra"] = [dict(extra.spec) for extra in extras]
+    if is_alone(cell):
+        spec["alone"] = True
     settings = [k for k in RUN_DEFAULTS if k not in _DECIDED]
     spec |= {k: cell[k] for k in settings if k not in inert and cell[k] != RUN_DEFAULTS[k]}
     rows = rows_used(task.kind, terms, zip(written, mappings, strict=True), cell["init"])
@@ -170,7 +187,7 @@ def resolve(study: Study, cell: Cell) -> Run:
         id=f"{_slug(task.name, shape, terms)}-{short_hash(spec)}",
         spec=spec,
         labels=labels,
-        values={k: cell[k] for k in settings},
+        values={k: cell[k] for k in (*settings, *OF_AUGMENTATION, "transfer")},
         task_row=task,
         terms=terms,
         teacher=teacher,
@@ -178,8 +195,9 @@ def resolve(study: Study, cell: Cell) -> Run:
         donor=pretrained(start, shape) if start.startswith(PRETRAINED) else None,
         stage=stage,
         data_id=teacher.data_id,
-        tokens_id=tokens_id_of(teacher.encoder, cell["max_length"]),
+        tokens_id=tokens_with(tokens_id_of(teacher.encoder, cell["max_length"]), extras),
         plugins=plugins,
+        extras=extras,
     )
 
 

@@ -15,6 +15,7 @@ from kd.study.schema_keys import (
     select_schema,
     stage_schema,
     task_schema,
+    transfer_schema,
 )
 from kd.study.task_keys import SPLIT
 
@@ -91,6 +92,12 @@ def study_schema() -> dict[str, Any]:
             "propertyNames": names,
             "additionalProperties": stage_schema(),
             "description": "general distillation before the task: init stage:NAME starts from it",
+        },
+        "transfer": {
+            "type": "object",
+            "propertyNames": names,
+            "additionalProperties": transfer_schema(),
+            "description": "texts without labels, which the teacher labels: runs name one",
         },
         "plugins": {
             "type": "array",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kd.axes.equal_size import ISO, MEASURES
+from kd.axes.extra import TRANSFER_ENDINGS, TRANSFER_KEYS
 from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.presets import stage_presets
 from kd.axes.stages import CORPUS_FIELDS, STAGE_FIELDS
@@ -136,6 +137,26 @@ def select_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "minProperties": 1,
         "description": "what is tuned on a held-out slice of the training split, never on dev",
+    }
+
+
+def transfer_schema() -> dict[str, Any]:
+    """The schema of a transfer set."""
+    column = {"type": ["string", "integer"], "minimum": 0}
+    several = {"type": "array", "items": column, "minItems": 1, "maxItems": 2}
+    kinds: dict[str, dict[str, Any]] = {
+        "files": {"anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}]},
+        "text": {"anyOf": [column, several]},
+        "format": {"enum": list(TRANSFER_ENDINGS)},
+        "header": {"type": "boolean"},
+    }
+    return {
+        "type": "object",
+        "properties": {
+            key: {**kinds[key], "description": meaning} for key, meaning in TRANSFER_KEYS.items()
+        },
+        "required": ["files"],
+        "additionalProperties": False,
     }
 
 

@@ -17,10 +17,10 @@ from kd.axes.stages import (
 from kd.axes.terms import parse_knowledge
 from kd.axes.weights import as_weight
 from kd.data.corpus import Corpus
-from kd.runtime.errors import UserError, listing, shown, unknown
+from kd.runtime.errors import UserError, shown, unknown
 from kd.study.keys import mapping_of, values_of
-from kd.study.located import located_path
-from kd.study.mistakes import at, keep, kept, number_kept
+from kd.study.located import file_format, located_files
+from kd.study.mistakes import keep, kept, number_kept
 
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 KEYS = ("corpus", "preset", *STAGE_FIELDS)
@@ -135,38 +135,5 @@ def _corpus(value: Any, where: str, study: Path) -> Corpus:
 
 def _files(value: Any, where: str, study: Path, kind: str) -> tuple[tuple[str, str], ...]:
     """(absolute path, format) of the files that the patterns name, each once."""
-    patterns = [value] if isinstance(value, str) else value
-    if (
-        not isinstance(patterns, list)
-        or not patterns
-        or not all(isinstance(p, str) and p.strip() for p in patterns)
-    ):
-        raise UserError(
-            f"{where}: found {shown(value)}, allowed: a list of files, from the study file's "
-            f"folder; * and ** stand for any names"
-        )
-    found: dict[str, str] = {}
-    for i, pattern in enumerate(patterns):
-        with at(f"{where}[{i}]"):
-            place = located_path(pattern.strip(), study)
-        files = [place]
-        if re.search(r"[*?[]", place):
-            anchor = Path(place).anchor
-            names = Path(anchor).glob(place.removeprefix(anchor))
-            files = sorted(str(name) for name in names if name.is_file())
-            if not files:
-                raise UserError(f"{where}[{i}]: no file is named like {place}")
-        found |= {file: kind or _format(file, f"{where}[{i}]") for file in files}
-    return tuple(found.items())
-
-
-def _format(file: str, where: str) -> str:
-    plain = file.lower().removesuffix(".gz")
-    for kind, endings in _ENDINGS.items():
-        if plain.endswith(endings):
-            return kind
-    known = [ending for endings in _ENDINGS.values() for ending in endings]
-    raise UserError(
-        f"{where}: the name {Path(file).name} does not tell its format; end it in one of "
-        f"{listing(known)} (.gz may follow), or give the corpus the key format"
-    )
+    found = located_files(value, where, study)
+    return tuple((file, kind or file_format(file, at, _ENDINGS)) for file, at in found.items())

@@ -40,6 +40,13 @@ def training_size(run: Run) -> tuple[int, int]:
     return task.examples, task.tokens
 
 
+def seen_size(run: Run) -> tuple[int, int]:
+    """`training_size` with the extra examples, about as many as there are."""
+    examples, mean = training_size(run)
+    extra = sum(extra.examples(run.task_row, examples) for extra in run.extras)
+    return examples + extra, mean
+
+
 def keys_of(run: Run) -> frozenset[Key]:
     """The (feature, layer) keys that a run can read from the store."""
     if errata_of(run.values["errata"]) & _LIVE:
@@ -62,10 +69,11 @@ def key_bytes(run: Run, key: Key, rows: tuple[int, int] | None = None) -> int:
     Args:
         run: a run that reads the array.
         key: (feature, layer).
-        rows: numbers of examples and tokens of the training set; those of the task by default.
+        rows: numbers of examples and tokens of the training set, extra ones included; those of the
+            task by default.
     """
     if rows is None:
-        examples, mean = training_size(run)
+        examples, mean = seen_size(run)
         rows = examples, examples * mean
     if key[0] == "logits":
         return 4 * rows[0] * run.task_row.outputs

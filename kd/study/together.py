@@ -6,9 +6,11 @@ cannot change: a name is not unknown because its own definition has a mistake.
 
 from typing import TYPE_CHECKING, Any
 
+from kd.axes.extra import ALONE
 from kd.axes.fields import RUN_FIELDS
 from kd.axes.figures import axes_of
 from kd.axes.initialisations import STAGE
+from kd.axes.labels import NONE
 from kd.data.generated import check_size
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.mistakes import keep, kept, number_kept
@@ -54,7 +56,7 @@ def _check_presets(study: "Study") -> None:
 
 
 def _check_names(study: "Study", raw: dict[Any, Any], broken: set[str]) -> None:
-    """Check that every task, teacher and stage that a cell can name exists."""
+    """Check that every task, teacher, stage and transfer set that a cell can name exists."""
 
     def check(where: str, name: str, key: str, known: Any) -> None:
         given = raw.get(key)
@@ -69,6 +71,12 @@ def _check_names(study: "Study", raw: dict[Any, Any], broken: set[str]) -> None:
             if value in study.tasks and "data" not in broken:
                 with kept():
                     _check_source(study, where, value)
+        if key == "transfer" and value != NONE:
+            name = value.removeprefix(ALONE)
+            if study.transfer or "transfer" in broken:
+                check(where, name, "transfer", study.transfer)
+            else:
+                keep(UserError(f"{where}: found {value}, but the study has no key transfer"))
         if key == "init" and value.startswith(STAGE):
             if study.stages or "stages" in broken:
                 check(f"{where}: stage", value.removeprefix(STAGE), "stages", study.stages)

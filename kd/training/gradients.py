@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kd.data.tokens import Split
+from kd.data.tokens import LABELLED, Split
 from kd.encoders.capture import Capture, Features
 from kd.encoders.micro_batches import in_micro_batches
 from kd.losses.moving import Moment
@@ -117,7 +117,8 @@ class Gradients:
                 teacher = self.teacher(loaded.rows, inputs, moment, micro_batch, loaded.stored)
             student = in_micro_batches(self._capture, inputs, micro_batch)
         mask, labels = batch["attention_mask"].bool(), batch["labels"]
-        parts = self.objective.parts(student, teacher, mask, labels, moment)
+        own = batch.get(LABELLED)
+        parts = self.objective.parts(student, teacher, mask, labels, moment, own)
         return parts, {"student": student, "teacher": teacher}
 
 

@@ -83,7 +83,7 @@ def fit(
         split: the training examples.
         recipe: `epochs` or `steps`, `batch_size` (examples), `learning_rate` (its peak), `warmup`
             (share of the steps), `weight_decay`, `max_grad_norm`, `precision` (auto, fp32, bf16),
-            `seed`.
+            `seed`; `steps_per_epoch`, where that is no pass over all examples.
         job: device, progress and checkpoint.
         teacher: the features that the terms compare with; None where there is no term.
         examples: numbers of the examples of the split that are trained on, (n,); None for all.
@@ -99,7 +99,7 @@ def fit(
     student.to(device).train()  # type: ignore[arg-type]
     objective.to(device)
     lengths = split.lengths if examples is None else split.lengths[examples]
-    per_epoch = math.ceil(len(lengths) / size)
+    per_epoch = recipe.get("steps_per_epoch") or math.ceil(len(lengths) / size)
     total = recipe.get("steps") or max(1, round(per_epoch * recipe["epochs"]))
     _check_weights(objective, total)
     precision = choose_precision(recipe["precision"], device)

@@ -440,3 +440,23 @@ def test_labels_that_are_several_stand_each_by_itself():
     assert values[1] == values[2] != values[0]
     loss.backward()
     assert logits.grad is not None and logits.grad.abs().sum() > 0 and teacher.grad is None
+
+
+def test_examples_without_labels_have_the_teachers_answer_and_no_hard_label_loss():
+    made, student, teacher = (
+        objective(term("logits", "dkd")),
+        features(SAME, 1),
+        features(TEACHER, 2),
+    )
+    mine = torch.tensor([True] + [False] * (len(LABELS) - 1))
+    unknown = torch.where(mine, LABELS, -1)
+    parts = made.parts(student, teacher, MASK, unknown, START, torch.tensor([0]))
+    logits = student["logits", 0]
+    assert parts[HARD].item() == pytest.approx(F.cross_entropy(logits[:1], LABELS[:1]).item())
+    answers = torch.where(mine, LABELS, teacher["logits", 0].argmax(-1))
+    assert not torch.equal(answers, LABELS), "the case says nothing"
+    whole = made.parts(student, teacher, MASK, answers, START)
+    (name,) = parts.keys() - {HARD}
+    assert torch.equal(parts[name], whole[name])
+    none = made.parts(student, teacher, MASK, unknown, START, torch.tensor([], dtype=torch.int64))
+    assert HARD not in none and made.total(none, START).isfinite()

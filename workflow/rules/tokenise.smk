@@ -5,6 +5,7 @@
 rule tokenise:
     input:
         rules.data.output,
+        extras_of_tokens,
     output:
         directory(LAYOUT.tokens("{data}", "{task}", "{tokens}")),
     log:

@@ -19,7 +19,7 @@ from kd.study.teacher_outputs import need_of
 Looker = Callable[[], dict[str, Any]]
 _LATEST = 5  # finished runs that are named
 _RECENT = 60.0  # seconds: a job that has just been started has no state yet
-_HEAVY = ("teacher", "outputs", "stage", "distil", "evaluate")  # steps that use the device
+_HEAVY = ("extra", "teacher", "outputs", "stage", "distil", "evaluate")  # steps that use the device
 
 
 def looker(grid: Grid, layout: Layout) -> Looker:
@@ -72,7 +72,7 @@ def _jobs(
     What only trained runs have read counts as done, because it may have been removed since.
     """
     wanted: dict[str, dict[Path, bool]] = {
-        rule: {} for rule in ("data", "tokenise", "teacher", "outputs", "corpus", "stage")
+        rule: {} for rule in ("data", "extra", "tokenise", "teacher", "outputs", "corpus", "stage")
     }
     for name, needed in files.items():
         for rule, file in needed:
@@ -94,6 +94,7 @@ def _files(run: Run, layout: Layout) -> list[tuple[str, Path]]:
     """(rule, what it makes) of all that a run waits for."""
     readers: list[Run | Teacher] = [run, run.teacher] if run.needs_teacher else [run]
     found = [("data", layout.text(run.data_id, run.task))]
+    found += [("extra", folder) for folder in layout.extras(run)]
     found += [("tokenise", layout.tokens(r.data_id, r.task, r.tokens_id)) for r in readers]
     if run.needs_teacher:
         teachers = (*run.teacher.candidates, run.teacher)

@@ -7,7 +7,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kd.monitor.estimate import by_teacher, run_flops, stage_flops, teacher_flops, to_teach
+from kd.monitor.estimate import (
+    by_teacher,
+    extra_flops,
+    run_flops,
+    stage_flops,
+    teacher_flops,
+    to_extend,
+    to_teach,
+)
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
 from kd.study.grid import Grid
@@ -54,6 +62,9 @@ def time_left(
         if not (layout.stage(stage) / TRAINING).is_file():
             known = busy.get(f"stage {stage.id}")
             work += _rest(known) if known else start + stage_flops(stage) / speed
+    for run, extra in to_extend(left, layout).values():
+        known = busy.get(f"{extra.id} of {run.task}")
+        work += _rest(known) if known else start + extra_flops(run, extra) / speed
     for run in left:
         if run.id in busy:
             work += _rest(busy[run.id]) + evaluation * (busy[run.id]["step"] == "distil")

@@ -1,0 +1,177 @@
+"""Transfer sets: texts without labels. What identifies one, and its examples, record by record."""
+
+import csv
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kd.data.corpus_text import decoded_lines
+from kd.runtime.digests import cached_content_digest
+from kd.runtime.errors import UserError, listing, nearest, shown
+from kd.runtime.user_paths import readable
+
+_ROWS = 1000  # of a Parquet file at once
+Texts = tuple[str, ...]  # one text, or two
+
+
+@dataclass(frozen=True)
+class TransferSet:
+    """Files with their formats (text, csv, tsv, jsonl, parquet), and the columns of the texts."""
+
+    files: tuple[tuple[str, str], ...]  # (absolute path, format)
+    columns: tuple[str | int, ...] = ()  # one, or two for pairs; (): a text on each line
+    header: bool = True  # of CSV and TSV files
+
+    @property
+    def texts(self) -> int:
+        """Texts of an example."""
+        return len(self.columns) or 1
+
+
+@cache
+def transfer_files(found: TransferSet) -> tuple[tuple[str, str, str], ...]:
+    """(digest of the content, format, path) of each file, in the order in which they are read.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    files = [
+        (cached_content_digest(readable(Path(path)))[:16], kind, path) for path, kind in found.files
+    ]
+    return tuple(sorted(files))
+
+
+@cache
+def transfer_identity(found: TransferSet) -> dict[str, Any]:
+    """What its examples depend on: contents and how they are read, never names or paths.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    files = transfer_files(found)
+    identity: dict[str, Any] = {"files": [f"{kind} {digest}" for digest, kind, _ in files]}
+    if found.columns:
+        identity["text"] = list(found.columns)
+    return {**identity, **({} if found.header else {"header": False})}
+
+
+def transfer_examples(found: TransferSet) -> Iterator[Texts]:
+    """The examples, without blanks around their texts; one whose texts are all empty is no example.
+
+    Raises:
+        UserError: the first thing that cannot be read, with its file and line or record.
+    """
+    for _, kind, path in transfer_files(found):
+        file = Path(path)
+        try:
+            for number, values in _ROWS_OF[kind](file, found):
+                texts = tuple(_text(value, file, number) for value in values)
+                if all(texts):
+                    yield texts
+                elif any(texts):
+                    raise UserError(f"{file}, record {number}: one of its two texts is empty")
+        except (OSError, EOFError, zlib.error, csv.Error) as error:
+            raise UserError(f"{file}: cannot be read, or is cut off ({error})") from None
+
+
+def check_transfer(found: TransferSet) -> None:
+    """Read the first example of each file, so that a wrong format or column shows before anything
+    runs.
+
+    Raises:
+        UserError: as `transfer_examples`; or a file has no example.
+    """
+    for path, kind in found.files:
+        one = TransferSet(((path, kind),), found.columns, found.header)
+        if next(transfer_examples(one), None) is None:
+            raise UserError(f"{path}: no text in it")
+
+
+def _text(value: Any, file: Path, number: int) -> str:
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{file}, record {number}: found {shown(value)}, allowed: text")
+    return (value or "").strip()
+
+
+def _lines(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]]:
+    for number, text in decoded_lines(file):
+        yield number, [text]
+
+
+def _table(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]]:
+    lines = (text for _, text in decoded_lines(file))
+    if dict(found.files)[str(file)] == "tsv":
+        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        rows = csv.reader(lines)
+    names = [name.strip() for name in next(rows, [])] if found.header else None
+    places = [_place(column, names, file) for column in found.columns]
+    for number, row in enumerate(rows, 1):
+        if row and len(row) <= max(places):
+            raise UserError(f"{file}, record {number}: it has {len(row)} columns")
+        yield number, [row[place] for place in places] if row else [""] * len(places)
+
+
+def _place(column: str | int, names: list[str] | None, file: Path) -> int:
+    if isinstance(column, int):
+        return column
+    if names is None:
+        raise UserError(f"{file}: column {column!r}: without a header, columns are numbers from 0")
+    if column not in names:
+        raise _no_column(str(file), column, names)
+    return names.index(column)
+
+
+def _json_rows(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]]:
+    for number, text in decoded_lines(file):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{file}, line {number}: not JSON ({str(error)[:100]})") from None
+        for column in found.columns:
+            if not isinstance(row, dict) or column not in row:
+                names = list(row) if isinstance(row, dict) else []
+                raise _no_column(f"{file}, line {number}", column, names)
+        yield number, [row[column] for column in found.columns]
+
+
+def _parquet_rows(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]]:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    columns = list(map(str, found.columns))
+    try:
+        with ParquetFile(file) as table:
+            for column in columns:
+                if column not in (names := table.schema_arrow.names):
+                    raise _no_column(str(file), column, names)
+            number = 0
+            for batch in table.iter_batches(_ROWS, columns=columns):
+                values = [batch.column(column).to_pylist() for column in columns]
+                for row in zip(*values, strict=True):
+                    number += 1
+                    yield number, list(row)
+    except ArrowException as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file}: not a Parquet file, or damaged ({reason})") from None
+
+
+_ROWS_OF = {
+    "text": _lines,
+    "csv": _table,
+    "tsv": _table,
+    "jsonl": _json_rows,
+    "parquet": _parquet_rows,
+}
+
+
+def _no_column(where: str, column: str | int, names: list[str]) -> UserError:
+    return UserError(
+        f"{where}: column {column!r} is missing; found {listing(names)}{nearest(column, names)}"
+    )
