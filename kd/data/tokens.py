@@ -151,7 +151,7 @@ def tokenise(
     progress: Progress | None = None,
     extras: Sequence[Path] = (),
 ) -> None:
-    """Tokenise the Parquet splits in `text`, the training split with extra examples from the folders
+    """Tokenise the Parquet splits in `text`, the training split with extra examples from folders
     `extras`, and write the packed splits to the folder `out`.
 
     Raises:
