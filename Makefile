@@ -24,7 +24,7 @@ $(STAMP): requirements.lock pyproject.toml
 		{ echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Say which: make PYTHON=python3.11"; exit 1; }
 	@echo "Installing into $(VENV): some minutes, and a gigabyte or more to download."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev,slurm,export]'
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev,slurm,export,completion]'
 	@touch $@
 
 demo: $(STAMP)   ## run the demo study offline on the CPU, then say where its report is

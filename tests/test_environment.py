@@ -48,7 +48,7 @@ def imported(*folders):
 def test_every_package_that_is_imported_is_declared_once_and_every_other_is_not():
     names = [canonical(requirement.name) for requirement in NEEDED]
     assert len(names) == len(set(names))
-    extras = [*EXTRAS["tensorboard"], *EXTRAS["export"], *EXTRAS["store"]]
+    extras = [*EXTRAS["tensorboard"], *EXTRAS["export"], *EXTRAS["store"], *EXTRAS["completion"]]
     optional = {canonical(Requirement(text).name) for text in extras}
     # pandas reads and writes Parquet through pyarrow; the workflow is Snakemake's.
     assert set(names) == imported("kd") - optional - {"kd-grid"} | {"pyarrow", "snakemake"}
@@ -196,3 +196,38 @@ def test_an_audit_reads_what_pip_audit_writes(audit, tmp_path, capsys):
     program.chmod(0o755)
     assert audit.main(tmp_path, ROOT / "requirements.lock") == 1
     assert "jinja2 2.10: PYSEC-2019-217" in capsys.readouterr().out
+
+
+def parsed(name):
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def test_github_runs_what_ci_runs_with_the_oldest_python():
+    content = parsed(".github/workflows/ci.yml")
+    steps = [step for job in content["jobs"].values() for step in job["steps"]]
+    assert [step["run"] for step in steps if "run" in step] == [
+        "make setup",
+        ".ci/run",
+        "make docs",
+    ]
+    assert (ROOT / ".ci/run").stat().st_mode & 0o100
+    versions = {step["with"]["python-version"] for step in steps if "setup-python" in str(step)}
+    assert versions == {PROJECT["requires-python"].removeprefix(">=")}
+
+
+def test_hooks_before_a_commit_are_checks_of_lint():
+    lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    (repository,) = parsed(".pre-commit-config.yaml")["repos"]
+    for hook in repository["hooks"]:
+        tool = hook["entry"].split("bin/")[1].removeprefix("python -m ").removesuffix(" check")
+        assert f"$(BIN)/{tool.split(' --')[0]}" in lint, hook["id"]
+
+
+def test_issue_forms_and_the_catalog_are_whole():
+    for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml"):
+        form = parsed(path)
+        assert form["name"] and form["description"] and form["body"]
+        ids = [part["id"] for part in form["body"]]
+        assert len(ids) == len(set(ids))
+    usage = parsed(".snakemake-workflow-catalog.yml")["usage"]
+    assert usage["software-stack-deployment"]["conda"], "as the rules have an environment"

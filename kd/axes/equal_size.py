@@ -112,6 +112,26 @@ def _is_depth(value: object) -> bool:
     return type(value) is int and 1 <= value <= MOST_LAYERS
 
 
+def sizes_data(shapes: Iterable[tuple[Shape, float | None]]) -> list[dict[str, Any]]:
+    """Shapes for programs. `flops` is at TOKENS tokens; `deviation` is a part of the reference's
+    size, None where there is no reference."""
+    return [
+        {
+            "shape": str(shape),
+            "parameters": shape.parameters(),
+            "nonembedding_parameters": shape.nonembedding_parameters,
+            "flops": shape.flops(TOKENS),
+            "deviation": deviation,
+            "names": _names(shape),
+        }
+        for shape, deviation in shapes
+    ]
+
+
+def _names(shape: Shape) -> list[str]:
+    return [name for name, row in NAMED.items() if row.shape == shape]
+
+
 def sizes_text(shapes: Iterable[tuple[Shape, float | None]]) -> str:
     """Shapes as a table for people, with sizes, deviations from the reference, and names."""
     rows = [("shape", "parameters", "non-embedding", f"at {TOKENS} tokens", "deviation", "names")]
@@ -122,7 +142,7 @@ def sizes_text(shapes: Iterable[tuple[Shape, float | None]]) -> str:
             f"{shape.nonembedding_parameters / 1e6:.1f} M",
             f"{shape.flops(TOKENS) / 1e9:.2f} GFLOPs",
             "" if deviation is None else f"{deviation:+.1%}",
-            ", ".join(name for name, row in NAMED.items() if row.shape == shape),
+            ", ".join(_names(shape)),
         )
         for shape, deviation in shapes
     ]

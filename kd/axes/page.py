@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable
+from typing import Any
 
 from kd.axes.section import Section
 from kd.axes.sections import sections
@@ -60,6 +61,18 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
     return textwrap.wrap(
         text, 100, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
     )
+
+
+def data(found: Iterable[Section]) -> list[dict[str, Any]]:
+    """The sections for programs: `axis`, `text`, and `values`, a dictionary of facts for each."""
+    return [
+        {
+            "axis": section.name,
+            "text": section.text,
+            "values": [dict(zip(section.columns, row, strict=True)) for row in section.rows],
+        }
+        for section in found
+    ]
 
 
 def plain(found: Iterable[Section]) -> str:

@@ -39,7 +39,10 @@ _SHARED: dict[str, dict[str, Any]] = {
 def command(commands: Commands, name: str, act: Act, text: str) -> argparse.ArgumentParser:
     """Add a command; `text` is its help, and the first line of it its line in `kd --help`."""
     parser = commands.add_parser(
-        name, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        description=text,
+        help=text.splitlines()[0],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(act=act)
     return parser

@@ -4,9 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from kd.axes.equal_size import MEASURES, parse_iso, sizes_text
-from kd.axes.shapes import NAMED, parse_shape
-from kd.cli.arguments import Commands, command
+from kd.axes.equal_size import MEASURES, parse_iso, sizes_data, sizes_text
+from kd.axes.shapes import NAMED, Shape, parse_shape
+from kd.cli import completion
+from kd.cli.arguments import Commands, add_options, command
 from kd.runtime.errors import UserError
 from kd.study.check import load_study
 from kd.study.find import find_study
@@ -53,11 +54,13 @@ def add(commands: Commands) -> None:
         "--study", dest="rows_of", metavar="STUDY", help="with the rows of this study's plugins"
     )
     axes.add_argument("--markdown", action="store_true", help="as docs/axes.md holds it")
+    add_options(axes, "--json")
 
     shapes = command(commands, "shapes", _shapes, _SHAPES)
     shapes.add_argument("shapes", metavar="SHAPE", nargs="*", help="6L-384, tinybert4, ...")
     shapes.add_argument("--same", choices=MEASURES, help="the size to share")
     shapes.add_argument("--layers", metavar="N,N,...", help="depths of the shapes of equal size")
+    add_options(shapes, "--json")
 
     schema = command(
         commands, "schema", _schema, "Print the schema of a file that kd reads or writes"
@@ -68,30 +71,37 @@ def add(commands: Commands) -> None:
     convert.add_argument("model", metavar="MODEL", help="a folder, or a hub id")
     convert.add_argument("out", metavar="OUT", help="the folder to make")
     convert.add_argument("--revision", help="hub commit, tag or branch (default: main)")
+    completion.add(commands)
 
 
 def _axes(options: argparse.Namespace) -> None:
-    from kd.axes.page import chosen, markdown, plain
+    from kd.axes.page import chosen, data, markdown, plain
 
     if options.rows_of:
         load_study(find_study(options.rows_of))
 
-    print((markdown if options.markdown else plain)(chosen(options.name)))
+    found = chosen(options.name)
+    if options.json:
+        print(json.dumps(data(found), indent=2, ensure_ascii=False))
+    else:
+        print((markdown if options.markdown else plain)(found))
 
 
 def _shapes(options: argparse.Namespace) -> None:
+    found: list[tuple[Shape, float | None]] = []
     if options.same is None and options.layers is None:
         named = dict.fromkeys(row.shape for row in NAMED.values())
         shapes = [parse_shape(text) for text in options.shapes] or named
-        print(sizes_text((shape, None) for shape in shapes))
+        found = [(shape, None) for shape in shapes]
     elif options.same and options.layers and options.shapes:
         layers = [int(n) if n.isdecimal() else n for n in options.layers.split(",")]
-        iso = [parse_iso({f"iso-{options.same}": s, "layers": layers}) for s in options.shapes]
-        print(sizes_text(row for rows in iso for row in rows))
+        for shape in options.shapes:
+            found += parse_iso({f"iso-{options.same}": shape, "layers": layers})
     else:
         raise UserError(
             "shapes: SHAPE, --same and --layers belong together: 6L-384 --same params --layers 2,4"
         )
+    print(json.dumps(sizes_data(found), indent=2) if options.json else sizes_text(found))
 
 
 def _schema(options: argparse.Namespace) -> None:

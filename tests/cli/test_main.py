@@ -1,13 +1,14 @@
 """The command line: help that teaches, names, mistakes, pipes."""
 
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 from studies import json_of, tiny_study, write_study
 
-from kd.cli.main import main, make_parser
+from kd.cli.main import commands_of, main, make_parser
 from kd.study.grid import load_grid
 
 
@@ -87,3 +88,43 @@ def test_results_that_are_a_file(tmp_path, capsys, command):
     assert main([name, str(study), *more, "--results", str(file)]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {file}") and error.count("\n") == 1
+
+
+# They print a log, or the place of what they have written.
+WITHOUT_JSON = {
+    *("new", "watch", "convert", "completion", "tables", "figures", "report", "tensorboard"),
+    *("record", "draw", "export", "retrain", "submission", "collect"),
+    *("data", "tokenise", "teacher", "outputs", "corpus", "stage", "distil", "evaluate"),
+    "schema",  # which is JSON
+}
+
+
+def test_every_command_that_prints_facts_prints_them_as_json():
+    found = commands_of(make_parser())
+    having = {n for n, p in found.items() if any("--json" in a.option_strings for a in p._actions)}
+    assert set(found) - having == WITHOUT_JSON
+
+
+def test_axes_and_shapes_are_printed_as_json(capsys):
+    (axis,) = json_of(capsys, "axes", "mapping")
+    assert axis["axis"] == "mapping" and axis["values"][0]["mapping"] == "uniform"
+    first, *_ = json_of(capsys, "shapes", "6L-384", "--same", "params", "--layers", "2,6")
+    assert first["shape"].startswith("2L-") and abs(first["deviation"]) < 0.05
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+def test_bash_completes_commands_options_and_studies(study, tmp_path, capsys):
+    pytest.importorskip("shtab", reason="the extra completion")
+    assert main(["completion", "bash"]) == 0
+    script = tmp_path / "kd.bash"
+    script.write_text(capsys.readouterr().out)
+    asked = """
+    complete_for() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+      "$(complete -p kd | sed 's/.*-F \\([^ ]*\\).*/\\1/')"; echo "${COMPREPLY[*]}"; }
+    source kd.bash; complete_for kd stat; complete_for kd plan --js; complete_for kd status te
+    complete_for kd free test te; complete_for kd shapes --same pa
+    """
+    run = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, cwd=tmp_path)
+    assert run.stdout.splitlines() == ["status", "--json", "test", "test", "params"], run.stderr
+    assert main(["completion", "zsh"]) == 0
+    assert "_kd_studies" in capsys.readouterr().out
