@@ -16,7 +16,7 @@ startup.keep_memory()  # for every contender alike
 
 import torch  # noqa: E402
 
-from benchmarks import gpu, growth, jobs, limits, own  # noqa: E402
+from benchmarks import general, gpu, growth, jobs, limits, own  # noqa: E402
 from benchmarks.contenders import (  # noqa: E402
     ALL,
     ALONE,
@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=16000, help="of all examples")
     parser.add_argument("--lengths", nargs="*", type=int, default=list(NAMES), help="mean tokens")
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=6, help="of a stage before the task")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--teacher", default="12L-768")
     parser.add_argument("--students", nargs="*", default=["4L-312", "6L-384"])
@@ -106,6 +107,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.tokens, options.batch_size, options.repetitions = 600, 8, 1
+        options.steps = 2
         options.teacher, options.students = "3L-96-12h-192", ["2L-48-12h-96"]
         options.grids, options.knowledge = [100], options.knowledge or ["logits", "hidden"]
     torch.set_num_threads(options.threads)
@@ -132,6 +134,11 @@ def main() -> None:
         found["again"] = [jobs.asked_again(folder, runs) for runs in sorted(options.grids)[:1]]
         found["growth"] = growth.growth(
             options.students[0], options.teacher, options.batch_size, options.repetitions, folder
+        )
+        found["general"] = general.general(
+            options.students[0],
+            options.teacher,
+            *(options.batch_size, options.steps, options.repetitions),
         )
         for i, student in enumerate(options.students):
             for mean in options.lengths:  # other libraries with the first student alone

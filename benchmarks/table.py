@@ -56,6 +56,18 @@ def markdown(found: dict[str, Any]) -> str:
             f"| {row['epoch_flops'] / seconds / 1e9:.0f} | {row['peak_bytes'] / 1e9:.2f} "
             f"| {row['stored_bytes'] / 1e6:.0f} | {row['model_bytes'] / 1e6:.0f} |"
         )
+    lines += [
+        "",
+        "A stage before the task, whose teacher runs at every step, on packed sequences:",
+        "",
+        "| | student | tokens/s | tokens/s, masked words alone | the teacher's share |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["general"]:
+        lines.append(
+            f"| {row['knowledge']} | {row['student']} | {row['tokens_per_second']:.0f} "
+            f"| {row['tokens_per_second_without_teacher']:.0f} | {_ratio(row['teachers_share'])} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, own, peers
+from benchmarks import general, gpu, own, peers
 from benchmarks.busy import covered
 from benchmarks.contenders import (
     ALL,
@@ -141,6 +141,17 @@ def test_all_that_is_measured_on_a_gpu_as_far_as_a_cpu_can(tmp_path: Path) -> No
     assert gpu.measure(options, tmp_path / "again")["left_out"][-1] == "training 13"
 
 
+@pytest.mark.slow  # heads as wide as a vocabulary
+def test_a_stage_and_its_teacher_alone_are_timed() -> None:
+    rows = general.general("2L-24-12h-48", "3L-48-12h-96", batch_size=2, steps=2, repetitions=1)
+    assert [row["knowledge"] for row in rows] == [
+        "hidden+attention",
+        "mlm-logits+hidden:cosine@last-only + masked words",
+    ]
+    for row in rows:
+        assert row["tokens_per_second"] > 0 and row["teachers_share"]["median"] > 0
+
+
 def test_the_table_shows_each_contender() -> None:
     row = {"median": 1.5, "least": 1.25, "most": 2.0}
     part = {
@@ -195,7 +206,17 @@ def test_the_table_shows_each_contender() -> None:
             "model_bytes": 50_000_000,
         }
     ]
+    found["general"] = [
+        {
+            "knowledge": "hidden+attention",
+            "student": "4L-312",
+            "tokens_per_second": 640.0,
+            "tokens_per_second_without_teacher": 1280.0,
+            "teachers_share": row,
+        }
+    ]
     text = markdown(found)
+    assert "| hidden+attention | 4L-312 | 640 | 1280 | 1.50 (1.25 to 2.00) |" in text
     assert "| student alone | 64.0 | 1.50 (1.25 to 2.00) | 1.50 (1.25 to 2.00) |" in text
     assert "2.50 (2.25)" in text and "| 1000 | 2017 | 0.5 (0.2) | 5.0 (4.0) |" in text
     assert "takes 2.000 s" in text and "student alone 1.50" in text
