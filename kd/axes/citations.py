@@ -42,6 +42,7 @@ MODEL_SOURCES: dict[str, str] = {
     "microsoft/mpnet-": "MPNet (arXiv:2004.09297)",
     "microsoft/MiniLM-": "MiniLM (arXiv:2002.10957)",
     "nreimers/MiniLM-": "MiniLM (arXiv:2002.10957)",
+    "sentence-transformers/all-MiniLM-": "MiniLM (arXiv:2002.10957)",
     "google/bert_uncased_L-": "Turc et al. 2019 (arXiv:1908.08962)",
 }
 # The kinds of encoder, for what is not in MODEL_SOURCES: a folder, `scratch`, other hub models.

@@ -53,6 +53,7 @@ HUB_ENCODERS: dict[str, HubEncoder] = {
     "microsoft/mpnet-base": HubEncoder("mpnet", Shape(12, 768, 12, 3072), 30527),
     "microsoft/MiniLM-L12-H384-uncased": HubEncoder("bert", Shape(12, 384, 12, 1536), _BERT),
     "nreimers/MiniLM-L6-H384-uncased": HubEncoder("bert", Shape(6, 384, 12, 1536), _BERT),
+    "sentence-transformers/all-MiniLM-L6-v2": HubEncoder("bert", Shape(6, 384, 12, 1536), _BERT),
     **{
         f"google/bert_uncased_L-{layers}_H-{hidden}_A-{hidden // 64}": HubEncoder(
             "bert",

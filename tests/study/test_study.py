@@ -266,6 +266,32 @@ def test_shipped_studies_are_valid(path, tmp_path, monkeypatch, capsys):
     jsonschema.validate(yaml.safe_load(path.read_text()), study_schema())
 
 
+SMALL = [path for path in SHIPPED if path.stem.endswith("-small")]
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_a_small_study_is_the_reference_with_fewer_values(path):
+    """Its record says what to expect of the small one, so nothing else may differ."""
+    name = path.stem.removesuffix("-small")
+    reference = load_study(ROOT / f"results/records/reference/{name}/study.yaml")
+    small = load_study(path)
+    for key in ("question", "base", "select", "margin"):
+        assert getattr(small, key) == getattr(reference, key), key
+    assert set(small.axes) == set(reference.axes)
+    for axis, values in small.axes.items():
+        assert set(values) <= set(reference.axes[axis]), axis
+    recipe, same = (
+        {k: v for k, v in study.teachers["minilm"].items() if k not in ("model", "revision")}
+        for study in (small, reference)
+    )
+    assert recipe == same
+
+
+def test_each_study_of_the_reference_has_a_small_one():
+    folders = (ROOT / "results/records/reference").glob("*/study.yaml")
+    assert {f"{folder.parent.name}-small" for folder in folders} == {path.stem for path in SMALL}
+
+
 ISO = {"student": {"iso-flops": "tinybert4", "layers": [2, 4, 12]}}
 
 
