@@ -16,6 +16,7 @@ from kd.axes.citations import (
     cited_in,
 )
 from kd.axes.errata import ERRATA, PROBABILITY_SHIFT_SOURCE, TEMPERATURE_SCHEDULES
+from kd.axes.extra import AUGMENTATIONS
 from kd.axes.initialisations import INIT_FORMS, INITIALISATIONS
 from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.mappings import MAPPINGS
@@ -38,6 +39,7 @@ SOURCES = sorted(
         *(source for _, source in INIT_FORMS.values()),
         *(row.source for row in NAMED.values()),
         *(row.source for row in ERRATA.values()),
+        *(row.source for row in AUGMENTATIONS.values()),
         *(read_preset(name)["source"] for name in preset_names()),
         *(text for text in TEMPERATURE_SCHEDULES.values() if "arXiv" in text),
         *(PROBABILITY_SHIFT_SOURCE, BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE, GLUE),

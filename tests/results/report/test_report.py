@@ -201,6 +201,14 @@ def test_cost_and_what_is_missing(frame):
     frame.loc[0, ["status", "error", "score", "train_seconds"]] = ["failed", "boom", None, None]
     assert dict(cost(frame))["training"] == "0.14 hours in all, teachers not counted"
     assert dict(cost(frame))["runs"] == "5 of 6 done"
+    assert not any("stage" in what for what, _ in cost(frame))
+    done = frame.index[frame["status"] == "done"]
+    staged = frame.assign(train_seconds=100.0, stage_id="", stage_seconds=float("nan"))
+    staged.loc[done[:4], ["stage_id", "stage_seconds"]] = ["one", 1200.0]
+    found = dict(cost(staged))
+    assert found["stage"] == "0.33 hours, once for the 4 runs that start from it"
+    assert found["a run with its stage"].startswith("the stage is 75.0 % of its cost where these")
+    assert found["a run with its stage"].endswith("92.3 % where a run has it alone")
     (row,) = missing(frame)
     assert (row["status"], row["error"], row["count"]) == ("failed", "boom", 1)
 
