@@ -102,7 +102,8 @@ def test_the_costs_in_the_readme_are_those_that_plan_estimates(tmp_path):
     rows = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| (\d+) \| ([\d.]+) \| (\d+) \|$", README, re.M)
     assert len(rows) == 4
     for name, runs, hours, disk in rows:
-        found = plan(load_grid(ROOT / f"config/studies/{name}.yaml"), Layout(tmp_path))
+        grid = load_grid(ROOT / f"config/studies/{name}.yaml")
+        found = plan(grid, Layout(tmp_path), "gpu")
         assert found["runs"] == int(runs), name
         assert found["device_hours"] == pytest.approx(float(hours), rel=0.04), name
         assert found["disk_bytes"] / 1e9 == pytest.approx(int(disk), abs=0.6), name

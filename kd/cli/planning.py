@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from kd.cli import new, power
+from kd.cli import calibrate, new, power
 from kd.cli.arguments import STUDY, Commands, add_options, command, grid_of, study_command
 from kd.study.find import find_study, namesakes, same_name
 from kd.study.grid import load_grid
@@ -16,7 +16,9 @@ _PLAN = """\
 Show what a study would run, and what it costs; start nothing
 
 Prints how many cells the study has, which have no meaning and why, how many runs are left, how many
-jobs of each kind, an estimate of the time on one device, and the disk that the results will take.
+jobs of each kind, the disk that the results will take, and the time. Hours come from the records of
+trainings that are done, of this study or of others below the same results. Without any, they come
+from `kd calibrate`, and without that they are assumed.
 """
 
 _STATUS = """\
@@ -48,7 +50,16 @@ something that was removed makes it again.
 def add(commands: Commands) -> None:
     """Add the commands of this module."""
     new.add(commands)
-    study_command(commands, "plan", _plan, _PLAN, "--json")
+    plan = study_command(commands, "plan", _plan, _PLAN, "--json")
+    plan.add_argument(
+        "--device", metavar="NAME",
+        help="cpu, gpu, or the name of a device that has been measured (default: the one of the "
+        "study's records, of a calibration, or of this machine)",
+    )  # fmt: skip
+    plan.add_argument(
+        "--devices", type=_count, default=1, metavar="N", help="jobs that run at once (default: 1)"
+    )
+    calibrate.add(commands)
     power.add(commands)
     study_command(commands, "runs", _runs, "List a study's runs with their ids and specs", "--json")
     study_command(
@@ -88,7 +99,7 @@ def _plan(options: argparse.Namespace) -> None:
     check_inputs(grid)
     for other in namesakes(grid.study.path, grid.study.name):
         print(f"warning: {same_name(grid.study.path, other, grid.study.name)}", file=sys.stderr)
-    found = plan(grid, layout)
+    found = plan(grid, layout, options.device, options.devices)
     print(json.dumps(found, indent=2) if options.json else plan_text(found))
 
 
@@ -116,6 +127,13 @@ def _status(options: argparse.Namespace) -> None:
 
     found = study_status(*grid_of(options))
     print(json.dumps(found, indent=2) if options.json else status_text(found))
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, allowed: a number from 1")
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -1,46 +1,20 @@
 """Estimates of a plan: operations, hours on one device, bytes on disk."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import replace
-from itertools import starmap
 from pathlib import Path
 
 from kd.axes.extra import EPOCHS
 from kd.axes.shapes import VOCABULARY, Shape, parse_shape
 from kd.data.corpus import Corpus
-from kd.runtime.errors import UserError
-from kd.runtime.seals import read_record
 from kd.study.extra import Extra
-from kd.study.paths import METRICS, TRAINING, Layout
+from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
 from kd.study.stage import Stage
 from kd.study.teacher_outputs import training_size
 
-# Effective training throughput that the estimate assumes where no run has been measured: a data
-# centre GPU in bf16 reaches about this on short sequences.
-FLOPS_PER_SECOND = 2e13
-_START = 10.0  # seconds to start a job and load models
 _BYTES = 4
 _LETTERS, _PACKED = 4.5, 3.0  # of a token, with its blank; in a byte of a packed file
-
-
-def hours(
-    trainings: Sequence[Run],
-    teachers: Sequence[Run],
-    stages: Sequence[Stage],
-    extras: Iterable[tuple[Run, Extra]],
-    starts: int,
-    speed: float,
-) -> float:
-    """Hours on one device for these trainings of students, of the teachers of these runs, for these
-    stages, and for these extra examples.
-
-    `speed` is in operations per second; `starts` is how many jobs load a model.
-    """
-    operations = sum(map(run_flops, trainings)) + sum(map(teacher_flops, teachers))
-    operations += sum(map(stage_flops, stages)) + sum(starmap(extra_flops, extras))
-    return (operations / speed + _START * starts) / 3600
 
 
 def run_flops(run: Run) -> float:
@@ -127,18 +101,6 @@ def corpus_bytes(corpus: Corpus) -> float:
     packed = (".gz", ".parquet", ".pq")
     letters = sum(size * (_PACKED if name.endswith(packed) else 1) for size, name in sizes)
     return letters / _LETTERS * _BYTES
-
-
-def measured_speed(runs: Iterable[Run], layout: Layout) -> float | None:
-    """Median operations per second of the trainings that are done; None if there are none."""
-    speeds = []
-    for run in runs:
-        path = layout.run(run) / TRAINING
-        if path.is_file():
-            with suppress(UserError):  # damaged: the job that needs it says so
-                seconds = read_record(path, "train_seconds", mark=False)["train_seconds"]
-                speeds.append(run_flops(run) / max(seconds, 1e-3))
-    return sorted(speeds)[len(speeds) // 2] if speeds else None
 
 
 def _bytes(shape: Shape, vocabulary: int | None) -> int:

@@ -5,18 +5,15 @@ from typing import Any
 
 from kd.data.corpus import MANIFEST, TOKENS
 from kd.monitor.estimate import (
-    FLOPS_PER_SECOND,
     corpus_bytes,
-    hours,
     kept_bytes,
-    measured_speed,
     stage_bytes,
-    stage_flops,
     teacher_bytes,
     to_extend,
     to_teach,
 )
 from kd.monitor.plan_warnings import warnings_of
+from kd.monitor.timing import Todo, time_of
 from kd.monitor.tuning import tuning
 from kd.study.extra import Extra
 from kd.study.grid import Grid
@@ -26,12 +23,12 @@ from kd.study.teacher_outputs import need_of, training_size
 from kd.teacher.budget import choose_outputs, label, unfinished
 
 
-def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
+def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) -> dict[str, Any]:
     """Cells, pruned ones with reasons, distinct runs, done ones, jobs by rule, hours and disk.
 
-    `device_hours` and `disk_bytes` are for what is still to do. Hours come from the floating-point
-    operations and from the speed of the runs of this study that are done (`device_hours_measured`).
-    Where none is done they come from FLOPS_PER_SECOND, and only the order of magnitude is right.
+    `device_hours` and `disk_bytes` are for what is still to do. `time` says where the hours come
+    from, and how long `count` devices take (see `time_of`; `device` is a part of it too).
+    `device_hours_measured`: trainings that are done have corrected them.
 
     `students`: which of them the study keeps, and the `bytes` that stay; `disk_bytes` has what they
     take at most at a time.
@@ -62,8 +59,8 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     staged = {run.stage.id: run.stage for run in untrained if run.stage}
     unstaged = [s for s in staged.values() if not (layout.stage(s) / TRAINING).is_file()]
     unpacked = {
-        place
-        for place in map(layout.corpus, unstaged)
+        place: stage
+        for place, stage in ((layout.corpus(stage), stage) for stage in unstaged)
         if not (place / MANIFEST).is_file() or not (place / TOKENS).is_dir()
     }
     jobs = {
@@ -79,9 +76,13 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
     }
     changed = bool(left) or not (study / RECORD).is_file()
     jobs |= dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), int(changed))
-    speed = measured_speed(runs, layout)
+    corpora = list(unpacked.values())
+    extended = list(unmade.values())
+    todo = Todo(
+        *(text, extended, missing, untaught, outputs, unstaged, corpora, untrained, left, changed)
+    )
+    time = time_of(grid, layout, todo, device, count)
     students = kept_bytes(untrained, grid.study.keep_students)
-    starts = len(untrained) + len(left) + len(untaught) + len(unstaged) + len(unmade)
     return {
         "study": grid.study.name,
         "cells": grid.cells,
@@ -89,14 +90,9 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
         "runs": len(runs),
         "done": len(runs) - len(left),
         "jobs": jobs,
-        "device_hours": round(
-            hours(
-                *(untrained, untaught, unstaged, unmade.values(), starts),
-                speed or FLOPS_PER_SECOND,
-            ),
-            3,
-        ),
-        "device_hours_measured": speed is not None,
+        "device_hours": round(time["hours"], 3),
+        "device_hours_measured": time["trainings"] > 0,
+        "time": time,
         "disk_bytes": students[0]
         + sum(map(teacher_bytes, untaught))
         + sum(map(stage_bytes, unstaged))
@@ -118,7 +114,6 @@ def plan(grid: Grid, layout: Layout) -> dict[str, Any]:
                 "tokens": stage.tokens,
                 "runs": sum(run.stage == stage for run in runs),
                 "done": (layout.stage(stage) / TRAINING).is_file(),
-                "device_hours": round(stage_flops(stage) / (speed or FLOPS_PER_SECOND) / 3600, 3),
             }
             for stage in grid.stages.values()
         ],

@@ -19,8 +19,7 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         "  jobs     " + ", ".join(f"{n} {rule}" for rule, n in found["jobs"].items() if n)
         if any(found["jobs"].values())
         else "  jobs     nothing to do",
-        f"  device   {found['device_hours']:>7.2f}   hours on one device, estimated"
-        f" {_basis(found)}",
+        *_time_lines(found["time"]),
         f"  disk     {found['disk_bytes'] / 1e9:>7.2f}   GB, of which teacher outputs "
         f"{sum(found['store'].values()) / 1e9:.2f}",
         *_student_lines(found["students"]),
@@ -65,7 +64,7 @@ def _tuning_lines(tuning: dict[str, Any] | None) -> list[str]:
 
 def _stage_line(stage: dict[str, Any]) -> str:
     """A line on a stage before the task."""
-    state = "done" if stage["done"] else f"{stage['device_hours']:.2f} hours of the above"
+    state = "done" if stage["done"] else "to do"
     return (
         f"  stage    {stage['stage']} of {stage['student']}: {stage['steps']:,} steps, "
         f"{stage['tokens']:,} tokens, {state}; {stage['runs']} runs start from it"
@@ -81,11 +80,47 @@ def _extra_line(extra: dict[str, Any]) -> str:
     )
 
 
-def _basis(found: dict[str, Any]) -> str:
-    """Where the estimate of the hours comes from."""
-    if found["device_hours_measured"]:
-        return "from the runs that are done"
-    return "for a data-centre GPU, since no run of this study is done"
+def _time_lines(time: dict[str, Any]) -> list[str]:
+    """Lines on the hours that are left: where they are spent, what they come from, and the wall."""
+    lines = [f"  device   {_hours(time['hours'])}   hours on one device ({time['device']})"]
+    if not time["hours"]:
+        return lines
+    by_basis: dict[str, list[str]] = {}
+    for rule, one in sorted(time["rules"].items(), key=lambda item: -item[1]["hours"]):
+        if one["hours"] >= 0.005 * time["hours"]:
+            by_basis.setdefault(one["basis"], []).append(f"{rule} {_hours(one['hours']).strip()}")
+    words = {
+        "measured": f"from {time['trainings']} trainings that are done",
+        "calibrated": "from what `kd calibrate` measured",
+        "assumed": "assumed",
+    }
+    lines += [
+        f"             {', '.join(by_basis[basis])}: {words[basis]}"
+        for basis in words
+        if basis in by_basis
+    ]
+    if time["trainings"]:
+        low, high = time["spread"]
+        lines.append(
+            f"             half of those trainings took {low:.2f} to {high:.2f} times what is "
+            f"estimated now"
+        )
+    elif time["rates_from"] == "assumed":
+        lines.append(
+            "             the order of magnitude alone is right: `kd calibrate` measures it"
+        )
+    low, high = time["wall_hours"]
+    many = f"{time['devices']} devices" if time["devices"] > 1 else "one device"
+    span = _hours(low).strip() if high - low < 0.01 * high else f"{low:.2f} to {high:.2f}"
+    lines.append(
+        f"  wall     {span:>7}   hours with {many}; the longest chain of jobs takes "
+        f"{_hours(time['chain_hours']).strip()} ({', '.join(name for name, _ in time['chain'])})"
+    )
+    return lines
+
+
+def _hours(value: float) -> str:
+    return f"{value:>7.2f}" if value >= 0.1 or value == 0 else f"{value:>7.3f}"
 
 
 def _student_lines(students: dict[str, Any]) -> list[str]:

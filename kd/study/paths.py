@@ -56,6 +56,11 @@ class Layout:
         """Folder of the runs of all studies."""
         return self.results / "runs"
 
+    @property
+    def calibration(self) -> Path:
+        """What `kd calibrate` measured of devices."""
+        return self.results / "calibration.json"
+
     def text(self, data_id: str, task: str) -> Path:
         """Folder of a task's text, with one Parquet file for each split."""
         return self.results / "data" / data_id / task / "text"
