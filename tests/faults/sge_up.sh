@@ -10,7 +10,7 @@ SPOOL=/var/spool/gridengine/execd  # the folder in it is named after the host, o
 
 # The process of a file of a process id: not one that has got the number since, and not one that has ended
 # and that nobody has asked about yet.
-alive() { [ -s "$1" ] && grep -q "^[0-9]* (sge_[a-z]*) [^Z]" "/proc/$(cat "$1")/stat" 2>/dev/null; }
+alive() { [ -s "$1" ] && grep -q "^[0-9]* (sge_[a-z]*) [^Z]" "/proc/$(cat "$1" 2>/dev/null)/stat" 2>/dev/null; }
 
 end() {  # a daemon, by the file of its process id
     if alive "$1"; then
