@@ -28,6 +28,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
     },
     "Concepts": {
         "glossary": "docs/glossary.md",
+        "choosing": "docs/choosing.md",
         "axes": "docs/axes.md",
         "statistics": "docs/statistics.md",
     },

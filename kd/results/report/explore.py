@@ -28,7 +28,7 @@ from kd.results.statistics.views import axis_view, grid_view
 
 _DIGITS = 6  # significant ones of a number
 _PAIRS = 10  # pairs of axes that get a map: those that explain most
-_HIDDEN = {"history", "error", *AXES}  # columns of a run that have a place of their own
+_HIDDEN = {"history", "error", "log", *AXES}  # columns of a run that have a place of their own
 
 
 def explorer(
@@ -37,12 +37,14 @@ def explorer(
     logged: Sequence[bool],
     study_file: str,
     folder: str,
+    ends: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """What the script of the page draws.
 
     `every` has all runs, `frame` those that count: where the study tunes axes, each cell at its
     chosen value. `logged` says which runs have a log, `study_file` is how a command names the
-    study, `folder` the folder of all runs, from that of the report. Scores are fractions;
+    study, `folder` the folder of all runs, from that of the report, `ends` has the end of each
+    run's log. Scores are fractions;
     `effects`, `maps` and `importance` are the numbers of the figures of those names.
     """
     runs = with_costs(every)
@@ -50,6 +52,7 @@ def explorer(
     prepared = prepare(frame)
     shares = variance(frame)
     columns = {name: runs[name] for name in COLUMNS if name in runs}
+    columns["log"] = pd.Series(ends or [""] * len(runs))
     columns |= {f"cost:{name}": runs[name] for name in COSTS}
     tasks = list(dict.fromkeys(every["task"]))
     return {

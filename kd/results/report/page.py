@@ -4,6 +4,7 @@ import re
 from base64 import b64encode
 from collections import Counter
 from importlib.resources import files
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.explore import explorer, to_script
 from kd.results.report.findings import effects, headlines, winners
 from kd.results.report.guideline import STRENGTH, answers
+from kd.results.report.log_ends import log_ends
 from kd.results.report.words import count
 from kd.results.statistics.runs import AXES, IDLE, axes, followers, levels
 from kd.results.tables.write import make_tables
@@ -52,7 +54,10 @@ def write_report(
         for name, table in make_tables(frame, read_answers(runs_csv), record.selection).items()
     ]
     logged = [has_log(*row) for row in zip(every["status"], every["error"], strict=True)]
-    data = explorer(every, frame, logged, named_study(study), _RUNS)
+    ends = log_ends(
+        Path(normpath(out_html.parent / _RUNS)), list(every["run"]), list(every["status"])
+    )
+    data = explorer(every, frame, logged, named_study(study), _RUNS, ends)
     room = files("kd.results.report")
     template = room.joinpath("report.html.jinja").read_text(encoding="utf-8")
     style, *scripts = (

@@ -11,6 +11,7 @@ from fake_runs import grid, write
 from kd.results.figures.draw import write_figures
 from kd.results.report.explore import explorer
 from kd.results.report.findings import effects, headlines, winners
+from kd.results.report.log_ends import log_ends
 from kd.results.report.page import (
     cost,
     design,
@@ -21,6 +22,7 @@ from kd.results.report.page import (
 )
 from kd.results.statistics.effects import variance
 from kd.results.tables.write import write_tables
+from kd.study.paths import log_file
 
 SCORES = {"logits": [0.60, 0.61, 0.65], "logits+hidden": [0.62, 0.64, 0.66]}
 STUDY = """\
@@ -130,6 +132,22 @@ def test_steps_before_a_run_leave_it_no_log_of_its_own():
     assert not has_log("missing", "")
     assert not has_log("failed", "teacher deep-1a2b: RuntimeError: boom")
     assert not has_log("failed", "tokens-1a of rte: no space")
+
+
+def test_ends_of_logs_are_whole_lines_within_a_budget(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret-of-a-hub")
+    monkeypatch.setattr("kd.results.report.log_ends.TOTAL", 4000)
+    for i in range(20):
+        for step in ("distil", "evaluate"):
+            log = log_file(tmp_path / f"run-{i}", step)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("".join(f"{step} step {n} with secret-of-a-hub\n" for n in range(99)))
+    ids, statuses = [f"run-{i}" for i in range(21)], ["failed"] + ["done"] * 19 + ["missing"]
+    failed, *done, missing = log_ends(tmp_path, ids, statuses)
+    assert failed.endswith("evaluate step 98 with ***") and failed.startswith("evaluate step ")
+    assert all(end.endswith("distil step 98 with ***") for end in done) and missing == ""
+    assert sum(map(len, [failed, *done])) <= 4000 and len(failed) > 3 * len(done[0]) > 0
+    assert all(re.match(r"distil step \d+ with", end) for end in done), "no part of a line"
 
 
 def test_a_report_before_the_figures_does_not_say_that_there_are_none(frame, tmp_path):
@@ -292,9 +310,15 @@ def test_a_study_without_axes_or_scores_has_a_report_too(frame, browser, tmp_pat
 def page(browser, frame, tmp_path):
     """The page of six runs, one of which failed, in a browser."""
     frame.loc[0, ["status", "score", "error"]] = ["failed", None, "RuntimeError: out of memory"]
-    report(frame, tmp_path)
+    folder = tmp_path / "results/studies/hidden-or-not"
+    folder.mkdir(parents=True)
+    for run in frame["run"][:2]:
+        log = log_file(tmp_path / "results/runs" / run, "distil")
+        log.parent.mkdir(parents=True)
+        log.write_text("distilling: 6 steps\rdistilling: 6/6 loss 0.5\nthe <last> line\n")
+    report(frame, folder)
     browser.size(1280, 900)
-    browser.open(tmp_path / "report.html")
+    browser.open(folder / "report.html")
     yield browser
     assert browser.problems == []
 
@@ -358,6 +382,10 @@ def test_a_run_opens_its_curves_settings_files_and_command(page):
     assert not page.run(f"{sheet}.open")
     page.run("document.querySelector('.bad [data-run]').click()")
     assert "out of memory" in page.run(f"{sheet}.textContent"), "from the list of what is not done"
+    end = page.run(f"{sheet}.querySelector('pre.log').textContent")
+    assert end.splitlines() == [
+        "distilling: 6 steps", "distilling: 6/6 loss 0.5", "the <last> line"
+    ]  # fmt: skip
 
 
 @pytest.mark.browser

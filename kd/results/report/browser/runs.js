@@ -116,6 +116,10 @@ function openRun(i) {
       mk(figure, "figcaption", {}, part);
     }
   }
+  if (get.log(i)) {
+    mk(place, "h3", {}, "End of the log");
+    mk(place, "pre", {class: "log", tabindex: 0, "aria-label": "End of the log"}, get.log(i));
+  }
   mk(place, "h3", {}, "Files");
   const files = mk(place, "ul");
   const listed = [["spec.json", "what was asked for"], ...(DATA.logged[i] ? [["log/distil.log", "log of the training"]] : []),
