@@ -42,6 +42,14 @@ DEFAULTS = {
     "teacher_data": "-",
     "held_out": "0",
     "held_out_seed": "-",
+    "augmentation": "none",
+    "augmentation_factor": "-",
+    "augmentation_probability": "-",
+    "augmentation_candidates": "-",
+    "augmentation_model": "-",
+    "augmentation_seed": "-",
+    "transfer": "none",
+    "compare_at": "-",
 }
 IDLE = {"logits": ["matching", "mapping"], "none": ["matching", "mapping", "temperature"]}
 MEASURED = [

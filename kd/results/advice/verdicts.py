@@ -33,7 +33,8 @@ class Finding:
     """One contrast of a claim, in points; NaN: unknown.
 
     `low` and `high` are the 95 % interval over seeds, not corrected; `p` is corrected. `pairs` of
-    runs on the finished `tasks`; `seeds` on each of them. `done` and `runs` count all runs of the
+    runs on the finished `tasks`, which are some or all of the `planned` ones; `seeds` on each of
+    them. `done` and `runs` count all runs of the
     two cells, with every value that was tried for them. `floor` are tasks that are left out because
     no student is clearly above the constant answer. Of an undecided contrast: `needed` seeds find a
     true difference of the margin with probability 0.8 (None: above 1,000, or not known), and take
@@ -49,11 +50,17 @@ class Finding:
     pairs: int = 0
     seeds: int = 0
     tasks: tuple[str, ...] = ()
+    planned: int = 0
     floor: tuple[str, ...] = ()
     done: int = 0
     runs: int = 0
     needed: int | None = None
     more: int | None = None
+
+    @property
+    def so_far(self) -> bool:
+        """Whether there are numbers, and not of all tasks."""
+        return 0 < len(self.tasks) < self.planned
 
 
 def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
@@ -82,7 +89,7 @@ def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
         ours = _runs_of(every, claim, contrast)
         done = int((ours["status"] == "done").sum())
         start = Finding(contrast, UNDECIDED if done else OPEN, done=done, runs=len(ours))
-        start = replace(start, floor=floor)
+        start = replace(start, floor=floor, planned=ours["task"].nunique() - len(floor))
         key, sign = (contrast, -1) if contrast in rows else (contrast[::-1], 1)
         if key not in rows:  # no task is finished, or no pair of runs
             found.append(start)

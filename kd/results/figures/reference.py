@@ -1,5 +1,6 @@
 """The figures of a page with several records: the effect of each study's axis, as PNG."""
 
+import csv
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,8 +16,22 @@ def write_page_figures(found: Collection, folder: Path) -> list[Path]:
     for name in filter(found.drawn, found.studies):
         figure = f"effect-{found.axis(name)}"
         with tempfile.TemporaryDirectory() as drawn:
-            write_figures(found.folder / name / RECORD, Path(drawn) / "figures", [figure])
+            runs = Path(drawn) / RECORD
+            _copy_rows(found.folder / name / RECORD, runs, found.drawn(name))
+            write_figures(runs, Path(drawn) / "figures", [figure])
             source = Path(drawn) / "figures" / f"{figure}.png"
             if source.is_file():
                 written.append(Path(shutil.copy(source, folder / figure_name(name))))
     return written
+
+
+def _copy_rows(source: Path, out: Path, tasks: list[str]) -> None:
+    """Copy the rows of some tasks: a panel where all is missing shows nothing."""
+    with (
+        source.open(newline="", encoding="utf-8") as lines,
+        out.open("w", newline="", encoding="utf-8") as copy,
+    ):
+        rows = csv.DictReader(lines)
+        writer = csv.DictWriter(copy, rows.fieldnames or [])
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["task"] in tasks)

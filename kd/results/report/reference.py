@@ -49,9 +49,12 @@ class Collection:
         """The axis that a study is about: that of its first claim."""
         return next((c.axis for c, _ in self.findings if c.study == name), "knowledge")
 
-    def drawn(self, name: str) -> bool:
-        """Whether a study has a complete cell, so that it has a figure."""
-        return name in self.records and bool(self.records[name].runs["score"].notna().any())
+    def drawn(self, name: str) -> list[str]:
+        """The tasks in the figure of a study: those with a complete cell."""
+        if name not in self.records:
+            return []
+        runs = self.records[name].runs
+        return list(dict.fromkeys(runs.loc[runs["score"].notna(), "task"]))
 
 
 def read_collection(folder: Path) -> Collection:
@@ -121,7 +124,9 @@ def tally(found: Collection) -> str:
         for verdict in (CONFIRMED, CONTRADICTED, UNDECIDED, OPEN)
         if verdict in verdicts
     ]
-    return f"Of {count(len(verdicts), 'claim')}: {listed(told)}."
+    begun = sum(any(f.so_far for f in findings) for _, findings in found.findings)
+    rest = f" {count(begun, 'verdict rests', 'verdicts rest')} on some of the planned tasks so far."
+    return f"Of {count(len(verdicts), 'claim')}: {listed(told)}." + rest * bool(begun)
 
 
 def digest(folder: Path) -> str:
@@ -157,7 +162,12 @@ def _progress(found: Collection) -> Iterable[list[str]]:
 
 def _claims(found: Collection) -> Iterable[list[str]]:
     for i, (claim, findings) in enumerate(found.findings, 1):
-        yield [str(i), claim.claim, claim.source, f"**{overall(claim, findings)}**"]
+        verdict = f"**{overall(claim, findings)}**" + _so_far(*findings)
+        yield [str(i), claim.claim, claim.source, verdict]
+
+
+def _so_far(*findings: Finding) -> str:
+    return " so far" * any(finding.so_far for finding in findings)
 
 
 def _explained(found: Collection) -> str:
@@ -196,20 +206,23 @@ def _numbers(finding: Finding) -> list[str]:
         return [NOTHING, NOTHING, NOTHING, runs]
     low_high = NOTHING if finding.low != finding.low else span(finding.low, finding.high)
     floor = f"; not {listed(finding.floor)}: at the constant answer" if finding.floor else ""
-    n = f"{finding.seeds} seeds on {listed(finding.tasks)}: {count(finding.pairs, 'pair')}{floor}"
+    part = f" ({len(finding.tasks)} of {finding.planned} tasks)" * finding.so_far
+    n = f"{finding.seeds} seeds on {listed(finding.tasks)}{part}: {count(finding.pairs, 'pair')}"
+    n += floor
     return [signed(finding.difference), low_high, p_text(finding.p), n]
 
 
 def _decided(finding: Finding) -> list[str]:
     """The verdict, and what would decide it."""
+    verdict = finding.verdict + _so_far(finding)
     if finding.verdict != UNDECIDED:
-        return [finding.verdict, NOTHING]
+        return [verdict, NOTHING]
     if not finding.tasks:
-        return [finding.verdict, "its runs"]
+        return [verdict, "its runs"]
     if finding.needed is None:
-        return [finding.verdict, "above 1,000 seeds, or not known"]
+        return [verdict, "above 1,000 seeds, or not known"]
     more = f", {count(finding.more, 'run')} more" if finding.more else ", as many as there are"
-    return [finding.verdict, f"{finding.needed} seeds{more}"]
+    return [verdict, f"{finding.needed} seeds{more}"]
 
 
 def _study(found: Collection, name: str) -> list[str]:
@@ -217,20 +230,25 @@ def _study(found: Collection, name: str) -> list[str]:
     title = f"## {axis_words(name).replace('-', ' ').capitalize()}"
     if name not in found.records:
         return [title, f"{found.studies[name].question} Not run yet."]
-    guideline = guideline_text(found.records[name], name)
+    record = found.records[name]
+    guideline = guideline_text(record, name)
     guideline = guideline.split("\n", 1)[1].split("\n## Not answered by this study")[0].strip()
     parts = [title, re.sub(r"^## ", "### ", guideline, flags=re.MULTILINE)]
-    if found.drawn(name):
+    if drawn := found.drawn(name):
+        rest = [task for task in dict.fromkeys(record.runs["task"]) if task not in drawn]
+        absent = f" No cell is complete on {listed(rest)}." if rest else ""
         text = f"Effect of {axis_words(found.axis(name))} in the study {name}"
         parts.insert(1, f"![{text}]({figure_name(name)})")
-        parts.insert(2, "Marks are means with their 95 % t interval over seeds; dots are runs.")
+        parts.insert(
+            2, "Marks are means with their 95 % t interval over seeds; dots are runs." + absent
+        )
     return parts
 
 
 def _made(found: Collection) -> Iterable[list[str]]:
     for name, made in found.made.items():
         if made["done"]:
-            on = f"{_values(made, 'device')}; {_values(made, 'threads')} threads"
+            on = f"{_values(made, 'device')}; threads: {_values(made, 'threads')}"
             versions = [
                 f"{key.split('_')[0]} {_values(made, key)}" for key in made if "_ver" in key
             ]

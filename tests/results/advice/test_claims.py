@@ -58,10 +58,12 @@ def test_a_task_counts_when_all_runs_of_both_cells_are_finished():
     whole = record(score, mapping=["first", "last"], seed=["1", "2", "3"])
     (found,) = judged(claim(), whole, 1.0)
     assert (found.tasks, found.pairs, found.done, found.runs) == (("rte",), 3, 10, 12)
+    assert found.so_far
     # A run that failed will not be made: its seed is lost, and the task counts.
     whole.every.loc[whole.every["status"] == "missing", "status"] = "failed"
     (found,) = judged(claim(), whole, 1.0)
     assert set(found.tasks) == {"rte", "qnli"} and (found.pairs, found.seeds) == (5, 2)
+    assert not found.so_far
 
 
 def test_without_a_finished_task_there_is_no_verdict():
