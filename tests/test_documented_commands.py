@@ -52,7 +52,7 @@ def test_kd(line):
     assert words[0] in commands
     if words[1:] == ["--json"]:  # a name and its flag
         words.append(WORDS["STUDY"])
-    if len(words) > 1:  # not a mere name of a command
+    if words[1:] not in ([], ["--help"]):  # not a mere name of a command
         assert parser.parse_args(words).command == words[0]
 
 
