@@ -21,7 +21,7 @@ from kd.study.grid import Grid
 from kd.study.paths import HISTORY, PREDICTIONS, Layout
 from kd.study.paths import METRICS as METRICS_FILE
 from kd.study.run import Run
-from kd.study.selected import select_text
+from kd.study.selected import part_text, select_text
 
 _STRETCHES = 20  # points of a learning curve in runs.csv
 
@@ -40,8 +40,8 @@ def rows_of(grid: Grid, layout: Layout, mark: bool = True) -> list[dict[str, Any
 
     With `mark`, records that are found damaged are marked, so that they are made again.
     """
-    selected = select_text(grid)
-    return [{**run_row(run, layout, mark), "select": selected} for run in grid.runs.values()]
+    whole = {"select": select_text(grid), "design": part_text(grid)}
+    return [{**run_row(run, layout, mark), **whole} for run in grid.runs.values()]
 
 
 def write_rows(rows: Sequence[dict[str, Any]], layout: Layout, out: Path) -> dict[str, int]:

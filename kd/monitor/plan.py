@@ -36,7 +36,8 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
     Bytes of the teacher outputs that unfinished runs read, by name: `store` of those that will be
     stored, `store_there` of those that are, `store_computed` of those that are not, so that every
     run computes its own. `store_others`: bytes that outputs of other runs take of the budget.
-    `tuning`: what the study's `select` multiplies (see `tuning`), or None.
+    `tuning`: what the study's `select` multiplies (see `tuning`), or None. `design`: what a part of
+    the grid can tell apart (see `_design`), or None where all cells are run.
     """
     runs = list(grid.runs.values())
     left = [run for run in runs if not (layout.run(run) / METRICS).is_file()]
@@ -105,6 +106,7 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
         "store_computed": computed,
         "store_others": outputs.others,
         "tuning": tuning(grid),
+        "design": _design(grid),
         "stages": [
             {
                 "stage": stage.name,
@@ -127,6 +129,23 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
             }
             for plugin in grid.study.plugins
         ],
+    }
+
+
+def _design(grid: Grid) -> dict[str, Any] | None:
+    """The part of the grid that is run: `kind`, `cells` of the `possible` ones, the `resolution` as
+    a number, and `mixed`, sentences on which effects cannot be told apart."""
+    if grid.chosen is None:
+        return None
+    from kd.study.aliasing import sentences
+
+    chosen, mixed = grid.chosen, grid.mixed()
+    return {
+        "kind": grid.study.design.kind,
+        "cells": chosen.cells,
+        "possible": chosen.possible,
+        "resolution": mixed.resolution,
+        "mixed": sentences(mixed),
     }
 
 

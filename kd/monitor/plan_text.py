@@ -14,6 +14,7 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         f"  cells    {found['cells']:>7}   combinations that the study writes",
         f"  pruned   {len(found['pruned']):>7}   combinations that cannot run, or are excluded",
         f"  runs     {found['runs']:>7}   different runs (equal cells are one run)",
+        *_design_lines(found["design"]),
         *_tuning_lines(found["tuning"]),
         f"  done     {found['done']:>7}",
         "  jobs     " + ", ".join(f"{n} {rule}" for rule, n in found["jobs"].items() if n)
@@ -39,6 +40,17 @@ def plan_text(found: dict[str, Any], shown: int = 10) -> str:
         if len(reasons) > shown:
             lines.append(f"  and {len(reasons) - shown} more reasons: --json lists every cell")
     return "\n".join(lines)
+
+
+def _design_lines(design: dict[str, Any] | None) -> list[str]:
+    """Lines on the part of the cells that is run, and on what it mixes."""
+    if design is None:
+        return []
+    return [
+        f"  design   {design['cells']:>7}   of {design['possible']:,} cells that can run, each on "
+        f"every task with every seed ({design['kind']})",
+        *(f"           {text}" for text in design["mixed"]),
+    ]
 
 
 def _tuning_lines(tuning: dict[str, Any] | None) -> list[str]:

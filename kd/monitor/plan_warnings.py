@@ -4,7 +4,8 @@ from kd.axes.fields import RUN_DEFAULTS
 from kd.monitor.tuning import tuning
 from kd.results.advice import FEW_SEEDS
 from kd.runtime.errors import listing
-from kd.study.grid import Grid, pruned_values
+from kd.study.grid import Grid
+from kd.study.pruned import pruned_values
 from kd.study.tasks import data_warnings
 
 
@@ -19,6 +20,8 @@ def warnings_of(grid: Grid) -> list[str]:
     found += _tuning_warnings(grid)
     for axis, value, reason in pruned_values(grid):
         found.append(f"no cell with {axis} {value} can run: {reason}")
+    for axis, value in grid.chosen.missing if grid.chosen else ():
+        found.append(f"design: no cell with {axis} {value} was drawn; take more cells")
     return found + _recipe_warnings(grid)
 
 

@@ -207,12 +207,16 @@ _HISTORY = {
     )
 }
 
-# Only in runs.csv, the same in every row: what the study tunes.
-_SELECT = {
+# Only in runs.csv, the same in every row: what the study tunes, and which part of its grid it runs.
+_WHOLE = {
     "select": _text(
         "what the study selects on the slice, as JSON: `axes` (the values of each, in the study's "
         "order) and `cells` (the axes that tell its cells apart); blank where it selects nothing"
-    )
+    ),
+    "design": _text(
+        "the part of the grid that the study runs, as JSON: `kind` (fraction or random), `cells` "
+        "of the `possible` ones, `pairs` of axes that it asks for; blank where it runs all cells"
+    ),
 }
 
 
@@ -227,7 +231,7 @@ COLUMNS: dict[str, Column] = {
     **_OBJECTIVE,
     **METRICS,
     **_HISTORY,
-    **_SELECT,
+    **_WHOLE,
 }
 
 

@@ -24,8 +24,9 @@ from kd.results.statistics.selection import Selection, select
 from kd.runtime.errors import UserError, listing, nearest, shown
 from kd.runtime.state import STATES
 from kd.study.check import Study, load_study
+from kd.study.design_keys import read_design
 from kd.study.grid import Grid, expand
-from kd.study.selected import read_tuned, tuned_of
+from kd.study.selected import part_text, read_tuned, tuned_of
 
 _SCORES = ("score", "teacher_score", "majority_score", "teacher_majority_score")
 
@@ -84,8 +85,8 @@ def load_record(path: Path, study: Path | None = None, planned: bool = True) -> 
         **dict.fromkeys(COLUMNS, ""),
         **{name: str(RUN_DEFAULTS.get(name, IDLE)) for name in AXES},
     }
-    lacking = {name: value for name, value in absent.items() if name not in frame}
-    added = pd.DataFrame(lacking, index=frame.index, dtype=object)
+    lacking = [name for name in absent if name not in frame]
+    added = pd.DataFrame({n: absent[n] for n in lacking}, index=frame.index, dtype=object)
     frame = pd.concat([frame, added], axis=1)
     frame[AXES] = frame[AXES].replace("", IDLE)
     asked = load_study(study) if study else None
@@ -108,7 +109,7 @@ def load_record(path: Path, study: Path | None = None, planned: bool = True) -> 
         )
     # A score counts only where the run says that it is done.
     frame["score"] = frame["score"].where(frame["status"] == "done")
-    frame = frame.copy()  # in one piece: pandas warns of a table that was made column by column
+    frame = frame.copy()  # in one piece
     if grid:
         frame, told = _completed(frame, grid, path)
         remarks += told
@@ -118,14 +119,13 @@ def load_record(path: Path, study: Path | None = None, planned: bool = True) -> 
     place = {task: i for i, task in enumerate(TASKS)}
     tasks = frame["task"].map(lambda task: place.get(task, len(place)))
     frame = frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)
-    if (
-        frame[BUNDLE].nunique() > 1
-    ):  # next to presets, runs without a preset are named by their knowledge
+    if frame[BUNDLE].nunique() > 1:  # runs without a preset are named by their knowledge
         frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
-    # Columns set one by one lie apart; pandas warns of a hundred. A copy puts them together.
-    frame = frame.copy()
+    frame = frame.copy()  # columns set one by one lie apart; pandas warns of a hundred
     frame["equal_size"] = asked.equal_size if asked else ""
+    frame["design"] = part_text(grid) if grid else frame["design"]
     try:
+        read_design(frame["design"])
         tuned = tuned_of(grid) if grid else read_tuned(frame["select"])
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None

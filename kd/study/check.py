@@ -13,6 +13,7 @@ from kd.axes.plugins import Plugin, activate
 from kd.axes.tasks import TASKS, Task
 from kd.data.transfer import TransferSet
 from kd.runtime.errors import UserError, shown, unknown
+from kd.study.design_keys import Design, design_of
 from kd.study.keys import (
     axis_values,
     data_source,
@@ -34,7 +35,6 @@ from kd.study.task_keys import own_tasks
 from kd.study.together import check_together
 from kd.study.transfer_keys import transfer_sets
 
-DESIGNS = ("factorial", "one-at-a-time")
 KEYS = (
     "study",
     "question",
@@ -75,7 +75,7 @@ class Study:
     teachers: dict[str, dict[str, Any]]
     base: dict[str, Any]
     axes: dict[str, list[Any]]
-    design: str
+    design: Design
     exclude: list[dict[str, list[Any]]]
     include: list[dict[str, Any]]
     store_bytes: int | None  # disk for large teacher outputs; None: store none at all
@@ -168,12 +168,6 @@ def _question(value: Any) -> str:
     return " ".join(value.split())
 
 
-def _design(value: Any) -> str:
-    if value not in DESIGNS:
-        raise unknown("design", value, DESIGNS)
-    return str(value)
-
-
 def _teachers(value: Any) -> dict[str, dict[str, Any]]:
     teachers: dict[str, dict[str, Any]] = {}
     for teacher, written in mapping_of(value, "teachers").items():
@@ -211,7 +205,7 @@ _PARTS: dict[str, tuple[Any, Callable[[Any, Path], Any]]] = {
     "transfer": ({}, transfer_sets),
     "base": ({}, lambda value, path: values_of(value, "base", RUN_FIELDS)),
     "axes": ({}, lambda value, path: axis_values(value)),
-    "design": (DESIGNS[0], lambda value, path: _design(value)),
+    "design": (Design(), lambda value, path: design_of(value)),
     "exclude": ([], lambda value, path: _excluded(value)),
     "include": ([], lambda value, path: partial_runs(value, "include")),
     "store": (store_bytes({}), lambda value, path: store_bytes(value)),

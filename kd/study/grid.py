@@ -1,21 +1,23 @@
 """Expands a study to cells, and cells to canonical runs without duplicates.
 
 A *cell* is one combination of axis values as the study writes it. `run.resolve` makes a run of it.
+Where the design runs a part of the cells, `choose` draws it among those that can run.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kd.axes.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.labels import NONE, merged
 from kd.axes.presets import read_preset
 from kd.runtime.errors import Pruned, UserError, code_trouble
 from kd.study.check import Study, load_study
+from kd.study.design_keys import CROSSED, FACTORIAL
 from kd.study.keys import values_of
 from kd.study.mistakes import keep, told
 from kd.study.run import Run, resolve
@@ -23,21 +25,28 @@ from kd.study.stage import Stage
 from kd.study.teacher import Teacher
 from kd.study.terms import Cell
 
+if TYPE_CHECKING:
+    from kd.study.aliasing import Aliasing
+    from kd.study.chosen import Chosen
+
 _NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
-PrunedValue = tuple[str, str, str]  # axis, value, the most frequent reason
-_CROSSED = ("task", "seed")  # crossed with all else, even one at a time
 # The axes with which entries of `include` are crossed, so that each has a control.
-_CONTROLLED = (*_CROSSED, "student", "teacher")
+_CONTROLLED = (*CROSSED, "student", "teacher")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """An expanded study: the number of cells, pruned cells with their reasons, different runs."""
+    """An expanded study: the number of cells, pruned cells with their reasons, different runs.
+
+    Where the design runs a part of the cells, `chosen` is that part. `cells` are then those of the
+    part, and the ones that cannot run: these are tried with the first seed alone.
+    """
 
     study: Study
     cells: int
     pruned: list[tuple[Cell, str]]
     runs: dict[str, Run]
+    chosen: "Chosen | None" = None
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -49,6 +58,16 @@ class Grid:
         """The fields that the study's axes and included cells vary, in table order."""
         named = {*self.study.axes, *(key for entry in self.study.include for key in entry)}
         return [key for key in RUN_FIELDS if key in named]
+
+    def mixed(self) -> "Aliasing":
+        """What the runs mix, along the axes that are not crossed with all else."""
+        from kd.study.chosen import mixed_in
+
+        names = [key for key in self.varied if key not in _crossed(self.study)]
+        labels = [run.labels for run in self.runs.values()]
+        return mixed_in(
+            {key: [own[key] for own in labels] for key in names}, self.study.design.pairs
+        )
 
     @property
     def teachers(self) -> dict[str, Teacher]:
@@ -78,50 +97,121 @@ def expand(study: Study) -> Grid:
     Raises:
         UserError: every cell is pruned, or a file that a cell names is missing or wrong.
     """
-    cells = 0
-    pruned: list[tuple[Cell, str]] = []
+    seen = _Seen()
+    chosen, pruned = _choose(study, seen) if study.design.chosen else (None, [])
+    tried = {_key(cell) for cell, _ in pruned}
+    cells = len(pruned)
     runs: dict[str, Run] = {}
-    excludes_used = set()
-    wrong = set()  # teachers of whose cells one has a mistake, which all may share
-    for cell, named in cells_of(study):
+    for cell, named in cells_of(study, chosen):
+        if _key(cell) in tried:
+            continue
         cells += 1
-        full = _complete(study, cell)
-        hits = [i for i, e in enumerate(study.exclude) if _excludes(e, full, named)]
-        excludes_used.update(hits)
-        if hits:
-            pruned.append((cell, f"excluded by exclude[{hits[0]}]"))
-            continue
-        if full["teacher"] in wrong:
-            continue
-        try:
-            run = resolve(study, full)
-        except UserError as error:
-            keep(error)
-            wrong.add(full["teacher"])
-            continue
-        except Pruned as reason:
-            pruned.append((cell, str(reason)))
+        run = _run_of(study, cell, named, seen)
+        if isinstance(run, str):
+            pruned.append((cell, run))
+        if run is None or isinstance(run, str):
             continue
         if run.id in runs:
             run = replace(runs[run.id], labels=merged(runs[run.id].labels, run.labels))
         runs[run.id] = run
-    for i in range(len(study.exclude)):
-        if i not in excludes_used:
+    untried = {*_crossed(study)} - {"task"} if chosen else set()
+    for i, entry in enumerate(study.exclude):
+        if i not in seen.excludes and not untried & {*entry}:
             keep(UserError(f"exclude[{i}]: no cell matches it"))
-    if not runs and not wrong:
+    if not runs and not seen.wrong:
         raise UserError(f"axes: none of the {cells} cells can run; the first: {pruned[0][1]}")
-    return Grid(study, cells, pruned, _told_apart(runs))
+    return Grid(study, cells, pruned, _told_apart(runs), chosen)
 
 
-def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
-    """(cell, named) for each different cell as the study writes it.
+@dataclass
+class _Seen:
+    """Entries of `exclude` that leave a cell out, and teachers of whose cells one has a mistake,
+    which all may share."""
+
+    excludes: set[int] = field(default_factory=set)
+    wrong: set[str] = field(default_factory=set)
+
+
+def _run_of(study: Study, cell: Cell, named: set[str] | None, seen: _Seen) -> Run | str | None:
+    """The run of a cell, or why it has none; None if the cell has a mistake, which is kept."""
+    full = _complete(study, cell)
+    hits = [i for i, e in enumerate(study.exclude) if _excludes(e, full, named)]
+    seen.excludes.update(hits)
+    if hits:
+        return f"excluded by exclude[{hits[0]}]"
+    if full["teacher"] in seen.wrong:
+        return None
+    try:
+        return resolve(study, full)
+    except UserError as error:
+        keep(error)
+        seen.wrong.add(full["teacher"])
+        return None
+    except Pruned as reason:
+        return str(reason)
+
+
+def _crossed(study: Study) -> dict[str, list[Any]]:
+    """The axes that are crossed with all else, whatever the design."""
+    tuned = study.select.axes if study.select else ()  # every cell gets every value
+    return {key: study.axes[key] for key in (*CROSSED, *tuned) if key in study.axes}
+
+
+def _choose(study: Study, seen: _Seen) -> tuple["Chosen", list[tuple[Cell, str]]]:
+    """The chosen part of the cells that can run, and the cells that cannot, by task.
+
+    Points that are the same runs are one cell. They are compared with the first seed, and with
+    every seed where they are equal there.
+    """
+    from kd.study.chosen import choose
+
+    crossed = _crossed(study)
+    axes = {key: values for key, values in study.axes.items() if key not in crossed}
+    first = {key: values[0] for key, values in crossed.items() if key != "task"}
+    tasks = [{"task": task} for task in study.axes.get("task", ())] or [{}]
+    pruned: list[tuple[Cell, str]] = []
+
+    def ids(point: Cell, fixed: Cell, noted: bool = False) -> tuple[str, ...]:
+        found = []
+        for task in tasks:
+            cell = _over_base(study, {**point, **fixed, **task})
+            run = _run_of(study, cell, None, seen)
+            if isinstance(run, str) and noted:
+                pruned.append(({k: cell[k] for k in RUN_FIELDS if k in cell}, run))
+            found.append(run.id if isinstance(run, Run) else "")
+        return tuple(found)
+
+    groups: dict[Any, list[Cell]] = {}
+    for values in product(*axes.values()):
+        point = dict(zip(axes, values, strict=True))
+        key: Any = ids(point, first, noted=True)
+        if not any(key):
+            continue
+        if key in groups and len(crossed.get("seed", ())) > 1:
+            more = [{**first, "seed": seed} for seed in crossed["seed"][1:]]
+            if [ids(point, f) for f in more] != [ids(groups[key][0], f) for f in more]:
+                key = _key(point)
+        groups.setdefault(key, []).append(point)
+    if not groups and not seen.wrong:
+        raise UserError(f"axes: none of the {len(pruned)} cells can run; the first: {pruned[0][1]}")
+    return choose(study.design, axes, list(groups.values())), pruned
+
+
+def cells_of(
+    study: Study, chosen: "Chosen | None" = None
+) -> Iterator[tuple[Cell, set[str] | None]]:
+    """(cell, named) for each different cell as the study writes it, of the chosen part alone.
 
     `named` has the keys in its entry of `include`; it is None for a cell of the axes.
     """
-    axes = study.axes
-    tuned = study.select.axes if study.select else ()  # every cell gets every value
-    crossed = {key: axes[key] for key in (*_CROSSED, *tuned) if key in axes}
-    if study.design == "factorial":
+    axes, crossed = study.axes, _crossed(study)
+    if chosen:
+        points = [
+            {**point, **dict(zip(crossed, p, strict=True))}
+            for point in chosen.points
+            for p in product(*crossed.values())
+        ]
+    elif study.design.kind == FACTORIAL:
         points = [dict(zip(axes, p, strict=True)) for p in product(*axes.values())]
     else:
         alone = [{k: value} for k, values in axes.items() if k not in crossed for value in values]
@@ -133,7 +223,7 @@ def cells_of(study: Study) -> Iterator[tuple[Cell, set[str] | None]]:
     extra = [
         ({**entry, **dict(zip(free, p, strict=True))}, set(entry))
         for entry in study.include
-        for free in [{k: axes[k] for k in axes if k in (*_CONTROLLED, *tuned) and k not in entry}]
+        for free in [{k: axes[k] for k in axes if k in {*_CONTROLLED, *crossed} - {*entry}}]
         for p in product(*free.values())
     ]
     cells: dict[tuple[tuple[str, str], ...], tuple[Cell, set[str] | None]] = {}
@@ -197,17 +287,3 @@ def _told_apart(runs: dict[str, Run]) -> dict[str, Run]:
         else replace(run, labels={**run.labels, "knowledge": run.objective})
         for id, run in runs.items()
     }
-
-
-def pruned_values(grid: Grid | None) -> list[PrunedValue]:
-    """Values of axes none of whose cells can run; [] if the grid is not known."""
-    if grid is None or not grid.pruned:
-        return []
-    cells = [cell for cell, _ in cells_of(grid.study)]
-    found = []
-    for axis, values in grid.study.axes.items():
-        for value in values:
-            reasons = Counter(why for cell, why in grid.pruned if cell.get(axis) == value)
-            if reasons.total() and reasons.total() == sum(c.get(axis) == value for c in cells):
-                found.append((axis, str(value), reasons.most_common(1)[0][0]))
-    return found

@@ -6,7 +6,8 @@ from typing import Any
 from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
 from kd.axes.metrics import METRICS
-from kd.study.check import DESIGNS, KEYS, MARGIN, NAME
+from kd.study.check import KEYS, MARGIN, NAME
+from kd.study.design_keys import design_schema
 from kd.study.keys import EPOCH, STORE_GIGABYTES, STUDENTS
 from kd.study.schema_keys import (
     TEXT,
@@ -112,7 +113,7 @@ def study_schema() -> dict[str, Any]:
             "additionalProperties": False,
             "minProperties": 1,
         },
-        "design": {"enum": list(DESIGNS)},
+        "design": design_schema(),
         "exclude": {"type": "array", "items": several, "description": "cells to leave out"},
         "include": {
             "type": "array",

@@ -1,4 +1,4 @@
-"""The tuned axes of a study, as text for its record."""
+"""The tuned axes of a study and the part of its grid, as text for its record."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kd.axes.fields import RUN_FIELDS
 from kd.axes.labels import INERT, parts
 from kd.runtime.errors import shown
+from kd.study.design_keys import design_text
 from kd.study.grid import Grid
 
 
@@ -43,9 +44,17 @@ def select_text(grid: Grid) -> str:
     return json.dumps({"axes": tuned.axes, "cells": tuned.cells}) if tuned else ""
 
 
+def part_text(grid: Grid) -> str:
+    """The column `design` of runs.csv; '' if the study runs all cells of its design."""
+    if not grid.chosen:
+        return ""
+    return design_text(grid.study.design, grid.chosen.cells, grid.chosen.possible)
+
+
 def select_note(grid: Grid) -> list[str]:
-    """What Snakemake compares, to collect again if the selection changes; [] without one."""
-    return [text] if (text := select_text(grid)) else []
+    """What Snakemake compares, to collect again if the selection or the part of the grid changes;
+    [] without one."""
+    return [text for text in (select_text(grid), part_text(grid)) if text]
 
 
 def read_tuned(column: Iterable[str]) -> Tuned | None:

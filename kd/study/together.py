@@ -13,6 +13,8 @@ from kd.axes.initialisations import STAGE
 from kd.axes.labels import NONE
 from kd.data.generated import check_size
 from kd.runtime.errors import UserError, listing, shown, unknown
+from kd.study.design_keys import ALONE as ONE_BY_ONE
+from kd.study.design_keys import check_design
 from kd.study.mistakes import keep, kept, number_kept
 from kd.study.select_keys import check_select
 
@@ -129,7 +131,10 @@ def _check_missing(study: "Study", raw: dict[Any, Any]) -> None:
     for key in ("task", "student"):
         if key not in base | axes:
             keep(UserError(f"base.{key}: missing; give it under base or as an axis"))
-    if study.design == "one-at-a-time":
+    with kept():
+        tuned = study.select.axes if study.select else ()
+        check_design(study.design, list(raw["axes"] or ()), tuned)
+    if study.design.kind == ONE_BY_ONE:
         for key in ("student", "teacher"):
             if key in axes and key not in base:
                 text = "one-at-a-time varies each axis alone from the base"

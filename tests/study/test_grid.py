@@ -12,7 +12,8 @@ from studies import study_dict, tiny_study, write_study
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS, SCRATCH_DEFAULTS, TEACHER_DEFAULTS
 from kd.axes.labels import merged, parts
 from kd.runtime.errors import UserError
-from kd.study.grid import _told_apart, load_grid, pruned_values
+from kd.study.grid import _told_apart, load_grid
+from kd.study.pruned import pruned_values
 
 ROOT = Path(__file__).parents[2]
 

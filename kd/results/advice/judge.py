@@ -15,7 +15,9 @@ from kd.results.advice import FEW_SEEDS
 from kd.results.advice.soundness import seeds_done
 from kd.results.advice.verdict import Advice, Breadth, Contrast
 from kd.results.statistics.effects import contrasts, pairs
+from kd.results.statistics.fraction import mixed_with, part_of
 from kd.results.statistics.runs import IDLE, each, levels
+from kd.study.aliasing import Mixed, mixed_sentence
 
 _HALF = 0.5  # share of its planned pairs that a value needs to be called the best
 
@@ -24,8 +26,11 @@ def judge_values(runs: pd.DataFrame, axis: str, question: str, margin: float) ->
     """The values of `axis` among prepared runs, compared with the best; without context."""
     table = contrasts(runs, axis)
     values = tuple(value for value in levels(runs[axis]) if value != IDLE)
+    about = mixed_with(runs, axis) if part_of(runs) else Mixed()
+    mixed = mixed_sentence((axis,), about)
     if table.empty or not table["pairs"].sum():
-        return Advice(axis, question, "open", "undone", values=values)
+        why = "mixed" if about.axes else "undone"
+        return Advice(axis, question, "open", why, values=values, mixed=mixed)
     best = leader_of(table)
     every = contrasts_of(table)
     own = [c if c.value == best else turned(c) for c in every if best in (c.value, c.other)]
@@ -42,9 +47,12 @@ def judge_values(runs: pd.DataFrame, axis: str, question: str, margin: float) ->
     advice = Advice(
         axis, question, "", "", best, equal, unsure, worse, elsewhere,
         apart=tuple(v for v in values if v != best and v not in {c.other for c in own}),
-        breadth=breadth, values=values, comparisons=int(table["p"].notna().sum()),
+        mixed=mixed, breadth=breadth, values=values, comparisons=int(table["p"].notna().sum()),
     )  # fmt: skip
-    return replace(advice, strength=_strength(advice, seeds_done(runs)))
+    strength = _strength(advice, seeds_done(runs))
+    if not about.clear and strength in ("strong", "moderate"):
+        strength = "mixed"
+    return replace(advice, strength=strength)
 
 
 def _strength(advice: Advice, seeds: int) -> str:

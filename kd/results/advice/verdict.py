@@ -83,8 +83,9 @@ class Step:
 class Advice:
     """An answer to one question.
 
-    `strength` is strong, moderate, weak, none, trade-off (students of no equal size) or open (not
-    answered here, and `why` says the reason: chance, held, follows, undone). `best` is '' where
+    `strength` is strong, moderate, weak, none, trade-off (students of no equal size), mixed (clear,
+    but interactions may be part of it in the part of the grid that was run) or open (not answered
+    here, and `why` says the reason: chance, held, follows, undone, mixed). `best` is '' where
     there is none. `equal`, `not_worse` and `worse` hold the best value's contrasts to the others by
     size, `elsewhere` the significant ones among the others. `lost`: value -> (missing, planned).
     """
@@ -99,6 +100,7 @@ class Advice:
     worse: tuple[Contrast, ...] = ()
     elsewhere: tuple[Contrast, ...] = ()
     apart: tuple[str, ...] = ()  # values that no setting was planned to compare with the best
+    mixed: str = ""  # what the part of the grid that was run cannot tell it apart from, in words
     breadth: Breadth | None = None
     share: float = np.nan  # of the variance within tasks, in percent
     share_p: float = np.nan

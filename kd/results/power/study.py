@@ -78,7 +78,8 @@ def _parts(
         variance = source.variance(axis, a, b, task)
         if variance:
             blocks = planned.groupby("block")["seed"].nunique()
-            square = 1e4 * variance.of_mean(len(blocks))
+            worth = planned.groupby("seed", sort=False)["worth"].sum().max()
+            square = 1e4 * variance.of_mean(float(worth))
             return task, int(blocks.min()), square, variance, source.noise(axis, a, b, task)
     return None
 

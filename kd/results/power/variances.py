@@ -16,6 +16,7 @@ from kd.results.advice.soundness import dev_errors
 from kd.results.answers import TaskAnswers
 from kd.results.statistics.effects import pairs
 from kd.results.statistics.examples import difference_of, resampled_scores
+from kd.results.statistics.fraction import part_of
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, each, studied
 
@@ -38,7 +39,7 @@ class Variance:
     freedom: int
     source: str
 
-    def of_mean(self, blocks: int) -> float:
+    def of_mean(self, blocks: float) -> float:
         """Of the mean of so many blocks. An unknown common part is taken as all of it."""
         common = self.total if np.isnan(self.common) else min(max(0.0, self.common), self.total)
         return common + (self.total - common) / blocks
@@ -101,7 +102,8 @@ def known_from(frame: pd.DataFrame, answers: Mapping[str, TaskAnswers], name: st
     found = Known(name)
     runs = prepare(frame)
     scores = {task: resampled_scores(own.splits, own.metrics) for task, own in answers.items()}
-    for axis in studied(runs):
+    # A part of a grid has no pairs of runs that differ in one axis alone.
+    for axis in [] if part_of(runs) else studied(runs):
         table = pairs(runs, axis)
         done = table.dropna(subset="difference")
         for task in dict.fromkeys(map(str, done["task"])):

@@ -54,6 +54,8 @@ def _unanswered(advice: Advice, names: Names) -> str:
     if advice.why == "follows":
         leader = axis_words(advice.values[0])
         return f"Not tested on its own: it changes only together with the {leader}."
+    if advice.why == "mixed":
+        return f"Not answered: {advice.mixed}."
     if advice.why == "undone":
         return "Not answered: no two values have finished runs on the same settings."
     if not advice.values:
@@ -72,6 +74,9 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
     unsure = [f"{q(c.other)} ({short_contrast(c)})" for c in advice.not_worse]
     if advice.strength in ("strong", "moderate"):
         return _decided(advice, margin, names)
+    if advice.strength == "mixed":
+        over = f", and is significantly better than {q(beaten)}" if beaten else ""
+        return f"Mixed: {best} has the highest mean{over}. But {advice.mixed}."
     if advice.strength == "weak":
         parts = [f"Undecided: {best} has the highest mean"]
         if unsure:

@@ -13,7 +13,11 @@ from kd.results.advice.soundness import (
 )
 from kd.results.record import Record
 from kd.results.report.words import count, listed, names_of, quoted
-from kd.study.grid import pruned_values
+from kd.results.statistics.fraction import mixed_effects
+from kd.results.statistics.pairing import prepare
+from kd.study.aliasing import sentences
+from kd.study.design_keys import FRACTION, read_design
+from kd.study.pruned import pruned_values
 
 
 def cautions(record: Record) -> list[str]:
@@ -29,6 +33,7 @@ def cautions(record: Record) -> list[str]:
             if seeds == 1
             else "Only two seeds have finished: intervals are wide, and recommendations need three."
         )
+    found += _part(frame)
     found += record.remarks
     names = names_of(record.study)
     for axis, value, reason in pruned_values(record.grid):
@@ -57,6 +62,22 @@ def _unfinished(every: pd.DataFrame) -> list[str]:
     told = [f"{group.sum()} of {len(group)} on {task}" for task, group in tasks]
     by_task = f": {listed(told, shown=12)}" if len(told) > 1 else ""
     return [f"Not finished: {done.sum():,} of {count(len(every), 'run')} are done{by_task}."]
+
+
+def _part(frame: pd.DataFrame) -> list[str]:
+    """What a study that ran a part of its grid can tell apart."""
+    part = read_design(frame["design"]) if "design" in frame else None
+    if part is None:
+        return []
+    design, possible = part
+    told = [f"{text[0].upper()}{text[1:]}." for text in sentences(mixed_effects(prepare(frame)))]
+    kind = "a fraction" if design.kind == FRACTION else "a random part"
+    return [
+        f"This study ran {kind} of its grid: {design.cells} of {possible:,} cells. Effects are "
+        "fitted for all axes together, and each seed on a task gives one difference, which counts "
+        "as a pair.",
+        *told,
+    ]
 
 
 def _shared_texts(frame: pd.DataFrame) -> list[str]:

@@ -130,12 +130,14 @@ def limits(
 ) -> list[str]:
     """Sentences on where an answer may not hold. `pruned` has (axis, value, reason)."""
     names = names or {}
-    if advice.strength == "open" and advice.why not in ("undone", "chance"):
+    if advice.strength == "open" and advice.why not in ("undone", "chance", "mixed"):
         return []
     found = []
     if advice.lost:
         told = [f"{quoted(names, advice.axis, v)} {n} of {total}" for v, n, total in advice.lost]
         found.append(f"Missing runs: {listed(told, shown=12)}.")
+    if advice.mixed and advice.strength not in ("open", "mixed"):
+        found.append(f"Mixed effects: {advice.mixed}.")
     for axis, value, reason in pruned:
         if axis == advice.axis:
             found.append(f"Never run: {quoted(names, axis, value)} ({reason}).")

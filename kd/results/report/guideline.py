@@ -22,7 +22,7 @@ from kd.results.statistics.runs import control_of, levels
 from kd.results.statistics.selection import chosen_note
 from kd.runtime.files import atomic_write
 from kd.study.check import MARGIN
-from kd.study.grid import PrunedValue, pruned_values
+from kd.study.pruned import PrunedValue, pruned_values
 
 STRENGTH = {
     "strong": "Every other value is significantly worse or equal within the margin, and the best "
@@ -31,6 +31,8 @@ STRENGTH = {
     "one leads on fewer than two thirds of the tasks or of the settings.",
     "weak": "Some differences are significant, but no single value is shown to be the best.",
     "none": "No difference between two values is significant.",
+    "mixed": "The values differ, but the study ran a part of its grid, in which interactions "
+    "of other axes may be part of the difference, or all of it.",
     "trade-off": "No two students are of equal size, so the price of size is shown, not judged.",
     "open": "This study does not answer it.",
 }
@@ -142,7 +144,7 @@ def answers(record: Record) -> list[Answer]:
     found = [
         Answer(
             a.question,
-            a.strength != "open" or a.why in ("undone", "chance"),
+            a.strength != "open" or a.why in ("undone", "chance", "mixed"),
             answer(a, margin, names),
             a.strength,
             evidence_scale(a.comparisons),

@@ -7,10 +7,13 @@ import pandas as pd
 from scipy import stats
 
 from kd.axes.labels import parts as values_in
+from kd.results.statistics.fraction import estimates, mixed_effects, part_of, widened
 from kd.results.statistics.intervals import holm, seed_means
 from kd.results.statistics.noise import Noise
+from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, IDLE, disagreements, levels, studied
 from kd.results.statistics.views import base_of
+from kd.study.aliasing import Aliasing, Mixed, effect_name
 
 # Rows of `variance` that are no axis and no pair of axes.
 HIGHER, SEEDS, REST = "three axes and more", "seeds", "not attributable (unbalanced design)"
@@ -26,6 +29,10 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
     adjusted for all other axes, and each pair for all axes. A run that stands for several values
     counts as their mean. A run that an axis cannot affect counts as the mean of all values. Each
     term is tested against its own change from seed to seed on a task.
+
+    Where a part of the grid was run, effects that it cannot tell apart are one term (`a or b × c`),
+    and pairs that it mixes have none. An axis is adjusted for the other axes' pairs if it is clear
+    of them; otherwise it has no test.
 
     Returns:
         A row per term: `kind` is axis, pair (of axes), task (an axis by the task), higher (what all
@@ -47,21 +54,32 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
     terms = _terms(codes, np.eye(task.max() + 1)[task])
     noise = Noise(score, done.groupby([*names, "task"], sort=False).ngroup().to_numpy(), unit, task)
     mains = np.hstack(list(codes.values()))
+    mixed = mixed_effects(prepare(frame)) if part_of(done) else Aliasing(5, {})
     rows = []
     for (term, kind), own in terms.items():
+        if kind == "pair" and any(term == " × ".join(pair) for pair in mixed.unclear):
+            continue
         others = [codes[name] for name in names if name != term] if kind == "axis" else [mains]
+        about = mixed.effects.get((term,), Mixed())
+        if about.clear and mixed.effects and kind == "axis":
+            others += [_product(codes[a], codes[b]) for a, b in combinations(names, 2)
+                       if term not in (a, b)]  # fmt: skip
+        if about.axes:
+            continue
+        term = " or ".join([term, *map(effect_name, about.pairs)])
         basis = _basis(own, np.hstack([units, *others]))
         df = basis.shape[1]
         if not df:  # no setting was run with two of its values
             continue
         squares = float(((score @ basis) ** 2).sum())
-        rows.append((term, kind, df, squares, *noise.of(basis)))
+        rows.append((term, kind, df, squares, *(noise.of(basis) if about.clear else (np.nan, 0.0))))
     everything = np.hstack([units, mains, *terms.values()])
     fitted, rank = _fit(score, everything)
     higher, df = fitted - noise.left, noise.rank - rank
     factors = len(names) + (done["task"].nunique() > 1)
     if df > 0 and factors > 2 and higher > _SMALL * total:
-        rows.append((HIGHER, "higher", df, higher, noise.left / max(noise.free, 1), noise.free))
+        name = f"pairs that are mixed, {HIGHER}" if mixed.unclear else HIGHER
+        rows.append((name, "higher", df, higher, noise.left / max(noise.free, 1), noise.free))
     table = _tested(
         pd.DataFrame(rows, columns=["term", "kind", "df", "squares", "error", "free"]), total
     )
@@ -150,8 +168,12 @@ def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
 
     `runs` are prepared (an axis view, or all). Columns: a, b (values, in their order), task, seed,
     the settings of the other axes as `setting`, block, difference (the score of b minus that of a,
-    NaN if one is missing), and the ids of the runs as run_a and run_b.
+    NaN if one is missing), the ids of the runs as run_a and run_b, and `worth`, how many pairs a
+    row counts for. Where a part of the grid was run, each seed on a task has one fitted difference
+    (`fraction.estimates`).
     """
+    if part_of(runs):
+        return estimates(runs, axis)
     runs = runs[runs["task"] != AVERAGE]
     others = [other for other in studied(runs) if other != axis]
     order = [value for value in levels(runs[axis]) if value != IDLE]
@@ -170,7 +192,7 @@ def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     table = pd.DataFrame(found, columns=columns)
     table = table.astype({"difference": float})  # even if there is no pair
     blocks = table.groupby(["task", "setting"], sort=False).ngroup()
-    return table.assign(block=blocks, stratum=table["task"])
+    return table.assign(block=blocks, stratum=table["task"], worth=1.0)
 
 
 def _setting(row: "pd.Series[str]") -> str:
@@ -190,6 +212,8 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     table = groups.agg(pairs=("difference", "count"), planned=("difference", "size"))
     table["blocks"] = found.dropna(subset="difference").groupby(keys)["block"].nunique()
     table = table.join(seed_means(found, keys, "difference").drop(columns="spread"))
+    if part_of(runs):
+        table = widened(table, runs, axis)
     return table.assign(p_holm=holm(table["p"])).reset_index()
 
 

@@ -36,7 +36,8 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.Data
 
     Returns:
         Columns mean, sd (over seeds, of the mean over tasks), seeds, low, high, p (of a mean of 0),
-        and spread, the seeds' deviations; NaN where a number is not defined: no run, one seed, or
+        error (standard) and free (degrees of freedom), from which these are made, and spread, the
+        seeds' deviations; NaN where a number is not defined: no run, one seed, or
         no spread at all.
     """
     keys = list(keys)
@@ -58,6 +59,7 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.Data
     error = error.where(error > 1e-12)  # equal to the last digit: no measure
     half = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
+    table["error"], table["free"] = error, freedom
     table["p"] = 2 * stats.t.sf((table["mean"] / error).abs(), freedom)
 
     rest = found[found["count"] > 1]  # one run alone says nothing of its spread

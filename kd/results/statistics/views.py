@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 
 from kd.axes.labels import parts as values_in
+from kd.results.statistics.fraction import adjusted, part_of
 from kd.results.statistics.runs import CELL, IDLE, TERMS, disagreements, studied
+
+ADJUSTED = "a part of the grid was run, so the means are adjusted for the other axes"
 
 
 def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
@@ -51,8 +54,11 @@ def _alike(runs: pd.DataFrame, free: list[str]) -> tuple[pd.DataFrame, str]:
     """The runs whose setting of the other axes is done with every combination of `free`.
 
     A setting that some combination lacks is left out of all, so that none looks better because of
-    its settings. Lost runs stay, to be shown as missing.
+    its settings. Lost runs stay, to be shown as missing. Where a part of the grid was run, scores
+    are adjusted for the other axes instead.
     """
+    if part_of(runs):
+        return adjusted(runs, free), ADJUSTED
     others = [other for other in studied(runs) if other not in free]
     base = base_of(runs)
     frames, count = [], dict.fromkeys(("all", "planned", "kept"), 0)
@@ -136,6 +142,8 @@ def at_base(runs: pd.DataFrame, free: Sequence[str]) -> pd.DataFrame:
 
 def base_of(runs: pd.DataFrame) -> pd.DataFrame | None:
     """The cell from which every other differs in one axis, if there is exactly one."""
+    if part_of(runs):
+        return None
     names = studied(runs)
     cells = runs.drop_duplicates(names) if len(names) > 1 else runs[:0]
     far = disagreements(cells, names).max(axis=1, initial=0)

@@ -7,12 +7,14 @@ import pandas as pd
 from kd.results.numbers import NOTHING, interval, p_text, plain
 from kd.results.statistics.cost import iso_cost
 from kd.results.statistics.effects import SEEDS, contrasts, variance
+from kd.results.statistics.fraction import mixed_effects, part_of
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.ranks import rank
 from kd.results.statistics.runs import control_of, each, studied
 from kd.results.statistics.views import base_of
 from kd.results.tables.rows import SELECTED
 from kd.results.tables.table import Table
+from kd.study.aliasing import mixed_sentence
 
 
 def effects_table(frame: pd.DataFrame) -> Table | None:
@@ -41,6 +43,11 @@ def effects_table(frame: pd.DataFrame) -> Table | None:
     ]
     if not tested:
         notes.append("nothing is tested, because there are no two seeds or their scores are equal")
+    if part_of(frame):
+        notes.append(
+            "a part of the grid was run: a term 'a or b × c' is one effect, for the cells cannot "
+            "tell the two apart; an axis that is partly mixed with interactions has no test"
+        )
     if base_of(prepare(frame)) is not None:
         notes.append("one axis at a time was varied, so pairs of axes cannot be judged")
     return Table(
@@ -49,6 +56,19 @@ def effects_table(frame: pd.DataFrame) -> Table | None:
         rows,
         notes=notes,
     )
+
+
+_PART = (
+    "a part of the grid was run: effects of all axes are fitted together, and each seed on a task "
+    "gives one difference, counted as a pair; the interval of an axis that is mixed with "
+    "interactions of others also covers how far cells are from what the axes alone predict"
+)
+
+
+def _mixed_notes(runs: pd.DataFrame) -> list[str]:
+    """What each axis is mixed with, where a part of the grid was run."""
+    effects = mixed_effects(runs).effects.items() if part_of(runs) else ()
+    return [text for effect, mixed in effects if (text := mixed_sentence(effect, mixed))]
 
 
 def contrasts_table(runs: pd.DataFrame) -> Table | None:
@@ -65,7 +85,11 @@ def contrasts_table(runs: pd.DataFrame) -> Table | None:
         ["axis", "difference", "mean", "95 % interval", "p (Holm)", "pairs", "seeds"],
         rows,
         2,
-        notes=["t interval over seeds; p corrected over all pairs of values of the axis"],
+        notes=[
+            "t interval over seeds; p corrected over all pairs of values of the axis",
+            *[_PART] * bool(part_of(runs)),
+            *_mixed_notes(runs),
+        ],
         first=sorted(range(len(rows)), key=lambda i: (rows[i][4] == NOTHING, rows[i][4])),
     )
 
