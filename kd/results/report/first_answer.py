@@ -28,7 +28,7 @@ def first_answer(folder: Path, pictures: str) -> str:
     record = load_record(place / RECORD, place / RECORDED, planned=False)
     runs = record.runs[record.runs["task"] == "trec"]
     cells = describe(prepare(runs), ["knowledge"])
-    seeds, examples = runs["seed"].nunique(), int(runs["examples_eval"].iloc[0])
+    seeds, examples = runs["seed"].nunique(), int(runs["examples_eval"].max())
     rows = [
         [
             f"`{cell.knowledge}`" + ", hard labels alone" * (cell.knowledge == "none"),
