@@ -103,7 +103,8 @@ def distil(
     torch.manual_seed(settings["seed"])
     student = build.build_random(build.shaped_config(build.saved_config(source), shape))
     known = split.labels[split.originals if own is None or not settings["held_out"] else own]
-    build.start_at_mean(student, task, known)
+    if not run.alone:  # which reads no label
+        build.start_at_mean(student, task, known)
     start = stage_student(run.stage, layout) if run.stage else run.donor
     origins = initialise(student, init, teacher, start)
 

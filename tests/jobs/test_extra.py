@@ -1,6 +1,7 @@
 """Extra examples, which the teacher labels: from an augmentation or a transfer set to a student."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pandas as pd
@@ -11,10 +12,12 @@ from studies import SYNTHETIC, study_dict, write_study
 from transformers import AutoModelForMaskedLM
 
 import kd.jobs.extra
-from kd.data.extra import ORIGINAL, TRANSFERRED
+from kd.axes.tasks import TASKS
+from kd.data.extra import ORIGINAL, TRANSFERRED, key_of, write_extra
+from kd.data.extra import with_extras as with_extra_rows
 from kd.data.generated import generate
 from kd.data.subset import examples_of, with_extras
-from kd.data.tokens import load_split
+from kd.data.tokens import labels_tensor, load_split
 from kd.jobs.data import prepare_task
 from kd.jobs.distil import run_distil
 from kd.jobs.evaluate import run_evaluate
@@ -289,3 +292,28 @@ def test_the_plan_counts_what_is_still_to_be_made(home, made, tmp_path):
     }
     (run,) = [r for k, r in runs.items() if k == ("word-replacement", "none")]
     assert any("extra-" in step for step in layout.before(run))
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels", "missing"),
+    [
+        ({}, [1, 0], -1),
+        ({"range": (0.0, 5.0)}, [4.5, 1.0], float("nan")),
+        ({"multi": True, "labels": ("a", "b", "c")}, [[0, 2], []], [0, 0, 0]),
+    ],
+)
+def test_extra_examples_have_no_label_of_any_kind(tmp_path, changes, labels, missing):
+    task = replace(TASKS["cola"], **changes)
+    texts = [("A text.",), ("Another text.",)]
+    train = pd.DataFrame({"id": [7, 3], "sentence1": [t for (t,) in texts], "sentence2": None})
+    examples = [(3, ("another\ntext .",)), (3, ("Another  TEXT.",)), (TRANSFERRED, ("new",))]
+    write_extra(tmp_path / "extra", examples, set(map(key_of, texts)), {})
+    frame = with_extra_rows(train.assign(label=labels), [tmp_path / "extra"], task)
+    assert frame["made_of"].tolist() == [ORIGINAL, ORIGINAL, 1, TRANSFERRED]
+    assert frame["id"].tolist() == [7, 3, -1, -2]
+    found = labels_tensor(frame["label"].tolist(), task)
+    assert torch.equal(found[:2], labels_tensor(labels, task))
+    wanted = torch.tensor(missing).expand_as(found[2:])
+    assert torch.equal(found[2:].nan_to_num(-9), wanted.to(found.dtype).nan_to_num(-9))
+    with pytest.raises(UserError, match="no extra example is left, of 1"):
+        write_extra(tmp_path / "none", examples[1:2], set(map(key_of, texts)), {})
