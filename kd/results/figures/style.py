@@ -114,8 +114,9 @@ def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
             else:
                 arrows = "←→" if sideways else "↓↑"
                 far.append(f"{arrows[int(score > high)]}{score:.1f}")
-        if far:
-            ax.text(float(side == "right"), 1.0, f"{name} {', '.join(far)}", ha=side, va="bottom",
+        if far:  # in one word: narrow panels have both
+            told = f"{name.split()[0]} {', '.join(far)}"
+            ax.text(float(side == "right"), 1.0, told, ha=side, va="bottom",
                     transform=ax.transAxes, fontsize=5, color=GREY, gid=f"far {name}")  # fmt: skip
 
 
