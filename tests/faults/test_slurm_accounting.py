@@ -1,0 +1,128 @@
+"""SLURM with accounting, as real clusters have it: slurmdbd and MariaDB (slurm_accounting.sh).
+
+The state of jobs comes from sacct. A time limit shorter than a training, and a job that a more
+urgent one takes the place of.
+"""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest import SLURM_UP
+from faults import ROOT, prepare, snakemake
+from moments import Gate
+from slurm_profile import write_profile
+
+from kd.runtime.locks import only_one
+
+ACCOUNTING = ROOT / "tests/faults/slurm_accounting.sh"
+# Jobs of the partition `urgent` take the place of others.
+MORE = """
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=urgent Nodes=kd[1-2] MaxTime=INFINITE State=UP PriorityTier=10
+"""
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(tmp_path_factory):
+    if not shutil.which("slurmdbd") or not shutil.which("mariadbd"):
+        pytest.skip("no slurmdbd and mariadb-server (Debian packages of these names)")
+    more = tmp_path_factory.mktemp("conf") / "more.conf"
+    more.write_text(MORE)
+    with only_one(Path(tempfile.gettempdir()) / "kd-test-slurm.lock", lambda owner: None):
+        commands = ["bash", str(SLURM_UP), "up"], ["sh", str(ACCOUNTING), "up", str(more)]
+        try:
+            for command in commands:
+                done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                if done.returncode:
+                    pytest.skip(f"no SLURM with accounting here: {done.stdout[-300:]}")
+            yield
+        finally:
+            subprocess.run(["bash", str(SLURM_UP), "purge"], check=True)
+            subprocess.run(["sh", str(ACCOUNTING), "down"], check=True)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("prepared"), train=200, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory):
+    return prepared.copy(tmp_path_factory.mktemp("undisturbed")).finish_runs().numbers()
+
+
+def start(place, folder, gate=None, **more):
+    """The trainings and evaluations, with sacct asked for the state of jobs."""
+    given = {"slurm_account": "research", "mem_mb": 900, "runtime": 60}
+    settings = {
+        "slurm-status-command": "sacct",
+        "slurm-no-account": False,
+        "jobs": 1,
+        "default-resources": given,
+    }
+    profile = write_profile(folder / "profile", memory=900, gpu=True, **settings, **more)
+    held = gate.environment() if gate else {}
+    arguments = ("--profile", str(profile), "--until", "evaluate")
+    return snakemake(folder, place.study, *arguments, KD_CHECKPOINT_SECONDS="0", **held)
+
+
+def asked(*command):
+    """The lines that a command prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def states():
+    """The states of all jobs that the accounting knows, without those of their steps."""
+    lines = asked("sacct", "--allocations", "--noheader", "--parsable2", "--duplicates", "-oState")
+    return [line.split()[0] for line in lines if line]
+
+
+def gone_on(place):
+    logs = [path.read_text() for path in place.layout.results.glob("runs/*/log/distil.log")]
+    return any("going on after" in log for log in logs)
+
+
+def test_a_training_longer_than_its_time_limit(prepared, undisturbed, tmp_path):
+    """It is warned at the limit, and goes on in its next try.
+
+    The limit is lowered when it has begun: how long that takes says how busy the machine is.
+    """
+    place = prepared.copy(tmp_path)
+    with Gate(tmp_path / "gate") as gate:
+        head = start(place, tmp_path, gate)
+        gate.held(head)
+        (job,) = asked("squeue", "--me", "--noheader", "--format=%i")
+        asked("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+        gate.signalled(head)
+        gate.open()
+        text = head.communicate()[0]
+    assert head.returncode == 0, text
+    assert "TIMEOUT" in states() and "Trying to restart" in text, text
+    assert gone_on(place)
+    assert place.numbers() == undisturbed
+    place.assert_tidy()
+
+
+def test_a_job_that_a_more_urgent_one_takes_the_place_of(prepared, undisturbed, tmp_path):
+    """SLURM queues it again, and it goes on from its checkpoint."""
+    place = prepared.copy(tmp_path)
+    with Gate(tmp_path / "gate") as gate:
+        head = start(place, tmp_path, gate, **{"slurm-requeue": True})
+        gate.held(head)
+        both = ["--partition=urgent", "--account=research", "--nodes=2", "--exclusive"]
+        urgent = subprocess.Popen(["srun", *both, "sleep", "3"])
+        gate.signalled(head)
+        gate.open()
+        assert urgent.wait() == 0
+        text = head.communicate()[0]
+    assert head.returncode == 0, text
+    assert "PREEMPTED" in states() or "REQUEUED" in states(), states()
+    assert gone_on(place)
+    assert place.numbers() == undisturbed
+    place.assert_tidy()
