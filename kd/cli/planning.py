@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from kd.cli import calibrate, new, power
+from kd.cli import budget, calibrate, new, power
 from kd.cli.arguments import STUDY, Commands, add_options, command, grid_of, study_command
 from kd.study.find import find_study, namesakes, same_name
 from kd.study.grid import load_grid
@@ -19,6 +19,10 @@ Prints how many cells the study has, which have no meaning and why, how many run
 jobs of each kind, the disk that the results will take, and the time. Hours come from the records of
 trainings that are done, of this study or of others below the same results. Without any, they come
 from `kd calibrate`, and without that they are assumed.
+
+With --budget-hours it proposes smaller studies that fit, and says what each can still show: the
+smallest difference that its seeds find with probability 0.8, as `kd power` has it. Seeds are never
+cut below what --difference needs. --write makes a study file of one of them.
 """
 
 _STATUS = """\
@@ -59,6 +63,7 @@ def add(commands: Commands) -> None:
     plan.add_argument(
         "--devices", type=_count, default=1, metavar="N", help="jobs that run at once (default: 1)"
     )
+    budget.add_options(plan)
     calibrate.add(commands)
     power.add(commands)
     study_command(commands, "runs", _runs, "List a study's runs with their ids and specs", "--json")
@@ -99,6 +104,9 @@ def _plan(options: argparse.Namespace) -> None:
     check_inputs(grid)
     for other in namesakes(grid.study.path, grid.study.name):
         print(f"warning: {same_name(grid.study.path, other, grid.study.name)}", file=sys.stderr)
+    if budget.is_asked(options):
+        budget.show(options, grid, layout)
+        return
     found = plan(grid, layout, options.device, options.devices)
     print(json.dumps(found, indent=2) if options.json else plan_text(found))
 

@@ -4,10 +4,12 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from kd.cli.arguments import Commands, grid_of, study_command
 from kd.runtime.errors import UserError
-from kd.study.paths import RECORD
+from kd.study.check import Study
+from kd.study.paths import RECORD, Layout
 
 _POWER = """\
 Show the smallest differences that a study can find, and the seeds it needs
@@ -25,7 +27,7 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = study_command(commands, "power", _power, _POWER, "--json")
     parser.add_argument(
-        "--difference", type=_points, metavar="POINTS",
+        "--difference", type=points, metavar="POINTS",
         help="a difference to find, in points of the score (default: the study's margin)",
     )  # fmt: skip
     parser.add_argument(
@@ -38,7 +40,8 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
 
 
-def _points(text: str) -> float:
+def points(text: str) -> float:
+    """A difference in points, of an option."""
     try:
         value = float(text)
     except ValueError:
@@ -49,38 +52,54 @@ def _points(text: str) -> float:
 
 
 def _power(options: argparse.Namespace) -> None:
-    from kd.results.answers import read_answers
-    from kd.results.compare_records import find_record
     from kd.results.power.study import power_text, study_power
-    from kd.results.power.variances import known_from, shipped
-    from kd.results.record import load_record
 
     if options.figure and options.figure.suffix not in _SUFFIXES:
         raise UserError(
             f"--figure: found {options.figure}, allowed: a name with {', '.join(_SUFFIXES)}"
         )
     grid, layout = grid_of(options)
-    sources = shipped()
-    record = layout.study(grid.study.name) / RECORD
-    if options.record:
-        record = find_record(options.record, Path(options.results))
-    if record.is_file():
-        frame = load_record(record).runs
-        known = known_from(frame, read_answers(record), str(record))
-        if options.record and not known.axes:
-            raise UserError(f"{record}: no cell has two seeds that are done with different scores")
-        sources = [known, *sources]
-    with tempfile.TemporaryDirectory() as folder:
-        empty = Path(folder) / RECORD  # a record without a row: all runs are planned ones
-        empty.write_text(_header(), encoding="utf-8")
-        planned = load_record(empty, options.study).runs
     wanted = options.difference or grid.study.margin
-    found = {"study": grid.study.name, **study_power(planned, sources, wanted)}
+    sources = variances_for(grid.study, layout, options.record)
+    found = {"study": grid.study.name, **study_power(planned_runs(grid.study), sources, wanted)}
     if options.figure:
         from kd.results.power.figure import write_power_figure
 
         write_power_figure(found, options.figure)
     print(json.dumps(found, indent=2) if options.json else power_text(found))
+
+
+def variances_for(study: Study, layout: Layout, record: str | None = None) -> list[Any]:
+    """What is known of variances, the best source first: a record that is named, else that of the
+    study; then the shipped ones.
+
+    Raises:
+        UserError: the record that is named has no variance.
+    """
+    from kd.results.answers import read_answers
+    from kd.results.compare_records import find_record
+    from kd.results.power.variances import known_from, shipped
+    from kd.results.record import load_record
+
+    place = layout.study(study.name) / RECORD
+    if record:
+        place = find_record(record, layout.results)
+    if not place.is_file():
+        return list(shipped())
+    known = known_from(load_record(place).runs, read_answers(place), str(place))
+    if record and not known.axes:
+        raise UserError(f"{place}: no cell has two seeds that are done with different scores")
+    return [known, *shipped()]
+
+
+def planned_runs(study: Study) -> Any:
+    """The runs that a study plans, as a record without scores."""
+    from kd.results.record import load_record
+
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / RECORD  # a record without a row: all runs are planned ones
+        empty.write_text(_header(), encoding="utf-8")
+        return load_record(empty, study).runs
 
 
 def _header() -> str:

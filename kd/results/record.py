@@ -65,13 +65,14 @@ def warned(record: Record) -> Record:
     return record
 
 
-def load_record(path: Path, study: Path | None = None, planned: bool = True) -> Record:
+def load_record(path: Path, study: Path | Study | None = None, planned: bool = True) -> Record:
     """Read and check runs.csv: axis values as the text that was written, measurements as numbers.
 
     A file from before a column existed can be read. An axis that it lacks has its default,
-    which is what the code did then; a measurement that it lacks is unknown. Runs of `study` (a
-    study file) that have no row are added as missing ones, and rows come in the study's order; not
-    where `planned` is false, so that nothing depends on which data are on this machine.
+    which is what the code did then; a measurement that it lacks is unknown. Runs of `study` (its
+    file, or what that says) that have no row are added as missing ones, and rows come in the
+    study's order; not where `planned` is false, so that nothing depends on which data are on this
+    machine.
 
     Raises:
         UserError: in one sentence: the file, the line, the column, what was found, what is allowed.
@@ -89,7 +90,7 @@ def load_record(path: Path, study: Path | None = None, planned: bool = True) -> 
     added = pd.DataFrame({n: absent[n] for n in lacking}, index=frame.index, dtype=object)
     frame = pd.concat([frame, added], axis=1)
     frame[AXES] = frame[AXES].replace("", IDLE)
-    asked = load_study(study) if study else None
+    asked = load_study(study) if isinstance(study, Path | str) else study
     grid = _planned(asked) if asked and planned else None
     written = list(frame["score"])
     for name in numbers():

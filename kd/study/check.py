@@ -111,6 +111,13 @@ def load_study(path: str | Path) -> Study:
     return study
 
 
+def study_of(path: Path, content: Any) -> Study:
+    """The study of this content, as if the file had it. Raises as `load_study`."""
+    with told(path):
+        study = _study(path, content)
+    return study
+
+
 def _study(path: Path, content: Any) -> Study:
     """The study; in parts, where mistakes were kept."""
     raw = mapping_of(content, "the file")

@@ -16,7 +16,7 @@ from kd.axes.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.labels import NONE, merged
 from kd.axes.presets import read_preset
 from kd.runtime.errors import Pruned, UserError, code_trouble
-from kd.study.check import Study, load_study
+from kd.study.check import Study, load_study, study_of
 from kd.study.design_keys import CROSSED, FACTORIAL
 from kd.study.keys import values_of
 from kd.study.mistakes import keep, told
@@ -80,7 +80,15 @@ class Grid:
 
 def load_grid(path: str | Path) -> Grid:
     """Read a study file and expand it. Errors name the file."""
-    study = load_study(path)
+    return _expanded(load_study(path))
+
+
+def grid_of_content(path: Path, content: Any) -> Grid:
+    """The grid of a study file, as if it had this content."""
+    return _expanded(study_of(path, content))
+
+
+def _expanded(study: Study) -> Grid:
     with told(study.path):
         try:
             grid = expand(study)

@@ -1,0 +1,218 @@
+"""Smaller studies that fit into a number of device hours: what each leaves out, and what it costs.
+
+A proposal is the study file's content with parts left out, so its runs keep their ids, and runs
+that are done count. Each begins with another cut and goes on with the rest until it fits:
+
+- seeds, but never below the number that is given;
+- the design: one axis at a time, which gives up how axes depend on each other;
+- tuned values, from both ends, down to two;
+- tasks, those with the most operations first, down to one;
+- values of the longest axis, the last first, but not that of the base, down to two.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kd.axes.fields import RUN_DEFAULTS
+from kd.monitor.estimate import run_flops
+from kd.monitor.plan import plan
+from kd.runtime.errors import UserError
+from kd.study.design_keys import ALONE, CROSSED, FACTORIAL
+from kd.study.grid import Grid, grid_of_content
+from kd.study.paths import Layout
+from kd.study.read import read_yaml
+
+Content = dict[str, Any]
+# What each cut is called; and their order, in which each proposal moves another one to the front.
+NAMES = {
+    "seeds": "fewer seeds",
+    "design": "one axis at a time",
+    "tuning": "fewer tuned values",
+    "values": "fewer values",
+    "tasks": "fewer tasks",
+}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A study that fits: its content, its grid, its plan, and what it leaves out, as sentences."""
+
+    name: str
+    content: Content
+    grid: Grid
+    plan: dict[str, Any]
+    cuts: list[str]
+
+
+def proposals(
+    grid: Grid, layout: Layout, hours: float, seeds: int, device: str | None = None, count: int = 1
+) -> list[Proposal]:
+    """The studies that fit into so many device hours, the same one once.
+
+    Args:
+        grid: of the whole study.
+        layout: of its results.
+        hours: on one device.
+        seeds: never fewer than these, or than the study has.
+        device: as of `plan`.
+        count: devices, as of `plan`.
+
+    Returns:
+        the whole study alone, if it fits; else the proposals that fit, by their first cut, the one
+        that leaves out the least first; [] if none does.
+    """
+    content = read_yaml(grid.study.path)
+
+    def made(name: str, content: Content, cuts: list[str]) -> Proposal:
+        smaller = grid_of_content(grid.study.path, content)
+        return Proposal(name, content, smaller, plan(smaller, layout, device, count), cuts)
+
+    def cut_down(name: str, smaller: Content) -> Proposal:
+        return made(name, smaller, _cuts(content, smaller))
+
+    whole = made("the whole study", content, [])
+    if _fits(whole, hours):
+        return [whole]
+    found: dict[frozenset[str], Proposal] = {}
+    for first in NAMES:
+        one, used = whole, list[str]()
+        for kind in [first, *(kind for kind in NAMES if kind != first)]:
+            for smaller in CUTS[kind](one.content, one.grid, seeds):
+                used = [*dict.fromkeys([*used, kind])]
+                name = " and ".join(NAMES[kind] for kind in used)
+                try:
+                    one = cut_down(name, smaller)
+                except UserError:  # without that part the study has no meaning
+                    break
+                if _fits(one, hours):
+                    break
+            if _fits(one, hours):
+                one = _more_seeds(one, content, partial(cut_down, one.name), hours)
+                found.setdefault(frozenset(one.grid.runs), one)
+                break
+    return sorted(found.values(), key=lambda one: (len(one.cuts), -len(one.grid.runs)))
+
+
+def _more_seeds(
+    one: Proposal, whole: Content, made: Callable[[Content], Proposal], hours: float
+) -> Proposal:
+    """The proposal with as many of its seeds back as the other cuts have made room for."""
+    every = _axis(whole, "seed")
+    for n in range(len(_axis(one.content, "seed")) + 1, len(every) + 1):
+        more = made(_with(one.content, "seed", every[:n], []))
+        if not _fits(more, hours):
+            break
+        one = more
+    return one
+
+
+def _fits(one: Proposal, hours: float) -> bool:
+    return bool(one.plan["time"]["hours"] <= hours)
+
+
+def _axis(content: Content, name: str) -> list[Any]:
+    """The values of an axis as the file has them; [] if it has none, or a measure of sizes."""
+    values = content["axes"].get(name)
+    return values if isinstance(values, list) else []
+
+
+def _with(content: Content, axis: str, values: list[Any], gone: list[Any]) -> Content:
+    """The content with other values of an axis, and without entries that only name those gone."""
+    smaller = copy.deepcopy(content)
+    smaller["axes"][axis] = values
+
+    def stays(entry: Content) -> bool:
+        named = entry.get(axis)
+        every = named if isinstance(named, list) else [named]
+        return axis not in entry or not all(value in gone for value in every)
+
+    for key in ("exclude", "include"):
+        if key in smaller:
+            smaller[key] = [entry for entry in smaller[key] if stays(entry)]
+            if not smaller[key]:
+                del smaller[key]
+    return smaller
+
+
+def _fewer_seeds(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
+    values = _axis(content, "seed")
+    for n in range(len(values) - 1, max(1, seeds) - 1, -1):
+        yield _with(content, "seed", values[:n], values[n:])
+
+
+def _one_at_a_time(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
+    tuned = (content.get("select") or {}).get("axes", [])
+    free = [axis for axis in content["axes"] if axis not in (*CROSSED, *tuned)]
+    based = {**RUN_DEFAULTS, **(content.get("base") or {})}
+    if content.get("design", FACTORIAL) == FACTORIAL and len(free) > 1 and based.keys() >= {*free}:
+        yield {**copy.deepcopy(content), "design": ALONE}
+
+
+def _fewer_tuned(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
+    for axis in (content.get("select") or {}).get("axes", []):
+        values = _axis(content, axis)
+        while len(values) > 2:
+            ends = values[:1] if len(values) % 2 else values[-1:]
+            values = [value for value in values if value not in ends]
+            content = _with(content, axis, values, ends)
+            yield content
+
+
+def _fewer_tasks(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
+    work = Counter[str]()
+    for run in grid.runs.values():
+        work[run.labels["task"]] += run_flops(run)  # type: ignore[assignment]
+    tasks = _axis(content, "task")
+    for name, _ in work.most_common():
+        if len(tasks) > 1 and name in tasks:
+            tasks = [task for task in tasks if task != name]
+            content = _with(content, "task", tasks, [name])
+            yield content
+
+
+def _fewer_values(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
+    tuned = (content.get("select") or {}).get("axes", [])
+    base = content.get("base") or {}
+    while True:
+        free = [axis for axis in content["axes"] if axis not in (*CROSSED, *tuned)]
+        longest = max(free, key=lambda axis: len(_axis(content, axis)), default=None)
+        if longest is None or len(_axis(content, longest)) <= 2:
+            return
+        values = _axis(content, longest)
+        last = [value for value in values if value != base.get(longest)][-1]
+        content = _with(content, longest, [v for v in values if v != last], [last])
+        yield content
+
+
+CUTS: dict[str, Callable[[Content, Grid, int], Iterator[Content]]] = {
+    "seeds": _fewer_seeds,
+    "design": _one_at_a_time,
+    "tuning": _fewer_tuned,
+    "tasks": _fewer_tasks,
+    "values": _fewer_values,
+}
+
+
+def _cuts(whole: Content, smaller: Content) -> list[str]:
+    """What a smaller study leaves out, a sentence each."""
+    found = []
+    if whole.get("design") != smaller.get("design"):
+        found.append("one axis at a time: it does not show how axes depend on each other")
+    for axis in whole["axes"]:
+        before, after = _axis(whole, axis), _axis(smaller, axis)
+        gone = [value for value in before if value not in after]
+        if axis == "seed" and gone:
+            found.append(f"{len(after)} seeds of {len(before)}")
+        elif gone:
+            names = ", ".join(map(str, gone))
+            found.append(f"{axis} without {names} ({len(after)} of {len(before)} stay)")
+    for key in ("exclude", "include"):
+        entries = smaller.get(key, [])
+        gone = [entry for entry in whole.get(key, []) if entry not in entries]
+        if gone and key == "include":
+            found.append(f"without the included cells {', '.join(map(str, gone))}")
+    return found
