@@ -28,8 +28,7 @@ class Mixed:
     It cannot be told apart from any of `axes` (other effects that the study asks for), nor from any
     of the interactions `pairs`. `partly` has interactions with the share of its contrasts that they
     explain, from 0 to 1 (the mean R², as in Grömping and Xu 2014), the largest first. `clear`: it
-    can be told apart from all axes and from all interactions of two, taken together. Interactions
-    of an axis itself do not count: its effect is the mean over the cells that are run.
+    can be told apart from all axes and from all interactions of two, its own too, taken together.
     """
 
     axes: tuple[Pair, ...] = ()
@@ -72,6 +71,29 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
 
 
+def interaction(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The contrasts of an interaction, from those of its axes, over the cells that both affect.
+
+    Where an axis has an effect with some values of the other alone (no mapping with the logits),
+    the interaction is among these values.
+    """
+    both: np.ndarray = np.logical_and(np.any(a, axis=1), np.any(b, axis=1))
+    found = product(_among(a, both), _among(b, both))
+    found[~both] = 0
+    return found
+
+
+def _among(code: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The contrasts of an axis among the values that it has in these rows."""
+    values, place = np.unique(code[rows].round(6), axis=0, return_inverse=True)
+    if len(values) > code.shape[1]:
+        return code
+    found = np.zeros((len(code), max(0, len(values) - 1)))
+    if len(values) > 1:
+        found[rows] = contrasts(np.eye(len(values)))[place.ravel()]
+    return found
+
+
 def aliasing(codes: Mapping[str, np.ndarray], pairs: Collection[Pair] = ()) -> Aliasing:
     """What the cells of `codes` mix; `codes` has the `contrasts` (n, k - 1) of each axis.
 
@@ -93,10 +115,9 @@ def aliasing(codes: Mapping[str, np.ndarray], pairs: Collection[Pair] = ()) -> A
             axes = [o for o in rest if model.rank([own, o]) < df + model.rank([o])]
             effects[own] = Mixed(tuple(axes or rest), clear=False)
             continue
-        near = [pair for pair in others if not {*own} & {*pair}]
-        same = [pair for pair in near if with_pair[pair] - model.rank([*rest, pair]) < df]
-        clear = not same and model.rank([*asked, *near]) - model.rank([*rest, *near]) == df
-        shares = {} if clear else model.shares(own, rest, [p for p in near if p not in same])
+        same = [pair for pair in others if with_pair[pair] - model.rank([*rest, pair]) < df]
+        clear = not same and whole - model.rank([*rest, *others]) == df
+        shares = {} if clear else model.shares(own, rest, [p for p in others if p not in same])
         ordered = sorted(shares.items(), key=lambda item: -round(item[1], 6))
         effects[own] = Mixed(
             (), tuple(same), tuple(item for item in ordered if item[1] >= _SHARE), clear
@@ -130,7 +151,7 @@ class _Model:
         for effect in effects:
             own = codes[effect[0]]
             if len(effect) > 1:
-                own = product(own, codes[effect[1]])
+                own = interaction(own, codes[effect[1]])
             columns.append(own)
             self._at[effect] = slice(place, place + own.shape[1])
             place += own.shape[1]
@@ -222,7 +243,7 @@ def sentences(found: Aliasing) -> list[str]:
     told += filter(None, (mixed_sentence(e, mixed) for e, mixed in found.effects.items()))
     clear = [effect for effect, mixed in found.effects.items() if mixed.clear]
     if clear and found.resolution < 5:
-        told.append(f"clear of the other axes and of their interactions: {_named(clear)}")
+        told.append(f"clear of other axes and of interactions of two: {_named(clear)}")
     told_before = {p for mixed in found.effects.values() for p in mixed.pairs}
     unclear = {p: others for p, others in found.unclear.items() if p not in told_before}
     groups = {frozenset([p, *others]) - told_before: None for p, others in unclear.items()}

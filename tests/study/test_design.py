@@ -62,7 +62,7 @@ def test_axes_that_change_together_cannot_be_told_apart():
         ((2, 2, 2, 2, 2), "1/2", 16, 5),
         ((2,) * 6, "1/4", 16, 4),
         ((3, 3, 3), "1/3", 9, 3),
-        ((4, 2, 2, 3), {"cells": 24}, 24, 4),
+        ((4, 2, 2, 3), {"cells": 24}, 24, 3),
     ],
 )
 def test_the_fraction_has_the_best_known_resolution(levels, size, cells, resolution):
@@ -198,7 +198,7 @@ def test_fifty_thousand_cells_are_planned_in_ten_seconds_of_processor_time(tmp_p
 
     axes = {
         "mapping": ["first", "last", "uniform", "reverse", "all-to-one"],
-        "knowledge": ["logits+hidden", "logits+attention", "logits+embedding", "logits+value"],
+        "knowledge": ["logits+hidden", "logits+attention", "logits+embedding", "logits+cls"],
         "temperature": [1, 2, 3, 4, 8], "learning_rate": [1e-5, 3e-5, 1e-4, 3e-4, 1e-3],
         "hard_weight": [0, 0.25, 0.5, 0.75, 1], "epochs": [1, 2, 3, 4, 5],
         "warmup": [0, 0.1, 0.2, 0.3], "seed": [1, 2, 3],

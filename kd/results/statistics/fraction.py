@@ -2,8 +2,8 @@
 
 The effects of all axes are fitted together, by least squares, in each unit (one seed on one task).
 So each unit gives one difference between two values, as a pair of runs does in a complete grid. An
-axis that is clear of the other axes' interactions of two is fitted beside these. One that is not
-may have part of them in its difference: its interval then also covers how far the cells are from
+axis that is clear of the interactions of two axes is fitted beside these. One that is not may have
+part of them in its difference: its interval then also covers how far the cells are from
 what the axes alone predict. Differences that the cells cannot tell apart are not given.
 """
 
@@ -19,7 +19,7 @@ from scipy import stats
 from kd.axes.labels import parts as values_in
 from kd.results.statistics.intervals import LEVEL
 from kd.results.statistics.runs import AVERAGE, IDLE, levels, studied
-from kd.study.aliasing import Aliasing, Mixed, contrasts, product
+from kd.study.aliasing import Aliasing, Mixed, contrasts, interaction
 from kd.study.chosen import members_of, mixed_in
 from kd.study.design_keys import Design, read_design
 
@@ -67,14 +67,14 @@ class _Model:
         near = [
             pair
             for pair in combinations(names, 2)
-            if self.clear and axis not in pair and not any({*pair} == {*p} for p in asked)
+            if self.clear and not any({*pair} == {*p} for p in asked)
         ]
         self._known: dict[bytes, dict[tuple[str, str], np.ndarray]] = {}
         self.matrix = np.hstack(
             [
                 shares,
                 *(code for name, code in codes.items() if name != axis),
-                *(product(codes[a], codes[b]) for a, b in [*asked, *near]),
+                *(interaction(codes[a], codes[b]) for a, b in [*asked, *near]),
             ]
         )
 
