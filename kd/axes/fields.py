@@ -109,7 +109,7 @@ _HELD_OUT: dict[str, Field] = {
         "of students and teachers and scored apart; `select` sets it",
     ),
     "held_out_seed": Field(
-        **number(0, 2**32 - 1, whole=True), meaning="of the choice of the examples of `held_out`"
+        **number(0, 2**32 - 1, whole=True), meaning="seed of the choice of examples for `held_out`"
     ),
 }
 

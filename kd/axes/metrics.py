@@ -56,7 +56,7 @@ METRICS = {
     "auc": Metric(
         _ANY,
         SHARE,
-        "area under the ROC curve; of several labels the mean, each against all others",
+        "area under the ROC curve; for several labels, the mean of each against all others",
         scored=False,
     ),
     "mse": Metric((SCORES,), "", "mean squared error", scored=False),

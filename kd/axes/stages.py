@@ -46,15 +46,17 @@ _BIG = number(1, 1e13, whole=True)
 CORPUS_FIELDS: dict[str, Field] = {
     "format": Field(
         **choice("text", "jsonl", "parquet"),
-        meaning="of the files; without it, what their names tell. text: one sentence or paragraph "
-        "a line, a blank line between documents",
+        meaning="format of the files. Without it, the ending of their names decides. text: one "
+        "sentence or paragraph a line, a blank line between documents",
     ),
-    "column": Field(**text(str), meaning="of the text, in JSON lines, Parquet and the hub (text)"),
-    "config": Field(**text(str), meaning="of the dataset on the hub"),
+    "column": Field(
+        **text(str), meaning="column of the text, in JSON lines, Parquet and the hub (text)"
+    ),
+    "config": Field(**text(str), meaning="configuration of the dataset on the hub"),
     "revision": Field(
         **text(str, pattern="^[0-9a-f]{40}$"), meaning="commit of the dataset, 40 hex digits"
     ),
-    "split": Field(**text(str), meaning="of the dataset on the hub (train)"),
+    "split": Field(**text(str), meaning="split of the dataset on the hub (train)"),
     "held_out": Field(
         **_SHARE, meaning="share of the lines or records that is never trained on (0.01)"
     ),
@@ -65,7 +67,8 @@ STAGE_FIELDS: dict[str, Field] = {
     "teacher": Field(**text(str), meaning="a name under `teachers`; its encoder as pretrained"),
     "init": Field(**text(_init), meaning="how the student starts; not from a stage"),
     "knowledge": Field(
-        **text(_knowledge), meaning="as of a run, of types that need no task; none with mlm alone"
+        **text(_knowledge),
+        meaning="terms as in a run, of types that need no task; none with mlm alone",
     ),
     **{
         name: RUN_FIELDS[name]
@@ -85,8 +88,10 @@ STAGE_FIELDS: dict[str, Field] = {
         **choice("fixed", "calibrated"),
         meaning="calibrated: a term's weight is its share of the gradient at step 0",
     ),
-    "steps": Field(**_BIG, meaning="of the optimiser; or tokens"),
-    "tokens": Field(**_BIG, meaning="read in all, repetition included; or steps"),
+    "steps": Field(**_BIG, meaning="optimiser steps. Give steps or tokens"),
+    "tokens": Field(
+        **_BIG, meaning="tokens read in all, repetitions included. Give steps or tokens"
+    ),
     **{name: field for name, field in RECIPE_FIELDS.items() if name != "epochs"},
     "recipe": RUN_FIELDS["recipe"],
     "seed": RUN_FIELDS["seed"],

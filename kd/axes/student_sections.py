@@ -106,8 +106,8 @@ def _augmentation() -> Section:
     return Section(
         "augmentation",
         "How more examples are made from those of the training set (docs/extra-examples.md). They "
-        "have no labels: the teacher labels them, and the hard-label loss is of the others alone. "
-        "`none` makes none. The keys augmentation_... are among the settings.",
+        "have no labels. The teacher labels them, and the hard-label loss leaves them out. `none` "
+        "makes no examples. The keys augmentation_... are among the settings.",
         ("augmentation", "meaning", WHEN, "source"),
         [
             (name, row.meaning, when.AUGMENTATION[name], row.source)
@@ -134,8 +134,8 @@ def _teacher() -> Section:
         "teacher",
         "A hub id, a local folder, or `scratch` (a random encoder, for generated tasks; its "
         "default recipe is 6 epochs at 5e-4). The student has the architecture, tokenizer and "
-        "vocabulary of the teacher. Of a hub model that this table does not name, config.json "
-        "is fetched once.",
+        "vocabulary of the teacher. If a hub model is not in this table, its config.json is "
+        "fetched once.",
         ("architecture", "attention can be captured", "scratch", "known hub models"),
         [
             (

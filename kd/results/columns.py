@@ -40,14 +40,14 @@ METRICS: dict[str, Column] = {
     "score": _number(
         "fraction", "mean of the task's official metrics, as on the GLUE leaderboard; dev split"
     ),
-    "accuracy": _number(_SHARE, "share of right answers; of MNLI, on the matched split"),
+    "accuracy": _number(_SHARE, "share of right answers; for MNLI, on the matched split"),
     "f1": _number(_SHARE, "F1 of the positive class, the second label"),
     "matthews": _number(_CORRELATION, "Matthews correlation (CoLA)"),
     "pearson": _number(_CORRELATION, "Pearson correlation (STS-B); 0 for a constant prediction"),
     "spearman": _number(_CORRELATION, "Spearman correlation (STS-B); 0 for a constant prediction"),
     "accuracy_mm": _number(_SHARE, "accuracy on MNLI's mismatched split"),
-    "split": _text("the split that the score is of; always `dev`"),
-    "examples_eval": _count("examples behind the score"),
+    "split": _text("the split on which the score is measured; always `dev`"),
+    "examples_eval": _count("examples on which the score is measured"),
     "teacher_score": _number("fraction", "score of the run's teacher on the same split"),
     "majority_score": _number("fraction", "score of the best constant answer on the same split"),
     "student_layers": _count("layers of the student"),
@@ -109,7 +109,9 @@ METRICS: dict[str, Column] = {
         "commit of the hub data that were loaded; the revision asked for, where it is not known"
     ),
     "data_broken_rows": _count("rows of QQP's official files that are broken and left out"),
-    "r2": _number("at most 1", "R² of the scores (STS-B): below 0, the scale is not the labels'"),
+    "r2": _number(
+        "at most 1", "R² of the scores (STS-B); below 0, their scale is not that of the labels"
+    ),
     "teacher_majority_score": _number("fraction", "`majority_score` of the teacher"),
     "teacher_warning": _text("why the teacher is no better than a constant answer, if so"),
     "score_se": _number(
@@ -119,18 +121,18 @@ METRICS: dict[str, Column] = {
     ),
     "nll": _number(
         "nats",
-        "mean negative log-likelihood of the labels; blank for a regression; of a multi-label task "
-        "the mean over labels too",
+        "mean negative log-likelihood of the labels; blank for a regression; for a multi-label "
+        "task the mean over labels too",
     ),
     "brier": _number(
         "0 to 2",
-        "mean of the sum over classes of (p − [label])²; of a multi-label task the mean over "
+        "mean of the sum over classes of (p − [label])²; for a multi-label task the mean over "
         "labels of (p − [has it])², at most 1",
     ),
     "ece": _number(
         _SHARE,
         "expected calibration error: mean |accuracy − confidence| over 15 bins of equal width of "
-        "the highest probability; of a multi-label task |share that has the label − p| over bins "
+        "the highest probability; for a multi-label task |share that has the label − p| over bins "
         "of p, over all labels",
     ),
     "teacher_nll": _number("nats", "`nll` of the teacher"),
@@ -140,7 +142,7 @@ METRICS: dict[str, Column] = {
         _CORRELATION,
         "share of dev examples for which student and teacher choose the same class; of a "
         "multi-label task, share of all labels of all examples for which both say yes or both no; "
-        "of a regression, the Pearson correlation of their scores",
+        "for a regression, the Pearson correlation of their scores",
     ),
     "agreement_where_teacher_errs": _number(
         _SHARE,
@@ -177,10 +179,10 @@ METRICS: dict[str, Column] = {
         "score on the held-out slice of the training examples (`held_out`), by the metrics of the "
         "dev split; what is tuned (`select`) is selected by it",
     ),
-    "slice_examples": _count("examples behind `slice_score`"),
+    "slice_examples": _count("examples on which `slice_score` is measured"),
     "teacher_slice_score": _number("fraction", "`slice_score` of the teacher"),
     "teacher_candidates": _text(
-        "of a teacher that was selected: the slice score and the dev score of each recipe"
+        "for a teacher that was selected, the slice score and the dev score of each recipe"
     ),
     "plugins": _text(
         "plugins that the run uses, each its file and the first 12 digits of its SHA-256, joined "
@@ -306,16 +308,17 @@ def columns_text() -> str:
     lines = [
         "# Columns of runs.csv, keys of metrics.json",
         "",
-        "Made by `python -m kd schema columns > docs/columns.md`; a test keeps it true.",
+        "`python -m kd schema columns` prints this page, and a test keeps it up to date.",
         "",
-        "`runs.csv` has one row a run, also for runs that are not done (`status`). A blank cell is",
-        "unknown; `-` in an axis column says that the field cannot affect that run; `a = b` that",
-        "two values of the axis are one and the same run. `metrics.json` has the same keys without",
-        "status, error and history, and leaves out what has no value. Scores are fractions; tables",
-        "and figures show points (× 100). Columns are only ever added: a file of an older version",
-        "stays readable. A task of your own with further dev splits has columns that this table",
-        "lacks: `score@SPLIT` and `METRIC@SPLIT`; so has a metric of a plugin. Machine-readable:",
-        "`workflow/schemas/runs.schema.json` (Table Schema), `metrics.schema.json` (JSON Schema).",
+        "`runs.csv` has one row for each run, also for runs that are not done (`status`). A blank",
+        "cell is unknown. In an axis column, `-` means that the field cannot affect the run, and",
+        "`a = b` means that the run stands for both values. `metrics.json` has the same keys,",
+        "except status, error and history, and leaves out keys without a value. Scores are",
+        "fractions; tables and figures show points (× 100). Columns are added but never removed,",
+        "so files of older versions stay readable. Two kinds of columns are not in this table:",
+        "`score@SPLIT` and `METRIC@SPLIT` of further dev splits of your own tasks, and metrics of",
+        "plugins. The tables are also in `workflow/schemas/` for programs, as `runs.schema.json`",
+        "(Table Schema) and `metrics.schema.json` (JSON Schema).",
         "",
         "| column | kind | unit | meaning |",
         "|---|---|---|---|",

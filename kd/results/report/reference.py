@@ -90,8 +90,8 @@ def page_text(found: Collection, design: str, place: str) -> str:
     parts = [
         "# Results of the reference study",
         f"<!-- Made by `make reference` of {shown}, digest {digest(found.folder)}. -->",
-        f"The design and the hypotheses were written before the runs: [the reference "
-        f"study]({design}). All of this page, the verdicts too, is computed from the records in "
+        f"[The reference study]({design}) has the design and the hypotheses, which were written "
+        f"before the runs. This page, including the verdicts, is computed from the records in "
         f"[{shown}]({place}).",
         "## How far it is",
         markdown_table(["study", "question", "runs done", "by task"], _progress(found)),
@@ -174,13 +174,15 @@ def _explained(found: Collection) -> str:
     margins = sorted({study.margin for study in found.studies.values()})
     margin = f"{margins[0]:g} point" + "s" * (margins[0] != 1)
     return (
-        f"A claim is confirmed where all its contrasts are, and contradicted where one is (a claim "
-        f"that something matters: the other way round). A difference is judged as in the "
-        f"guidelines: no difference that matters, where the whole interval lies within {margin}; "
-        f"else a difference, where p is below 0.05 after Holm's correction over all pairs of "
-        f"values. A contrast counts on the tasks on which all runs of its cells are finished (n). "
-        f"Intervals are over seeds, for these dev splits and one teacher. *To decide*: the seeds "
-        f"that find a true difference of {margin} with probability 0.8, and the runs that they add."
+        f"A claim is confirmed if all its contrasts confirm it, and contradicted if one contrast "
+        f"contradicts it. For a claim that something matters, one contrast is enough to confirm "
+        f"it, and all are needed to contradict it. Differences are judged as in the guidelines. "
+        f"There is no difference that matters if the whole interval lies within {margin}. "
+        f"Otherwise there is a difference if p is below 0.05 after Holm's correction over all "
+        f"pairs of values. A contrast uses the tasks on which all runs of its cells are finished "
+        f"(n). Intervals are over seeds, for these dev splits and one teacher. The column *to "
+        f"decide* has the number of seeds that find a true difference of {margin} with probability "
+        f"0.8, and how many more runs they need."
     )
 
 
