@@ -20,10 +20,10 @@ class Augmentation:
 WORD_REPLACEMENT = "word-replacement"
 AUGMENTATIONS: dict[str, Augmentation] = {
     WORD_REPLACEMENT: Augmentation(
-        "each word is replaced with the probability p, by one of K candidates. Those of a word "
-        "that is one token are the K most probable words of a masked language model in its place. "
-        "Those of a word of several tokens are the K whole words whose input embeddings in the "
-        "same model are nearest (cosine) to the mean embedding of its tokens",
+        "each word is replaced with the probability p, by one of K candidates. If the word "
+        "is one token, it is masked, and the candidates are the K most probable words of a masked "
+        "language model there. If it has several tokens, they are the K whole words whose input "
+        "embeddings in the same model are nearest (cosine) to the mean embedding of its tokens",
         "TinyBERT (arXiv:1909.10351), section 3.3 and algorithm 1, where the nearest words are "
         "those of GloVe",
     ),
@@ -67,8 +67,8 @@ EXTRA_FIELDS: dict[str, Field] = {
     ),
     "transfer": Field(
         **text(_transfer),
-        meaning="texts without labels, labelled by the teacher: a name under `transfer`, beside "
-        f"the training set; or {ALONE}NAME, in its place",
+        meaning="texts without labels, labelled by the teacher. NAME under `transfer` adds them to "
+        f"the training set, and {ALONE}NAME replaces the training set by them",
     ),
     "compare_at": Field(
         **choice(EXAMPLES, EPOCHS),

@@ -87,7 +87,8 @@ _SEED = Field(
 
 RECIPE = 1  # version of what the code computes; runs of older versions cannot be made any more
 _VERSION = Field(
-    **number(RECIPE, RECIPE, whole=True), meaning="version of what the code computes; there is one"
+    **number(RECIPE, RECIPE, whole=True),
+    meaning="version of what the code computes; 1 is the only one",
 )
 
 _FRACTION: dict[str, Field] = {
