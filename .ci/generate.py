@@ -35,6 +35,7 @@ DATA = {
 # The records whose variances `kd power` has by itself: name and runs.csv.
 RECORDS = {
     "demo": "results/records/demo/runs.csv",
+    "reference-knowledge": "results/records/reference/knowledge/runs.csv",
 }
 
 
