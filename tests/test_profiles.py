@@ -49,7 +49,7 @@ def rules():
 
 def test_the_profile_for_slurm_has_the_rules_own_values():
     assert keys("profiles/slurm")["set-resources"] == rules()
-    assert len(rules()) == 10
+    assert len(rules()) == 11
 
 
 @pytest.mark.parametrize("profile", PROFILES)

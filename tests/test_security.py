@@ -121,7 +121,7 @@ def test_a_study_whose_path_would_do_something_in_a_shell(tmp_path):
 
 def test_shell_lines_take_ids_and_counts_alone():
     """All else, which a user writes, reaches them through a quoted variable."""
-    ids = ("task", "tokens", "teacher", "need", "corpus", "stage", "run")
+    ids = ("task", "tokens", "teacher", "need", "extra", "corpus", "stage", "run")
     known = {"log", "threads", *(f"wildcards.{name}" for name in ids)}
     lines = [
         line

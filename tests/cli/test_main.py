@@ -94,7 +94,7 @@ def test_results_that_are_a_file(tmp_path, capsys, command):
 WITHOUT_JSON = {
     *("new", "watch", "convert", "completion", "tables", "figures", "report", "tensorboard"),
     *("record", "draw", "export", "retrain", "submission", "collect"),
-    *("data", "tokenise", "teacher", "outputs", "corpus", "stage", "distil", "evaluate"),
+    *("data", "tokenise", "teacher", "extra", "outputs", "corpus", "stage", "distil", "evaluate"),
     "schema",  # which is JSON
 }
 
