@@ -78,9 +78,9 @@ def interaction(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     the interaction is among these values.
     """
     both: np.ndarray = np.logical_and(np.any(a, axis=1), np.any(b, axis=1))
-    found = product(_among(a, both), _among(b, both))
-    found[~both] = 0
-    return found
+    codes = product(_among(a, both), _among(b, both))
+    codes[~both] = 0
+    return codes
 
 
 def _among(code: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -88,10 +88,10 @@ def _among(code: np.ndarray, rows: np.ndarray) -> np.ndarray:
     values, place = np.unique(code[rows].round(6), axis=0, return_inverse=True)
     if len(values) > code.shape[1]:
         return code
-    found = np.zeros((len(code), max(0, len(values) - 1)))
+    codes = np.zeros((len(code), max(0, len(values) - 1)))
     if len(values) > 1:
-        found[rows] = contrasts(np.eye(len(values)))[place.ravel()]
-    return found
+        codes[rows] = contrasts(np.eye(len(values)))[place.ravel()]
+    return codes
 
 
 def aliasing(codes: Mapping[str, np.ndarray], pairs: Collection[Pair] = ()) -> Aliasing:
@@ -183,12 +183,12 @@ class _Model:
 
         square = np.linalg.pinv(left(own, own), rcond=_RANK, hermitian=True)
         df = max(1, self.rank([own]) - 1)
-        found = {}
+        mean_shares = {}
         for pair in pairs:
             across, within = left(own, pair), left(pair, pair)
             inner = np.linalg.pinv(within, rcond=1e-7, hermitian=True)
-            found[pair] = float(np.trace(square @ across @ inner @ across.T)) / df
-        return found
+            mean_shares[pair] = float(np.trace(square @ across @ inner @ across.T)) / df
+        return mean_shares
 
 
 def effect_name(effect: Pair) -> str:
@@ -236,16 +236,16 @@ _MEANING = {
 }
 
 
-def sentences(found: Aliasing) -> list[str]:
+def sentences(mixing: Aliasing) -> list[str]:
     """The resolution, and what each effect is mixed with, in plain words."""
-    more = " or higher" * (found.resolution == 5)
-    told = [f"resolution {ROMAN[found.resolution]}{more}: {_MEANING[found.resolution]}"]
-    told += filter(None, (mixed_sentence(e, mixed) for e, mixed in found.effects.items()))
-    clear = [effect for effect, mixed in found.effects.items() if mixed.clear]
-    if clear and found.resolution < 5:
+    more = " or higher" * (mixing.resolution == 5)
+    told = [f"resolution {ROMAN[mixing.resolution]}{more}: {_MEANING[mixing.resolution]}"]
+    told += filter(None, (mixed_sentence(e, mixed) for e, mixed in mixing.effects.items()))
+    clear = [effect for effect, mixed in mixing.effects.items() if mixed.clear]
+    if clear and mixing.resolution < 5:
         told.append(f"clear of other axes and of interactions of two: {_named(clear)}")
-    told_before = {p for mixed in found.effects.values() for p in mixed.pairs}
-    unclear = {p: others for p, others in found.unclear.items() if p not in told_before}
+    told_before = {p for mixed in mixing.effects.values() for p in mixed.pairs}
+    unclear = {p: others for p, others in mixing.unclear.items() if p not in told_before}
     groups = {frozenset([p, *others]) - told_before: None for p, others in unclear.items()}
     named = [sorted(group) for group in groups if 1 < len(group) <= _SHOWN]
     told += [

@@ -108,9 +108,9 @@ def _members(groups: Sequence[list[Point]], axis: str, values: list[Any]) -> np.
     place = {str(value): i for i, value in enumerate(values)}
     rows = [row for row, points in enumerate(groups) for _ in points]
     columns = [place[str(point[axis])] for points in groups for point in points]
-    found = np.zeros((len(groups), len(values)))
-    np.add.at(found, (rows, columns), 1)
-    return found / found.sum(axis=1, keepdims=True)
+    shares = np.zeros((len(groups), len(values)))
+    np.add.at(shares, (rows, columns), 1)
+    return shares / shares.sum(axis=1, keepdims=True)
 
 
 def _best(

@@ -79,10 +79,10 @@ def design_of(value: Any) -> Design:
     except UserError as error:
         raise UserError(f"{where}.seed: {error}") from None
     if "cells" in size:
-        found = size["cells"]
-        if isinstance(found, bool) or not isinstance(found, int) or found < 2:
-            raise UserError(f"{where}.cells: found {shown(found)}, allowed: a number from 2")
-        return Design(kind, found, None, seed, _pairs(size.get("pairs", []), where))
+        cells = size["cells"]
+        if isinstance(cells, bool) or not isinstance(cells, int) or cells < 2:
+            raise UserError(f"{where}.cells: found {shown(cells)}, allowed: a number from 2")
+        return Design(kind, cells, None, seed, _pairs(size.get("pairs", []), where))
     share = _share(size["share"], f"{where}.share")
     return Design(kind, None, share, seed, _pairs(size.get("pairs", []), where))
 
@@ -107,7 +107,7 @@ def _share(value: Any, where: str) -> Fraction:
 def _pairs(value: Any, where: str) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, list):
         raise UserError(f"{where}.pairs: found {shown(value)}, allowed: a list of pairs of axes")
-    found = []
+    pairs = []
     for i, pair in enumerate(value):
         here = f"{where}.pairs[{i}]"
         if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
@@ -117,8 +117,8 @@ def _pairs(value: Any, where: str) -> tuple[tuple[str, str], ...]:
         for axis in pair:
             if axis not in RUN_FIELDS:
                 raise unknown(here, axis, RUN_FIELDS)
-        found.append((pair[0], pair[1]))
-    return tuple(found)
+        pairs.append((pair[0], pair[1]))
+    return tuple(pairs)
 
 
 def check_design(design: Design, axes: Iterable[str], tuned: Iterable[str]) -> None:
@@ -139,8 +139,8 @@ def check_design(design: Design, axes: Iterable[str], tuned: Iterable[str]) -> N
 
 def design_text(design: Design, cells: int, possible: int) -> str:
     """The column `design` of runs.csv: a part of the grid as JSON."""
-    found = {"kind": design.kind, "cells": cells, "possible": possible, "pairs": design.pairs}
-    return json.dumps(found)
+    keys = {"kind": design.kind, "cells": cells, "possible": possible, "pairs": design.pairs}
+    return json.dumps(keys)
 
 
 def read_design(column: Iterable[str]) -> tuple[Design, int] | None:
@@ -152,18 +152,18 @@ def read_design(column: Iterable[str]) -> tuple[Design, int] | None:
     texts = sorted({text for text in column if text.strip()})
     if not texts:
         return None
-    found = None
+    known = None
     with suppress(ValueError, KeyError, TypeError):
         read = json.loads(texts[0])
         pairs = tuple((str(a), str(b)) for a, b in read["pairs"])
         design = Design(str(read["kind"]), int(read["cells"]), pairs=pairs)
-        found = (design, int(read["possible"])) if design.chosen else None
-    if len(texts) > 1 or found is None:
+        known = (design, int(read["possible"])) if design.chosen else None
+    if len(texts) > 1 or known is None:
         raise ValueError(
             f"design: found {shown(texts[-1])}, allowed: what `kd collect` writes there, the same "
             f"in every row"
         )
-    return found
+    return known
 
 
 def design_schema() -> dict[str, Any]:

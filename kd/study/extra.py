@@ -65,19 +65,19 @@ def extras_of(
                 f"there is nothing to learn"
             )
         return ()
-    found = []
+    extras = []
     if cell["augmentation"] != NONE:
         if alone:
             raise Pruned(
                 f"augmentation {cell['augmentation']} is of the training set, whose place transfer "
                 f"{cell['transfer']} takes"
             )
-        found.append(_augmentation(study, cell, teacher))
+        extras.append(_augmentation(study, cell, teacher))
     if cell["transfer"] != NONE:
-        found.append(_transfer(study, cell, task))
-    if found and not alone and as_weight(cell["hard_weight"]).peak > 0:
+        extras.append(_transfer(study, cell, task))
+    if extras and not alone and as_weight(cell["hard_weight"]).peak > 0:
         _check_first_batch(cell, terms)
-    return tuple(found)
+    return tuple(extras)
 
 
 def _check_first_batch(cell: Cell, terms: tuple[Term, ...]) -> None:
@@ -127,17 +127,17 @@ def _named_model(study: Study, written: str) -> facts.Encoder:
 
 def _transfer(study: Study, cell: Cell, task: Task) -> Extra:
     name = str(cell["transfer"]).removeprefix(ALONE)
-    found = study.transfer[name]
-    if found.texts != len(task.columns):
+    transfer_set = study.transfer[name]
+    if transfer_set.texts != len(task.columns):
         raise Pruned(
-            f"transfer {name} has {found.texts} text{'s' * (found.texts > 1)} an example, but task "
-            f"{task.title} has {len(task.columns)}"
+            f"transfer {name} has {transfer_set.texts} text{'s' * (transfer_set.texts > 1)} an "
+            f"example, but task {task.title} has {len(task.columns)}"
         )
     try:
-        spec = {"transfer": transfer_identity(found)}
+        spec = {"transfer": transfer_identity(transfer_set)}
     except UserError as error:
         raise UserError(f"transfer.{name}: {error}") from None
-    return Extra(_id(spec), name, spec, transfer=found)
+    return Extra(_id(spec), name, spec, transfer=transfer_set)
 
 
 def _id(spec: dict[str, Any]) -> str:

@@ -72,10 +72,10 @@ class Grid:
     @property
     def teachers(self) -> dict[str, Teacher]:
         """All teachers by id. The candidates of a selected teacher come before it."""
-        found: dict[str, Teacher] = {}
+        by_id: dict[str, Teacher] = {}
         for run in self.runs.values():
-            found |= {teacher.id: teacher for teacher in (*run.teacher.candidates, run.teacher)}
-        return found
+            by_id |= {teacher.id: teacher for teacher in (*run.teacher.candidates, run.teacher)}
+        return by_id
 
 
 def load_grid(path: str | Path) -> Grid:
@@ -180,14 +180,14 @@ def _choose(study: Study, seen: _Seen) -> tuple["Chosen", list[tuple[Cell, str]]
     pruned: list[tuple[Cell, str]] = []
 
     def ids(point: Cell, fixed: Cell, noted: bool = False) -> tuple[str, ...]:
-        found = []
+        run_ids = []
         for task in tasks:
             cell = _over_base(study, {**point, **fixed, **task})
             run = _run_of(study, cell, None, seen)
             if isinstance(run, str) and noted:
                 pruned.append(({k: cell[k] for k in RUN_FIELDS if k in cell}, run))
-            found.append(run.id if isinstance(run, Run) else "")
-        return tuple(found)
+            run_ids.append(run.id if isinstance(run, Run) else "")
+        return tuple(run_ids)
 
     groups: dict[Any, list[Cell]] = {}
     for values in product(*axes.values()):

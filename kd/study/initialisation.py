@@ -148,34 +148,34 @@ def pretrained(init: str, shape: Shape) -> facts.Encoder:
 
 
 def _check_pretrained(init: str, shape: Shape, encoder: facts.Encoder) -> None:
-    found = pretrained(init, shape)
-    check_same_tokens(f"init {init}", found, encoder)
-    if found.shape != shape:
-        raise Pruned(f"init {init} has the shape {found.shape}, but the student is {shape}")
+    origin = pretrained(init, shape)
+    check_same_tokens(f"init {init}", origin, encoder)
+    if origin.shape != shape:
+        raise Pruned(f"init {init} has the shape {origin.shape}, but the student is {shape}")
 
 
-def check_same_tokens(name: str, found: facts.Encoder, encoder: facts.Encoder) -> None:
+def check_same_tokens(name: str, origin: facts.Encoder, encoder: facts.Encoder) -> None:
     """Whether what a student starts from reads the tokens of its teacher, as far as is known here.
 
     Raises:
         Pruned: it does not; the message begins with `name`.
     """
-    if found.arch != encoder.arch:
-        raise Pruned(f"{name} is a {found.arch}, but student and teacher are {encoder.arch}")
-    if None not in (found.vocabulary, encoder.vocabulary) and (
-        found.vocabulary != encoder.vocabulary
+    if origin.arch != encoder.arch:
+        raise Pruned(f"{name} is a {origin.arch}, but student and teacher are {encoder.arch}")
+    if None not in (origin.vocabulary, encoder.vocabulary) and (
+        origin.vocabulary != encoder.vocabulary
     ):
         raise Pruned(
-            f"{name} has a vocabulary of {found.vocabulary}, but the teacher one of "
+            f"{name} has a vocabulary of {origin.vocabulary}, but the teacher one of "
             f"{encoder.vocabulary}: student and teacher must read the same tokens"
         )
-    if _other_positions(found, encoder):
+    if _other_positions(origin, encoder):
         raise Pruned(
-            f"{name} has {found.positions} positions, but student and teacher have "
+            f"{name} has {origin.positions} positions, but student and teacher have "
             f"{encoder.positions}"
         )
-    local = all(e.revision is None and e.location != SCRATCH for e in (found, encoder))
-    if local and (differs := _first_difference(found, encoder)):
+    local = all(e.revision is None and e.location != SCRATCH for e in (origin, encoder))
+    if local and (differs := _first_difference(origin, encoder)):
         number, its_word, word = differs
         raise Pruned(
             f"{name} has another vocabulary than the teacher: token {number} is "

@@ -19,9 +19,9 @@ def check_inputs(grid: Grid) -> None:
             check_corpus(stage.corpus)
         except UserError as error:
             raise UserError(f"stages.{stage.name}.corpus: {error}") from None
-    for name, found in grid.study.transfer.items():
+    for name, transfer_set in grid.study.transfer.items():
         try:
-            check_transfer(found)
+            check_transfer(transfer_set)
         except UserError as error:
             raise UserError(f"transfer.{name}: {error}") from None
     if grid.study.data["source"] == "tsv":

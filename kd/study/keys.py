@@ -127,10 +127,10 @@ def kept_students(value: Any) -> str:
     for key in settings:
         if key != "students":
             raise unknown("keep: key", key, ["students"])
-    found = settings.get("students", STUDENTS[0])
-    if found not in STUDENTS:
-        raise unknown("keep.students", found, STUDENTS)
-    return str(found)
+    students = settings.get("students", STUDENTS[0])
+    if students not in STUDENTS:
+        raise unknown("keep.students", students, STUDENTS)
+    return str(students)
 
 
 def distinct(values: list[Any], where: str, field: Field) -> list[Any]:

@@ -19,28 +19,28 @@ def label_sets(value: dict[Any, Any]) -> dict[str, Any]:
             raise unknown("labels: key", key, LABEL_KEYS)
     if "from" not in value:
         raise UserError("labels.from: missing")
-    found: dict[str, Any] = {"multi": value.get("multi", False)}
-    if not isinstance(found["multi"], bool):
-        raise UserError(f"labels.multi: found {shown(found['multi'])}, allowed: true, false")
+    parts: dict[str, Any] = {"multi": value.get("multi", False)}
+    if not isinstance(parts["multi"], bool):
+        raise UserError(f"labels.multi: found {shown(parts['multi'])}, allowed: true, false")
     if "names" in value:
-        found["labels"] = label_names(value["names"], "labels.names")
+        parts["labels"] = label_names(value["names"], "labels.names")
     columns = value["from"]
     if not isinstance(columns, list):
-        found["label"] = column_of(columns, "labels.from")
-    elif not found["multi"]:
+        parts["label"] = column_of(columns, "labels.from")
+    elif not parts["multi"]:
         raise UserError("labels.from: several columns need multi: true")
     elif "separator" in value:
         raise UserError("labels.separator: it is for one column alone")
     else:
-        found |= {"label": "labels", "flags": _flags(columns, found.get("labels"))}
+        parts |= {"label": "labels", "flags": _flags(columns, parts.get("labels"))}
     if "separator" in value:
         mark = value["separator"]
-        if not found["multi"]:
+        if not parts["multi"]:
             raise UserError("labels.separator: it needs multi: true")
         if not isinstance(mark, str) or not mark:
             raise UserError(f"labels.separator: found {shown(mark)}, allowed: text such as ;")
-        found["separator"] = mark
-    return found
+        parts["separator"] = mark
+    return parts
 
 
 def _flags(columns: list[Any], names: tuple[str, ...] | None) -> tuple[str | int, ...]:

@@ -62,7 +62,7 @@ def located_files(value: Any, where: str, study: Path) -> dict[str, str]:
             f"{where}: found {shown(value)}, allowed: a list of files, from the study file's "
             f"folder; * and ** stand for any names"
         )
-    found: dict[str, str] = {}
+    places: dict[str, str] = {}
     for i, pattern in enumerate(patterns):
         with at(f"{where}[{i}]"):
             place = located_path(pattern.strip(), study)
@@ -73,8 +73,8 @@ def located_files(value: Any, where: str, study: Path) -> dict[str, str]:
             files = sorted(str(name) for name in names if name.is_file())
             if not files:
                 raise UserError(f"{where}[{i}]: no file is named like {place}")
-        found |= dict.fromkeys(files, f"{where}[{i}]")
-    return found
+        places |= dict.fromkeys(files, f"{where}[{i}]")
+    return places
 
 
 def file_format(file: str, where: str, endings: Mapping[str, Sequence[str]]) -> str:

@@ -23,12 +23,12 @@ _PLACES: ContextVar[str] = ContextVar("places", default="")
 
 def keep(error: UserError) -> None:
     """Keep a mistake and go on; raise it where nobody gathers mistakes."""
-    found = _KEPT.get()
-    if found is None:
+    gathered = _KEPT.get()
+    if gathered is None:
         raise error
     sentence = f"{_PLACES.get()}{error}"
-    if sentence not in found:
-        found.append(sentence)
+    if sentence not in gathered:
+        gathered.append(sentence)
 
 
 @contextmanager
@@ -64,15 +64,15 @@ def told(study: Path) -> Iterator[None]:
     Raises:
         UserError: one sentence; or a line for each mistake, if there are several.
     """
-    found: list[str] = []
-    token = _KEPT.set(found)
+    sentences: list[str] = []
+    token = _KEPT.set(sentences)
     try:
         with kept():
             yield
     finally:
         _KEPT.reset(token)
-    if found:
-        raise UserError(_as_text(study, found))
+    if sentences:
+        raise UserError(_as_text(study, sentences))
 
 
 def _as_text(study: Path, sentences: list[str]) -> str:
@@ -111,8 +111,8 @@ def line_of(sentence: str, root: yaml.Node | None) -> int | None:
             if (inner := _inner(node, name)) is None:
                 break
             line, node = inner
-    found = re.search(r"found '([^']*)'", sentence)
-    if found and (inner := _inner(node, found[1])) is not None:
+    quoted = re.search(r"found '([^']*)'", sentence)
+    if quoted and (inner := _inner(node, quoted[1])) is not None:
         line = inner[0]
     return line
 

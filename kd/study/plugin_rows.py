@@ -171,10 +171,10 @@ def _try_pairs(pairs: Callable[..., Any], more: tuple[int, ...], every: bool) ->
     for t, s in _SIZES:
         if every and s > t:
             continue
-        found = pairs(t, s, 1, *more)
-        at = f"for {t} teacher layers, {s} student layers and seed 1 it gave {shown(found)}"
+        given = pairs(t, s, 1, *more)
+        at = f"for {t} teacher layers, {s} student layers and seed 1 it gave {shown(given)}"
         try:
-            listed = [(a, b) for a, b in found]
+            listed = [(a, b) for a, b in given]
             right = all(type(n) is int for pair in listed for n in pair)
         except (TypeError, ValueError):
             listed, right = [], False
@@ -184,7 +184,7 @@ def _try_pairs(pairs: Callable[..., Any], more: tuple[int, ...], every: bool) ->
             )
         if every and sorted(b for _, b in listed) != list(range(1, s + 1)):
             raise UserError(f"{at}, allowed: each student layer from 1 to {s} once")
-        if [*found] != [*pairs(t, s, 1, *more)]:
+        if [*given] != [*pairs(t, s, 1, *more)]:
             raise UserError(
                 f"{at}, and other pairs at the next call: draw from random.Random(seed) alone"
             )

@@ -35,7 +35,7 @@ def load_plugins(value: Any, study: Path) -> tuple[Plugin, ...]:
             f"plugins: found {shown(value)}, allowed: a list of Python files, such as "
             f"[my_losses.py], from the study file's folder"
         )
-    found: list[Plugin] = []
+    plugins: list[Plugin] = []
     for i, name in enumerate(value):
         where = f"plugins[{i}]"
         try:
@@ -46,10 +46,10 @@ def load_plugins(value: Any, study: Path) -> tuple[Plugin, ...]:
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
         plugin = read_plugin(path, source)
-        if plugin.sha256 in {other.sha256 for other in found}:
+        if plugin.sha256 in {other.sha256 for other in plugins}:
             raise UserError(f"{where}: {path} is there twice")
-        found.append(plugin)
-    return tuple(found)
+        plugins.append(plugin)
+    return tuple(plugins)
 
 
 @cache
@@ -129,12 +129,12 @@ class _Lines:
         node = self.tables.get(table)
         if node is None:
             return 1
-        found = [
+        lines = [
             part.lineno
             for part in ast.walk(node)
             if isinstance(part, ast.Constant) and part.value == name
         ]
-        return min(found, default=node.lineno)
+        return min(lines, default=node.lineno)
 
 
 def _rows(path: Path, names: dict[str, Any], lines: _Lines) -> Iterator[Row]:

@@ -14,10 +14,10 @@ def pruned_values(grid: Grid | None) -> list[PrunedValue]:
     cells = [cell for cell, _ in cells_of(grid.study, grid.chosen)]
     if grid.chosen:
         cells += [cell for cell, _ in grid.pruned]
-    found = []
+    rows = []
     for axis, values in grid.study.axes.items():
         for value in values:
             reasons = Counter(why for cell, why in grid.pruned if cell.get(axis) == value)
             if reasons.total() and reasons.total() == sum(c.get(axis) == value for c in cells):
-                found.append((axis, str(value), reasons.most_common(1)[0][0]))
-    return found
+                rows.append((axis, str(value), reasons.most_common(1)[0][0]))
+    return rows

@@ -68,9 +68,9 @@ def read_tuned(column: Iterable[str]) -> Tuned | None:
         return None
     tuned = None
     with suppress(ValueError, KeyError, TypeError, AttributeError):
-        found = json.loads(texts[0])
-        axes = {key: [str(value) for value in values] for key, values in found["axes"].items()}
-        tuned = Tuned(axes, [str(axis) for axis in found["cells"]])
+        keys = json.loads(texts[0])
+        axes = {key: [str(value) for value in values] for key, values in keys["axes"].items()}
+        tuned = Tuned(axes, [str(axis) for axis in keys["cells"]])
     if len(texts) > 1 or tuned is None or not {*tuned.axes, *tuned.cells} <= set(RUN_FIELDS):
         raise ValueError(
             f"select: found {shown(texts[-1])}, allowed: what `kd collect` writes there, the same "

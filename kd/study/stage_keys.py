@@ -44,15 +44,15 @@ def stages_of(value: Any, study: Path) -> dict[str, StageKeys]:
     Raises:
         UserError: the key, what was found, what is allowed.
     """
-    found = {}
+    stages = {}
     for name, keys in mapping_of(value, "stages").items():
         with kept():
             if not isinstance(name, str) or not re.fullmatch(NAME, name):
                 raise UserError(f"stages: found {shown(name)}, allowed: names of a-z, 0-9, - and _")
             stage = _stage(name, mapping_of(keys, f"stages.{name}"), study)
             if stage:
-                found[name] = stage
-    return found
+                stages[name] = stage
+    return stages
 
 
 def _preset_stage(name: Any, where: str) -> dict[str, Any]:
@@ -135,5 +135,5 @@ def _corpus(value: Any, where: str, study: Path) -> Corpus:
 
 def _files(value: Any, where: str, study: Path, kind: str) -> tuple[tuple[str, str], ...]:
     """(absolute path, format) of the files that the patterns name, each once."""
-    found = located_files(value, where, study)
-    return tuple((file, kind or file_format(file, at, _ENDINGS)) for file, at in found.items())
+    places = located_files(value, where, study)
+    return tuple((file, kind or file_format(file, at, _ENDINGS)) for file, at in places.items())

@@ -148,19 +148,19 @@ def _labels(keys: dict[Any, Any]) -> dict[str, Any]:
 
 def _files(keys: dict[Any, Any], study: Path) -> dict[str, Any]:
     """The parts of a source of files."""
-    dev, found = keys["dev"], dict[str, Any]()
+    dev, parts = keys["dev"], dict[str, Any]()
     if isinstance(dev, dict) and "share" in dev:
         for key in dev:
             if key not in ("share", "seed"):
                 raise unknown("dev: key", key, ("share", "seed"))
-        found["share"] = _parsed(number(0, 0.9, above=True), dev["share"], "dev.share")
-        found["share_seed"] = _parsed(
+        parts["share"] = _parsed(number(0, 0.9, above=True), dev["share"], "dev.share")
+        parts["share_seed"] = _parsed(
             number(0, 2**32 - 1, whole=True), dev.get("seed", 0), "dev.seed"
         )
         dev = {}
     elif not isinstance(dev, dict):
         dev = {"dev": dev}
-    _check_splits({"train": 0, "dev": 0, **dev} if found else {"train": 0, **dev}, "dev")
+    _check_splits({"train": 0, "dev": 0, **dev} if parts else {"train": 0, **dev}, "dev")
     files = {
         split: _file(file, key, study)
         for split, file, key in [
@@ -168,7 +168,7 @@ def _files(keys: dict[Any, Any], study: Path) -> dict[str, Any]:
             *((s, f, f"dev.{s}") for s, f in dev.items()),
         ]
     }
-    found["splits"] = tuple(files.items())
+    parts["splits"] = tuple(files.items())
     kinds = {keys.get("format") or format_of(Path(file).name) for file in files.values()}
     if len(kinds) > 1:
         raise UserError(f"format: the files are of several: {listing(sorted(kinds))}")
@@ -180,19 +180,19 @@ def _files(keys: dict[Any, Any], study: Path) -> dict[str, Any]:
             f"format: missing; the name {Path(keys['train']).name} does not tell it, allowed: "
             f"{listing(FORMATS)}"
         )
-    found["format"] = kind
+    parts["format"] = kind
     for key, usual in (("header", kind != "lines"), ("quotes", kind != "tsv")):
-        found[key] = keys.get(key, usual)
-        if not isinstance(found[key], bool):
-            raise UserError(f"{key}: found {shown(found[key])}, allowed: true, false")
+        parts[key] = keys.get(key, usual)
+        if not isinstance(parts[key], bool):
+            raise UserError(f"{key}: found {shown(parts[key])}, allowed: true, false")
     encoding = keys.get("encoding", "utf-8")
     try:
-        found["encoding"] = codecs.lookup(encoding).name
+        parts["encoding"] = codecs.lookup(encoding).name
     except (LookupError, TypeError):
         raise UserError(
             f"encoding: found {shown(encoding)}, allowed: a name such as utf-8, iso-8859-1, cp1252"
         ) from None
-    return found
+    return parts
 
 
 def _file(value: Any, key: str, study: Path) -> str:

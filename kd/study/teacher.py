@@ -160,10 +160,10 @@ def pretrained_encoder(study: Study, name: str) -> tuple[facts.Encoder, str]:
     try:
         model = located_model(model, study.path)
         _check_teacher_keys(f"teachers.{name}", given, model)
-        found = facts.encoder(model, full["revision"], given.get("shape"), full["arch"])
+        encoder = facts.encoder(model, full["revision"], given.get("shape"), full["arch"])
     except UserError as error:
         raise UserError(f"teachers.{name}: {error}") from None
-    return found, full["dtype"]
+    return encoder, full["dtype"]
 
 
 def _check_teacher_keys(where: str, keys: dict[str, Any], model: str) -> None:

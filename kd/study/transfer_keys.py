@@ -21,11 +21,11 @@ def transfer_sets(value: Any, study: Path) -> dict[str, TransferSet]:
     Raises:
         UserError: the key, what was found, what is allowed.
     """
-    found: dict[str, TransferSet] = {}
+    sets: dict[str, TransferSet] = {}
     for name, keys in mapping_of(value, "transfer").items():
         with kept():
-            found |= _named(name, keys, study)
-    return found
+            sets |= _named(name, keys, study)
+    return sets
 
 
 def _named(name: Any, keys: Any, study: Path) -> dict[str, TransferSet]:
