@@ -47,7 +47,7 @@ def read_answers(record: Path) -> dict[str, TaskAnswers]:
     Raises:
         UserError: a file is damaged, or is none of `kd collect`.
     """
-    found = {}
+    by_task = {}
     for path in sorted((record.parent / "answers").glob("*.parquet")):
         try:
             table = pd.read_parquet(path)
@@ -62,8 +62,8 @@ def read_answers(record: Path) -> dict[str, TaskAnswers]:
                 )
                 for _, rows in table.groupby("split", sort=False)
             ]
-            found[path.stem] = TaskAnswers(splits, list(table.attrs["metrics"]))
+            by_task[path.stem] = TaskAnswers(splits, list(table.attrs["metrics"]))
         except Exception as error:  # pyarrow has many errors of its own
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: damaged ({reason}); `kd collect` makes it again") from None
-    return found
+    return by_task

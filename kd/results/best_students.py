@@ -50,7 +50,7 @@ def best_students(frame: pd.DataFrame) -> dict[str, BestStudent]:
     """
     runs = prepare(frame)
     table = describe(runs, [*CELL, "task"])
-    found = {}
+    students = {}
     for task in dict.fromkeys(frame["task"]):
         if task == AVERAGE:
             continue
@@ -65,7 +65,7 @@ def best_students(frame: pd.DataFrame) -> dict[str, BestStudent]:
         cell = ordered.iloc[0]
         same = (runs["task"] == task) & (runs[CELL] == cell[CELL]).all(axis=1)
         row = runs[same].loc[runs.loc[same, "score"].idxmax()]
-        found[task] = BestStudent(
+        students[task] = BestStudent(
             task=task,
             run=str(row["run"]),
             score=float(row["score"]),
@@ -77,7 +77,7 @@ def best_students(frame: pd.DataFrame) -> dict[str, BestStudent]:
             cells=len(compared),
             remark=_remark(cells, cells.loc[cell.name], studied(frame)),
         )
-    return found
+    return students
 
 
 def best_of(

@@ -76,16 +76,16 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
 
 def _environment(left: pd.DataFrame, right: pd.DataFrame) -> list[dict[str, Any]]:
     """Columns whose values differ. Fingerprints are compared only for tasks that both have."""
-    found = []
+    rows = []
     both = set(left["task"]) & set(right["task"])
     for name in (*ENVIRONMENT, "teacher_fingerprint"):
-        one, other = left, right
+        first, second = left, right
         if name.endswith("fingerprint"):
-            one, other = left[left["task"].isin(both)], right[right["task"].isin(both)]
-        values = [sorted({_word(v) for v in f[name]} - {""}) for f in (one, other)]
+            first, second = left[left["task"].isin(both)], right[right["task"].isin(both)]
+        values = [sorted({_word(v) for v in f[name]} - {""}) for f in (first, second)]
         if values[0] != values[1] and all(values):
-            found.append({"what": name, "a": values[0], "b": values[1]})
-    return found
+            rows.append({"what": name, "a": values[0], "b": values[1]})
+    return rows
 
 
 def _word(value: Any) -> str:
@@ -128,34 +128,34 @@ def _named(table: pd.DataFrame) -> str:
     return f"{best['cell']}: {score}"
 
 
-def compare_text(found: dict[str, Any]) -> str:
+def compare_text(facts: dict[str, Any]) -> str:
     """The comparison for people."""
-    a, b = found["a"], found["b"]
+    a, b = facts["a"], facts["b"]
     lines = [
         f"a  {a['path']}: {a['done']} of {a['runs']} runs done",
         f"b  {b['path']}: {b['done']} of {b['runs']} runs done",
-        f"done in both: {found['shared']}; only in a: {len(found['only_a'])}; "
-        f"only in b: {len(found['only_b'])}",
+        f"done in both: {facts['shared']}; only in a: {len(facts['only_a'])}; "
+        f"only in b: {len(facts['only_b'])}",
     ]
-    if found["shared"]:
+    if facts["shared"]:
         lines.append(
-            f"scores: {found['equal']} of {found['shared']} equal to the last digit; b less a: "
-            f"mean {plain(found['mean'], 2, True)} points"
-            + (f", sd {found['sd']:.2f}" if found["sd"] is not None else "")
-            + f", at most {found['largest']:.2f}"
+            f"scores: {facts['equal']} of {facts['shared']} equal to the last digit; b less a: "
+            f"mean {plain(facts['mean'], 2, True)} points"
+            + (f", sd {facts['sd']:.2f}" if facts["sd"] is not None else "")
+            + f", at most {facts['largest']:.2f}"
         )
-    for row in found["differences"][:_SHOWN]:
+    for row in facts["differences"][:_SHOWN]:
         lines.append(
             f"  {row['run']}  {100 * row['a']:.2f} -> {100 * row['b']:.2f}  "
             f"({plain(row['points'], 2, True)})"
         )
-    if len(found["differences"]) > _SHOWN:
-        lines.append(f"  and {len(found['differences']) - _SHOWN} more: --json lists all")
-    for row in found["environment"]:
+    if len(facts["differences"]) > _SHOWN:
+        lines.append(f"  and {len(facts['differences']) - _SHOWN} more: --json lists all")
+    for row in facts["environment"]:
         lines.append(f"{row['what'].replace('_', ' ')}: {_few(row['a'])} -> {_few(row['b'])}")
-    if not found["environment"]:
+    if not facts["environment"]:
         lines.append("environment: no difference on record")
-    for row in found["best"]:
+    for row in facts["best"]:
         lines.append(f"best on {row['task']}:")
         for side in "ab":
             control = row[f"{side}_control"]

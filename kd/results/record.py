@@ -102,11 +102,11 @@ def load_record(path: Path, study: Path | Study | None = None, planned: bool = T
     frame.loc[unscored, "status"] = "missing"
     if unscored.any():
         first = int(np.flatnonzero(unscored)[0])
-        one, found, more = frame["run"].iloc[first], written[first], int(unscored.sum()) - 1
+        run, score, more = frame["run"].iloc[first], written[first], int(unscored.sum()) - 1
         others = f", as are {more} more" if more else ""
         remarks.append(
-            f"{path.name}: line {lines[first]} (run {one}): done, but its score is "
-            f"{shown(found) if found.strip() else 'blank'}; it is shown as missing{others}."
+            f"{path.name}: line {lines[first]} (run {run}): done, but its score is "
+            f"{shown(score) if score.strip() else 'blank'}; it is shown as missing{others}."
         )
     # A score counts only where the run says that it is done.
     frame["score"] = frame["score"].where(frame["status"] == "done")
@@ -141,12 +141,12 @@ def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """(line, cells by column) of every row; a last row that is cut off is left out, and named."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    found = []
+    lines = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
             text = handle.read()
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        found = [(reader.line_num, cells) for cells in reader if cells]
+        lines = [(reader.line_num, cells) for cells in reader if cells]
         broken = ""
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a runs.csv: not UTF-8 text ({error.reason})") from None
@@ -154,14 +154,14 @@ def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         broken = " ".join(str(error).split())
     if broken:
         raise UserError(f"{path}: line {reader.line_num}: not a runs.csv ({broken})")
-    header = [name.strip() for name in found[0][1]] if found else []
+    header = [name.strip() for name in lines[0][1]] if lines else []
     lacking = [name for name in NEEDED if name not in header]
     if lacking:
         raise UserError(f"{path}: not a runs.csv, it has no column {listing(lacking)}")
     for name in header:
         if header.count(name) > 1:
             raise UserError(f"{path}: the column {shown(name)} is there twice")
-    rows, remarks = found[1:], []
+    rows, remarks = lines[1:], []
     if rows and len(rows[-1][1]) < len(header) and not text.endswith("\n"):
         remarks.append(f"{path.name}: cut off in line {rows[-1][0]}, which is left out.")
         rows = rows[:-1]

@@ -41,15 +41,15 @@ def advise(frame: pd.DataFrame, margin: float = 0.5) -> list[Advice]:
     runs = prepare(frame)
     varying = studied(frame)
     shares = variance(frame)
-    found = []
+    answers = []
     for axis in [*QUESTIONS, *(a for a in varying if a not in QUESTIONS)]:
         question = QUESTIONS.get(axis, f"Which {axis.replace('_', ' ')}?")
         if axis in varying:
             advice = _judge(runs, axis, question, margin)
-            found.append(_with_context(advice, frame, runs, shares))
+            answers.append(_with_context(advice, frame, runs, shares))
         elif axis in CELL and axis != "preset":
-            found.append(_unasked(frame, axis, question))
-    return found
+            answers.append(_unasked(frame, axis, question))
+    return answers
 
 
 def _unasked(frame: pd.DataFrame, axis: str, question: str) -> Advice:
@@ -96,8 +96,8 @@ def _with_context(
         return replace(advice, strength="open", why="chance")
     if not advice.best:
         return advice
-    found = _interactions(shares, advice.axis)
-    partners = tuple(Partner(o, size, p, _leads(runs, advice, o)) for o, size, p in found)
+    interactions = _interactions(shares, advice.axis)
+    partners = tuple(Partner(o, size, p, _leads(runs, advice, o)) for o, size, p in interactions)
     return replace(advice, partners=partners)
 
 
@@ -129,18 +129,18 @@ def _explained(shares: pd.DataFrame, axis: str) -> tuple[float, float, float]:
 
 def _interactions(shares: pd.DataFrame, axis: str) -> list[tuple[str, float, float]]:
     """(other axis, share in percent, p) of the significant interactions of an axis."""
-    found = []
+    rows = []
     for row in each(shares[shares["kind"].isin(["pair", "task"])]):
         names = str(row.term).split(" × ")
         if axis in names and row.p_holm < LEVEL:
             other = names[0] if names[1] == axis else names[1]
-            found.append((other, 100 * row.share, row.p_holm))
-    return found
+            rows.append((other, 100 * row.share, row.p_holm))
+    return rows
 
 
 def _leads(runs: pd.DataFrame, advice: Advice, other: str) -> tuple[tuple[str, Contrast], ...]:
     """At each value of another axis, the value that leads, with its lead."""
-    found = []
+    leads = []
     names = runs[other].map(values_in)
     chosen = runs[advice.axis].isin(advice.values) if advice.size else True
     for level in levels(runs[other]):
@@ -154,5 +154,5 @@ def _leads(runs: pd.DataFrame, advice: Advice, other: str) -> tuple[tuple[str, C
         own = [c if c.value == leader else turned(c) for c in contrasts_of(table) if c.pairs]
         own = [c for c in own if c.value == leader]
         if rivals := [c for c in own if c.other == advice.best] or own:
-            found.append((level, min(rivals, key=lambda contrast: contrast.difference)))
-    return tuple(found)
+            leads.append((level, min(rivals, key=lambda contrast: contrast.difference)))
+    return tuple(leads)

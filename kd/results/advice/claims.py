@@ -45,13 +45,13 @@ def read_claims(path: Path, studies: Mapping[str, Study]) -> list[Claim]:
     content = read_yaml(path)
     if not isinstance(content, list):
         raise UserError(f"{path}: found {shown(content)}, allowed: a list of claims")
-    found = []
+    claims = []
     for i, entry in enumerate(content):
         try:
-            found.append(_claim(entry, studies))
+            claims.append(_claim(entry, studies))
         except UserError as error:
             raise UserError(f"{path}: claim {i + 1}: {error}") from None
-    return found
+    return claims
 
 
 def _claim(entry: Any, studies: Mapping[str, Study]) -> Claim:

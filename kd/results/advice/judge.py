@@ -95,8 +95,8 @@ def means_of(table: pd.DataFrame) -> dict[str, float]:
     weight = np.sqrt(done["pairs"].to_numpy(float))
     design = np.array([[(v == b) - (v == a) for v in values] for a, b in _ends(done)], dtype=float)
     gaps = done["mean"].to_numpy(float)
-    found = np.linalg.lstsq(design * weight[:, None], gaps * weight, rcond=None)[0]
-    return dict(zip(values, found.tolist(), strict=True))
+    means = np.linalg.lstsq(design * weight[:, None], gaps * weight, rcond=None)[0]
+    return dict(zip(values, means.tolist(), strict=True))
 
 
 def leader_of(table: pd.DataFrame) -> str:

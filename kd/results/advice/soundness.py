@@ -26,12 +26,12 @@ class Floor:
 
 def students_at_floor(frame: pd.DataFrame) -> list[Floor]:
     """Tasks on which no cell is two standard errors of the dev split above the constant answer."""
-    found = []
+    floors = []
     names = [*studied(frame), "task"]
     for task, group in frame[frame["score"].notna()].groupby("task", sort=False):
         best = group.groupby(names, sort=False)["score"].mean().max()
-        found += _floor(str(task), best, group)
-    return found
+        floors += _floor(str(task), best, group)
+    return floors
 
 
 def teachers_at_floor(frame: pd.DataFrame) -> list[Floor]:
@@ -54,7 +54,7 @@ def _floor(task: str, best: float, group: pd.DataFrame, teacher: str = "") -> li
 
 def above_teacher(frame: pd.DataFrame) -> list[tuple[str, int, int]]:
     """(task, cells whose mean is above their teacher's score, cells) where there are any."""
-    found = []
+    rows = []
     runs = frame[frame["score"].notna() & frame["teacher_score"].notna()]
     runs = runs[runs["knowledge"] != "none"]
     names = [*studied(frame), "task"]
@@ -62,8 +62,8 @@ def above_teacher(frame: pd.DataFrame) -> list[tuple[str, int, int]]:
         cells = group.groupby(names, sort=False)[["score", "teacher_score"]].mean()
         above = int((cells["score"] > cells["teacher_score"]).sum())
         if above:
-            found.append((str(task), above, len(cells)))
-    return found
+            rows.append((str(task), above, len(cells)))
+    return rows
 
 
 def seeds_done(frame: pd.DataFrame) -> int:
@@ -78,15 +78,15 @@ def dev_errors(frame: pd.DataFrame) -> dict[str, tuple[float, int]]:
     that of other metrics is not known from the score.
     """
     known = frame.dropna(subset=["score", "examples_eval"])
-    found = {}
+    errors = {}
     for task, group in known.groupby("task", sort=False):
         error = group["score_se"].median() if "score_se" in group else np.nan
         if pd.isna(error) and metrics_of(str(task), group) in ((), ("accuracy",), ("micro-f1",)):
             square = group["score"] * (1 - group["score"]) / group["examples_eval"]
             error = np.sqrt(max(0.0, square.median()))
         if error > 0:  # where all answers are right, they say nothing of the error
-            found[str(task)] = (100 * float(error), int(group["examples_eval"].median()))
-    return found
+            errors[str(task)] = (100 * float(error), int(group["examples_eval"].median()))
+    return errors
 
 
 def average_error(frame: pd.DataFrame) -> float:

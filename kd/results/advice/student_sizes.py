@@ -30,17 +30,17 @@ def equal_students(runs: pd.DataFrame) -> list[tuple[str, list[str]]]:
     named = named_measure(runs)
     measures = [named] if named else list(_SIZES)
     runs = with_costs(runs)
-    found = []
+    per_measure = []
     for measure in measures:
         words, factor, column = _SIZES[measure]
         sizes = runs.groupby("student", sort=False)[column].median()
         if sizes.isna().any():
             sizes = pd.Series({student: _size(student, measure) for student in sizes.index})
         sizes = factor * sizes
-        found.append(
+        per_measure.append(
             [(f"{sizes[group].median():.3g} {words}", group) for group in equal_cost(sizes)]
         )
-    return max(found, key=lambda groups: sum(len(group) for _, group in groups))
+    return max(per_measure, key=lambda groups: sum(len(group) for _, group in groups))
 
 
 def _size(student: str, measure: str) -> float:
@@ -66,8 +66,8 @@ def front(runs: pd.DataFrame) -> tuple[Step, ...]:
     means += own.groupby("task")["score"].mean().mean() - means.iloc[0]
     every = {(c.value, c.other): c for c in contrasts_of(table) if c.pairs}
     every |= {(c.other, c.value): turned(c) for c in every.values()}
-    found: list[Step] = []
+    steps: list[Step] = []
     for student in means.index[pareto(costs, means)]:
-        lead = every.get((student, found[-1].student)) if found else None
-        found.append(Step(student, costs[student], 100 * means[student], lead))
-    return tuple(found)
+        lead = every.get((student, steps[-1].student)) if steps else None
+        steps.append(Step(student, costs[student], 100 * means[student], lead))
+    return tuple(steps)

@@ -84,7 +84,7 @@ def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
     table = table[_finished(table, every, claim)]
     means = seed_means(table, ["a", "b"], "difference")
     rows = {row.Index: row for row in each(means.assign(p_holm=holm(means["p"])))}
-    found = []
+    findings = []
     for contrast in claim.contrasts:
         ours = _runs_of(every, claim, contrast)
         done = int((ours["status"] == "done").sum())
@@ -92,7 +92,7 @@ def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
         start = replace(start, floor=floor, planned=ours["task"].nunique() - len(floor))
         key, sign = (contrast, -1) if contrast in rows else (contrast[::-1], 1)
         if key not in rows:  # no task is finished, or no pair of runs
-            found.append(start)
+            findings.append(start)
             continue
         own = table[(table["a"] == key[0]) & (table["b"] == key[1])]
         finding = _measured(start, rows[key], own, sign)
@@ -102,8 +102,8 @@ def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
             a_seed = ours["task"].isin(own["stratum"]).sum() / own["seed"].nunique()
             more = round(a_seed * max(0, enough - own["seed"].nunique()))
             finding = replace(finding, needed=enough, more=more)
-        found.append(finding)
-    return found
+        findings.append(finding)
+    return findings
 
 
 def _measured(start: Finding, row: Any, own: pd.DataFrame, sign: int) -> Finding:
@@ -122,9 +122,9 @@ def _measured(start: Finding, row: Any, own: pd.DataFrame, sign: int) -> Finding
     )
 
 
-def verdict_of(expected: str, found: Finding, margin: float) -> str:
+def verdict_of(expected: str, finding: Finding, margin: float) -> str:
     """Whether the difference of a finding is as a claim expects it. NaN decides nothing."""
-    difference, low, high, p = found.difference, found.low, found.high, found.p
+    difference, low, high, p = finding.difference, finding.low, finding.high, finding.p
     equal = -margin <= low and high <= margin
     sure = bool(p < LEVEL) and not equal
     if expected == BETTER:
@@ -173,13 +173,13 @@ def _gains(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
              (table["a"] == second) & (table["b"] == first)], [1.0, -1.0], np.nan,
         )  # fmt: skip
         gains[value] = table.assign(difference=sign * table["difference"])[~np.isnan(sign)]
-    keys, found = ["task", "seed"], []
+    keys, tables = ["task", "seed"], []
     for a, b in combinations(gains, 2):
         both = gains[a].merge(gains[b], on=keys, suffixes=("_a", "_b"))
         both = both.assign(a=a, b=b, difference=both["difference_b"] - both["difference_a"])
         both = both.assign(stratum=both["task"], block=both["task"])
-        found.append(both[["a", "b", *keys, "stratum", "block", "difference"]])
-    return pd.concat(found, ignore_index=True)
+        tables.append(both[["a", "b", *keys, "stratum", "block", "difference"]])
+    return pd.concat(tables, ignore_index=True)
 
 
 def _runs_of(every: pd.DataFrame, claim: Claim, values: tuple[str, str]) -> pd.DataFrame:

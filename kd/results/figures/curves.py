@@ -14,11 +14,11 @@ DEV_SCORE = "dev_score"  # a series of those runs whose study has evaluate_every
 
 def curves_of(text: str) -> dict[str, list[float]]:
     """The series of a `history` cell by name, with NaN for values that were not measured."""
-    found: dict[str, list[float]] = {}
+    curves: dict[str, list[float]] = {}
     for part in text.split(";") if text else ():
         name, _, values = part.rpartition("=")
-        found[name] = [float(value) for value in values.split()]
-    return found
+        curves[name] = [float(value) for value in values.split()]
+    return curves
 
 
 def can_be_drawn(text: str, part: str = "") -> bool:

@@ -193,36 +193,36 @@ def _plugins(name: str, frame: pd.DataFrame) -> Figure:
 
 def _obstacles(runs: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
     """Why figures of the whole study cannot be drawn from these runs, by name."""
-    found = {}
+    reasons = {}
     cells, costs = studied(frame), with_costs(runs)
     if not ((runs["role"] == "control").any() and (runs["role"] != "control").any()):
-        found["difference"] = "there is no control, or nothing else"
+        reasons["difference"] = "there is no control, or nothing else"
     if variance(frame).empty:
-        found["variance"] = "too few runs are done, or no axis varies"
+        reasons["variance"] = "too few runs are done, or no axis varies"
     students = "student" in cells
     if not students or costs["flops"].isna().any():
-        found["width-depth"] = "one student, or a shape that is not of layers and width"
+        reasons["width-depth"] = "one student, or a shape that is not of layers and width"
     elif len({(s.layers, s.hidden) for s in map(parse_shape, frame["student"].unique())}) < 2:
-        found["width-depth"] = "all students are as wide and as deep"
+        reasons["width-depth"] = "all students are as wide and as deep"
     for measure in ("parameters", "flops", "latency"):
         if not students:
-            found[f"score-{measure}"] = "one student"
+            reasons[f"score-{measure}"] = "one student"
         elif costs[measure].notna().sum() == 0:
-            found[f"score-{measure}"] = f"runs.csv has no {measure}"
+            reasons[f"score-{measure}"] = f"runs.csv has no {measure}"
         elif costs[measure].max() < 1.15 * costs[measure].min() and measure != "latency":
-            found[f"score-{measure}"] = "all students cost the same"
+            reasons[f"score-{measure}"] = "all students cost the same"
     if runs["teacher_score"].isna().all():
-        found["teacher-gap"] = "no run has a teacher's score"
+        reasons["teacher-gap"] = "no run has a teacher's score"
     if frame["seed"].nunique() < 2:
-        found["seeds"] = "one seed"
+        reasons["seeds"] = "one seed"
     elif not frame[frame["score"].notna()].groupby([*cells, "task"]).size().max() >= 2:
-        found["seeds"] = "no cell has two seeds that are done"
+        reasons["seeds"] = "no cell has two seeds that are done"
     if (frame["history"] == "").all():
-        found["curves"] = "runs.csv has no history"
+        reasons["curves"] = "runs.csv has no history"
     elif not frame["history"].map(can_be_drawn).any():
-        found["curves"] = "every history in runs.csv is shorter than two points"
+        reasons["curves"] = "every history in runs.csv is shorter than two points"
     if not frame["history"].map(lambda text: can_be_drawn(text, DEV_SCORE)).any():
-        found["dev-curves"] = "no run has dev scores in its history (evaluate_every)"
+        reasons["dev-curves"] = "no run has dev scores in its history (evaluate_every)"
     if "agreement" not in runs or runs["agreement"].notna().sum() < 2:
-        found["agreement"] = "runs.csv has no agreement with the teacher"
-    return found
+        reasons["agreement"] = "runs.csv has no agreement with the teacher"
+    return reasons

@@ -103,8 +103,8 @@ def _cells(
         means[spot] = 100 * mean
     shades = means.copy()
     if columns == "task":
-        found = np.ma.masked_invalid(means)
-        low, high = found.min(axis=0).filled(0), found.max(axis=0).filled(1)
+        known = np.ma.masked_invalid(means)
+        low, high = known.min(axis=0).filled(0), known.max(axis=0).filled(1)
         shades = (means - low) / np.where(high > low, high - low, 1)
     there = shades[~np.isnan(shades)]
     ends = _ends(there)
@@ -195,11 +195,11 @@ def width_depth_figure(runs: pd.DataFrame) -> Figure:
 
 def _sizes(sizes: list[int]) -> list[float]:
     """The lines of equal size to draw: one for all sizes within 15 %, six at most."""
-    found: list[float] = []
+    lines: list[float] = []
     for size in sorted(sizes):
-        if not found or size > 1.15 * found[-1]:
-            found.append(size)
-    return found[:: -(-len(found) // 6)]
+        if not lines or size > 1.15 * lines[-1]:
+            lines.append(size)
+    return lines[:: -(-len(lines) // 6)]
 
 
 def _equal_size(
@@ -211,13 +211,13 @@ def _equal_size(
     """
     _, unit, factor = _IN[measure]
     widths = np.unique(np.geomspace(*x, 200).round().astype(int))
-    one, two = (
+    single, double = (
         np.array([MEASURES[measure].size(Shape(n, int(w), 1, 4 * int(w))) for w in widths])
         for n in (1, 2)
     )
     named = 0.0
     for size in sizes:
-        layers = 1 + (size - one) / (two - one)
+        layers = 1 + (size - single) / (double - single)
         ax.plot(widths, layers, color=GREY, linewidth=0.6, linestyle=":", zorder=1, gid="size")
         inside = np.flatnonzero((layers > y[0] * 1.1) & (layers < y[1] * 0.92))
         if len(inside) and size > 1.4 * named:  # a label for each that leaves room

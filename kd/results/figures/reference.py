@@ -10,14 +10,14 @@ from kd.results.report.reference import Collection, figure_name
 from kd.study.paths import RECORD
 
 
-def write_page_figures(found: Collection, folder: Path) -> list[Path]:
+def write_page_figures(collection: Collection, folder: Path) -> list[Path]:
     """Write the figure of each study that has a complete cell into the folder of the page."""
     written = []
-    for name in filter(found.drawn, found.studies):
-        figure = f"effect-{found.axis(name)}"
+    for name in filter(collection.drawn, collection.studies):
+        figure = f"effect-{collection.axis(name)}"
         with tempfile.TemporaryDirectory() as drawn:
             runs = Path(drawn) / RECORD
-            _copy_rows(found.folder / name / RECORD, runs, found.drawn(name))
+            _copy_rows(collection.folder / name / RECORD, runs, collection.drawn(name))
             write_figures(runs, Path(drawn) / "figures", [figure])
             source = Path(drawn) / "figures" / f"{figure}.png"
             if source.is_file():

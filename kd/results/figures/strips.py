@@ -62,7 +62,7 @@ def difference_figure(runs: pd.DataFrame) -> Figure:
         view = view.assign(row=view[names].agg(" · ".join, axis=1))
         places = [view[name].map(_places(runs, name)) for name in names]
         view = view.assign(place=_tuples(zip(*places, strict=True), view.index))
-        what = f"rows are cells: {' · '.join(map(axis_words, names))}" if len(names) > 1 else ""
+        note = f"rows are cells: {' · '.join(map(axis_words, names))}" if len(names) > 1 else ""
     else:
         views = [axis_view(runs, axis)[0].assign(axis=axis) for axis in names]
         view = pd.concat(views, ignore_index=True).query("role != 'control'")
@@ -77,10 +77,10 @@ def difference_figure(runs: pd.DataFrame) -> Figure:
                 view.index,
             ),
         )
-        what = "each row averages the cells of one value that compare like with like"
+        note = "each row averages the cells of one value that compare like with like"
     view = view.assign(series="main")
     rows = list(view.sort_values("place", kind="stable")["row"].unique())
-    text = [f"the control is {control_of(runs)}", what]
+    text = [f"the control is {control_of(runs)}", note]
     paired = view[["score", "difference"]].notna().groupby(view["row"]).any()
     if (paired["score"] & ~paired["difference"]).any():
         text.append("no pair: no control has the same settings")
@@ -179,14 +179,14 @@ class Strips:
     def _strip(self, ax: Axes, at: float, cell: Any) -> None:
         """Draw a strip, hatched if no run has finished, hollow if only some have."""
         if self.column == "score":
-            n, mean, low, what = cell.n, cell.mean, cell.low, "missing"
+            n, mean, low, label = cell.n, cell.mean, cell.low, "missing"
         else:
             n, mean, low = cell.pairs, cell.difference, cell.difference_low
-            what = "missing" if cell.n == 0 else "no pair"
+            label = "missing" if cell.n == 0 else "no pair"
         if n == 0:
             span = ax.axhspan if self.sideways else ax.axvspan
             span(at - 0.17, at + 0.17, gid="missing", **HATCH)
-            self._say(ax, at, what)
+            self._say(ax, at, label)
             return
         values = self._values[cell.row, cell.series, cell.task]
         spread = at + (np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(1))

@@ -178,12 +178,12 @@ def series_looks(values: Sequence[str]) -> dict[str, Look]:
     """
     count = len(values)
     scale = count > len(COLOURS) and levels(pd.Series(values[::-1], dtype=object)) == [*values]
-    found: dict[str, Look] = {}
+    looks: dict[str, Look] = {}
     for index, value in enumerate(values):
         turn, i = divmod(index, len(COLOURS))
         colour = colormaps[MAP](0.95 * index / (count - 1)) if scale else COLOURS[i]
-        found[value] = {"color": colour, "marker": MARKS[(i + turn) % len(MARKS)]}
-    return found
+        looks[value] = {"color": colour, "marker": MARKS[(i + turn) % len(MARKS)]}
+    return looks
 
 
 def wrapped(text: str) -> str:

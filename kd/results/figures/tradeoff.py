@@ -78,13 +78,13 @@ def _round_ticks(low: float, high: float) -> list[float]:
     if not (np.isfinite(low) and low > 0):
         return []
     tens = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    found: list[float] = []
+    ticks: list[float] = []
     for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), np.arange(1, 10, 0.2).round(1)):
         every = [float(step * 10.0**ten) for ten in tens for step in steps]
-        found = [tick for tick in every if low / 1.03 <= tick <= high * 1.03]
-        if len(found) >= 2:
+        ticks = [tick for tick in every if low / 1.03 <= tick <= high * 1.03]
+        if len(ticks) >= 2:
             break
-    return found[:: -(-len(found) // 4)] if found else [float(low)]
+    return ticks[:: -(-len(ticks) // 4)] if ticks else [float(low)]
 
 
 def _students(ax: Axes, cost: "pd.Series[float]", names: dict[str, str]) -> None:

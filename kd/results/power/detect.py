@@ -60,9 +60,9 @@ def _half_widths(design: Design, seeds: int) -> tuple[np.ndarray, float]:
     """
     tasks, free = len(design.spread), seeds - 1
     true = np.square(design.spread) / seeds
-    found = true * _chi_squared(tasks, free)
-    total = found.sum(axis=1)
-    freedom = total**2 / (found**2 / free).sum(axis=1)
+    estimates = true * _chi_squared(tasks, free)
+    total = estimates.sum(axis=1)
+    freedom = total**2 / (estimates**2 / free).sum(axis=1)
     half = stats.t.ppf(1 - design.alpha / 2, freedom) * np.sqrt(total) / tasks
     if design.examples:
         wide = stats.t.ppf(1 - design.alpha / 2, design.count - 1) * design.examples

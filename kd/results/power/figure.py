@@ -26,18 +26,18 @@ _SEEDS = (2, 3, 4, 5, 6, 8, 10, 14, 20, 30, 50)
 _MEAN: Look = {"color": "black", "marker": "o", "linewidth": 1.4}
 
 
-def write_power_figure(found: Row, path: Path) -> None:
+def write_power_figure(facts: Row, path: Path) -> None:
     """Write the figure of a result of `study_power` as PNG, PDF or SVG, by the name's ending.
 
     Raises:
         UserError: no contrast has a variance.
     """
-    if not found["contrasts"]:
+    if not facts["contrasts"]:
         raise UserError(f"{path}: not drawn, because no contrast of the study has a variance")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        figure = power_figure(found)
+        figure = power_figure(facts)
         FigureCanvasAgg(figure)
         undated = {"png": ["Software"], "pdf": ["Creator", "Producer", "CreationDate"],
                    "svg": ["Creator", "Date"]}[path.suffix[1:]]  # fmt: skip
@@ -45,13 +45,13 @@ def write_power_figure(found: Row, path: Path) -> None:
         figure.savefig(path, dpi=200, metadata=dict.fromkeys(undated))
 
 
-def power_figure(found: Row) -> Figure:
+def power_figure(facts: Row) -> Figure:
     """A panel for each axis, in it a line for each task and one for the average over tasks.
 
     Of the contrasts of an axis, the one with the largest spread is drawn.
     """
-    axes = list(dict.fromkeys(row["axis"] for row in found["contrasts"]))
-    tasks = list(dict.fromkeys(row["task"] for row in found["contrasts"]))
+    axes = list(dict.fromkeys(row["axis"] for row in facts["contrasts"]))
+    tasks = list(dict.fromkeys(row["task"] for row in facts["contrasts"]))
     looks = series_looks([task for task in tasks if task != AVERAGE])
     looks |= {AVERAGE: _MEAN} if AVERAGE in tasks else {}
     across = across_of(len(axes), 3)
@@ -62,8 +62,8 @@ def power_figure(found: Row) -> Figure:
         if i >= len(axes):
             ax.remove()
             continue
-        rows = [row for row in found["contrasts"] if row["axis"] == axes[i]]
-        _panel(ax, rows, looks, found["difference"])
+        rows = [row for row in facts["contrasts"] if row["axis"] == axes[i]]
+        _panel(ax, rows, looks, facts["difference"])
         ax.set_title(axes[i])
         if i % across == 0:
             ax.set_ylabel("smallest difference, points")
@@ -71,8 +71,8 @@ def power_figure(found: Row) -> Figure:
             ax.set_xlabel("seeds")
     text = [
         "smallest difference between two values that a study with so many seeds finds with "
-        f"probability {found['power']:g}, for a claim about this dev split, with Holm's correction",
-        f"dashed: {found['difference']:g} points; vertical: the seeds of the study",
+        f"probability {facts['power']:g}, for a claim about this dev split, with Holm's correction",
+        f"dashed: {facts['difference']:g} points; vertical: the seeds of the study",
         "dotted, in the colour of its task: what no number of seeds can find for the task beyond "
         "its dev split (thin where it is an upper bound)",
     ]

@@ -47,15 +47,15 @@ def study_power(planned: pd.DataFrame, sources: Sequence[Known], difference: flo
     for axis in studied(runs):
         groups = pairs(runs, axis).groupby(["a", "b"], sort=False)
         for (a, b), table in groups:
-            found = []
+            all_parts = []
             for task, own in table.groupby("task", sort=False):
                 parts = _parts(sources, axis, str(a), str(b), str(task), own)
                 if parts is None:
                     lacking[str(task)] = None
-                found.append(parts)
+                all_parts.append(parts)
             head = {"axis": axis, "a": str(a), "b": str(b), "family": len(groups)}
-            known = [part for part in found if part]
-            if len(found) > 1 and len(known) == len(found):
+            known = [part for part in all_parts if part]
+            if len(all_parts) > 1 and len(known) == len(all_parts):
                 rows.append(head | _row(AVERAGE, known, len(groups), difference))
             rows += [head | _row(part[0], [part], len(groups), difference) for part in known]
     return {
@@ -135,15 +135,15 @@ def _unknown(task: str) -> Row:
     return {"task": task, "count": count, "never": never(design)}
 
 
-def power_text(found: Row) -> str:
+def power_text(facts: Row) -> str:
     """The result of `study_power` for a person."""
-    wanted = f"{found['difference']:g}"
+    wanted = f"{facts['difference']:g}"
     lines = [
-        f"Smallest differences that are found with probability {found['power']:g}, in points, and "
+        f"Smallest differences that are found with probability {facts['power']:g}, in points, and "
         f"the seeds that a difference of {wanted} needs."
     ]
     by_axis: dict[str, list[Row]] = {}
-    for row in found["contrasts"]:
+    for row in facts["contrasts"]:
         by_axis.setdefault(row["axis"], []).append(row)
     for axis, rows in by_axis.items():
         family = rows[0]["family"]
@@ -153,12 +153,12 @@ def power_text(found: Row) -> str:
             "difference", "task", "seeds", "smallest", f"seeds\nfor {wanted}", "cautious",
             "smallest,\nwith examples", f"seeds for {wanted},\nwith examples", "never below",
         ]  # fmt: skip
-        cells = [[*key, *_cells(row, found["difference"])] for key, row in _merged(rows).items()]
+        cells = [[*key, *_cells(row, facts["difference"])] for key, row in _merged(rows).items()]
         lines.append(tabulate(cells, headers, tablefmt="simple", disable_numparse=True))
     if by_axis:
-        lines += ["", *_legend(found)]
-    lines += _unknown_text(found["unknown"])
-    if not (by_axis or found["unknown"]):
+        lines += ["", *_legend(facts)]
+    lines += _unknown_text(facts["unknown"])
+    if not (by_axis or facts["unknown"]):
         lines += ["", "The study has no two values of an axis to compare."]
     return "\n".join(lines)
 
@@ -169,7 +169,7 @@ def _merged(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
     for row in rows:
         same = {key: value for key, value in row.items() if key not in ("a", "b")}
         groups.setdefault(repr(same), []).append(row)
-    found = {}
+    merged = {}
     for group in groups.values():
         name = f"{group[0]['b']} − {group[0]['a']}"
         if len(group) > 1:
@@ -177,8 +177,8 @@ def _merged(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
             name = f"{'all' if every else name + ' and'} {len(group) - (not every)} " + (
                 "pairs" if every else "more"
             )
-        found[name, group[0]["task"]] = group[0]
-    return found
+        merged[name, group[0]["task"]] = group[0]
+    return merged
 
 
 def _cells(row: Row, wanted: float) -> list[str]:
@@ -204,8 +204,8 @@ def _count(value: int | None) -> str:
     return f"> {MOST}" if value is None else str(value)
 
 
-def _legend(found: Row) -> list[str]:
-    rows = found["contrasts"]
+def _legend(facts: Row) -> list[str]:
+    rows = facts["contrasts"]
     sources = dict.fromkeys(s for row in rows for s in row["source"].split("; "))
     lines = [
         f"Variances from: {', '.join(sources)}. They depend on the students, the recipe and the "

@@ -99,7 +99,7 @@ def known_from(frame: pd.DataFrame, answers: Mapping[str, TaskAnswers], name: st
         answers: of `read_answers`, beside the record.
         name: of the record, for the reader.
     """
-    found = Known(name)
+    known = Known(name)
     runs = prepare(frame)
     scores = {task: resampled_scores(own.splits, own.metrics) for task, own in answers.items()}
     # A part of a grid has no pairs of runs that differ in one axis alone.
@@ -108,20 +108,20 @@ def known_from(frame: pd.DataFrame, answers: Mapping[str, TaskAnswers], name: st
         done = table.dropna(subset="difference")
         for task in dict.fromkeys(map(str, done["task"])):
             rows = done[done["task"] == task]
-            _add_axis(found, axis, task, rows)
+            _add_axis(known, axis, task, rows)
             if task in scores:
-                _add_measured(found, axis, task, rows, scores[task], answers[task].examples)
+                _add_measured(known, axis, task, rows, scores[task], answers[task].examples)
     plain = runs[(runs["task"] != AVERAGE) & runs["score"].notna()]
     for task in dict.fromkeys(map(str, plain["task"])):
-        if not any(where == task for _, where in found.axes):
-            _add_cells(found, task, plain[plain["task"] == task])
+        if not any(where == task for _, where in known.axes):
+            _add_cells(known, task, plain[plain["task"] == task])
     # As if the two cells erred on unrelated examples. Students of one teacher agree on most.
     for name, (points, examples) in dev_errors(frame).items():
-        found.bound[name] = Noise(float(np.sqrt(2)) * points / 100, examples, False)
-    return found
+        known.bound[name] = Noise(float(np.sqrt(2)) * points / 100, examples, False)
+    return known
 
 
-def _add_axis(found: Known, axis: str, task: str, rows: pd.DataFrame) -> None:
+def _add_axis(known: Known, axis: str, task: str, rows: pd.DataFrame) -> None:
     parts = []
     for (a, b), own in rows.groupby(["a", "b"], sort=False):
         wide = own.pivot_table(index="seed", columns="block", values="difference", sort=False)
@@ -131,8 +131,8 @@ def _add_axis(found: Known, axis: str, task: str, rows: pd.DataFrame) -> None:
         seeds = int(wide.notna().sum().max())
         parts.append((total, common, seeds, {a, b}))
         if seeds - 1 >= _OWN:
-            own_variance = Variance(total, common, seeds - 1, found.name)
-            found.single[axis, str(a), str(b), task] = own_variance
+            own_variance = Variance(total, common, seeds - 1, known.name)
+            known.single[axis, str(a), str(b), task] = own_variance
     if not parts:
         return
     total = float(np.mean([part[0] for part in parts]))
@@ -141,7 +141,7 @@ def _add_axis(found: Known, axis: str, task: str, rows: pd.DataFrame) -> None:
     freedom = (values - 1) * (min(part[2] for part in parts) - 1)
     if total > 0:
         common = float(np.mean(commons)) if commons else np.nan
-        found.axes[axis, task] = Variance(total, common, freedom, found.name)
+        known.axes[axis, task] = Variance(total, common, freedom, known.name)
 
 
 def components(wide: pd.DataFrame) -> tuple[float, float]:
@@ -159,19 +159,19 @@ def components(wide: pd.DataFrame) -> tuple[float, float]:
     return total, float(apart.mean()) if len(apart) else np.nan
 
 
-def _add_cells(found: Known, task: str, rows: pd.DataFrame) -> None:
+def _add_cells(known: Known, task: str, rows: pd.DataFrame) -> None:
     """Without a pair of values: twice the variance of a cell over seeds, as if cells shared none
     of it."""
     cells = rows.groupby(studied(rows) or ["task"], sort=False)["score"]
     sizes, squares = cells.count(), cells.var()
     freedom = int((sizes - 1)[squares.notna()].sum())
     if freedom and (total := 2 * float((squares * (sizes - 1)).sum() / freedom)) > 0:
-        source = f"{found.name}, single runs"
-        found.axes[_NO_AXIS, task] = Variance(total, np.nan, freedom, source)
+        source = f"{known.name}, single runs"
+        known.axes[_NO_AXIS, task] = Variance(total, np.nan, freedom, source)
 
 
 def _add_measured(
-    found: Known,
+    known: Known,
     axis: str,
     task: str,
     rows: pd.DataFrame,
@@ -185,7 +185,7 @@ def _add_measured(
             for _, seed in own.groupby("seed", sort=False)
         ]
         error = difference_of(np.array(gaps), examples).over_examples
-        found.measured[axis, str(a), str(b), task] = Noise(error, examples, True)
+        known.measured[axis, str(a), str(b), task] = Noise(error, examples, True)
 
 
 def table_of(records: Mapping[str, Known]) -> str:

@@ -25,24 +25,24 @@ def cautions(record: Record) -> list[str]:
     frame = record.runs
     if not frame["score"].notna().any():
         return [_nothing(record), *record.remarks]
-    found = [*_unfinished(record.every), *_floors(frame)]
+    texts = [*_unfinished(record.every), *_floors(frame)]
     seeds = seeds_done(frame)
     if seeds < 3:
-        found.append(
+        texts.append(
             "Only one seed has finished, so nothing can be tested and there are no intervals."
             if seeds == 1
             else "Only two seeds have finished: intervals are wide, and recommendations need three."
         )
-    found += _part(frame)
-    found += record.remarks
+    texts += _part(frame)
+    texts += record.remarks
     names = names_of(record.study)
     for axis, value, reason in pruned_values(record.grid):
-        found.append(f"Never run: {axis} {quoted(names, axis, value)} ({reason}).")
+        texts.append(f"Never run: {axis} {quoted(names, axis, value)} ({reason}).")
     if above := above_teacher(frame):
         cells = count(sum(n for _, n, _ in above), "cell")
         tasks = listed((task for task, _, _ in above), shown=12)
-        found.append(f"The students of {cells} (on {tasks}) score higher than their teacher.")
-    return found + _shared_texts(frame)
+        texts.append(f"The students of {cells} (on {tasks}) score higher than their teacher.")
+    return texts + _shared_texts(frame)
 
 
 def _nothing(record: Record) -> str:
@@ -83,34 +83,34 @@ def _part(frame: pd.DataFrame) -> list[str]:
 def _shared_texts(frame: pd.DataFrame) -> list[str]:
     """Sentences on users' own tasks with dev examples whose text is in the training split too."""
     known = frame.dropna(subset=["data_shared", "examples_eval"])
-    found = []
+    texts = []
     for task, group in known.groupby("task", sort=False):
         shared, examples = int(group["data_shared"].iloc[0]), int(group["examples_eval"].iloc[0])
         if shared:
             share = shared / examples
             effect = ", so its scores say less of new text" * (share >= NOTED)
-            found.append(
+            texts.append(
                 f"{task}: {shared} of {examples} dev texts are in its training split too "
                 f"({share:.1%}){effect}."
             )
-    return found
+    return texts
 
 
 def _floors(frame: pd.DataFrame) -> list[str]:
     students, teachers = students_at_floor(frame), teachers_at_floor(frame)
     tasks = frame.loc[frame["score"].notna(), "task"].nunique()
-    found = []
+    texts = []
     if students:
         start = (
             "This study cannot answer its question: no student is clearly above the constant answer"
             if len(students) == tasks
             else "Some tasks show nothing, because no student is clearly above the constant answer"
         )
-        found.append(f"{start} ({listed(map(_told, students))}).")
+        texts.append(f"{start} ({listed(map(_told, students))}).")
     columns = ["teacher", "task", "teacher_warning"]
     warned = frame.reindex(columns=columns).fillna("").drop_duplicates()
     warned = warned[warned["teacher_warning"] != ""]
-    found += [
+    texts += [
         f"The teacher {teacher} has learned nothing: {text}."
         for teacher, _, text in warned.itertuples(index=False)
     ]
@@ -118,8 +118,8 @@ def _floors(frame: pd.DataFrame) -> list[str]:
     for floor in teachers:
         if (floor.teacher, floor.task) not in known:
             who = f"The teacher {floor.teacher}"
-            found.append(f"{who} is not clearly above the constant answer ({_told(floor)}).")
-    return found
+            texts.append(f"{who} is not clearly above the constant answer ({_told(floor)}).")
+    return texts
 
 
 def _told(floor: Floor) -> str:

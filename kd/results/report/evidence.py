@@ -35,36 +35,36 @@ def evidence(
     def q(values: str | Sequence[str]) -> str:
         return quoted(names, advice.axis, values)
 
-    found = []
+    texts = []
     kinds = (
         (f"Equal to {q(advice.best)} within {margin:g} points", advice.equal),
         (f"Not shown to be worse than {q(advice.best)}", advice.not_worse),
         (f"Significantly worse than {q(advice.best)}", advice.worse),
     )
     for title, group in kinds if advice.best else ():
-        found += [f"{title}: {'; '.join(f'{q(c.other)} {_full(c)}' for c in group)}."] * bool(group)
+        texts += [f"{title}: {'; '.join(f'{q(c.other)} {_full(c)}' for c in group)}."] * bool(group)
     if advice.elsewhere:
         told = [f"{q(c.value)} over {q(c.other)} {_full(c, 1)}" for c in advice.elsewhere]
-        found.append(f"Significant among the others: {listed(told)}.")
-    found += _lead(advice, q(advice.best))
-    found += _variance(advice)
+        texts.append(f"Significant among the others: {listed(told)}.")
+    texts += _lead(advice, q(advice.best))
+    texts += _variance(advice)
     for partner in advice.partners:
-        found.append(
+        texts.append(
             f"It depends on the {axis_words(partner.axis)}: the interaction explains "
             f"{partner.share:.1f} % of the variance ({p_words(partner.p)}). "
             + _where(advice, partner.leads, partner.axis, names)
         )
     if advice.axis == "knowledge" and advice.best and control in advice.values:
-        found += _control(advice, control)
+        texts += _control(advice, control)
     for other in advice.sizes:
         if other.best:
-            found.append(
+            texts.append(
                 f"Among students of {other.size}: {verdict_sentences(other, margin, names)}"
             )
     far = advice.steps and advice.steps[-1].cost > _FURTHER * advice.steps[0].cost
     if far and advice.strength != "trade-off":
-        found.append(f"The price of size: {price_sentences(advice, names)}")
-    return found
+        texts.append(f"The price of size: {price_sentences(advice, names)}")
+    return texts
 
 
 def _full(c: Contrast, sign: int = -1) -> str:
@@ -132,38 +132,38 @@ def limits(
     names = names or {}
     if advice.strength == "open" and advice.why not in ("undone", "chance", "mixed"):
         return []
-    found = []
+    texts = []
     if advice.lost:
         told = [f"{quoted(names, advice.axis, v)} {n} of {total}" for v, n, total in advice.lost]
-        found.append(f"Missing runs: {listed(told, shown=12)}.")
+        texts.append(f"Missing runs: {listed(told, shown=12)}.")
     if advice.mixed and advice.strength not in ("open", "mixed"):
-        found.append(f"Mixed effects: {advice.mixed}.")
+        texts.append(f"Mixed effects: {advice.mixed}.")
     for axis, value, reason in pruned:
         if axis == advice.axis:
-            found.append(f"Never run: {quoted(names, axis, value)} ({reason}).")
+            texts.append(f"Never run: {quoted(names, axis, value)} ({reason}).")
     if advice.apart:
-        found.append(
+        texts.append(
             f"Not compared with {quoted(names, advice.axis, advice.best)}, for lack of a common "
             f"setting: {quoted(names, advice.axis, advice.apart)}."
         )
     if advice.breadth and advice.breadth.lost and advice.strength != "none":
         told = [f"{where} ({signed(gap)} points)" for where, gap in advice.breadth.lost]
-        found.append(f"{quoted(names, advice.axis, advice.best)} does not lead {listed(told)}.")
+        texts.append(f"{quoted(names, advice.axis, advice.best)} does not lead {listed(told)}.")
     if advice.best and 0 < advice.seeds < FEW_SEEDS:
-        found.append(f"Only {count(advice.seeds, 'seed')}: recommendations need three or more.")
+        texts.append(f"Only {count(advice.seeds, 'seed')}: recommendations need three or more.")
     if advice.strength in ("strong", "moderate"):
         c = next(contrast for contrast in advice.others if contrast.significant)
         if c.difference < advice.dev_error:
-            found.append(
+            texts.append(
                 f"The lead over {quoted(names, advice.axis, c.other)} ({signed(c.difference)}) is "
                 f"smaller than the standard error of a score on these dev splits "
                 f"({advice.dev_error:.1f}), so other examples may rank the two differently."
             )
     if 0 < len(advice.tasks) < 3:
-        found.append(
+        texts.append(
             f"Only {listed(advice.tasks)} {_was(advice.tasks)} tested; other tasks may differ."
         )
-    return found
+    return texts
 
 
 def _was(items: Sequence[str]) -> str:

@@ -87,8 +87,8 @@ def column(values: "pd.Series[Any]") -> dict[str, Any]:
         numbers = [_number(value) for value in values.astype(float)]
         return {"all": numbers[0]} if len(set(numbers)) == 1 else {"n": numbers}
     codes, texts = pd.factorize(values.fillna("").astype(str))
-    found = [str(text) for text in texts]
-    return {"all": found[0]} if len(found) == 1 else {"v": found, "c": codes.tolist()}
+    distinct = [str(text) for text in texts]
+    return {"all": distinct[0]} if len(distinct) == 1 else {"v": distinct, "c": codes.tolist()}
 
 
 def _number(value: float) -> float | int | None:
@@ -134,9 +134,9 @@ def _effect(runs: pd.DataFrame, axis: str) -> dict[str, Any]:
 def _map_pairs(runs: pd.DataFrame, shares: pd.DataFrame) -> list[tuple[str, str]]:
     """The pairs of axes that get a map, those whose interaction explains most first."""
     order = {row.term: row.share for row in each(shares)} if len(shares) else {}
-    found = list(combinations(studied(runs), 2))
-    found.sort(key=lambda pair: -max(order.get(f"{a} × {b}", 0.0) for a, b in (pair, pair[::-1])))
-    return found[:_PAIRS]
+    pairs = list(combinations(studied(runs), 2))
+    pairs.sort(key=lambda pair: -max(order.get(f"{a} × {b}", 0.0) for a, b in (pair, pair[::-1])))
+    return pairs[:_PAIRS]
 
 
 def _map(runs: pd.DataFrame, a: str, b: str) -> dict[str, Any]:
@@ -151,8 +151,8 @@ def _map(runs: pd.DataFrame, a: str, b: str) -> dict[str, Any]:
 
 
 def _all_values(runs: pd.DataFrame, axis: str) -> list[str]:
-    found = list(values_of(runs, axis))
-    return found + [v for v in dict.fromkeys(runs[axis]) if v not in found]
+    ordered = list(values_of(runs, axis))
+    return ordered + [v for v in dict.fromkeys(runs[axis]) if v not in ordered]
 
 
 def _importance(shares: pd.DataFrame) -> list[dict[str, Any]]:

@@ -44,8 +44,8 @@ def _headline(
 ) -> str:
     done = rows.dropna(subset="mean")
     if done.empty:
-        what = "seed has finished every task" if task == AVERAGE else "run has finished"
-        return f"{task}: no {what}."
+        unit = "seed has finished every task" if task == AVERAGE else "run has finished"
+        return f"{task}: no {unit}."
     best = _highest(done)
     title = f"{task} ({measure})"
     which = f"the best of {len(done)} cells" if len(done) > 1 else "the only cell that ran"
@@ -124,10 +124,11 @@ def effects(frame: pd.DataFrame) -> list[str]:
         text += "; with one seed nothing can be tested"
     sentences = [text + "."]
     tested = table[table["kind"].isin(["pair", "task"]) & table["p_holm"].notna()]
-    found = tested[tested["p_holm"] < 0.05]
-    if len(found):
+    significant = tested[tested["p_holm"] < 0.05]
+    if len(significant):
         told = [
-            f"{row.term} ({100 * row.share:.1f} %, {p_words(row.p_holm)})" for row in each(found)
+            f"{row.term} ({100 * row.share:.1f} %, {p_words(row.p_holm)})"
+            for row in each(significant)
         ]
         sentences.append(f"Significant interactions: {listed(told, shown=12)}.")
     elif len(tested):

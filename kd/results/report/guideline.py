@@ -95,7 +95,7 @@ def as_data(
 def advice_data(record: Record) -> list[dict[str, Any]]:
     """The answers to all questions, for programs."""
     margin, names, pruned = _settings(record)
-    found = [as_data(a, margin, names, pruned) for a in advise(record.runs, margin)]
+    rows = [as_data(a, margin, names, pruned) for a in advise(record.runs, margin)]
     if alike := likeness(prepare(record.runs), margin):
         told = as_data(alike.agreement, margin, names, pruned)
         score = {
@@ -105,10 +105,10 @@ def advice_data(record: Record) -> list[dict[str, Any]]:
             if alike.gap and alike.gap.p == alike.gap.p
             else None,
         }
-        found.append(
+        rows.append(
             {**told, "measure": "agreement", "answer": likeness_answer(alike, names), **score}
         )
-    return found
+    return rows
 
 
 def _settings(record: Record) -> tuple[float, Names, list[PrunedValue]]:
@@ -141,7 +141,7 @@ def answers(record: Record) -> list[Answer]:
     """The answers to all questions: those that the study asks first."""
     margin, names, pruned = _settings(record)
     control = control_of(record.runs)
-    found = [
+    every = [
         Answer(
             a.question,
             a.strength != "open" or a.why in ("undone", "chance", "mixed"),
@@ -154,20 +154,20 @@ def answers(record: Record) -> list[Answer]:
         for a in advise(record.runs, margin)
     ]
     if alike := likeness(prepare(record.runs), margin):
-        found.insert(1, _likeness(alike, margin, names, pruned))
-    return sorted(found, key=lambda a: not a.asked)
+        every.insert(1, _likeness(alike, margin, names, pruned))
+    return sorted(every, key=lambda a: not a.asked)
 
 
 def _likeness(
-    found: Likeness, margin: float, names: Names, pruned: Sequence[PrunedValue]
+    alike: Likeness, margin: float, names: Names, pruned: Sequence[PrunedValue]
 ) -> Answer:
     """The answer on likeness to the teacher, beside that on knowledge."""
-    judged = found.agreement
+    judged = alike.agreement
     scale = evidence_scale(judged.comparisons).replace("in points", "in points of agreement")
     return Answer(
         judged.question,
         True,
-        likeness_answer(found, names),
+        likeness_answer(alike, names),
         judged.strength,
         scale,
         evidence(judged, margin, names),
@@ -203,14 +203,14 @@ def guideline_text(record: Record, name: str) -> str:
         lines += ["| question | answer | strength |", "|---|---|---|"]
         lines += [f"| {a.question} | {_cell(a.text)} | {a.strength} |" for a in asked]
         lines += [""]
-    for found in asked:
-        lines += [f"## {found.question}", "", found.text, ""]
-        lines += [f"**Strength: {found.strength}.** {STRENGTH[found.strength]}", ""]
-        if found.evidence:
-            lines += [found.scale, ""]
-            lines += [*(f"- {text}" for text in found.evidence), ""]
-        if found.limits:
-            lines += ["Limits:", "", *(f"- {text}" for text in found.limits), ""]
+    for entry in asked:
+        lines += [f"## {entry.question}", "", entry.text, ""]
+        lines += [f"**Strength: {entry.strength}.** {STRENGTH[entry.strength]}", ""]
+        if entry.evidence:
+            lines += [entry.scale, ""]
+            lines += [*(f"- {text}" for text in entry.evidence), ""]
+        if entry.limits:
+            lines += ["Limits:", "", *(f"- {text}" for text in entry.limits), ""]
     if rest := [a for a in every if not a.asked]:
         lines += ["## Not answered by this study", ""]
         lines += [*(f"- {a.question} {a.text}" for a in rest), ""]

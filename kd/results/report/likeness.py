@@ -5,13 +5,13 @@ from kd.results.advice.verdict import Contrast
 from kd.results.report.words import Names, count, listed, quoted, signed, significance, span
 
 
-def likeness_answer(found: Likeness, names: Names | None = None) -> str:
+def likeness_answer(result: Likeness, names: Names | None = None) -> str:
     """The answer in two or three sentences, each with its difference, interval and pairs."""
-    return f"{_most_alike(found, names or {})} {_score(found, names or {})}"
+    return f"{_most_alike(result, names or {})} {_score(result, names or {})}"
 
 
-def _most_alike(found: Likeness, names: Names) -> str:
-    alike = found.agreement
+def _most_alike(result: Likeness, names: Names) -> str:
+    alike = result.agreement
     best = quoted(names, "knowledge", alike.best)
     unsure = [
         c for c in (*alike.equal, *alike.not_worse) if not (c.significant and c.difference > 0)
@@ -31,10 +31,10 @@ def _most_alike(found: Likeness, names: Names) -> str:
     )
 
 
-def _score(found: Likeness, names: Names) -> str:
-    c, best = found.gap, quoted(names, "knowledge", found.best_score)
-    alike = quoted(names, "knowledge", found.most_alike)
-    if found.most_alike == found.best_score:
+def _score(result: Likeness, names: Names) -> str:
+    c, best = result.gap, quoted(names, "knowledge", result.best_score)
+    alike = quoted(names, "knowledge", result.most_alike)
+    if result.most_alike == result.best_score:
         text = f"{alike} also has the highest mean score"
         if c is None:
             return f"{text}."

@@ -46,9 +46,9 @@ def _end(log: Path, size: int) -> str:
         with log.open("rb") as file:
             start = max(0, file.seek(0, 2) - size)
             file.seek(start)
-            found = file.read(size).decode(errors="replace")
+            text = file.read(size).decode(errors="replace")
     except OSError:
         return ""
-    lines = found.replace("\r", "\n").splitlines()
+    lines = text.replace("\r", "\n").splitlines()
     whole = lines[1:] if start and len(lines) > 1 else lines
     return without_secrets("\n".join(line for line in whole if line.strip()))

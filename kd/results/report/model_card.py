@@ -188,14 +188,14 @@ def _teacher(facts: Mapping[str, Any]) -> str:
     record, teacher = facts["record"], facts["spec"]["teacher"]
     model = teacher.get("model")
     if model == SCRATCH:
-        what = "an encoder trained from random weights"
+        encoder = "an encoder trained from random weights"
     elif model in HUB_ENCODERS:
-        what = f"`{model}`, fine-tuned on the task"
+        encoder = f"`{model}`, fine-tuned on the task"
     else:
-        what = f"a fine-tuned encoder (`{record['teacher_id']}`)"
+        encoder = f"a fine-tuned encoder (`{record['teacher_id']}`)"
     shape, score = record.get("teacher_shape"), record.get("teacher_score")
     size = f" with the shape {shape}" if shape else ""
-    return f"{what}{size}" + (f" and a score of {100 * score:.1f}" if score is not None else "")
+    return f"{encoder}{size}" + (f" and a score of {100 * score:.1f}" if score is not None else "")
 
 
 def _limits(facts: Mapping[str, Any], row: Task, best: BestStudent | None) -> str:
@@ -238,8 +238,8 @@ def _provenance(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _count(number: Any, what: str) -> str:
-    return f"{number} {what}{'' if int(number) == 1 else 's'}"
+def _count(number: Any, noun: str) -> str:
+    return f"{number} {noun}{'' if int(number) == 1 else 's'}"
 
 
 def _millions(count: float) -> str:

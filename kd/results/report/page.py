@@ -265,11 +265,11 @@ def environment_of(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """(what, its values and in how many runs) for versions, device and data."""
     shown = ["plugins", *ENVIRONMENT]
     done = frame[frame["status"] == "done"].reindex(columns=shown)
-    found = []
+    rows = []
     for name in shown:
         values = done[name].map(lambda v: f"{v:g}" if isinstance(v, float) else v)
         counts = values[~values.isin(["", "nan"])].value_counts()
         if len(counts):
             text = ", ".join(f"{value} ({n} runs)" for value, n in counts.items())
-            found.append((name.replace("_", " "), text))
-    return found
+            rows.append((name.replace("_", " "), text))
+    return rows

@@ -78,7 +78,7 @@ def read_collection(folder: Path) -> Collection:
     return Collection(folder, {name: studies[name] for name in order}, records, made, findings)
 
 
-def page_text(found: Collection, design: str, place: str) -> str:
+def page_text(collection: Collection, design: str, place: str) -> str:
     """The page.
 
     Args:
@@ -89,25 +89,29 @@ def page_text(found: Collection, design: str, place: str) -> str:
     shown = place.removeprefix("../")
     parts = [
         "# Results of the reference study",
-        f"<!-- Made by `make reference` of {shown}, digest {digest(found.folder)}. -->",
+        f"<!-- Made by `make reference` of {shown}, digest {digest(collection.folder)}. -->",
         f"[The reference study]({design}) has the design and the hypotheses, which were written "
         f"before the runs. This page, including the verdicts, is computed from the records in "
         f"[{shown}]({place}).",
         "## How far it is",
-        markdown_table(["study", "question", "runs done", "by task"], _progress(found)),
+        markdown_table(["study", "question", "runs done", "by task"], _progress(collection)),
         "## What papers claim, and what this says",
-        tally(found),
-        markdown_table(["", "claim", "source", "verdict"], _claims(found)),
-        *[f"{i}: {claim.note}" for i, (claim, _) in enumerate(found.findings, 1) if claim.note],
+        tally(collection),
+        markdown_table(["", "claim", "source", "verdict"], _claims(collection)),
+        *[
+            f"{i}: {claim.note}"
+            for i, (claim, _) in enumerate(collection.findings, 1)
+            if claim.note
+        ],
         "### Evidence",
-        _explained(found),
+        _explained(collection),
         markdown_table(
             ["claim", "contrast", "points", "95 % interval", "p", "n", "verdict", "to decide"],
-            _evidence(found),
+            _evidence(collection),
         ),
-        *(text for name in found.studies for text in _study(found, name)),
+        *(text for name in collection.studies for text in _study(collection, name)),
         "## How it was made",
-        markdown_table(["study", "on", "with", "commit", "hours", "when"], _made(found)),
+        markdown_table(["study", "on", "with", "commit", "hours", "when"], _made(collection)),
         f"`make record` draws all tables, figures and reports of these records. To repeat a study, "
         f"put its data where [the design]({design}) says, and start `snakemake --configfile "
         f"{shown}/knowledge/study.yaml`. Then `python -m kd compare {shown}/knowledge "
@@ -116,15 +120,15 @@ def page_text(found: Collection, design: str, place: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def tally(found: Collection) -> str:
+def tally(collection: Collection) -> str:
     """How many claims have which verdict, in a sentence."""
-    verdicts = [overall(claim, findings) for claim, findings in found.findings]
+    verdicts = [overall(claim, findings) for claim, findings in collection.findings]
     told = [
         f"{verdicts.count(verdict)} {verdict}"
         for verdict in (CONFIRMED, CONTRADICTED, UNDECIDED, OPEN)
         if verdict in verdicts
     ]
-    begun = sum(any(f.so_far for f in findings) for _, findings in found.findings)
+    begun = sum(any(f.so_far for f in findings) for _, findings in collection.findings)
     rest = f" {count(begun, 'verdict rests', 'verdicts rest')} on some of the planned tasks so far."
     return f"Of {count(len(verdicts), 'claim')}: {listed(told)}." + rest * bool(begun)
 
@@ -149,9 +153,9 @@ def markdown_table(header: Sequence[str], rows: Table) -> str:
     )
 
 
-def _progress(found: Collection) -> Iterable[list[str]]:
-    for name, study in found.studies.items():
-        every = found.records[name].every if name in found.records else None
+def _progress(collection: Collection) -> Iterable[list[str]]:
+    for name, study in collection.studies.items():
+        every = collection.records[name].every if name in collection.records else None
         if every is None or not (every["status"] == "done").any():
             yield [name, study.question, OPEN, NOTHING]
             continue
@@ -160,8 +164,8 @@ def _progress(found: Collection) -> Iterable[list[str]]:
         yield [name, study.question, f"{(every['status'] == 'done').sum()} of {len(every)}", tasks]
 
 
-def _claims(found: Collection) -> Iterable[list[str]]:
-    for i, (claim, findings) in enumerate(found.findings, 1):
+def _claims(collection: Collection) -> Iterable[list[str]]:
+    for i, (claim, findings) in enumerate(collection.findings, 1):
         verdict = f"**{overall(claim, findings)}**" + _so_far(*findings)
         yield [str(i), claim.claim, claim.source, verdict]
 
@@ -170,8 +174,8 @@ def _so_far(*findings: Finding) -> str:
     return " so far" * any(finding.so_far for finding in findings)
 
 
-def _explained(found: Collection) -> str:
-    margins = sorted({study.margin for study in found.studies.values()})
+def _explained(collection: Collection) -> str:
+    margins = sorted({study.margin for study in collection.studies.values()})
     margin = f"{margins[0]:g} point" + "s" * (margins[0] != 1)
     return (
         f"A claim is confirmed if all its contrasts confirm it, and contradicted if one contrast "
@@ -186,8 +190,8 @@ def _explained(found: Collection) -> str:
     )
 
 
-def _evidence(found: Collection) -> Iterable[list[str]]:
-    for i, (claim, findings) in enumerate(found.findings, 1):
+def _evidence(collection: Collection) -> Iterable[list[str]]:
+    for i, (claim, findings) in enumerate(collection.findings, 1):
         for finding in findings:
             yield [str(i), _contrast(claim, finding), *_numbers(finding), *_decided(finding)]
 
@@ -227,19 +231,19 @@ def _decided(finding: Finding) -> list[str]:
     return [verdict, f"{finding.needed} seeds{more}"]
 
 
-def _study(found: Collection, name: str) -> list[str]:
+def _study(collection: Collection, name: str) -> list[str]:
     """The section of a study: its figure, and its guideline."""
     title = f"## {axis_words(name).replace('-', ' ').capitalize()}"
-    if name not in found.records:
-        return [title, f"{found.studies[name].question} Not run yet."]
-    record = found.records[name]
+    if name not in collection.records:
+        return [title, f"{collection.studies[name].question} Not run yet."]
+    record = collection.records[name]
     guideline = guideline_text(record, name)
     guideline = guideline.split("\n", 1)[1].split("\n## Not answered by this study")[0].strip()
     parts = [title, re.sub(r"^## ", "### ", guideline, flags=re.MULTILINE)]
-    if drawn := found.drawn(name):
+    if drawn := collection.drawn(name):
         rest = [task for task in dict.fromkeys(record.runs["task"]) if task not in drawn]
         absent = f" No cell is complete on {listed(rest)}." if rest else ""
-        text = f"Effect of {axis_words(found.axis(name))} in the study {name}"
+        text = f"Effect of {axis_words(collection.axis(name))} in the study {name}"
         parts.insert(1, f"![{text}]({figure_name(name)})")
         parts.insert(
             2, "Marks are means with their 95 % t interval over seeds; dots are runs." + absent
@@ -247,8 +251,8 @@ def _study(found: Collection, name: str) -> list[str]:
     return parts
 
 
-def _made(found: Collection) -> Iterable[list[str]]:
-    for name, made in found.made.items():
+def _made(collection: Collection) -> Iterable[list[str]]:
+    for name, made in collection.made.items():
         if made["done"]:
             on = f"{_values(made, 'device')}; threads: {_values(made, 'threads')}"
             versions = [

@@ -52,13 +52,13 @@ def count(n: int, one: str, several: str = "") -> str:
 
 def names_of(study: Study | None) -> Names:
     """The values whose labels are not how the study file writes them: bert-tiny, 2L-128-2h-512."""
-    found: Names = {}
+    names: Names = {}
     for axis, values in (study.written if study else {}).items():
         for value in values:
             label = str(RUN_FIELDS[axis].parse(value)).removeprefix(PRETRAINED)
             if str(value) != label:
-                found.setdefault(axis, {})[label] = str(value)
-    return found
+                names.setdefault(axis, {})[label] = str(value)
+    return names
 
 
 def quoted(names: Names, axis: str, values: Sequence[str] | str) -> str:

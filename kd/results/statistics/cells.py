@@ -36,17 +36,17 @@ def describe(runs: pd.DataFrame, keys: list[str], resample: bool = False) -> pd.
     )
     for column in _COUNTED:
         units = _tasks_for_average(unique, keys, names, column)
-        found = seed_means(units, keys, column).reindex(table.index)
+        means = seed_means(units, keys, column).reindex(table.index)
         if column == "score":
-            table["seeds"] = found["seeds"].fillna(0).astype(int)
-            table[["mean", "sd", "low", "high"]] = found[["mean", "sd", "low", "high"]]
+            table["seeds"] = means["seeds"].fillna(0).astype(int)
+            table[["mean", "sd", "low", "high"]] = means[["mean", "sd", "low", "high"]]
             if resample:
-                table[["boot_low", "boot_high"]] = bootstrap(found["mean"], found["spread"])
+                table[["boot_low", "boot_high"]] = bootstrap(means["mean"], means["spread"])
         else:
-            table[column] = found["mean"]
+            table[column] = means["mean"]
             for name in ("sd", "low", "high"):
-                table[f"{column}_{name}"] = found[name]
-            table["p" + column.removeprefix("difference")] = found["p"]
+                table[f"{column}_{name}"] = means[name]
+            table["p" + column.removeprefix("difference")] = means["p"]
     table["missing"] = [
         f"{total - n} of {total} missing ({failed} failed)" if n < total else ""
         for n, total, failed in table[["n", "n_expected", "failed"]].itertuples(index=False)

@@ -101,6 +101,6 @@ def iso_cost(runs: pd.DataFrame) -> pd.DataFrame:
         for group in equal_cost(costs):
             chosen = runs[runs["student"].isin(group)]
             size = costs[group].median() * COSTS[measure][1]
-            found = contrasts(chosen, "student")
-            tables.append(found.assign(cost=measure, group=f"{size:.3g} {COSTS[measure][0]}"))
+            table = contrasts(chosen, "student")
+            tables.append(table.assign(cost=measure, group=f"{size:.3g} {COSTS[measure][0]}"))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -177,7 +177,7 @@ def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     runs = runs[runs["task"] != AVERAGE]
     others = [other for other in studied(runs) if other != axis]
     order = [value for value in levels(runs[axis]) if value != IDLE]
-    found = []
+    rows = []
     for (task, seed), group in runs.groupby(["task", "seed"], sort=False):
         alike = disagreements(group, others) == 0
         score, ids = group["score"].to_numpy(float), group["run"].to_numpy()
@@ -187,9 +187,9 @@ def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
             first, second = np.nonzero(alike & np.outer(has[a] & ~has[b], has[b] & ~has[a]))
             for i, j in zip(first, second, strict=True):
                 longer = max(settings[i], settings[j], key=len)  # the one with fewer idle values
-                found.append((a, b, task, seed, longer, score[j] - score[i], ids[i], ids[j]))
+                rows.append((a, b, task, seed, longer, score[j] - score[i], ids[i], ids[j]))
     columns = ["a", "b", "task", "seed", "setting", "difference", "run_a", "run_b"]
-    table = pd.DataFrame(found, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
     table = table.astype({"difference": float})  # even if there is no pair
     blocks = table.groupby(["task", "setting"], sort=False).ngroup()
     return table.assign(block=blocks, stratum=table["task"], worth=1.0)
@@ -206,12 +206,12 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     Columns a, b, pairs (of runs), planned, blocks, seeds, mean, low, high, p, and p_holm over all
     pairs of values of the axis, so that it holds whichever value is picked as best.
     """
-    found = pairs(runs, axis)
+    differences = pairs(runs, axis)
     keys = ["a", "b"]
-    groups = found.groupby(keys, sort=False)
+    groups = differences.groupby(keys, sort=False)
     table = groups.agg(pairs=("difference", "count"), planned=("difference", "size"))
-    table["blocks"] = found.dropna(subset="difference").groupby(keys)["block"].nunique()
-    table = table.join(seed_means(found, keys, "difference").drop(columns="spread"))
+    table["blocks"] = differences.dropna(subset="difference").groupby(keys)["block"].nunique()
+    table = table.join(seed_means(differences, keys, "difference").drop(columns="spread"))
     if part_of(runs):
         table = widened(table, runs, axis)
     return table.assign(p_holm=holm(table["p"])).reset_index()
@@ -233,7 +233,7 @@ def interaction(runs: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
     runs = runs[(runs["task"] != AVERAGE) & (runs[a] != IDLE) & (runs[b] != IDLE)]
     others = [other for other in studied(runs) if other not in (a, b)]
     first, second = levels(runs[a]), levels(runs[b])
-    found = []
+    rows = []
     for key, group in runs.groupby(["task", "seed", *others], sort=False):
         task, seed, *rest = map(str, key)
         score = np.full((len(first), len(second)), np.nan)
@@ -243,8 +243,8 @@ def interaction(runs: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
                           [second.index(v) for v in values_in(y)])  # fmt: skip
             score[spot], there[spot] = value, True
         for (i, j), gain in _crossed(score, there).items():
-            found.append((first[i], second[j], task, seed, " · ".join(rest), gain))
-    table = pd.DataFrame(found, columns=[*keys, "stratum", "seed", "setting", "gain"])
+            rows.append((first[i], second[j], task, seed, " · ".join(rest), gain))
+    table = pd.DataFrame(rows, columns=[*keys, "stratum", "seed", "setting", "gain"])
     if table.empty:
         return pd.DataFrame(
             columns=[*keys, "pairs", "planned", "mean", "low", "high", "p", "p_holm"]
@@ -259,7 +259,7 @@ def _crossed(score: np.ndarray, there: np.ndarray) -> dict[tuple[int, int], floa
     """`interaction`'s mean for every cell of one table (rows: a, columns: b) that was planned."""
     done = ~np.isnan(score)
     filled = np.where(done, score, 0.0)
-    found = {}
+    gains = {}
     for i, j in np.argwhere(there):
         weight = np.outer(done[:, j], done[i]) & done & done[i, j]
         weight[i], weight[:, j] = False, False
@@ -268,8 +268,8 @@ def _crossed(score: np.ndarray, there: np.ndarray) -> dict[tuple[int, int], floa
         count = weight.sum()
         gain = filled[i, j] * count + (weight * filled).sum()
         gain -= weight.sum(axis=1) @ filled[:, j] + weight.sum(axis=0) @ filled[i]
-        found[int(i), int(j)] = float(gain / count) if count else np.nan
-    return found
+        gains[int(i), int(j)] = float(gain / count) if count else np.nan
+    return gains
 
 
 def _planned(there: np.ndarray, i: int, j: int) -> bool:

@@ -65,7 +65,7 @@ def resampled_scores(splits: Sequence[Answers], metrics: Sequence[str]) -> dict[
         splits: the dev splits of one task, with the same runs; the score is the mean over them.
         metrics: of the task; the score is their mean.
     """
-    found: dict[str, list[np.ndarray]] = {}
+    by_run: dict[str, list[np.ndarray]] = {}
     for place, split in enumerate(splits):
         count = len(split.labels)
         rng = np.random.default_rng([_SEED, place])
@@ -73,10 +73,10 @@ def resampled_scores(splits: Sequence[Answers], metrics: Sequence[str]) -> dict[
             for run, values in split.values.items():
                 table = _METRICS if values.ndim == 1 else SET_METRICS
                 each = [_metric(name, table)(values, split.labels, weights) for name in metrics]
-                found.setdefault(run, []).append(np.mean(each, axis=0))
+                by_run.setdefault(run, []).append(np.mean(each, axis=0))
     return {
         run: np.concatenate(parts).reshape(len(splits), -1).mean(axis=0)
-        for run, parts in found.items()
+        for run, parts in by_run.items()
     }
 
 
@@ -107,15 +107,15 @@ def difference_interval(
 
 def difference_of(gaps: np.ndarray, examples: int) -> Interval:
     """`difference_interval` of (seeds, 1 + DRAWS) differences: on the dev splits, then on draws."""
-    found, resampled = gaps[:, 0], gaps[:, 1:]  # (pairs,), (pairs, draws)
+    actual, resampled = gaps[:, 0], gaps[:, 1:]  # (pairs,), (pairs, draws)
     seeds = len(gaps)
-    mean = float(found.mean())
+    mean = float(actual.mean())
     of_mean = float(resampled.mean(axis=0).var(ddof=1))
     if seeds < 2:
         nan = math.nan
         return Interval(mean, nan, nan, nan, nan, seeds, nan, math.sqrt(of_mean))
     of_one = float(resampled.var(axis=1, ddof=1).mean())
-    over_seeds = math.sqrt(float(found.var(ddof=1)) / seeds)
+    over_seeds = math.sqrt(float(actual.var(ddof=1)) / seeds)
     # of_one = e + s, of_mean = e + s / seeds: s is what examples add to each seed for itself.
     shared = max(0.0, of_one - of_mean) / (seeds - 1)
     over_examples = math.sqrt(max(0.0, of_mean - shared))

@@ -26,8 +26,8 @@ from kd.study.design_keys import Design, read_design
 
 def part_of(runs: pd.DataFrame) -> Design | None:
     """The design, where a part of the grid was run; None where all of it was."""
-    found = read_design(runs["design"].fillna("").unique()) if "design" in runs else None
-    return found[0] if found else None
+    known = read_design(runs["design"].fillna("").unique()) if "design" in runs else None
+    return known[0] if known else None
 
 
 def mixed_effects(runs: pd.DataFrame) -> Aliasing:
@@ -89,13 +89,13 @@ class _Model:
     def _weights(self, matrix: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
         inverse = np.linalg.pinv(matrix, rcond=1e-7)
         within = inverse @ matrix
-        found = {}
+        weights = {}
         for i, j in combinations(range(len(self.values)), 2):
             wanted = np.zeros(matrix.shape[1])
             wanted[i], wanted[j] = -1, 1
             if np.abs(wanted @ within - wanted).max(initial=0) < 1e-6:
-                found[self.values[i], self.values[j]] = wanted @ inverse
-        return found
+                weights[self.values[i], self.values[j]] = wanted @ inverse
+        return weights
 
 
 def estimates(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -107,7 +107,7 @@ def estimates(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     """
     runs = runs[runs["task"] != AVERAGE].reset_index(drop=True)
     model = _Model(runs, axis)
-    found = []
+    rows = []
     for (task, seed), group in runs.groupby(["task", "seed"], sort=False):
         planned = model.weights(group.index.to_numpy())
         done = group["score"].dropna()
@@ -115,9 +115,9 @@ def estimates(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
         for (a, b), weight in planned.items():
             w = known.get((a, b))
             gap = np.nan if w is None else float(w @ done.to_numpy(float))
-            found.append((a, b, task, seed, "", gap, "", "", 2 / float(weight @ weight)))
+            rows.append((a, b, task, seed, "", gap, "", "", 2 / float(weight @ weight)))
     names = ["a", "b", "task", "seed", "setting", "difference", "run_a", "run_b", "worth"]
-    table = pd.DataFrame(found, columns=names).astype({"difference": float, "worth": float})
+    table = pd.DataFrame(rows, columns=names).astype({"difference": float, "worth": float})
     blocks = table.groupby("task", sort=False).ngroup()
     return table.assign(block=blocks, stratum=table["task"])
 

@@ -41,14 +41,14 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.Data
         no spread at all.
     """
     keys = list(keys)
-    found = frame.dropna(subset=[column])
-    blocks = found.groupby([*keys, "stratum", "block"], sort=False)[column]
+    done = frame.dropna(subset=[column])
+    blocks = done.groupby([*keys, "stratum", "block"], sort=False)[column]
     tasks = blocks.mean().groupby([*keys, "stratum"], sort=False).mean()
     table = pd.DataFrame({"mean": tasks.groupby(keys, sort=False).mean()})
 
     count = blocks.transform("count")
-    found = found.assign(rest=found[column] - blocks.transform("mean"), count=count)
-    strata = _strata(found, keys)
+    done = done.assign(rest=done[column] - blocks.transform("mean"), count=count)
+    strata = _strata(done, keys)
     groups = strata.groupby(keys, sort=False)
     lent = _lent(strata, keys)
     parts = (strata["square"] * lent).fillna(0.0)
@@ -62,7 +62,7 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.Data
     table["error"], table["free"] = error, freedom
     table["p"] = 2 * stats.t.sf((table["mean"] / error).abs(), freedom)
 
-    rest = found[found["count"] > 1]  # one run alone says nothing of its spread
+    rest = done[done["count"] > 1]  # one run alone says nothing of its spread
     # A residual is smaller than the noise behind it by the share that its block's mean takes.
     rest = rest.assign(scaled=rest["rest"] / np.sqrt(1 - 1 / rest["count"]))
     units = rest.groupby([*keys, "stratum", "seed"], sort=False)[["rest", "scaled"]].mean()
@@ -75,7 +75,7 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.Data
     return table
 
 
-def _strata(found: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def _strata(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """By keys and stratum: `square`, the variance of its mean; `free`, its degrees of freedom;
     `shared`, the sum over seeds of the square of a seed's weight.
 
@@ -83,8 +83,8 @@ def _strata(found: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     variance of the seeds' means. NaN where no block has two seeds.
     """
     where = [*keys, "stratum"]
-    groups = found.groupby(where, sort=False)
-    units = found.groupby([*where, "seed"], sort=False)["rest"].mean().groupby(where, sort=False)
+    groups = runs.groupby(where, sort=False)
+    units = runs.groupby([*where, "seed"], sort=False)["rest"].mean().groupby(where, sort=False)
     seeds = units.size()
     table = pd.DataFrame({"square": units.var() / seeds, "free": seeds - 1.0, "shared": 1 / seeds})
     ragged = groups.size() != seeds * groups["block"].nunique()
@@ -205,7 +205,7 @@ def bootstrap(means: "pd.Series[float]", spreads: "pd.Series[Any]") -> np.ndarra
     for size in np.unique(sizes[sizes > 1]):
         rows = np.flatnonzero(sizes == size)
         data: np.ndarray = np.stack([spreads.iloc[row] for row in rows])
-        found = stats.bootstrap(
+        limits = stats.bootstrap(
             (data,),
             np.mean,
             axis=-1,
@@ -215,7 +215,7 @@ def bootstrap(means: "pd.Series[float]", spreads: "pd.Series[Any]") -> np.ndarra
             method="percentile",
             rng=np.random.default_rng(0),  # the same runs give the same bytes
         ).confidence_interval
-        bounds[rows] = means.to_numpy()[rows, None] + np.stack([found.low, found.high], axis=-1)
+        bounds[rows] = means.to_numpy()[rows, None] + np.stack([limits.low, limits.high], axis=-1)
     return bounds
 
 

@@ -87,12 +87,12 @@ class _Task:
 
     def by_unit(self, basis: np.ndarray) -> np.ndarray:
         """(n, k): the term's columns (n, df) of each unit side by side, 0 in other units."""
-        found = []
+        blocks = []
         for unit in range(self._unit.max() + 1):
             rows = self._unit == unit
             left, size, _ = np.linalg.svd(basis[rows], full_matrices=False)
             keep = size > 1e-6
             block = np.zeros((len(basis), int(keep.sum())))
             block[rows] = left[:, keep] * size[keep]
-            found.append(block)
-        return np.hstack(found)
+            blocks.append(block)
+        return np.hstack(blocks)

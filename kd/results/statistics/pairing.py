@@ -48,14 +48,14 @@ def control_runs(runs: pd.DataFrame) -> "pd.Series[Any]":
 
     Empty for controls, for runs without one, and for the average over tasks.
     """
-    found = pd.Series([()] * len(runs), index=runs.index, dtype=object)
+    controls = pd.Series([()] * len(runs), index=runs.index, dtype=object)
     free = _free(runs)
     for _, group in runs[runs["task"] != AVERAGE].groupby(["task", "seed"], sort=False):
         is_control = (group["role"] == "control").to_numpy()
         names = group.loc[is_control, "run"].to_numpy()
         for row, near in zip(group.index, _nearest(group, is_control, free), strict=True):
-            found[row] = tuple(map(str, names[near]))
-    return found
+            controls[row] = tuple(map(str, names[near]))
+    return controls
 
 
 def _free(runs: pd.DataFrame) -> list[str]:

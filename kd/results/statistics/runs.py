@@ -75,16 +75,16 @@ def followers(frame: pd.DataFrame) -> dict[str, str]:
     """
     varying = [axis for axis in _varying(frame) if axis in CELL]
     varying.sort(key=lambda axis: axis != BUNDLE)
-    found: dict[str, str] = {}
+    leaders: dict[str, str] = {}
     real = frame[varying].mask(frame[varying] == IDLE)
     for i, axis in enumerate(varying):
         for leader in varying[:i]:
-            if leader in found:
+            if leader in leaders:
                 continue
             if real.groupby([frame["task"], frame[leader]])[axis].nunique().max() < 2:
-                found[axis] = leader
+                leaders[axis] = leader
                 break
-    return found
+    return leaders
 
 
 def teacher_names(frame: pd.DataFrame) -> "pd.Series[str]":
@@ -113,7 +113,7 @@ def levels(values: "pd.Series[str]") -> list[str]:
     """
     texts = list(dict.fromkeys(values))
     alone = {text for text in texts if ALIAS not in text}
-    found = list(
+    single = list(
         dict.fromkeys(
             part
             for text in texts
@@ -121,11 +121,11 @@ def levels(values: "pd.Series[str]") -> list[str]:
             if not i or part not in alone
         )
     )
-    real = [value for value in found if value != IDLE]
+    real = [value for value in single if value != IDLE]
     real.sort(key=lambda value: CONTROLS.index(value) if value in CONTROLS else len(CONTROLS))
     with suppress(ValueError, UserError):  # neither numbers nor shapes: the order of the runs
         real.sort(key=_size)
-    return [IDLE] * (IDLE in found) + real
+    return [IDLE] * (IDLE in single) + real
 
 
 def _size(value: str) -> float:
@@ -142,20 +142,20 @@ def values_of(runs: pd.DataFrame, axis: str) -> list[str]:
     the order comes from runs that differ only in the axis. If they disagree, it is that of
     `levels`.
     """
-    found = levels(runs[axis])
+    values = levels(runs[axis])
     others = ["task", "seed", *(other for other in studied(runs) if other != axis)]
-    before: dict[str, set[str]] = {value: set() for value in found}
+    before: dict[str, set[str]] = {value: set() for value in values}
     for _, column in runs.groupby(others, sort=False)[axis]:
         row = list(dict.fromkeys(values_in(text)[0] for text in column))
         for first, second in pairwise(row):
             before[second].add(first)
-    if levels(pd.Series(found[::-1], dtype=object)) == found:  # by size, whatever the runs say
-        return found
+    if levels(pd.Series(values[::-1], dtype=object)) == values:  # by size, whatever the runs say
+        return values
     ordered: list[str] = []
-    while len(ordered) < len(found):
-        ready = [v for v in found if v not in ordered and before[v] <= {*ordered}]
+    while len(ordered) < len(values):
+        ready = [v for v in values if v not in ordered and before[v] <= {*ordered}]
         if not ready:
-            return found
+            return values
         ordered.append(ready[0])
     return levels(pd.Series(ordered, dtype=object))
 
@@ -174,5 +174,5 @@ def disagreements(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
 
 def control_of(frame: pd.DataFrame) -> str:
     """The study's control: knowledge 'logits', otherwise 'none'; '' if it ran neither."""
-    found = levels(frame["knowledge"])
-    return next((name for name in reversed(CONTROLS) if name in found), "")
+    values = levels(frame["knowledge"])
+    return next((name for name in reversed(CONTROLS) if name in values), "")

@@ -65,12 +65,12 @@ def select(frame: pd.DataFrame, tuned: Tuned) -> Selection:
     lost_rows: set[int] = set()
     unchosen: list[tuple[str, ...]] = []
     for cell, members in groups.items():
-        found, chosen = _compared(frame, cell, members, tuned)
-        candidates += found
+        compared, chosen = _compared(frame, cell, members, tuned)
+        candidates += compared
         if chosen is None:
             unchosen.append(cell)
-            lost_rows |= set(members[found[0].value])
-        value = found[0].value if chosen is None else chosen
+            lost_rows |= set(members[compared[0].value])
+        value = compared[0].value if chosen is None else chosen
         for row in members[value]:
             kept.setdefault(row, []).append((cell, "" if chosen is None else _words(axes, value)))
     runs = _reduced(frame, axes, cells, kept, lost_rows)
@@ -88,7 +88,7 @@ def _members(
     those that other rows have alone; where none does, they are one value."""
     alone = {axis: {text for text in set(frame[axis]) if ALIAS not in text} for axis in cells}
     groups: dict[tuple[str, ...], Members] = {}
-    for row, (where, what) in enumerate(
+    for row, (where, values) in enumerate(
         zip(frame[list(cells)].to_numpy(), frame[list(axes)].to_numpy(), strict=True)
     ):
         options = [
@@ -97,7 +97,7 @@ def _members(
         ]
         for cell in product(*options):
             members = groups.setdefault(cell, {})
-            for value in product(*map(parts, what)):
+            for value in product(*map(parts, values)):
                 members.setdefault(value, []).append(row)
     return groups
 
@@ -117,8 +117,8 @@ def _compared(
         for value in values
     }
     planned = {str(columns["seed"][row]) for rows in members.values() for row in rows}
-    common = sorted(set.intersection(*(set(found) for found in scored.values())))
-    means = {value: _means([found[seed] for seed in common]) for value, found in scored.items()}
+    common = sorted(set.intersection(*(set(by_seed) for by_seed in scored.values())))
+    means = {value: _means([by_seed[seed] for seed in common]) for value, by_seed in scored.items()}
     chosen = max(values, key=lambda value: means[value][0]) if common else None
     equal = sum(means[value][0] == means[chosen][0] for value in values) - 1 if chosen else 0
     return [
@@ -160,25 +160,25 @@ def _ends(
 
     0 is no end: nothing is below it.
     """
-    found = []
+    ends = []
     for i, axis in enumerate(tuned.axes):
-        tried = sorted({number for one in values if (number := _number(one[i])) is not None})
+        tried = sorted({number for other in values if (number := _number(other[i])) is not None})
         own = _number(value[i])
         if own is None or len(tried) < 2:
             continue
         if own == tried[-1]:
-            found.append(f"largest {axis}")
+            ends.append(f"largest {axis}")
         elif own == tried[0] and own > 0:
-            found.append(f"smallest {axis}")
-    return tuple(found)
+            ends.append(f"smallest {axis}")
+    return tuple(ends)
 
 
 def _number(text: str) -> float | None:
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+    return number if math.isfinite(number) else None
 
 
 def _words(axes: Sequence[str], value: Sequence[str]) -> str:
@@ -217,26 +217,26 @@ def _remarks(
     axes: list[str], cells: list[str], candidates: list[Candidate], unchosen: list[tuple[str, ...]]
 ) -> list[str]:
     """What a reader must know of the choice, in sentences."""
-    what = " and ".join(axes)
+    names = " and ".join(axes)
     by_cell: dict[tuple[str, ...], list[Candidate]] = {}
     for candidate in candidates:
         by_cell.setdefault(candidate.cell, []).append(candidate)
-    found = []
+    sentences = []
     if unchosen:
-        found.append(
-            f"No {what} is chosen for {_some(cells, unchosen, by_cell)}: the values have no "
+        sentences.append(
+            f"No {names} is chosen for {_some(cells, unchosen, by_cell)}: the values have no "
             f"seed in common that is done, so the cell is shown as missing."
         )
     counts = {len(group) for group in by_cell.values()}
     if len(counts) > 1:
         fewer = [cell for cell, group in by_cell.items() if len(group) < max(counts)]
-        found.append(
-            f"The budgets differ: {_some(cells, fewer, by_cell)} had fewer values of {what} than "
+        sentences.append(
+            f"The budgets differ: {_some(cells, fewer, by_cell)} had fewer values of {names} than "
             f"the {max(counts)} of others."
         )
     if short := [c for c, g in by_cell.items() if c not in unchosen and any(x.lost for x in g)]:
-        found.append(
-            f"Runs are missing among the values of {what} in {_some(cells, short, by_cell)}: they "
+        sentences.append(
+            f"Runs are missing among the values of {names} in {_some(cells, short, by_cell)}: they "
             f"were compared on the seeds that all of them have."
         )
     ends: dict[str, int] = {}
@@ -245,11 +245,11 @@ def _remarks(
             ends[end] = ends.get(end, 0) + 1
     for end, count in ends.items():
         size, axis = end.split()
-        found.append(
+        sentences.append(
             f"In {count} of {len(by_cell)} cells the best {axis} is the {size} that was tried: "
             f"extend its range, because the true best may lie outside."
         )
-    return found
+    return sentences
 
 
 def _some(
@@ -268,5 +268,5 @@ def chosen_note(selection: Selection | None) -> str:
     """A sentence for captions, with a blank before it; '' where nothing is tuned."""
     if selection is None:
         return ""
-    what = " and ".join(selection.axes)
-    return f" Each cell is at the {what} that is best on the held-out slice (table selected)."
+    names = " and ".join(selection.axes)
+    return f" Each cell is at the {names} that is best on the held-out slice (table selected)."

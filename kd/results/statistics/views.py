@@ -95,9 +95,9 @@ def _alike(runs: pd.DataFrame, free: list[str]) -> tuple[pd.DataFrame, str]:
     else:
         note = "the means are over all settings of the other axes" if others else ""
     if left := count["planned"] - count["kept"]:
-        one = left == 1
-        who = f"{left} {'cell' if one else 'cells'} {'is' if one else 'are'} left out, because"
-        why = f"{'its setting is' if one else 'their settings are'} not done with every value"
+        lone = left == 1
+        who = f"{left} {'cell' if lone else 'cells'} {'is' if lone else 'are'} left out, because"
+        why = f"{'its setting is' if lone else 'their settings are'} not done with every value"
         note += f"{'; ' if note else ''}{who} {why}"
     return view, note
 

@@ -90,9 +90,9 @@ def _devices(frame: pd.DataFrame) -> list[str]:
     trained = _counts(known["device"])
     notes = [f"device: {trained}; times compare only on one device"] * bool(trained)
     if len(set(known.to_numpy().ravel()) - {""}) > 1:
-        for name, what in (("evaluated_on", "the students"), ("teacher_evaluated_on", "teachers")):
+        for name, timed in (("evaluated_on", "the students"), ("teacher_evaluated_on", "teachers")):
             where = _counts(known[name])
-            notes += [f"ms of {what} measured on: {where}"] * bool(where)
+            notes += [f"ms of {timed} measured on: {where}"] * bool(where)
     return notes
 
 

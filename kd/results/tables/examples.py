@@ -38,17 +38,17 @@ def examples_table(runs: pd.DataFrame, answers: Mapping[str, TaskAnswers]) -> Ta
             if not pairs:
                 continue
             partial += len(pairs) < len(seeds)
-            found = difference_interval(scores, pairs, own.examples)
+            gap = difference_interval(scores, pairs, own.examples)
             rows.append(
                 [
                     *(str(task), *map(str, cell)),
-                    plain(100 * found.difference, 1, True),
-                    interval(found.seeds_low, found.seeds_high) or NOTHING,
-                    interval(found.low, found.high) or NOTHING,
-                    f"{found.seeds}",
+                    plain(100 * gap.difference, 1, True),
+                    interval(gap.seeds_low, gap.seeds_high) or NOTHING,
+                    interval(gap.low, gap.high) or NOTHING,
+                    f"{gap.seeds}",
                     f"{own.examples}",
-                    plain(100 * found.over_seeds, 1),
-                    plain(100 * found.over_examples, 1),
+                    plain(100 * gap.over_seeds, 1),
+                    plain(100 * gap.over_examples, 1),
                 ]
             )
     if not rows:

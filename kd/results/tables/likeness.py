@@ -36,11 +36,11 @@ def likeness_table(runs: pd.DataFrame) -> Table | None:
         rows.append([value, agreement, *blank, score, *blank, str(counts[value])])
     by_agreement = contrasts(runs.assign(score=runs["agreement"]), "knowledge")
     by_score = {(r["a"], r["b"]): r for r in contrasts(runs, "knowledge").to_dict("records")}
-    for one in by_agreement.to_dict("records"):
-        other = by_score[one["a"], one["b"]]
-        if one["pairs"]:
-            cells = [*_contrast(one), *_contrast(other), str(one["pairs"])]
-            rows.append([f"{one['b']} − {one['a']}", *cells])
+    for contrast in by_agreement.to_dict("records"):
+        other = by_score[contrast["a"], contrast["b"]]
+        if contrast["pairs"]:
+            cells = [*_contrast(contrast), *_contrast(other), str(contrast["pairs"])]
+            rows.append([f"{contrast['b']} − {contrast['a']}", *cells])
     return Table(
         "Likeness to the teacher beside the score, in points (× 100): means by knowledge, then "
         f"paired differences on the same task with the same seed{'; ' * bool(note)}{note}.",

@@ -47,8 +47,8 @@ def difference_text(row: Any) -> str:
     """The paired difference to the control in the same form; * is significant after correction."""
     if not row:
         return NOTHING
-    found = (row.difference, row.difference_sd, row.pairs, row.n_expected)
-    return points(*found, signed=True) + "*" * bool(row.p_holm < 0.05)
+    numbers = (row.difference, row.difference_sd, row.pairs, row.n_expected)
+    return points(*numbers, signed=True) + "*" * bool(row.p_holm < 0.05)
 
 
 def metrics_note(runs: pd.DataFrame, tasks: list[str]) -> str:

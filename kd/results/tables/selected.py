@@ -26,9 +26,9 @@ def selected_table(selection: Selection) -> Table:
         for candidate in selection.candidates
     ]
     chosen = [i for i, candidate in enumerate(selection.candidates) if candidate.chosen]
-    what = " and ".join(selection.axes)
+    tuned = " and ".join(selection.axes)
     return Table(
-        f"What the held-out slice chose: every value of {what} that each cell tried, in points "
+        f"What the held-out slice chose: every value of {tuned} that each cell tried, in points "
         "(score × 100), means over the seeds that all values of the cell have. The chosen value is "
         "bold. All other tables, figures and statistics show each cell at its chosen value.",
         [*names, "slice score", "dev score", "seeds", "note"],

@@ -108,8 +108,8 @@ def contrast_cells(row: Any) -> list[str]:
 
 def ranks_table(runs: pd.DataFrame) -> Table | None:
     """Cells by their mean rank over tasks."""
-    found = rank(runs)
-    if found is None:
+    ranks = rank(runs)
+    if ranks is None:
         return None
     names = studied(runs)
     control = control_of(runs)
@@ -123,19 +123,19 @@ def ranks_table(runs: pd.DataFrame) -> Table | None:
             else NOTHING,
             p_text(row.p_holm),
         ]
-        for row in each(found.table)
+        for row in each(ranks.table)
     ]
     notes = [
-        f"Friedman's test that all cells are equal: p {p_text(found.p)}; mean ranks that differ by "
-        f"less than {found.critical:.1f} are not significantly different (Nemenyi, 5 %)",
+        f"Friedman's test that all cells are equal: p {p_text(ranks.p)}; mean ranks that differ by "
+        f"less than {ranks.critical:.1f} are not significantly different (Nemenyi, 5 %)",
         "p: Wilcoxon's signed-rank test over tasks against the control, Holm's correction"
-        + "; below six tasks it cannot reach 0.05" * (found.tasks < 6),
+        + "; below six tasks it cannot reach 0.05" * (ranks.tasks < 6),
         SELECTED,
     ]
-    if found.left_out:
-        notes.append(f"{found.left_out} cells are left out because they lack a task")
+    if ranks.left_out:
+        notes.append(f"{ranks.left_out} cells are left out because they lack a task")
     return Table(
-        f"Cells ranked on each of {found.tasks} tasks by their mean over seeds (1 is best).",
+        f"Cells ranked on each of {ranks.tasks} tasks by their mean over seeds (1 is best).",
         [*names, "mean rank", "tasks won", f"better than {control or 'control'}", "p (Holm)"],
         rows,
         len(names),
@@ -145,12 +145,12 @@ def ranks_table(runs: pd.DataFrame) -> Table | None:
 
 def iso_cost_table(runs: pd.DataFrame) -> Table | None:
     """The contrasts of students of equal cost."""
-    found = iso_cost(runs)
-    if found.empty:
+    table = iso_cost(runs)
+    if table.empty:
         return None
     rows = [
         [row.group, f"{row.b} − {row.a}", *contrast_cells(row)]
-        for row in each(found.dropna(subset="mean"))
+        for row in each(table.dropna(subset="mean"))
     ]
     return Table(
         "Students of equal cost (within 10 %): paired differences in points.",
