@@ -102,10 +102,10 @@ def _chosen(path: Path, task: Task) -> "pd.DataFrame":
         pd.DataFrame(
             {
                 "split": split,
-                "id": found.ids,
-                "label": compact(found.labels) if task.kind is LABELS else found.labels,
-                "answer": compact(chosen_answers(task, found.logits)),
+                "id": predicted.ids,
+                "label": compact(predicted.labels) if task.kind is LABELS else predicted.labels,
+                "answer": compact(chosen_answers(task, predicted.logits)),
             }
         )
-        for split, found in read_predictions(path).items()
+        for split, predicted in read_predictions(path).items()
     )

@@ -77,41 +77,41 @@ def proposals(
     whole = made("the whole study", content, [])
     if _fits(whole, hours):
         return [whole]
-    found: dict[frozenset[str], Proposal] = {}
+    by_runs: dict[frozenset[str], Proposal] = {}
     for first in NAMES:
-        one, used = whole, list[str]()
+        proposal, used = whole, list[str]()
         for kind in [first, *(kind for kind in NAMES if kind != first)]:
-            for smaller in CUTS[kind](one.content, one.grid, seeds):
+            for smaller in CUTS[kind](proposal.content, proposal.grid, seeds):
                 used = [*dict.fromkeys([*used, kind])]
                 name = " and ".join(NAMES[kind] for kind in used)
                 try:
-                    one = cut_down(name, smaller)
+                    proposal = cut_down(name, smaller)
                 except UserError:  # without that part the study has no meaning
                     break
-                if _fits(one, hours):
+                if _fits(proposal, hours):
                     break
-            if _fits(one, hours):
-                one = _more_seeds(one, content, partial(cut_down, one.name), hours)
-                found.setdefault(frozenset(one.grid.runs), one)
+            if _fits(proposal, hours):
+                proposal = _more_seeds(proposal, content, partial(cut_down, proposal.name), hours)
+                by_runs.setdefault(frozenset(proposal.grid.runs), proposal)
                 break
-    return sorted(found.values(), key=lambda one: (len(one.cuts), -len(one.grid.runs)))
+    return sorted(by_runs.values(), key=lambda p: (len(p.cuts), -len(p.grid.runs)))
 
 
 def _more_seeds(
-    one: Proposal, whole: Content, made: Callable[[Content], Proposal], hours: float
+    proposal: Proposal, whole: Content, made: Callable[[Content], Proposal], hours: float
 ) -> Proposal:
     """The proposal with as many of its seeds back as the other cuts have made room for."""
     every = _axis(whole, "seed")
-    for n in range(len(_axis(one.content, "seed")) + 1, len(every) + 1):
-        more = made(_with(one.content, "seed", every[:n], []))
+    for n in range(len(_axis(proposal.content, "seed")) + 1, len(every) + 1):
+        more = made(_with(proposal.content, "seed", every[:n], []))
         if not _fits(more, hours):
             break
-        one = more
-    return one
+        proposal = more
+    return proposal
 
 
-def _fits(one: Proposal, hours: float) -> bool:
-    return bool(one.plan["time"]["hours"] <= hours)
+def _fits(proposal: Proposal, hours: float) -> bool:
+    return bool(proposal.plan["time"]["hours"] <= hours)
 
 
 def _axis(content: Content, name: str) -> list[Any]:
@@ -199,20 +199,20 @@ CUTS: dict[str, Callable[[Content, Grid, int], Iterator[Content]]] = {
 
 def _cuts(whole: Content, smaller: Content) -> list[str]:
     """What a smaller study leaves out, a sentence each."""
-    found = []
+    sentences = []
     if whole.get("design") != smaller.get("design"):
-        found.append("one axis at a time: it does not show how axes depend on each other")
+        sentences.append("one axis at a time: it does not show how axes depend on each other")
     for axis in whole["axes"]:
         before, after = _axis(whole, axis), _axis(smaller, axis)
         gone = [value for value in before if value not in after]
         if axis == "seed" and gone:
-            found.append(f"{len(after)} seeds of {len(before)}")
+            sentences.append(f"{len(after)} seeds of {len(before)}")
         elif gone:
             names = ", ".join(map(str, gone))
-            found.append(f"{axis} without {names} ({len(after)} of {len(before)} stay)")
+            sentences.append(f"{axis} without {names} ({len(after)} of {len(before)} stay)")
     for key in ("exclude", "include"):
         entries = smaller.get(key, [])
         gone = [entry for entry in whole.get(key, []) if entry not in entries]
         if gone and key == "include":
-            found.append(f"without the included cells {', '.join(map(str, gone))}")
-    return found
+            sentences.append(f"without the included cells {', '.join(map(str, gone))}")
+    return sentences

@@ -46,7 +46,7 @@ def settle_times(grid: Grid, layout: Layout) -> list[Path]:
 
     Nothing else is written. Contents are read only where times are wrong.
     """
-    found: list[Path] = []
+    stamped: list[Path] = []
     for inputs, outputs, is_proven in _jobs(grid, layout):
         times = [_time(path) for path in inputs]
         newest = max((time for time in times if time is not None), default=0)
@@ -55,8 +55,8 @@ def settle_times(grid: Grid, layout: Layout) -> list[Path]:
             for path in older:
                 with suppress(OSError):  # a file of someone else's: Snakemake decides
                     os.utime(_stamp(path), ns=(newest, newest))
-                    found.append(path)
-    return found
+                    stamped.append(path)
+    return stamped
 
 
 def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
@@ -66,7 +66,7 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
     owners: list[Run | Teacher] = [*runs, *(run.teacher for run in runs if run.needs_teacher)]
     extras = {(r.data_id, r.task, r.tokens_id): layout.extras(r) for r in runs if r.extras}
     for folder, text in {
-        folder: layout.text(*place[:2]) for place, found in extras.items() for folder in found
+        folder: layout.text(*place[:2]) for place, folders in extras.items() for folder in folders
     }.items():
         yield [text], [folder], partial(known.is_tokenised, text, folder)
     for data_id, task, tokens_id in sorted({(o.data_id, o.task, o.tokens_id) for o in owners}):
@@ -149,9 +149,9 @@ class _Contents:
 
     def _is_among(self, metrics: dict[str, Any], candidates: Sequence[Path]) -> bool:
         """Whether a selected teacher's weights are those of one of its candidates, as recorded."""
-        found = [self._record(folder / METRICS) for folder in candidates]
+        records = [self._record(folder / METRICS) for folder in candidates]
         selected = metrics.get("selected"), metrics.get("fingerprint")
-        return selected in [(one.get("teacher_id"), one.get("fingerprint")) for one in found]
+        return selected in [(r.get("teacher_id"), r.get("fingerprint")) for r in records]
 
     def can_be_stored(self, folder: Path, tokens: Path) -> bool:
         """A whole teacher and whole tokens. Jobs that read stored outputs check them."""
@@ -220,8 +220,8 @@ class _Contents:
         `absent`: there are none."""
         if not tokens.exists():
             return absent
-        found = self._record(tokens / "manifest.json").get("text_fingerprint")
-        return found if self._is_whole(tokens) else None
+        fingerprint = self._record(tokens / "manifest.json").get("text_fingerprint")
+        return fingerprint if self._is_whole(tokens) else None
 
     def _has_model(self, folder: Path, metrics: dict[str, Any]) -> bool:
         model, expected = folder / MODEL, metrics.get("fingerprint")

@@ -58,7 +58,7 @@ def idle_corpora(grids: Iterable[Grid], layout: Layout) -> dict[Path, int]:
     }
 
 
-def free(found: Iterable[Path], layout: Layout) -> None:
+def free(idle: Iterable[Path], layout: Layout) -> None:
     """Remove idle outputs, in the order of `idle_outputs`, and idle corpora.
 
     Raises:
@@ -75,7 +75,7 @@ def free(found: Iterable[Path], layout: Layout) -> None:
             f"{layout.results}: locked by a snakemake on another machine, or by one that is gone: "
             f"`kd recover STUDY` says what to do"
         )
-    places = list(found)
+    places = list(idle)
     for corpus in [place for place in places if place.is_dir()]:
         remove_path(corpus)
     arrays = [place for place in places if place.suffix == ".npy"]

@@ -60,11 +60,11 @@ def is_noted(folder: Path, step: str, paths: Iterable[Path]) -> bool:
 
 def _digest(folder: Path, paths: Iterable[Path]) -> str:
     """Of the contents of files and folders; one that is missing counts as empty."""
-    found = []
+    digests = []
     for path in paths:
         content = folder_digests(path) if path.is_dir() else path.is_file() and file_digest(path)
-        found.append([os.path.relpath(path, folder), content])
-    return short_hash(found)
+        digests.append([os.path.relpath(path, folder), content])
+    return short_hash(digests)
 
 
 def record_of(path: Path) -> dict[str, Any]:

@@ -76,21 +76,21 @@ def samples(grid: Grid, layout: Layout) -> list[Sample]:
     others = sorted(f for f in runs.iterdir() if f not in own) if runs.is_dir() else []
     teachers = {layout.teacher(teacher) for teacher in grid.teachers.values()}
     taught = sorted(set(layout.results.glob("teachers/*/*")) - teachers)
-    found: list[Sample] = []
+    trainings: list[Sample] = []
     for kind, mine, rest in (("distil", own, others), ("teacher", teachers, taught)):
         done = [f for f in sorted(mine) if (f / METRICS).is_file()]
         chosen = [(folder, True) for folder in _spread(done)]
         chosen += [(folder, False) for folder in _spread(rest)]
         for folder, is_own in chosen[:MOST]:
             with suppress(UserError, KeyError, TypeError, ValueError):
-                found.append(_sample(kind, is_own, folder, layout, sizes))
-    return found
+                trainings.append(_sample(kind, is_own, folder, layout, sizes))
+    return trainings
 
 
-def devices(found: Iterable[Sample]) -> list[str]:
+def devices(trainings: Iterable[Sample]) -> list[str]:
     """Devices of samples: those of the study that is planned first, then the most frequent."""
     counts = Counter[str]()
-    for sample in found:
+    for sample in trainings:
         counts[sample.device] += 1 + MOST * 2 * sample.own
     return [device for device, _ in counts.most_common()]
 
@@ -145,18 +145,18 @@ def _seconds(path: Path) -> float | None:
 _PROBE = Rates("cpu", 1, 1, 1, {"fp32": 1, "bf16": 1}, 1, 1, "assumed")
 
 
-def of_device(found: Iterable[Sample], device: str) -> list[Sample]:
+def of_device(trainings: Iterable[Sample], device: str) -> list[Sample]:
     """The samples of a device: those of the study alone, where it has enough."""
-    same = [sample for sample in found if sample.device == device]
+    same = [sample for sample in trainings if sample.device == device]
     own = [sample for sample in same if sample.own and sample.kind == "distil"]
     return [s for s in same if s.own or s.kind == "teacher"] if len(own) >= FEWEST else same
 
 
-def corrections(found: list[Sample], rates: Rates) -> dict[str, Correction]:
+def corrections(trainings: list[Sample], rates: Rates) -> dict[str, Correction]:
     """By `distil`, `teacher` and `evaluate`, the correction of the model; `start`: seconds of the
     start of a job over those of the rates."""
     by_part: dict[str, list[float]] = {"distil": [], "teacher": [], "evaluate": [], "start": []}
-    for sample in found:
+    for sample in trainings:
         seconds = float(sample.record["train_seconds"])
         by_part[sample.kind].append(seconds / sample.modelled(rates))
         with suppress(KeyError, ZeroDivisionError):
@@ -177,11 +177,11 @@ def _correction(values: list[float]) -> Correction:
 def sizes_of(grid: Grid, layout: Layout) -> dict[tuple[str, str, str], Size]:
     """Examples and mean tokens of each training set, by (data, task, tokens): from its tokens where
     they are there, else from the table of tasks."""
-    found: dict[tuple[str, str, str], Size] = {}
+    sizes: dict[tuple[str, str, str], Size] = {}
     for run in grid.runs.values():
         for owner in (run, run.teacher):
             place = (owner.data_id, owner.task, owner.tokens_id)
-            if place not in found:
+            if place not in sizes:
                 file = layout.tokens(*place) / "train.safetensors"
-                found[place] = size_of(file) or training_size(run)
-    return found
+                sizes[place] = size_of(file) or training_size(run)
+    return sizes

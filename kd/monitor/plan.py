@@ -157,10 +157,10 @@ def _place(run: Run) -> tuple[str, str, str]:
 def _extras(grid: Grid, layout: Layout) -> list[dict[str, Any]]:
     """The extra examples of the study: of which task, about how many, and how many runs learn from
     them."""
-    found: dict[Path, list[tuple[Run, Extra]]] = {}
+    by_folder: dict[Path, list[tuple[Run, Extra]]] = {}
     for run in grid.runs.values():
         for folder, extra in zip(layout.extras(run), run.extras, strict=True):
-            found.setdefault(folder, []).append((run, extra))
+            by_folder.setdefault(folder, []).append((run, extra))
     return [
         {
             "extra": extra.name,
@@ -170,6 +170,6 @@ def _extras(grid: Grid, layout: Layout) -> list[dict[str, Any]]:
             "runs": len(readers),
             "done": folder.is_dir(),
         }
-        for folder, readers in found.items()
+        for folder, readers in by_folder.items()
         for run, extra in readers[:1]
     ]

@@ -6,34 +6,34 @@ from typing import Any
 from kd.runtime.errors import listing
 
 
-def plan_text(found: dict[str, Any], shown: int = 10) -> str:
+def plan_text(facts: dict[str, Any], shown: int = 10) -> str:
     """The plan for people."""
-    reasons = Counter(entry["reason"] for entry in found["pruned"])
+    reasons = Counter(entry["reason"] for entry in facts["pruned"])
     lines = [
-        f"study {found['study']}",
-        f"  cells    {found['cells']:>7}   combinations that the study writes",
-        f"  pruned   {len(found['pruned']):>7}   combinations that cannot run, or are excluded",
-        f"  runs     {found['runs']:>7}   different runs (equal cells are one run)",
-        *_design_lines(found["design"]),
-        *_tuning_lines(found["tuning"]),
-        f"  done     {found['done']:>7}",
-        "  jobs     " + ", ".join(f"{n} {rule}" for rule, n in found["jobs"].items() if n)
-        if any(found["jobs"].values())
+        f"study {facts['study']}",
+        f"  cells    {facts['cells']:>7}   combinations that the study writes",
+        f"  pruned   {len(facts['pruned']):>7}   combinations that cannot run, or are excluded",
+        f"  runs     {facts['runs']:>7}   different runs (equal cells are one run)",
+        *_design_lines(facts["design"]),
+        *_tuning_lines(facts["tuning"]),
+        f"  done     {facts['done']:>7}",
+        "  jobs     " + ", ".join(f"{n} {rule}" for rule, n in facts["jobs"].items() if n)
+        if any(facts["jobs"].values())
         else "  jobs     nothing to do",
-        *_time_lines(found["time"]),
-        f"  disk     {found['disk_bytes'] / 1e9:>7.2f}   GB, of which teacher outputs "
-        f"{sum(found['store'].values()) / 1e9:.2f}",
-        *_student_lines(found["students"]),
-        *_store_lines(found),
-        *map(_stage_line, found["stages"]),
-        *map(_extra_line, found["extras"]),
+        *_time_lines(facts["time"]),
+        f"  disk     {facts['disk_bytes'] / 1e9:>7.2f}   GB, of which teacher outputs "
+        f"{sum(facts['store'].values()) / 1e9:.2f}",
+        *_student_lines(facts["students"]),
+        *_store_lines(facts),
+        *map(_stage_line, facts["stages"]),
+        *map(_extra_line, facts["extras"]),
     ]
     lines += [
         f"  plugin   {plugin['file']} (its code runs in every command and job; SHA-256 "
         f"{plugin['sha256'][:12]}): {listing(plugin['rows'])}; {plugin['runs']} runs use it"
-        for plugin in found["plugins"]
+        for plugin in facts["plugins"]
     ]
-    lines += [f"  warning  {text}" for text in found["warnings"]]
+    lines += [f"  warning  {text}" for text in facts["warnings"]]
     if reasons:
         lines.append("pruned cells:")
         lines += [f"  {count:>5} x {reason}" for reason, count in reasons.most_common(shown)]
@@ -98,9 +98,9 @@ def _time_lines(time: dict[str, Any]) -> list[str]:
     if not time["hours"]:
         return lines
     by_basis: dict[str, list[str]] = {}
-    for rule, one in sorted(time["rules"].items(), key=lambda item: -item[1]["hours"]):
-        if one["hours"] >= 0.005 * time["hours"]:
-            by_basis.setdefault(one["basis"], []).append(f"{rule} {_hours(one['hours']).strip()}")
+    for rule, left in sorted(time["rules"].items(), key=lambda item: -item[1]["hours"]):
+        if left["hours"] >= 0.005 * time["hours"]:
+            by_basis.setdefault(left["basis"], []).append(f"{rule} {_hours(left['hours']).strip()}")
     words = {
         "measured": f"from {time['trainings']} trainings that are done",
         "calibrated": "from what `kd calibrate` measured",
@@ -147,19 +147,19 @@ def _student_lines(students: dict[str, Any]) -> list[str]:
     return [f"  students {students['keep']:>7}   {when}; `kd retrain` makes them again"]
 
 
-def _store_lines(found: dict[str, Any]) -> list[str]:
+def _store_lines(facts: dict[str, Any]) -> list[str]:
     """Lines on teacher outputs that are stored already, or will not be."""
-    there, computed = (sum(found[f"store_{n}"].values()) / 1e9 for n in ("there", "computed"))
+    there, computed = (sum(facts[f"store_{n}"].values()) / 1e9 for n in ("there", "computed"))
     lines = []
-    if found["store_there"]:
+    if facts["store_there"]:
         lines.append(f"  stored   {there:>7.2f}   GB of teacher outputs are there, and are read")
-    if found["store_computed"]:
-        count = len(found["store_computed"])
+    if facts["store_computed"]:
+        count = len(facts["store_computed"])
         lines.append(
             f"  computed {computed:>7.2f}   GB of teacher outputs ({count} arrays) are not stored "
             f"(the study's `store`): every run that reads them computes them"
         )
-        if others := found["store_others"]:
+        if others := facts["store_others"]:
             lines.append(
                 f"  others   {others / 1e9:>7.2f}   GB of the room in `store` are taken by outputs "
                 f"that no unfinished run of this study reads: `kd free STUDY...` lists them"

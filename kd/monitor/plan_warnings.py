@@ -11,36 +11,36 @@ from kd.study.tasks import data_warnings
 
 def warnings_of(grid: Grid) -> list[str]:
     """Warnings, before anything runs, about what the study will not be able to show."""
-    found = []
+    warnings = []
     seeds = len({run.values["seed"] for run in grid.runs.values()})
     if seeds < FEW_SEEDS:
-        what = "nothing can be tested" if seeds == 1 else "no value will be recommended"
-        found.append(f"{seeds} seed{'s' * (seeds > 1)}: below three {what}")
-    found += data_warnings(grid.runs.values())
-    found += _tuning_warnings(grid)
+        effect = "nothing can be tested" if seeds == 1 else "no value will be recommended"
+        warnings.append(f"{seeds} seed{'s' * (seeds > 1)}: below three {effect}")
+    warnings += data_warnings(grid.runs.values())
+    warnings += _tuning_warnings(grid)
     for axis, value, reason in pruned_values(grid):
-        found.append(f"no cell with {axis} {value} can run: {reason}")
+        warnings.append(f"no cell with {axis} {value} can run: {reason}")
     for axis, value in grid.chosen.missing if grid.chosen else ():
-        found.append(f"design: no cell with {axis} {value} was drawn; take more cells")
-    return found + _recipe_warnings(grid)
+        warnings.append(f"design: no cell with {axis} {value} was drawn; take more cells")
+    return warnings + _recipe_warnings(grid)
 
 
 def _tuning_warnings(grid: Grid) -> list[str]:
     """Warnings about cells with fewer values than others, and teachers that may know the slice."""
-    found = []
+    warnings = []
     if (tuned := tuning(grid)) and not tuned["equal"]:
-        found.append(
+        warnings.append(
             f"select: some cells have fewer than {tuned['values']} values of "
             f"{listing(tuned['axes'])}, so the budgets of the methods differ"
         )
     held = grid.study.select or any(run.values["held_out"] for run in grid.runs.values())
     for name, teacher in grid.study.teachers.items():
         if held and teacher.get("finetuned"):
-            found.append(
+            warnings.append(
                 f"teacher {name} is fine-tuned already, and may have seen the held-out slice: "
                 f"slice scores of its students may be optimistic, though no dev score is"
             )
-    return found
+    return warnings
 
 
 def _recipe_warnings(grid: Grid) -> list[str]:

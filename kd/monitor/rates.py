@@ -59,11 +59,11 @@ def calibrated(layout: Layout) -> dict[str, Rates]:
     """
     if not layout.calibration.is_file():
         return {}
-    found: dict[str, Any] = read_record(layout.calibration, "devices", mark=False)["devices"]
+    by_device: dict[str, Any] = read_record(layout.calibration, "devices", mark=False)["devices"]
     try:
         return {
             device: Rates(device, **{key: facts[key] for key in _KEYS}, basis="calibration")
-            for device, facts in found.items()
+            for device, facts in by_device.items()
         }
     except (KeyError, TypeError):
         raise UserError(f"{layout.calibration}: damaged; `kd calibrate` writes it anew") from None

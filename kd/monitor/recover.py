@@ -12,12 +12,12 @@ from kd.study.paths import CHECKPOINT, Layout
 
 def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
     """One sentence for each thing found; `here` is the folder in which snakemake is started."""
-    found, heads = [], workflows(here)
+    texts, heads = [], workflows(here)
     if heads:
         running = ", ".join(map(str, heads))
-        found.append(f"snakemake runs here (process {running}): wait for it, or end it with ctrl-C")
+        texts.append(f"snakemake runs here (process {running}): wait for it, or end it with ctrl-C")
     elif any((here / ".snakemake/locks").glob("*")):
-        found.append(
+        texts.append(
             "the lock of a snakemake that is gone from this machine: if none runs here on another "
             "one, `snakemake --unlock`, with the --configfile of the study, takes it away; then "
             "start again"
@@ -26,25 +26,25 @@ def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
         state = read_state(folder) or {}
         where = f"process {state.get('pid')} on {state.get('host')}"
         if state.get("state") == "running" and not heads:
-            found.append(
+            texts.append(
                 f"{name}: {where} still works on it: leave it, the next start waits for it and "
                 f"takes what it has made; or end it (`kill`, on a cluster `scancel`), which saves "
                 f"its state"
             )
         elif state.get("state") in ("failed", "stopped"):
-            found.append(f"{name}: {state.get('error')}")
+            texts.append(f"{name}: {state.get('error')}")
         if (folder / CHECKPOINT).is_file() and state.get("state") != "running":
-            found.append(f"{name}: its state is saved: the next start goes on from there")
+            texts.append(f"{name}: its state is saved: the next start goes on from there")
     if not heads:
-        found += [f"{p}: half written by a job that died: delete it" for p in _half(layout)]
+        texts += [f"{p}: half written by a job that died: delete it" for p in _half(layout)]
     for mark in layout.marks():
-        found.append(
+        texts.append(
             f"{marked(mark)}: damaged ({mark.read_text(encoding='utf-8').strip()}): "
             "the next start sets it aside and makes it again, and what is made of it"
         )
     for path in sorted(layout.results.glob("**/*.damaged")):
-        found.append(f"{path}: was damaged and has been set aside: delete it")
-    return found
+        texts.append(f"{path}: was damaged and has been set aside: delete it")
+    return texts
 
 
 def _folders(grid: Grid, layout: Layout) -> dict[Path, str]:
@@ -56,5 +56,5 @@ def _folders(grid: Grid, layout: Layout) -> dict[Path, str]:
 
 def _half(layout: Layout) -> list[Path]:
     """What no later step cleans up: folders of data, and results of the study as a whole."""
-    found = [p for below in ("data", "corpora") for p in layout.results.glob(f"{below}/*/*")]
-    return [path for folder in found for path in leftovers(folder)]
+    folders = [p for below in ("data", "corpora") for p in layout.results.glob(f"{below}/*/*")]
+    return [path for folder in folders for path in leftovers(folder)]

@@ -149,8 +149,8 @@ def moved(text: str, old: Path, new: Path) -> str:
 
 def _from(folder: Path, path: Path) -> str:
     """The path relative to a folder, written like one."""
-    found = os.path.relpath(path.absolute(), folder.absolute())
-    return found if found.startswith("../") else f"./{found}"
+    relative = os.path.relpath(path.absolute(), folder.absolute())
+    return relative if relative.startswith("../") else f"./{relative}"
 
 
 def _is_file(folder: Path, text: str) -> bool:

@@ -30,7 +30,7 @@ def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dic
     runs that wait for it.
     """
     read = cache(read_state)  # once for all runs that wait for it
-    found = {
+    states = {
         run.id: ("done", "") if run.id in known else run_status(run, layout, read=read)
         for run in grid.runs.values()
     }
@@ -38,21 +38,21 @@ def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dic
     for axis in grid.varied:
         counts: dict[str, Counter[str]] = {}
         for run in grid.runs.values():
-            counts.setdefault(run.labels[axis], Counter())[found[run.id][0]] += 1
+            counts.setdefault(run.labels[axis], Counter())[states[run.id][0]] += 1
         if len(counts) > 1:
             by_axis[axis] = {value: dict(count) for value, count in counts.items()}
-    total = Counter(state for state, _ in found.values())
+    total = Counter(state for state, _ in states.values())
     return {
         "study": grid.study.name,
-        "runs": len(found),
+        "runs": len(states),
         **{state: total[state] for state in STATES},
         "axes": by_axis,
-        "at_work": _at_work(grid, layout, found, read),
+        "at_work": _at_work(grid, layout, states, read),
         "warnings": _teacher_warnings(grid, layout),
         "data_warnings": data_warnings(grid.runs.values()),
         "failures": [
             {"run": run, "error": error, "time": _ended(layout.run_folder(run))}
-            for run, (state, error) in found.items()
+            for run, (state, error) in states.items()
             if state == "failed"
         ],
     }
@@ -115,35 +115,35 @@ def _work_text(row: dict[str, Any]) -> str:
 
 def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
     """Teachers that are done and know no more than a constant answer."""
-    found = []
+    warnings = []
     for teacher in {run.teacher.id: run.teacher for run in grid.runs.values()}.values():
         with suppress(UserError):  # not there yet, or damaged: its runs' states say so
             record = read_record(layout.teacher(teacher) / METRICS, mark=False)
             if warning := teacher_warning(teacher.task_row, record):
-                found.append({"teacher": teacher.id, "warning": f"{teacher.name}: {warning}"})
-    return found
+                warnings.append({"teacher": teacher.id, "warning": f"{teacher.name}: {warning}"})
+    return warnings
 
 
-def status_text(found: dict[str, Any]) -> str:
+def status_text(facts: dict[str, Any]) -> str:
     """The status for people."""
-    total = ", ".join(f"{found[state]} {state}" for state in STATES)
-    lines = [f"study {found['study']}: {found['runs']} runs: {total}"]
-    width = max((len(v) for values in found["axes"].values() for v in values), default=0)
-    for axis, values in found["axes"].items():
+    total = ", ".join(f"{facts[state]} {state}" for state in STATES)
+    lines = [f"study {facts['study']}: {facts['runs']} runs: {total}"]
+    width = max((len(v) for values in facts["axes"].values() for v in values), default=0)
+    for axis, values in facts["axes"].items():
         lines.append(f"  {axis}")
         for value, counts in values.items():
             shown = "".join(f"{counts.get(state, 0):>6} {state}" for state in STATES)
             lines.append(f"    {value:<{width}} {shown}")
-    if found["at_work"]:
+    if facts["at_work"]:
         lines.append("at work:")
-        lines += [f"  {_work_text(row)}" for row in found["at_work"]]
-    if found["warnings"]:
+        lines += [f"  {_work_text(row)}" for row in facts["at_work"]]
+    if facts["warnings"]:
         lines.append("teachers that have learned nothing:")
-        lines += [f"  {entry['teacher']}: {entry['warning']}" for entry in found["warnings"]]
-    lines += [f"  {warning}" for warning in found["data_warnings"]]
-    if found["failures"]:
+        lines += [f"  {entry['teacher']}: {entry['warning']}" for entry in facts["warnings"]]
+    lines += [f"  {warning}" for warning in facts["data_warnings"]]
+    if facts["failures"]:
         lines.append("failed:")
-        lines += [f"  {entry['run']}: {entry['error']}" for entry in found["failures"]]
+        lines += [f"  {entry['run']}: {entry['error']}" for entry in facts["failures"]]
     return "\n".join(lines)
 
 

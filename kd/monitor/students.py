@@ -44,10 +44,10 @@ def remove_unrecorded(grid: Grid, layout: Layout) -> list[Path]:
     On such an end Snakemake removes the record that the evaluation had written.
     """
     folders = [layout.run(run) for run in grid.runs.values()]
-    found = [f / MODEL for f in folders if not (f / METRICS).is_file() and emptied(f / MODEL)]
-    for folder in found:
+    empty = [f / MODEL for f in folders if not (f / METRICS).is_file() and emptied(f / MODEL)]
+    for folder in empty:
         remove_path(folder)
-    return found
+    return empty
 
 
 def _remove(run: Path, why: str) -> bool:
@@ -68,9 +68,9 @@ def _remove(run: Path, why: str) -> bool:
 
 def _recorded(layout: Layout, study: str) -> set[str]:
     """The ids of the runs in the records of other studies below the same results."""
-    found: set[str] = set()
+    ids: set[str] = set()
     for path in sorted(layout.study("*").parent.glob(f"*/{RECORD}")):
         if path.parent.name != study:
             with path.open(encoding="utf-8", errors="replace", newline="") as handle:
-                found.update(row.get("run") or "" for row in csv.DictReader(handle))
-    return found
+                ids.update(row.get("run") or "" for row in csv.DictReader(handle))
+    return ids

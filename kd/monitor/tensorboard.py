@@ -33,10 +33,10 @@ def write_events(grid: Grid, layout: Layout, out: Path) -> int:
         f"{run.teacher.id}-{run.task}": layout.teacher(run.teacher) / HISTORY
         for run in grid.runs.values()
     }
-    found = {name: path for name, path in histories.items() if path.is_file()}
-    if not found:
+    there = {name: path for name, path in histories.items() if path.is_file()}
+    if not there:
         raise UserError(f"{grid.study.path}: no run has a history.csv yet")
-    for name, path in found.items():
+    for name, path in there.items():
         with atomic_dir(out / name) as folder:
             writer = SummaryWriter(str(folder))
             for step, values in read_history(path):
@@ -44,7 +44,7 @@ def write_events(grid: Grid, layout: Layout, out: Path) -> int:
                     # TensorBoard groups by what is before the first slash.
                     writer.add_scalar(f"training/{key}", value, step)
             writer.close()
-    return len(found)
+    return len(there)
 
 
 def read_history(path: Path) -> list[tuple[int, dict[str, float]]]:

@@ -60,13 +60,13 @@ def time_of(
     """
     known = samples(grid, layout)
     rates = rates_of(device, layout, devices(known))
-    found = corrections(of_device(known, rates.device), rates)
-    seconds = _Seconds(rates, found, sizes_of(grid, layout), len(grid.runs), todo)
+    measured = corrections(of_device(known, rates.device), rates)
+    seconds = _Seconds(rates, measured, sizes_of(grid, layout), len(grid.runs), todo)
     by_rule = seconds.by_rule()
     hours = {rule: sum(each) / 3600 for rule, each in by_rule.items()}
     chain = [(name, value / 3600) for name, value in seconds.longest_chain()]
     work, longest = sum(hours.values()), sum(value for _, value in chain)
-    trained = found["distil"] if found["distil"].jobs else found["teacher"]
+    trained = measured["distil"] if measured["distil"].jobs else measured["teacher"]
     return {
         "hours": work,
         "device": rates.device,
@@ -144,7 +144,7 @@ class _Seconds:
         """The jobs, one after the other, that take the longest: (rule, seconds)."""
         before, stored = defaultdict[str, float](float), self.outputs()
         for run in self.todo.untaught:  # candidates come before the teacher that is one of them
-            earlier = max((before[one.id] for one in run.teacher.candidates), default=0.0)
+            earlier = max((before[teacher.id] for teacher in run.teacher.candidates), default=0.0)
             before[run.teacher.id] = earlier + self.teach(run)
         unpacked = {stage.corpus_id for stage in self.todo.unpacked}
         staged = {
@@ -229,14 +229,14 @@ class _Seconds:
         sizes = defaultdict[tuple[str, str], int](int)
         for (teacher, name, _), size in self.todo.outputs.new.items():
             sizes[teacher, name] += size
-        found = {}
+        seconds = {}
         for run in self.todo.untrained:
             place = (run.teacher.id, run.tokens_id)
-            if place in sizes and place not in found:
+            if place in sizes and place not in seconds:
                 examples, tokens = self._size(run)
                 examples += costs.extra_examples(run, examples)
                 shape = run.teacher.encoder.shape
                 forward = costs.forward_seconds(shape, examples, tokens, self.rates)
                 forward *= self.measured["evaluate"].factor
-                found[place] = self.start + forward + sizes[place] / self.rates.disk
-        return found
+                seconds[place] = self.start + forward + sizes[place] / self.rates.disk
+        return seconds

@@ -35,8 +35,8 @@ def looker(grid: Grid, layout: Layout) -> Looker:
     seen: list[tuple[float, int]] = []  # (time, jobs at work) of recent looks
 
     def look() -> dict[str, Any]:
-        found = study_status(grid, layout, set(records))
-        lost = {failure["run"] for failure in found["failures"]}
+        status = study_status(grid, layout, set(records))
+        lost = {failure["run"] for failure in status["failures"]}
         for name, folder in folders.items():
             if name in records:
                 continue
@@ -47,13 +47,13 @@ def looker(grid: Grid, layout: Layout) -> Looker:
                     records[name] = {**record, "finished": path.stat().st_mtime}
             if name in records or (folder / TRAINING).is_file():
                 trained.add(name)
-        now, busy = time.time(), sum(row["step"] in _HEAVY for row in found["at_work"])
+        now, busy = time.time(), sum(row["step"] in _HEAVY for row in status["at_work"])
         seen[:] = [(when, n) for when, n in seen if now - when < _RECENT] + [(now, busy)]
         at_once = max(n for _, n in seen)
-        return found | {
+        return status | {
             "time": now,
-            "jobs": _jobs(files, trained, set(records), found["at_work"]),
-            "left": time_left(grid, layout, records, found["at_work"], at_once),
+            "jobs": _jobs(files, trained, set(records), status["at_work"]),
+            "left": time_left(grid, layout, records, status["at_work"], at_once),
             "latest": _latest(records),
             "scores": _scores(grid, records),
         }
@@ -93,18 +93,18 @@ def _jobs(
 def _files(run: Run, layout: Layout) -> list[tuple[str, Path]]:
     """(rule, what it makes) of all that a run waits for."""
     readers: list[Run | Teacher] = [run, run.teacher] if run.needs_teacher else [run]
-    found = [("data", layout.text(run.data_id, run.task))]
-    found += [("extra", folder) for folder in layout.extras(run)]
-    found += [("tokenise", layout.tokens(r.data_id, r.task, r.tokens_id)) for r in readers]
+    files = [("data", layout.text(run.data_id, run.task))]
+    files += [("extra", folder) for folder in layout.extras(run)]
+    files += [("tokenise", layout.tokens(r.data_id, r.task, r.tokens_id)) for r in readers]
     if run.needs_teacher:
         teachers = (*run.teacher.candidates, run.teacher)
-        found += [("teacher", layout.teacher(teacher) / METRICS) for teacher in teachers]
+        files += [("teacher", layout.teacher(teacher) / METRICS) for teacher in teachers]
     if need_of(run):
-        found.append(("outputs", layout.need(run)))
+        files.append(("outputs", layout.need(run)))
     if run.stage:
-        found.append(("corpus", layout.corpus(run.stage) / MANIFEST))
-        found.append(("stage", layout.stage(run.stage) / TRAINING))
-    return found
+        files.append(("corpus", layout.corpus(run.stage) / MANIFEST))
+        files.append(("stage", layout.stage(run.stage) / TRAINING))
+    return files
 
 
 def _latest(records: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -36,39 +36,39 @@ def watch(look: Looker, every: float, sleep: Callable[[float], None] = time.slee
     """
     console = Console(highlight=False)
     started = time.monotonic()
-    found = look()
+    status = look()
     if not console.is_terminal:
         console.width = max(console.width, _FILE_WIDTH)
-        console.print(view(found, 10_000, console.width))
+        console.print(view(status, 10_000, console.width))
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
             pause = max(every, 10 * (time.monotonic() - started))
-            live.update(view(found, console.height, console.width), refresh=True)
-            if found["done"] == found["runs"]:
+            live.update(view(status, console.height, console.width), refresh=True)
+            if status["done"] == status["runs"]:
                 return
             sleep(pause)
             started = time.monotonic()
-            found = look()
+            status = look()
 
 
-def view(found: dict[str, Any], height: int, width: int = _FILE_WIDTH) -> RenderableType:
+def view(status: dict[str, Any], height: int, width: int = _FILE_WIDTH) -> RenderableType:
     """What one look found, in at most `height` lines: the least important parts are left out."""
-    found = found | {"name_width": max(16, width - _NUMBERS_WIDTH)}
-    parts: list[tuple[int, RenderableType]] = [(2, _header(found)), *_jobs(found)]
+    status = status | {"name_width": max(16, width - _NUMBERS_WIDTH)}
+    parts: list[tuple[int, RenderableType]] = [(2, _header(status)), *_jobs(status)]
     room = height - sum(lines for lines, _ in parts)
     for build in (_at_work, _failures, _axes, _latest):
-        lines, part = build(found, room)
+        lines, part = build(status, room)
         if lines and lines <= room:
             parts.append((lines, part))
             room -= lines
     return Group(*(part for _, part in parts))
 
 
-def _header(found: dict[str, Any]) -> RenderableType:
-    clock = time.strftime("%H:%M:%S", time.localtime(found["time"]))
-    title = Text.assemble((found["study"], "bold"), f"  {counts_text(found)}  ", (clock, "dim"))
-    return Group(title, Text(left_text(found)))
+def _header(status: dict[str, Any]) -> RenderableType:
+    clock = time.strftime("%H:%M:%S", time.localtime(status["time"]))
+    title = Text.assemble((status["study"], "bold"), f"  {counts_text(status)}  ", (clock, "dim"))
+    return Group(title, Text(left_text(status)))
 
 
 def _grid() -> Table:
@@ -79,21 +79,21 @@ def _bar(done: int, total: int) -> ProgressBar:
     return ProgressBar(total=max(total, 1), completed=done, width=_BAR)
 
 
-def _jobs(found: dict[str, Any]) -> list[tuple[int, RenderableType]]:
+def _jobs(status: dict[str, Any]) -> list[tuple[int, RenderableType]]:
     table = _grid()
-    for rule, jobs in found["jobs"].items():
+    for rule, jobs in status["jobs"].items():
         running = f"{jobs['running']} running" if jobs["running"] else ""
         count = f"{jobs['done']:,} / {jobs['total']:,}"
         table.add_row(f"  {rule}", _bar(jobs["done"], jobs["total"]), count, running)
-    return [(len(found["jobs"]), table)]
+    return [(len(status["jobs"]), table)]
 
 
 def _titled(title: str, table: Table, style: str = "bold") -> tuple[int, RenderableType]:
     return table.row_count + 1, Group(Text(title, style), table)
 
 
-def _at_work(found: dict[str, Any], room: int) -> tuple[int, RenderableType]:
-    rows = found["at_work"]
+def _at_work(status: dict[str, Any], room: int) -> tuple[int, RenderableType]:
+    rows = status["at_work"]
     if not rows:
         return 0, Text()
     shown = rows[: max(1, room - 3)]
@@ -101,7 +101,7 @@ def _at_work(found: dict[str, Any], room: int) -> tuple[int, RenderableType]:
     for side in ("left", "left", "right", "right", "right", "right"):
         table.add_column(justify=side, no_wrap=True)
     for row in shown:
-        job = f"  {_short(row['name'], found['name_width'])}"
+        job = f"  {_short(row['name'], status['name_width'])}"
         told = (step_text(row), speed_text(row), loss_text(row), rest_text(row))
         table.add_row(job, str(row["phase"]), *told, Text(waiting_text(row), "dim"))
     title = f"At work: {len(rows)}"
@@ -116,25 +116,25 @@ def _short(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - tail - 1]}…{name[-tail:]}"
 
 
-def _failures(found: dict[str, Any], room: int) -> tuple[int, RenderableType]:
-    lost = found["failures"]
+def _failures(status: dict[str, Any], room: int) -> tuple[int, RenderableType]:
+    lost = status["failures"]
     if not lost:
         return 0, Text()
     shown = sorted(lost, key=lambda entry: -(entry["time"] or 0))[:_FAILURES]
     table = _grid()
     for entry in shown:
         error = Text(entry["error"], overflow="ellipsis", no_wrap=True)
-        table.add_row(f"  {_short(entry['run'], found['name_width'])}", error)
+        table.add_row(f"  {_short(entry['run'], status['name_width'])}", error)
     title = f"Failed: {len(lost)}"
     if len(shown) < len(lost):
         title += f", the last {len(shown)} of them"
     return _titled(title, table, "bold red")
 
 
-def _axes(found: dict[str, Any], room: int) -> tuple[int, RenderableType]:
+def _axes(status: dict[str, Any], room: int) -> tuple[int, RenderableType]:
     """The axes whose values fit; a long axis has its first values."""
     table = _grid()
-    for axis, values in found["axes"].items():
+    for axis, values in status["axes"].items():
         if table.row_count + min(len(values), _LEVELS) + 2 > room:
             continue
         for i, (value, states) in enumerate(values.items()):
@@ -153,11 +153,11 @@ def _axes(found: dict[str, Any], room: int) -> tuple[int, RenderableType]:
     return _titled("By axis", table) if table.row_count else (0, Text())
 
 
-def _latest(found: dict[str, Any], room: int) -> tuple[int, RenderableType]:
-    if not found["latest"]:
+def _latest(status: dict[str, Any], room: int) -> tuple[int, RenderableType]:
+    if not status["latest"]:
         return 0, Text()
     table = _grid()
-    for row in found["latest"][: max(1, room - 1)]:
+    for row in status["latest"][: max(1, room - 1)]:
         clock = time.strftime("%H:%M:%S", time.localtime(row["finished"]))
         table.add_row(f"  {clock}", row["run"], f"{100 * row['score']:.1f} points")
     return _titled("Finished last", table)

@@ -115,17 +115,17 @@ def _speed_of_others(grid: Grid, layout: Layout, at_work: list[dict[str, Any]]) 
     """Operations per second while no student is done: of the trainings that are running, else of
     the teachers that are done; None where there is none of either."""
     teachers = {f"teacher {id}": run for id, run in by_teacher(grid.runs.values()).items()}
-    found = []
+    speeds = []
     for row in at_work:
         run = grid.runs.get(row["name"]) or teachers.get(row["name"])
         if run is not None and row["phase"] in _TRAININGS and row["total"] and row["per_second"]:
             flops = run_flops(run) if run.id == row["name"] else teacher_flops(run)
-            found.append(flops * row["per_second"] / row["total"])
-    if not found:
+            speeds.append(flops * row["per_second"] / row["total"])
+    if not speeds:
         for run in teachers.values():
             if not teacher_flops(run):  # fine-tuned before, or the choice of one
                 continue
             with suppress(UserError, KeyError, ZeroDivisionError):  # not done
                 record = read_record(layout.teacher(run.teacher) / METRICS, mark=False)
-                found.append(teacher_flops(run) / float(record["train_seconds"]))
-    return median(found) if found else None
+                speeds.append(teacher_flops(run) / float(record["train_seconds"]))
+    return median(speeds) if speeds else None

@@ -39,9 +39,9 @@ def serve(look: Looker, results: Path, every: float, port: int | None = None) ->
     Raises:
         UserError: the port, or each one tried, is taken.
     """
-    with server(look, results, every, port) as found:
-        print(f"http://{HOST}:{found.server_port}/ (ctrl-C ends it)", flush=True)
-        found.serve_forever()
+    with server(look, results, every, port) as listener:
+        print(f"http://{HOST}:{listener.server_port}/ (ctrl-C ends it)", flush=True)
+        listener.serve_forever()
 
 
 def server(
@@ -53,11 +53,11 @@ def server(
     tried = range(PORT, PORT + _TRIED) if port is None else [port]
     for number in tried:
         try:
-            found = ThreadingHTTPServer((HOST, number), handler)
+            listener = ThreadingHTTPServer((HOST, number), handler)
         except OSError:
             continue
-        found.daemon_threads = True
-        return found
+        listener.daemon_threads = True
+        return listener
     last = f" to {tried[-1]}" if len(tried) > 1 else ""
     raise UserError(f"--port: {tried[0]}{last} is taken; give another number, or 0 for any")
 
@@ -107,27 +107,27 @@ def _handler(look: Looker, results: Path, every: float) -> type[BaseHTTPRequestH
                 return
             path = unquote(urlsplit(self.path).path)
             if path == "/":
-                found = page(every=every, main=view(look(), results)).encode()
+                content = page(every=every, main=view(look(), results)).encode()
                 kind = "text/html"
             elif path == "/view":
-                found, kind = view(look(), results).encode(), "text/html"
+                content, kind = view(look(), results).encode(), "text/html"
             elif path == "/status.json":
-                found, kind = json.dumps(look()).encode(), "application/json"
+                content, kind = json.dumps(look()).encode(), "application/json"
             else:
                 file = file_below(results, path)
                 if file is None:
                     self.send_error(HTTPStatus.NOT_FOUND)
                     return
-                found, kind = file.read_bytes(), _KINDS[file.suffix[1:]]
+                content, kind = file.read_bytes(), _KINDS[file.suffix[1:]]
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", f"{kind}; charset=utf-8" if "/" in kind else kind)
-            self.send_header("Content-Length", str(len(found)))
+            self.send_header("Content-Length", str(len(content)))
             self.send_header("Cache-Control", "no-store")
             self.send_header("Content-Security-Policy", _POLICY)
             self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
             if body:
-                self.wfile.write(found)
+                self.wfile.write(content)
 
     return Handler
 
@@ -154,7 +154,7 @@ def _templates() -> tuple[Callable[..., str], Callable[[dict[str, Any], Path], s
         for name in ("page", "view")
     )
 
-    def write(found: dict[str, Any], results: Path) -> str:
+    def write(status: dict[str, Any], results: Path) -> str:
         def link(file: Path) -> str:
             """The address of a file of results; '' if there is no such file."""
             inside = file.is_file() and file.is_relative_to(results)
@@ -169,13 +169,13 @@ def _templates() -> tuple[Callable[..., str], Callable[[dict[str, Any], Path], s
             )
             return link(own) or link(beside)
 
-        clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["time"]))
+        clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status["time"]))
         return view.render(
-            look=found,
+            look=status,
             clock=clock,
             curve=curve,
             words=words,
-            report=link(results / "studies" / found["study"] / "report.html"),
+            report=link(results / "studies" / status["study"] / "report.html"),
             log_of=log,
             log_of_run=lambda run: link(results / "runs" / run / "log/distil.log"),
             when=lambda seconds: time.strftime("%H:%M:%S", time.localtime(seconds)),
