@@ -72,8 +72,8 @@ def show(options: argparse.Namespace, grid: Grid, layout: Layout) -> None:
     wanted = options.difference or study.margin
     power = study_power(planned_runs(study), sources, wanted)
     seeds = _fewest_seeds(power, len({run.values["seed"] for run in grid.runs.values()}))
-    found = proposals(grid, layout, hours, seeds, options.device, options.devices)
-    if not found:
+    fitting = proposals(grid, layout, hours, seeds, options.device, options.devices)
+    if not fitting:
         raise UserError(
             f"{study.path}: no smaller study with {seeds} seeds, two values of each axis and one "
             f"task takes {hours:g} hours or less on one device"
@@ -81,16 +81,16 @@ def show(options: argparse.Namespace, grid: Grid, layout: Layout) -> None:
     rows = [
         {
             "number": number,
-            "name": one.name,
-            "runs": len(one.grid.runs),
-            "device_hours": round(one.plan["time"]["hours"], 3),
-            "wall_hours": one.plan["time"]["wall_hours"],
-            "cuts": one.cuts,
-            "questions": _questions(study_power(planned_runs(one.grid.study), sources, wanted)),
+            "name": smaller.name,
+            "runs": len(smaller.grid.runs),
+            "device_hours": round(smaller.plan["time"]["hours"], 3),
+            "wall_hours": smaller.plan["time"]["wall_hours"],
+            "cuts": smaller.cuts,
+            "questions": _questions(study_power(planned_runs(smaller.grid.study), sources, wanted)),
             "unknown": [row["task"] for row in power["unknown"]],
-            "content": one.content,
+            "content": smaller.content,
         }
-        for number, one in enumerate(found, start=1)
+        for number, smaller in enumerate(fitting, start=1)
     ]
     facts = {"study": study.name, "budget_hours": hours, "fewest_seeds": seeds, "proposals": rows}
     print(json.dumps(facts, indent=2) if options.json else _text(facts, wanted))
@@ -115,9 +115,9 @@ def _main_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _questions(power: dict[str, Any]) -> list[dict[str, Any]]:
     """By axis, the smallest difference that all its contrasts show, in points; None with one seed.
     With several tasks it is that of their mean."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_axis: dict[str, list[dict[str, Any]]] = {}
     for row in _main_rows(power["contrasts"]):
-        found.setdefault(row["axis"], []).append(row)
+        by_axis.setdefault(row["axis"], []).append(row)
     return [
         {
             "axis": axis,
@@ -128,7 +128,7 @@ def _questions(power: dict[str, Any]) -> list[dict[str, Any]]:
             if any(row["smallest"] is None for row in rows)
             else max(row["smallest"] for row in rows),
         }
-        for axis, rows in found.items()
+        for axis, rows in by_axis.items()
     ]
 
 
@@ -144,14 +144,14 @@ def _text(facts: dict[str, Any], wanted: float) -> str:
             f"{row['number']}. {row['name']}: {row['runs']} runs, {row['device_hours']:.2f} hours"
         )
         lines += [f"     leaves out: {cut}" for cut in row["cuts"]]
-        for one in row["questions"]:
-            gap, pairs = "nothing, with one seed", one["contrasts"]
-            if one["smallest"] is not None:
-                gap = f"differences of {one['smallest']:.2g} points"
-            over = f"the mean of {one['tasks']} tasks" if one["tasks"] > 1 else "each task"
+        for shown in row["questions"]:
+            gap, pairs = "nothing, with one seed", shown["contrasts"]
+            if shown["smallest"] is not None:
+                gap = f"differences of {shown['smallest']:.2g} points"
+            over = f"the mean of {shown['tasks']} tasks" if shown["tasks"] > 1 else "each task"
             lines.append(
-                f"     {one['axis']} ({pairs} pair{'s' * (pairs > 1)}): shows {gap} on {over}, "
-                f"with {one['seeds']} seeds"
+                f"     {shown['axis']} ({pairs} pair{'s' * (pairs > 1)}): shows {gap} on {over}, "
+                f"with {shown['seeds']} seeds"
             )
     if unknown := facts["proposals"][0]["unknown"]:
         lines.append(

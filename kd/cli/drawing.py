@@ -117,5 +117,5 @@ def _compare(options: argparse.Namespace) -> None:
     from kd.results.compare_records import compare, compare_text, find_record
 
     a, b = (find_record(text, Path(options.results)) for text in (options.a, options.b))
-    found = compare(a, b)
-    print(json.dumps(found, indent=2) if options.json else compare_text(found))
+    facts = compare(a, b)
+    print(json.dumps(facts, indent=2) if options.json else compare_text(facts))

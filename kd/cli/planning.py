@@ -107,8 +107,8 @@ def _plan(options: argparse.Namespace) -> None:
     if budget.is_asked(options):
         budget.show(options, grid, layout)
         return
-    found = plan(grid, layout, options.device, options.devices)
-    print(json.dumps(found, indent=2) if options.json else plan_text(found))
+    facts = plan(grid, layout, options.device, options.devices)
+    print(json.dumps(facts, indent=2) if options.json else plan_text(facts))
 
 
 def _runs(options: argparse.Namespace) -> None:
@@ -133,8 +133,8 @@ def _runs(options: argparse.Namespace) -> None:
 def _status(options: argparse.Namespace) -> None:
     from kd.monitor.status import status_text, study_status
 
-    found = study_status(*grid_of(options))
-    print(json.dumps(found, indent=2) if options.json else status_text(found))
+    facts = study_status(*grid_of(options))
+    print(json.dumps(facts, indent=2) if options.json else status_text(facts))
 
 
 def _count(text: str) -> int:
@@ -173,30 +173,30 @@ def _watch(options: argparse.Namespace) -> None:
 def _recover(options: argparse.Namespace) -> None:
     from kd.monitor.recover import recover
 
-    found = recover(*grid_of(options), Path())
+    sentences = recover(*grid_of(options), Path())
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(sentences, indent=2))
     else:
-        print("\n".join(found) or "nothing is left of a workflow that died")
+        print("\n".join(sentences) or "nothing is left of a workflow that died")
 
 
 def _free(options: argparse.Namespace) -> None:
     from kd.monitor.free import free, idle_corpora, idle_outputs
 
     layout = Layout(options.results)
-    found = dict[Path, int]()
+    sizes = dict[Path, int]()
     for idle in (idle_outputs, idle_corpora):
-        found |= idle((load_grid(find_study(study)) for study in options.studies), layout)
+        sizes |= idle((load_grid(find_study(study)) for study in options.studies), layout)
     if options.yes:
-        free(found, layout)
+        free(sizes, layout)
     if options.json:
-        files = {str(file): size for file, size in found.items()}
+        files = {str(file): size for file, size in sizes.items()}
         print(json.dumps({"removed": options.yes, "files": files}, indent=2))
         return
-    if not found:
+    if not sizes:
         print("there are no stored teacher outputs or corpora that nothing unfinished needs")
         return
-    for file, size in found.items():
+    for file, size in sizes.items():
         print(f"{size / 1e6:>12,.3f} MB  {file}")
     end = "removed" if options.yes else "would be removed with --yes"
-    print(f"{sum(found.values()) / 1e6:>12,.3f} MB  {end}")
+    print(f"{sum(sizes.values()) / 1e6:>12,.3f} MB  {end}")

@@ -61,12 +61,12 @@ def _power(options: argparse.Namespace) -> None:
     grid, layout = grid_of(options)
     wanted = options.difference or grid.study.margin
     sources = variances_for(grid.study, layout, options.record)
-    found = {"study": grid.study.name, **study_power(planned_runs(grid.study), sources, wanted)}
+    facts = {"study": grid.study.name, **study_power(planned_runs(grid.study), sources, wanted)}
     if options.figure:
         from kd.results.power.figure import write_power_figure
 
-        write_power_figure(found, options.figure)
-    print(json.dumps(found, indent=2) if options.json else power_text(found))
+        write_power_figure(facts, options.figure)
+    print(json.dumps(facts, indent=2) if options.json else power_text(facts))
 
 
 def variances_for(study: Study, layout: Layout, record: str | None = None) -> list[Any]:

@@ -80,8 +80,8 @@ def _page(folders: list[Path], page: Path) -> None:
 
     if len(folders) > 1:
         raise UserError("--page: takes one RECORD, a folder with claims.yaml")
-    found = read_collection(folders[0])
+    collection = read_collection(folders[0])
     place = os.path.relpath(folders[0], page.parent)
-    atomic_write(page, page_text(found, "reference-study.md", place))
-    for path in [page, *write_page_figures(found, page.parent)]:
+    atomic_write(page, page_text(collection, "reference-study.md", place))
+    for path in [page, *write_page_figures(collection, page.parent)]:
         print(path)

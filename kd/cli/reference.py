@@ -80,28 +80,28 @@ def _axes(options: argparse.Namespace) -> None:
     if options.rows_of:
         load_study(find_study(options.rows_of))
 
-    found = chosen(options.name)
+    sections = chosen(options.name)
     if options.json:
-        print(json.dumps(data(found), indent=2, ensure_ascii=False))
+        print(json.dumps(data(sections), indent=2, ensure_ascii=False))
     else:
-        print((markdown if options.markdown else plain)(found))
+        print((markdown if options.markdown else plain)(sections))
 
 
 def _shapes(options: argparse.Namespace) -> None:
-    found: list[tuple[Shape, float | None]] = []
+    sizes: list[tuple[Shape, float | None]] = []
     if options.same is None and options.layers is None:
         named = dict.fromkeys(row.shape for row in NAMED.values())
         shapes = [parse_shape(text) for text in options.shapes] or named
-        found = [(shape, None) for shape in shapes]
+        sizes = [(shape, None) for shape in shapes]
     elif options.same and options.layers and options.shapes:
         layers = [int(n) if n.isdecimal() else n for n in options.layers.split(",")]
         for shape in options.shapes:
-            found += parse_iso({f"iso-{options.same}": shape, "layers": layers})
+            sizes += parse_iso({f"iso-{options.same}": shape, "layers": layers})
     else:
         raise UserError(
             "shapes: SHAPE, --same and --layers belong together: 6L-384 --same params --layers 2,4"
         )
-    print(json.dumps(sizes_data(found), indent=2) if options.json else sizes_text(found))
+    print(json.dumps(sizes_data(sizes), indent=2) if options.json else sizes_text(sizes))
 
 
 def _schema(options: argparse.Namespace) -> None:

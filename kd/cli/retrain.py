@@ -42,7 +42,7 @@ def _retrain(options: argparse.Namespace) -> None:
 
         study = grid.study.path
         record = load_record(layout.study(grid.study.name) / RECORD, study)
-        runs = [one.run for one in best_of(record, study, options.task).values()]
+        runs = [student.run for student in best_of(record, study, options.task).values()]
     from kd.runtime import startup
 
     startup.prepare()
@@ -50,5 +50,5 @@ def _retrain(options: argparse.Namespace) -> None:
 
     for run in runs:
         done = run_retrain(grid, layout, run)
-        what = "trained again, to the same bits" if done else "has its weights"
-        print(f"{run}: {what}", flush=True)
+        outcome = "trained again, to the same bits" if done else "has its weights"
+        print(f"{run}: {outcome}", flush=True)

@@ -68,18 +68,20 @@ def _export_best(options: argparse.Namespace, layout: Layout) -> None:
     record = load_record(folder / RECORD, study)
     best = best_of(record, study, options.task)
     rows = {row["run"]: row for row in record.every.to_dict("records")}
-    found = {Path(task): (layout.runs / one.run, one, rows[one.run]) for task, one in best.items()}
-    for task, one in best.items():
-        print(f"{task}: {one.run}, the best of {one.cells} cells (mean {100 * one.mean:.1f})")
-        if one.remark:
-            print(f"warning: {one.remark}", file=sys.stderr)
-    _make(found, Path(options.out) if options.out else folder / "export", options)
+    wanted = {
+        Path(task): (layout.runs / pick.run, pick, rows[pick.run]) for task, pick in best.items()
+    }
+    for task, pick in best.items():
+        print(f"{task}: {pick.run}, the best of {pick.cells} cells (mean {100 * pick.mean:.1f})")
+        if pick.remark:
+            print(f"warning: {pick.remark}", file=sys.stderr)
+    _make(wanted, Path(options.out) if options.out else folder / "export", options)
 
 
 def _plugins_in(run: Path) -> list[str]:
     """The hashes of the plugins that a run uses."""
-    found = read_json(run / SPEC).get("plugins", []) if (run / SPEC).is_file() else []
-    return [str(sha256) for sha256 in found]
+    hashes = read_json(run / SPEC).get("plugins", []) if (run / SPEC).is_file() else []
+    return [str(sha256) for sha256 in hashes]
 
 
 def _make(

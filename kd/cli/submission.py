@@ -61,11 +61,11 @@ def _check(path: Path, study: Study | None) -> None:
     at_hand = {}
     if study and study.data["source"] == "tsv":
         rows = {name: unlabelled_rows(study.data, sheet) for name, sheet in SHEETS.items()}
-        at_hand = {name: [row["id"] for row in found] for name, found in rows.items() if found}
-    if found := problems(path, at_hand):
-        print("\n".join(found))
+        at_hand = {name: [row["id"] for row in listed] for name, listed in rows.items() if listed}
+    if sentences := problems(path, at_hand):
+        print("\n".join(sentences))
         raise UserError(
-            f"{path}: {len(found)} problems; the leaderboard would not take it as it is"
+            f"{path}: {len(sentences)} problems; the leaderboard would not take it as it is"
         )
     known = f", {len(at_hand)} of them against the test sets of {study.path}" if study else ""
     print(f"{path}: {len(SHEETS)} files as the leaderboard wants them{known}")
@@ -104,9 +104,9 @@ def _best(record: Path, study: Path) -> dict[str, dict[str, Any]]:
 
     runs = load_record(record, study).runs
     done = set(runs.loc[runs["status"] == "done", "task"])
-    found = best_students(runs[runs["task"].isin(done)]) if done else {}
-    for best in found.values():
+    students = best_students(runs[runs["task"].isin(done)]) if done else {}
+    for best in students.values():
         if best.remark:
             print(f"warning: {best.remark}", file=sys.stderr)
     keys = ("run", "score", "mean", "seeds", "expected", "cells")
-    return {task: {key: asdict(best)[key] for key in keys} for task, best in found.items()}
+    return {task: {key: asdict(best)[key] for key in keys} for task, best in students.items()}
