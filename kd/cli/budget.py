@@ -60,7 +60,7 @@ def show(options: argparse.Namespace, grid: Grid, layout: Layout) -> None:
     """Print the proposals, and write one of them where that is asked for.
 
     Raises:
-        UserError: none fits, or there is none of that number.
+        UserError: no smaller study fits, or --choose names a proposal that does not exist.
     """
     from kd.monitor.budget import proposals
     from kd.results.power.study import study_power

@@ -97,14 +97,23 @@ def _documents(rows: Iterator[tuple[int, Any]], where: str) -> Iterator[str | No
             yield END
 
 
-def _json_rows(file: Path, column: str) -> Iterator[tuple[int, Any]]:
+def json_lines(file: Path) -> Iterator[tuple[int, Any]]:
+    """Line number and value of each line of a file, without blank lines.
+
+    Raises:
+        UserError: a line is not JSON.
+    """
     for number, text in decoded_lines(file):
         if not text.strip():
             continue
         try:
-            row = json.loads(text)
+            yield number, json.loads(text)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{file}, line {number}: not JSON ({str(error)[:100]})") from None
+
+
+def _json_rows(file: Path, column: str) -> Iterator[tuple[int, Any]]:
+    for number, row in json_lines(file):
         if not isinstance(row, dict) or column not in row:
             raise _no_column(f"{file}, line {number}", column, row if isinstance(row, dict) else ())
         yield number, row[column]

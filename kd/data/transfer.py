@@ -1,7 +1,6 @@
 """Transfer sets: texts without labels. What identifies one, and its examples, record by record."""
 
 import csv
-import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kd.data.corpus_text import decoded_lines
+from kd.data.corpus_text import decoded_lines, json_lines
 from kd.runtime.digests import cached_content_digest
 from kd.runtime.errors import UserError, listing, nearest, shown
 from kd.runtime.user_paths import readable
@@ -127,13 +126,7 @@ def _place(column: str | int, names: list[str] | None, file: Path) -> int:
 
 
 def _json_rows(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]]:
-    for number, text in decoded_lines(file):
-        if not text.strip():
-            continue
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{file}, line {number}: not JSON ({str(error)[:100]})") from None
+    for number, row in json_lines(file):
         for column in found.columns:
             if not isinstance(row, dict) or column not in row:
                 names = list(row) if isinstance(row, dict) else []
