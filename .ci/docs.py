@@ -22,6 +22,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "study-file": "config/README.md",
         "own-data": "docs/own-data.md",
         "stages": "docs/stages.md",
+        "assistants": "docs/assistants.md",
         "extra-examples": "docs/extra-examples.md",
         "plugins": "docs/plugins.md",
         "faq": "docs/faq.md",

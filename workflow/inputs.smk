@@ -47,14 +47,18 @@ def needs_model(extra):
 
 def run_of(wildcards):
     """The run whose file is asked for."""
-    if wildcards.run not in RUNS:
+    if wildcards.run not in TRAINED:
         sys.exit(f"error: {STUDY}: no run {wildcards.run}; `kd runs` lists them")
-    return RUNS[wildcards.run]
+    return TRAINED[wildcards.run]
 
 
 def teacher_input(wildcards):
-    """The tokens of a teacher, and the candidates of one that is selected."""
+    """What a teacher is made of: tokens, the candidates of one that is selected, or a student."""
     teacher = TEACHERS[wildcards.teacher]
+    if teacher.student_of:
+        student = LAYOUT.run(teacher.student_of)
+        made = (MODEL, TRAINING, HISTORY, METRICS, PREDICTIONS)
+        return [student / name for name in made]
     candidates = [LAYOUT.teacher(candidate) for candidate in teacher.candidates]
     names = (MODEL, METRICS, *undeclared(PREDICTIONS, HISTORY))
     made = [folder / name for folder in candidates for name in names]

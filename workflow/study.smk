@@ -73,12 +73,13 @@ LAYOUT = Layout(
 )  # for rules: Snakemake itself puts the folder of a store before it
 HERE = Layout(RESULTS)  # the same on this machine's disk
 RUNS = GRID.runs
+TRAINED = GRID.trained  # with the runs whose students are teachers
 RUN_METRICS = [LAYOUT.run(run) / METRICS for run in RUNS.values()]
 TEACHERS = GRID.teachers
 EXTRAS_OF = {
     (run.data_id, run.task, run.tokens_id): LAYOUT.extras(run)
-    for run in RUNS.values()
+    for run in TRAINED.values()
     if run.extras
 }
-MODELLED = {e.id for run in RUNS.values() for e in run.extras if e.encoder}
+MODELLED = {e.id for run in TRAINED.values() for e in run.extras if e.encoder}
 FOLDER = LAYOUT.study(GRID.study.name)

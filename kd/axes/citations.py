@@ -17,6 +17,7 @@ _ARXIV = re.compile(r"\b\d{4}\.\d{4,5}\b")
 # Tasks and encoders have no source text in their own tables. Tasks that are not here are
 # generated ones, or a user's own.
 GLUE = "GLUE (arXiv:1804.07461)"
+ASSISTANTS = "Mirzadeh et al. 2020 (arXiv:1902.03393)"
 TASK_SOURCES: dict[str, str] = {
     "cola": "Warstadt et al. 2019 (arXiv:1805.12471)",
     "sst2": "Socher et al. 2013",

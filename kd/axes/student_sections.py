@@ -135,7 +135,8 @@ def _teacher() -> Section:
         "A hub id, a local folder, or `scratch` (a random encoder, for generated tasks; its "
         "default recipe is 6 epochs at 5e-4). The student has the architecture, tokenizer and "
         "vocabulary of the teacher. If a hub model is not in this table, its config.json is "
-        "fetched once.",
+        "fetched once. A teacher can also be the student of a run (`run`), which is a teacher "
+        "assistant (arXiv:1902.03393; docs/assistants.md).",
         ("architecture", "attention can be captured", "scratch", "known hub models"),
         [
             (

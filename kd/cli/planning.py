@@ -113,6 +113,8 @@ def _plan(options: argparse.Namespace) -> None:
 
 def _runs(options: argparse.Namespace) -> None:
     grid, _ = grid_of(options)
+    names = {t.student_of.id: t.name for t in grid.teachers.values() if t.student_of}
+    others = {id: run for id, run in grid.assistants.items() if id not in grid.runs}
     if options.json:
         rows = [
             {
@@ -121,13 +123,16 @@ def _runs(options: argparse.Namespace) -> None:
                 "labels": run.labels,
                 "teacher_id": run.teacher.id,
                 **({"stage_id": run.stage.id} if run.stage else {}),
+                **({"assistant": names[run.id]} if run.id in grid.assistants else {}),
             }
-            for run in grid.runs.values()
+            for run in [*grid.runs.values(), *others.values()]
         ]
         print(json.dumps(rows, indent=2))
         return
     for run in grid.runs.values():
         print(run.id, *(f"{key}={run.labels[key]}" for key in grid.varied))
+    for run in others.values():
+        print(run.id, f"(teacher {names[run.id]}; no cell of this study)")
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from kd.cli import retrain, submission
 from kd.cli.arguments import Commands, add_options, command
 from kd.runtime.errors import UserError, unknown
 from kd.runtime.files import read_json
+from kd.study.assistant_keys import first_teacher
 from kd.study.find import find_study
 from kd.study.paths import RECORD, SPEC, Layout
 from kd.study.plugins import copies
@@ -108,7 +109,7 @@ def _make(
             facts = export(run, Path(options.results), folder, options.threads)
             works = citations_of_row(
                 row or {k: str(v) for k, v in facts["record"].items()},
-                [(facts["spec"]["teacher"].get("model", ""), facts["arch"])],
+                [(first_teacher(facts["spec"]["teacher"]).get("model", ""), facts["arch"])],
             )
             name = (out / place).name
             (folder / "citations.bib").write_text(bibtex(works), encoding="utf-8")

@@ -45,7 +45,7 @@ def run_evaluate(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
         write_predictions(folder / PREDICTIONS, answers)
         metrics["predictions_fingerprint"] = file_digest(folder / PREDICTIONS)
         write_record(folder / METRICS, run_record(run, layout, training, metrics))
-        if grid.study.keep_students == "none":
+        if grid.study.keep_students == "none" and run.id not in grid.assistants:
             empty_sealed(student, why_removed(grid.study, run))
 
 

@@ -42,7 +42,7 @@ def run_extra(grid: Grid, layout: Layout, task: str, extra_id: str, threads: int
     task = run_on(grid, task).task
     found = {
         extra.id: (run, extra)
-        for run in grid.runs.values()
+        for run in grid.trained.values()
         if run.task == task
         for extra in run.extras
     }

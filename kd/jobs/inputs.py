@@ -19,7 +19,8 @@ from kd.study.stage import Stage
 
 def find_run(grid: Grid, run_id: str) -> Run:
     """The run of that id in the study."""
-    if run_id not in grid.runs:
+    runs = grid.trained
+    if run_id not in runs:
         names = listing(plugin.path.name for plugin in grid.study.plugins)
         changed = (
             f"; if {names} changed while snakemake ran, the runs that use it have new ids: start "
@@ -28,7 +29,7 @@ def find_run(grid: Grid, run_id: str) -> Run:
         raise UserError(
             f"{grid.study.path}: no run {run_id!r}; `kd runs` lists them{changed if names else ''}"
         )
-    return grid.runs[run_id]
+    return runs[run_id]
 
 
 def student_model(run: Run, layout: Layout) -> Path:

@@ -37,7 +37,7 @@ def run_outputs(
     """
     runs = [
         run
-        for run in grid.runs.values()
+        for run in grid.trained.values()
         if (run.teacher.id, run.tokens_id, need_of(run)) == (teacher_id, tokens_id, need)
     ]
     if not runs:

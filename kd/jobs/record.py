@@ -72,6 +72,9 @@ def run_record(
             **{f"teacher_{name}": teacher.get(name) for name in ("nll", "brier", "ece")},
             "teacher_slice_score": teacher.get("slice_score"),
             "teacher_candidates": teacher.get("teacher_candidates"),
+            "teacher_run": teacher.get("student_of"),
+            "teacher_chain": teacher.get("chain"),
+            "teacher_chain_seconds": teacher.get("chain_seconds"),
         }
         record |= {name: value for name, value in facts.items() if value is not None}
     return record

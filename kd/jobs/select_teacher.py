@@ -4,14 +4,11 @@ The candidates are fine-tuned by jobs of their own. The winner's files are linke
 disk of their own.
 """
 
-import os
-import shutil
-from pathlib import Path
 from typing import Any
 
-from kd.runtime.files import aside
-from kd.runtime.seals import SEAL, check_seal, read_record, sealed_dir, write_record
-from kd.study.paths import HISTORY, METRICS, MODEL, PREDICTIONS, Layout
+from kd.jobs.links import link_model
+from kd.runtime.seals import read_record, write_record
+from kd.study.paths import METRICS, Layout
 from kd.study.teacher import Teacher
 
 _RECIPE = "teacher_candidates"
@@ -27,14 +24,7 @@ def select_teacher(teacher: Teacher, layout: Layout) -> None:
     records = [read_record(f / METRICS, "slice_score", "score", "fingerprint") for f in folders]
     best = max(range(len(records)), key=lambda i: float(records[i]["slice_score"]))  # the first
     winner, own = folders[best], layout.teacher(teacher)
-    check_seal(winner / MODEL)
-    with sealed_dir(own / MODEL) as folder:
-        for file in sorted((winner / MODEL).rglob("[!.]*")):  # hidden files are Snakemake's
-            if file.is_file() and file.name != SEAL:
-                _link(file, folder / file.relative_to(winner / MODEL))
-    for name in (PREDICTIONS, HISTORY):
-        if (winner / name).is_file():
-            _link(winner / name, own / name)
+    link_model(winner, own)
     told = candidates_text(teacher, records, best)
     record = {**records[best], "teacher_id": teacher.id, "selected": teacher.candidates[best].id}
     write_record(own / METRICS, {**record, _RECIPE: told})
@@ -51,14 +41,3 @@ def candidates_text(teacher: Teacher, records: list[dict[str, Any]], best: int) 
         scores = f"slice {record['slice_score']:.4f}, dev {record['score']:.4f}"
         texts.append(f"{values}: {scores}" + " (selected)" * (i == best))
     return "; ".join(texts)
-
-
-def _link(file: Path, place: Path) -> None:
-    """A second name of a file; a copy where the file system has no links."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = aside(place)
-    try:
-        os.link(file, temporary)
-    except OSError:
-        shutil.copy2(file, temporary)
-    temporary.replace(place)

@@ -9,6 +9,7 @@ from kd.data import tokens
 from kd.data.subset import examples_of
 from kd.encoders import build
 from kd.encoders.save import save_model
+from kd.jobs.assistant import make_assistant
 from kd.jobs.circumstances import circumstances
 from kd.jobs.inputs import text_fingerprint, tokens_fingerprint
 from kd.jobs.record import environment, now, training_record
@@ -42,6 +43,8 @@ def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> No
             return
         if teacher.candidates:
             select_teacher(teacher, layout)
+        elif teacher.student_of:
+            make_assistant(teacher, teacher.student_of, layout)
         else:
             _teacher(teacher, layout, folder, threads, progress)
 

@@ -20,7 +20,7 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
     task = run_on(grid, task).task
     found = [
         (run, length, extras)
-        for run in grid.runs.values()
+        for run in grid.trained.values()  # an assistant before those that it teaches
         for name, length, extras in (
             (run.tokens_id, run.values["max_length"], layout.extras(run)),
             (run.teacher.tokens_id, run.teacher.recipe["max_length"], []),
@@ -39,7 +39,7 @@ def run_tokenise(grid: Grid, layout: Layout, task: str, tokens_id: str) -> None:
 def _tokenise(
     run: Run, length: int, extras: list[Path], layout: Layout, out: Path, progress: Progress
 ) -> None:
-    encoder = run.teacher.encoder
+    encoder = run.teacher.origin
     tokenizer = encoder_tokenizer(encoder)
     config = build.encoder_config(encoder)
     if encoder.location == SCRATCH:

@@ -62,7 +62,7 @@ def settle_times(grid: Grid, layout: Layout) -> list[Path]:
 def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
     """The jobs of a study in the order of the work, so that inputs have their times first."""
     known = _Contents(layout)
-    runs = list(grid.runs.values())
+    runs = list(grid.trained.values())
     owners: list[Run | Teacher] = [*runs, *(run.teacher for run in runs if run.needs_teacher)]
     extras = {(r.data_id, r.task, r.tokens_id): layout.extras(r) for r in runs if r.extras}
     for folder, text in {
@@ -74,37 +74,19 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
         more = extras.get((data_id, task, tokens_id), [])
         yield [text, *more], [tokens], partial(known.is_tokenised, text, tokens, more)
 
-    for teacher in (run.teacher for run in by_teacher(runs).values()):
-        folder = layout.teacher(teacher)
-        tokens = layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id)
-        made = [folder / MODEL, folder / METRICS, benchmark_file(folder, "teacher")]
-        others = [layout.teacher(candidate) for candidate in teacher.candidates]
-        reads = [tokens, *(other / name for other in others for name in (MODEL, METRICS))]
-        yield reads, made, partial(known.is_taught, folder, tokens, others)
-
-    for need, run in {layout.need(run): run for run in runs if need_of(run)}.items():
-        folder = layout.teacher(run.teacher)
-        tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
-        reads = [tokens, folder / MODEL, folder / METRICS]
-        yield reads, [need], partial(known.can_be_stored, folder, tokens)
-
     for stage in grid.stages.values():
         folder, packed = layout.stage(stage), layout.corpus(stage) / MANIFEST
         student = [folder / name for name in (MODEL, TRAINING, HISTORY, SPEC)]
         made = [*student, benchmark_file(folder, "stage")]
         yield [packed], made, partial(known.is_staged, stage)
 
-    for run in runs:
-        folder, teacher_folder = layout.run(run), layout.teacher(run.teacher)
-        tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
-        files = [MODEL, TRAINING, HISTORY, SPEC]
-        made = [*(folder / name for name in files), benchmark_file(folder, "distil")]
-        teacher_files = [teacher_folder / MODEL, teacher_folder / METRICS]
-        reads = teacher_files if run.needs_teacher else []
-        started = [layout.stage(run.stage) / MODEL] if run.stage else []
-        yield [tokens, *reads[:1], *started], made, partial(known.is_trained, run, tokens)
-        scored = [folder / METRICS, folder / PREDICTIONS]
-        yield [tokens, *reads[1:], *made[:2]], scored, partial(known.is_evaluated, run, tokens)
+    settled: set[Path] = set()  # teachers and stored outputs
+    for run in runs:  # those whose students are teachers come first
+        for job in [*_teacher_jobs(run, layout, known), *_outputs_jobs(run, layout, known)]:
+            if job[1][0] not in settled:
+                settled.add(job[1][0])
+                yield job
+        yield from _run_jobs(run, layout, known)
 
     study = layout.study(grid.study.name)
     *metrics, record = collected_files(grid, layout)
@@ -112,6 +94,45 @@ def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:
     for step, (inputs, outputs) in DRAWN.items():
         paths = [study / name for name in inputs], [study / name for name in outputs]
         yield *paths, partial(is_noted, study, step, drawn_files(study, step))
+
+
+def _teacher_jobs(run: Run, layout: Layout, known: "_Contents") -> Iterator[Job]:
+    """The jobs of the teacher that a run needs, and of its candidates."""
+    for teacher in (taught.teacher for taught in by_teacher([run]).values()):
+        folder = layout.teacher(teacher)
+        made = [folder / MODEL, folder / METRICS, benchmark_file(folder, "teacher")]
+        if teacher.student_of:
+            student = layout.run(teacher.student_of)
+            reads = [student / name for name in (MODEL, TRAINING, HISTORY, METRICS, PREDICTIONS)]
+            yield reads, made, partial(known.is_assistant, folder, student)
+            continue
+        tokens = layout.tokens(teacher.data_id, teacher.task, teacher.tokens_id)
+        others = [layout.teacher(candidate) for candidate in teacher.candidates]
+        reads = [tokens, *(other / name for other in others for name in (MODEL, METRICS))]
+        yield reads, made, partial(known.is_taught, folder, tokens, others)
+
+
+def _outputs_jobs(run: Run, layout: Layout, known: "_Contents") -> Iterator[Job]:
+    """The job of the stored outputs that a run reads."""
+    if need_of(run):
+        folder = layout.teacher(run.teacher)
+        tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
+        reads = [tokens, folder / MODEL, folder / METRICS]
+        yield reads, [layout.need(run)], partial(known.can_be_stored, folder, tokens)
+
+
+def _run_jobs(run: Run, layout: Layout, known: "_Contents") -> Iterator[Job]:
+    """The training of a run and its evaluation."""
+    folder, teacher_folder = layout.run(run), layout.teacher(run.teacher)
+    tokens = layout.tokens(run.data_id, run.task, run.tokens_id)
+    files = [MODEL, TRAINING, HISTORY, SPEC]
+    made = [*(folder / name for name in files), benchmark_file(folder, "distil")]
+    teacher_files = [teacher_folder / MODEL, teacher_folder / METRICS]
+    reads = teacher_files if run.needs_teacher else []
+    started = [layout.stage(run.stage) / MODEL] if run.stage else []
+    yield [tokens, *reads[:1], *started], made, partial(known.is_trained, run, tokens)
+    scored = [folder / METRICS, folder / PREDICTIONS]
+    yield [tokens, *reads[1:], *made[:2]], scored, partial(known.is_evaluated, run, tokens)
 
 
 class _Contents:
@@ -152,6 +173,14 @@ class _Contents:
         records = [self._record(folder / METRICS) for folder in candidates]
         selected = metrics.get("selected"), metrics.get("fingerprint")
         return selected in [(r.get("teacher_id"), r.get("fingerprint")) for r in records]
+
+    def is_assistant(self, folder: Path, student: Path) -> bool:
+        """A whole teacher that is the student in this folder of a run, where that is there."""
+        metrics = self._record(folder / METRICS)
+        facts = self._record(student / METRICS)
+        mine = metrics.get("student_of"), metrics.get("fingerprint"), metrics.get("score")
+        theirs = facts.get("run"), facts.get("model_fingerprint"), facts.get("score")
+        return mine == theirs and self._has_model(folder, metrics)
 
     def can_be_stored(self, folder: Path, tokens: Path) -> bool:
         """A whole teacher and whole tokens. Jobs that read stored outputs check them."""

@@ -85,9 +85,9 @@ def extra_examples(run: Run, examples: float) -> int:
 
 
 def teacher_seconds(run: Run, rates: Rates, size: tuple[float, float]) -> float:
-    """Seconds of fine-tuning the teacher of a run; 0 if it is fine-tuned already, or selected."""
+    """Seconds of fine-tuning the teacher of a run; 0 if it is fine-tuned already, or a link."""
     teacher, (examples, tokens) = run.teacher, size
-    if teacher.finetuned or teacher.candidates:
+    if teacher.finetuned or teacher.is_linked:
         return 0.0
     recipe, shape = teacher.recipe, teacher.encoder.shape
     examples *= recipe["train_fraction"] * (1 - recipe["held_out"])

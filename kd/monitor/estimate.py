@@ -1,6 +1,6 @@
 """Estimates of a plan: operations, hours on one device, bytes on disk."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from kd.axes.extra import EPOCHS
 from kd.axes.shapes import VOCABULARY, Shape, parse_shape
 from kd.data.corpus import Corpus
 from kd.study.extra import Extra
+from kd.study.grid import Grid
 from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
 from kd.study.stage import Stage
@@ -31,18 +32,18 @@ def run_flops(run: Run) -> float:
 
 
 def teacher_flops(run: Run) -> float:
-    """Operations of fine-tuning a run's teacher; 0 if it is fine-tuned already, or selected."""
+    """Operations of fine-tuning a run's teacher; 0 if it is fine-tuned already, or a link."""
     examples, tokens = training_size(run)
     teacher = run.teacher
-    if teacher.finetuned or teacher.candidates:
+    if teacher.finetuned or teacher.is_linked:
         return 0.0
     examples *= teacher.recipe["train_fraction"] * (1 - teacher.recipe["held_out"])
     return float(examples * teacher.recipe["epochs"] * 3 * teacher.encoder.shape.flops(tokens))
 
 
 def by_teacher(runs: Iterable[Run]) -> dict[str, Run]:
-    """By the id of each teacher that runs need, a run with it; a selected one after its candidates,
-    each of which is put in the place of the run's own teacher."""
+    """By the id of each teacher that runs need, a run with it, in the order of the runs; a selected
+    one after its candidates, each of which is put in the place of the run's own teacher."""
     return {
         teacher.id: replace(run, teacher=teacher)
         for run in runs
@@ -59,6 +60,27 @@ def to_teach(runs: Iterable[Run], layout: Layout) -> list[Run]:
 
     waiting = [run for run in runs if run.needs_teacher and not is_there(run)]
     return [run for run in by_teacher(waiting).values() if not is_there(run)]
+
+
+def to_evaluate(grid: Grid, layout: Layout, done: Collection[str] | None = None) -> list[Run]:
+    """The runs that are still to be evaluated, each after the runs whose students teach it.
+
+    A run that is no cell of the study is among them only while a teacher is missing whose student
+    it trains. `done` are the ids of runs that are evaluated; by default those with a record.
+    """
+    left: dict[str, Run] = {}
+
+    def add(run: Run) -> None:
+        if run.id in done if done is not None else (layout.run(run) / METRICS).is_file():
+            return
+        taught_by = run.teacher.student_of if run.needs_teacher else None
+        if taught_by and not (layout.teacher(run.teacher) / METRICS).is_file():
+            add(taught_by)
+        left[run.id] = run
+
+    for run in grid.runs.values():
+        add(run)
+    return list(left.values())
 
 
 def stage_flops(stage: Stage) -> float:
@@ -112,26 +134,29 @@ def student_bytes(run: Run) -> int:
     return _bytes(parse_shape(run.spec["student"]), run.teacher.encoder.vocabulary)
 
 
-def kept_bytes(runs: Iterable[Run], keep: str) -> tuple[int, int]:
+def kept_bytes(runs: Iterable[Run], keep: str, assistants: Collection[str] = ()) -> tuple[int, int]:
     """Bytes of the students of these runs: at most at a time, and those that stay.
 
     `best` removes the others when all runs are done, `none` each one after its evaluation. For
-    `best` the largest student of each task counts as the one that stays.
+    `best` the largest student of each task counts as the one that stays. The students of
+    `assistants`, ids of runs, always stay.
     """
-    sizes = [(run.task, student_bytes(run)) for run in runs]
+    runs = list(runs)
+    always = sum(student_bytes(run) for run in runs if run.id in assistants)
+    sizes = [(run.task, student_bytes(run)) for run in runs if run.id not in assistants]
     if keep == "none":
-        return max((size for _, size in sizes), default=0), 0
-    total = sum(size for _, size in sizes)
+        return always + max((size for _, size in sizes), default=0), always
+    total = always + sum(size for _, size in sizes)
     if keep == "all":
         return total, total
     best: dict[str, int] = {}
     for task, size in sizes:
         best[task] = max(size, best.get(task, 0))
-    return total, sum(best.values())
+    return total, always + sum(best.values())
 
 
 def teacher_bytes(run: Run) -> int:
-    """Bytes of the saved teacher of a run; 0 for a selected one, a link to its candidate."""
-    if run.teacher.candidates:
+    """Bytes of the saved teacher of a run; 0 for a link to a candidate or to a student."""
+    if run.teacher.is_linked:
         return 0
     return _bytes(run.teacher.encoder.shape, run.teacher.encoder.vocabulary)

@@ -28,7 +28,7 @@ def idle_outputs(grids: Iterable[Grid], layout: Layout) -> dict[Path, int]:
     grids come one by one, because the tables have the rows of one study's plugins at a time.
     """
     kept: dict[Path, set[str]] = {}
-    for run in (run for grid in grids for run in grid.runs.values()):
+    for run in (run for grid in grids for run in grid.trained.values()):
         names = kept.setdefault(layout.outputs(run.teacher, run.tokens_id), set())
         if (keys := keys_of(run)) and run_status(run, layout)[0] != "done":
             names.update(map(name_of, keys))

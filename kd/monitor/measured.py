@@ -71,7 +71,7 @@ def samples(grid: Grid, layout: Layout) -> list[Sample]:
     Records that lack what the model needs, for example of older versions, are left out.
     """
     sizes: dict[str, Size | None] = {}
-    own = {layout.run(run) for run in grid.runs.values()}
+    own = {layout.run(run) for run in grid.trained.values()}
     runs = layout.runs
     others = sorted(f for f in runs.iterdir() if f not in own) if runs.is_dir() else []
     teachers = {layout.teacher(teacher) for teacher in grid.teachers.values()}
@@ -178,7 +178,7 @@ def sizes_of(grid: Grid, layout: Layout) -> dict[tuple[str, str, str], Size]:
     """Examples and mean tokens of each training set, by (data, task, tokens): from its tokens where
     they are there, else from the table of tasks."""
     sizes: dict[tuple[str, str, str], Size] = {}
-    for run in grid.runs.values():
+    for run in grid.trained.values():
         for owner in (run, run.teacher):
             place = (owner.data_id, owner.task, owner.tokens_id)
             if place not in sizes:

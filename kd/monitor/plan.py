@@ -9,6 +9,7 @@ from kd.monitor.estimate import (
     kept_bytes,
     stage_bytes,
     teacher_bytes,
+    to_evaluate,
     to_extend,
     to_teach,
 )
@@ -20,7 +21,7 @@ from kd.study.grid import Grid
 from kd.study.paths import METRICS, RECORD, TRAINING, Layout
 from kd.study.run import Run
 from kd.study.teacher_outputs import need_of, training_size
-from kd.teacher.budget import choose_outputs, label, unfinished
+from kd.teacher.budget import choose_outputs, label
 
 
 def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) -> dict[str, Any]:
@@ -40,8 +41,9 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
     the grid can tell apart (see `_design`), or None where all cells are run.
     """
     runs = list(grid.runs.values())
-    left = [run for run in runs if not (layout.run(run) / METRICS).is_file()]
-    untrained = unfinished(grid, layout)
+    left = to_evaluate(grid, layout)
+    cells_left = sum(run.id in grid.runs for run in left)
+    untrained = [run for run in left if not (layout.run(run) / TRAINING).is_file()]
     untaught = to_teach(left, layout)
     tokens = set(map(_place, untrained))
     tokens |= {(run.data_id, run.task, run.teacher.tokens_id) for run in untaught}
@@ -83,13 +85,13 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
         *(text, extended, missing, untaught, outputs, unstaged, corpora, untrained, left, changed)
     )
     time = time_of(grid, layout, todo, device, count)
-    students = kept_bytes(untrained, grid.study.keep_students)
+    students = kept_bytes(untrained, grid.study.keep_students, grid.assistants)
     return {
         "study": grid.study.name,
         "cells": grid.cells,
         "pruned": [{"cell": cell, "reason": reason} for cell, reason in grid.pruned],
         "runs": len(runs),
-        "done": len(runs) - len(left),
+        "done": len(runs) - cells_left,
         "jobs": jobs,
         "device_hours": round(time["hours"], 3),
         "device_hours_measured": time["trainings"] > 0,
@@ -107,6 +109,7 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
         "store_others": outputs.others,
         "tuning": tuning(grid),
         "design": _design(grid),
+        "assistants": _assistants(grid, layout),
         "stages": [
             {
                 "stage": stage.name,
@@ -114,7 +117,7 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
                 "student": str(stage.shape),
                 "steps": stage.values["steps"],
                 "tokens": stage.tokens,
-                "runs": sum(run.stage == stage for run in runs),
+                "runs": sum(run.stage == stage for run in grid.trained.values()),
                 "done": (layout.stage(stage) / TRAINING).is_file(),
             }
             for stage in grid.stages.values()
@@ -125,7 +128,7 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
                 "file": str(plugin.path),
                 "sha256": plugin.sha256,
                 "rows": list(map(str, plugin.rows)),
-                "runs": sum(plugin in run.plugins for run in runs),
+                "runs": sum(plugin in run.plugins for run in grid.trained.values()),
             }
             for plugin in grid.study.plugins
         ],
@@ -149,6 +152,27 @@ def _design(grid: Grid) -> dict[str, Any] | None:
     }
 
 
+def _assistants(grid: Grid, layout: Layout) -> list[dict[str, Any]]:
+    """The teachers that are students of runs: the `chain` of names from the first teacher, how many
+    runs learn from each, whether its run is a cell of the study too, and whether it is there."""
+    runs = list(grid.trained.values())
+    return [
+        {
+            "teacher": teacher.name,
+            "id": teacher.id,
+            "task": run.labels["task"],
+            "run": run.id,
+            "student": str(teacher.encoder.shape),
+            "chain": [*(earlier.labels["teacher"] for earlier in (*run.assistants, run))],
+            "cell": run.id in grid.runs,
+            "runs": sum(r.needs_teacher and r.teacher.id == teacher.id for r in runs),
+            "done": (layout.teacher(teacher) / METRICS).is_file(),
+        }
+        for teacher in grid.teachers.values()
+        if (run := teacher.student_of)
+    ]
+
+
 def _place(run: Run) -> tuple[str, str, str]:
     """The place of the tokens of a run."""
     return run.data_id, run.task, run.tokens_id
@@ -158,7 +182,7 @@ def _extras(grid: Grid, layout: Layout) -> list[dict[str, Any]]:
     """The extra examples of the study: of which task, about how many, and how many runs learn from
     them."""
     by_folder: dict[Path, list[tuple[Run, Extra]]] = {}
-    for run in grid.runs.values():
+    for run in grid.trained.values():
         for folder, extra in zip(layout.extras(run), run.extras, strict=True):
             by_folder.setdefault(folder, []).append((run, extra))
     return [

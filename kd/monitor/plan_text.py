@@ -25,6 +25,7 @@ def plan_text(facts: dict[str, Any], shown: int = 10) -> str:
         f"{sum(facts['store'].values()) / 1e9:.2f}",
         *_student_lines(facts["students"]),
         *_store_lines(facts),
+        *map(_assistant_line, facts["assistants"]),
         *map(_stage_line, facts["stages"]),
         *map(_extra_line, facts["extras"]),
     ]
@@ -72,6 +73,17 @@ def _tuning_lines(tuning: dict[str, Any] | None) -> list[str]:
         f"sees: what is tuned is selected on them"
     )
     return lines
+
+
+def _assistant_line(row: dict[str, Any]) -> str:
+    """A line on a teacher that is the student of a run."""
+    state = "done" if row["done"] else "to do"
+    cell = "also a cell of this study" if row["cell"] else "no cell of this study"
+    return (
+        f"  teacher  {' > '.join([*row['chain'], row['teacher']])} on {row['task']}: "
+        f"{row['student']}, the student of {row['run']} ({cell}), {state}; {row['runs']} runs "
+        f"learn from it"
+    )
 
 
 def _stage_line(stage: dict[str, Any]) -> str:

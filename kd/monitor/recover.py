@@ -49,7 +49,7 @@ def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
 
 def _folders(grid: Grid, layout: Layout) -> dict[Path, str]:
     """Where each run, and each step that runs wait for, keeps its state."""
-    runs = grid.runs.values()
+    runs = grid.trained.values()
     steps = {place: step for run in runs for step, place in layout.before(run).items()}
     return {**steps, **{layout.run(run): run.id for run in runs}}
 

@@ -22,7 +22,9 @@ Read = Callable[[Path], dict[str, Any] | None]  # the state of a folder
 def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dict[str, Any]:
     """Runs in each of STATES, in all and by value of every axis that varies, and what is at work.
 
-    `known` are runs that an earlier look has found to be done. `at_work` has a row for each run and
+    `known` are runs that an earlier look has found to be done. `assistants` has the runs whose
+    students are teachers: `teacher` (its name), `run` and `state`; those that are no cells of the
+    study are not counted among its runs. `at_work` has a row for each run and
     each step before a run (data, tokens, teacher, outputs) that is running: `name`, `step` (its
     rule), `phase`, `done` and `total` steps of the phase, `per_second` (steps; 0 while none is
     done), `tokens_per_second` (0 where they are not counted), `host`, `folder` (of its state),
@@ -30,10 +32,11 @@ def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dic
     runs that wait for it.
     """
     read = cache(read_state)  # once for all runs that wait for it
-    states = {
+    every = {
         run.id: ("done", "") if run.id in known else run_status(run, layout, read=read)
-        for run in grid.runs.values()
+        for run in grid.trained.values()
     }
+    states = {run: every[run] for run in grid.runs}
     by_axis = {}
     for axis in grid.varied:
         counts: dict[str, Counter[str]] = {}
@@ -47,12 +50,18 @@ def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dic
         "runs": len(states),
         **{state: total[state] for state in STATES},
         "axes": by_axis,
-        "at_work": _at_work(grid, layout, states, read),
+        "assistants": [
+            {"teacher": teacher.name, "run": run.id, "state": every[run.id][0]}
+            for teacher in grid.teachers.values()
+            for run in [teacher.student_of]
+            if run
+        ],
+        "at_work": _at_work(grid, layout, every, read),
         "warnings": _teacher_warnings(grid, layout),
         "data_warnings": data_warnings(grid.runs.values()),
         "failures": [
             {"run": run, "error": error, "time": _ended(layout.run_folder(run))}
-            for run, (state, error) in states.items()
+            for run, (state, error) in every.items()
             if state == "failed"
         ],
     }
@@ -71,7 +80,7 @@ def _at_work(
     """The steps of a study that are running, in the order of the work; see `study_status`."""
     names: dict[Path, str] = {}
     waiting: Counter[Path] = Counter()
-    unfinished = [run for run in grid.runs.values() if status[run.id][0] != "done"]
+    unfinished = [run for run in grid.trained.values() if status[run.id][0] != "done"]
     for run in unfinished:
         for step, place in layout.before(run).items():
             names[place] = step
@@ -116,7 +125,7 @@ def _work_text(row: dict[str, Any]) -> str:
 def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
     """Teachers that are done and know no more than a constant answer."""
     warnings = []
-    for teacher in {run.teacher.id: run.teacher for run in grid.runs.values()}.values():
+    for teacher in {run.teacher.id: run.teacher for run in grid.trained.values()}.values():
         with suppress(UserError):  # not there yet, or damaged: its runs' states say so
             record = read_record(layout.teacher(teacher) / METRICS, mark=False)
             if warning := teacher_warning(teacher.task_row, record):
@@ -134,6 +143,10 @@ def status_text(facts: dict[str, Any]) -> str:
         for value, counts in values.items():
             shown = "".join(f"{counts.get(state, 0):>6} {state}" for state in STATES)
             lines.append(f"    {value:<{width}} {shown}")
+    lines += [
+        f"  teacher {row['teacher']}, the student of {row['run']}: {row['state']}"
+        for row in facts["assistants"]
+    ]
     if facts["at_work"]:
         lines.append("at work:")
         lines += [f"  {_work_text(row)}" for row in facts["at_work"]]

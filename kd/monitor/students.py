@@ -22,12 +22,13 @@ from kd.study.paths import METRICS, MODEL, RECORD, Layout
 def remove_students(grid: Grid, layout: Layout, kept: Collection[str]) -> list[str]:
     """Remove the weights of the finished runs of a study, but not of those in `kept`.
 
-    Runs that another study has in its record stay too, and those on which a process works.
+    Teacher assistants stay too, runs that another study has in its record, and those on which a
+    process works.
 
     Returns:
         the ids of the runs whose weights were removed.
     """
-    spared = {*kept, *_recorded(layout, grid.study.name)}
+    spared = {*kept, *grid.assistants, *_recorded(layout, grid.study.name)}
     return [
         run.id
         for run in grid.runs.values()
@@ -43,7 +44,7 @@ def remove_unrecorded(grid: Grid, layout: Layout) -> list[Path]:
 
     On such an end Snakemake removes the record that the evaluation had written.
     """
-    folders = [layout.run(run) for run in grid.runs.values()]
+    folders = [layout.run(run) for run in grid.trained.values()]
     empty = [f / MODEL for f in folders if not (f / METRICS).is_file() and emptied(f / MODEL)]
     for folder in empty:
         remove_path(folder)

@@ -28,10 +28,10 @@ def write_events(grid: Grid, layout: Layout, out: Path) -> int:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UserError(f"kd tensorboard {_NEEDED}") from None
-    histories = {run.id: layout.run(run) / HISTORY for run in grid.runs.values()}
+    histories = {run.id: layout.run(run) / HISTORY for run in grid.trained.values()}
     histories |= {
         f"{run.teacher.id}-{run.task}": layout.teacher(run.teacher) / HISTORY
-        for run in grid.runs.values()
+        for run in grid.trained.values()
     }
     there = {name: path for name, path in histories.items() if path.is_file()}
     if not there:

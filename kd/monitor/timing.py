@@ -8,6 +8,7 @@ work / n + (1 - 1/n) x chain, whatever the order in which jobs that can start ar
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from kd.axes.errata import errata_of
@@ -20,6 +21,7 @@ from kd.study.grid import Grid
 from kd.study.paths import Layout
 from kd.study.run import Run
 from kd.study.stage import Stage
+from kd.study.teacher import Teacher
 from kd.study.teacher_outputs import keys_of
 from kd.teacher.budget import Choice
 
@@ -142,10 +144,8 @@ class _Seconds:
 
     def longest_chain(self) -> list[tuple[str, float]]:
         """The jobs, one after the other, that take the longest: (rule, seconds)."""
-        before, stored = defaultdict[str, float](float), self.outputs()
-        for run in self.todo.untaught:  # candidates come before the teacher that is one of them
-            earlier = max((before[teacher.id] for teacher in run.teacher.candidates), default=0.0)
-            before[run.teacher.id] = earlier + self.teach(run)
+        untaught = {run.teacher.id: run for run in self.todo.untaught}
+        left, stored = {run.id for run in self.todo.left}, self.outputs()
         unpacked = {stage.corpus_id for stage in self.todo.unpacked}
         staged = {
             stage.id: self.stage(stage) + self.pack(stage) * (stage.corpus_id in unpacked)
@@ -153,12 +153,21 @@ class _Seconds:
         }
         extended = {extra.id: self.extend(run, extra) for run, extra in self.todo.extended}
         untrained = {run.id for run in self.todo.untrained}
-        longest: list[tuple[str, float]] = []
-        for run in self.todo.left:
-            made = {
+
+        def taught(teacher: Teacher) -> float:
+            """Until a teacher is there: after its candidates, or the run whose student it is."""
+            if teacher.id not in untaught:
+                return 0.0
+            earlier = max(map(taught, teacher.candidates), default=0.0)
+            if teacher.student_of and teacher.student_of.id in left:
+                earlier = sum(steps(teacher.student_of).values())
+            return earlier + self.teach(untaught[teacher.id])
+
+        def steps(run: Run) -> dict[str, float]:
+            return {
                 "data and tokens": self._prepare(run),
                 "extra": max((extended.get(extra.id, 0.0) for extra in run.extras), default=0.0),
-                "teacher": before[run.teacher.id] if run.needs_teacher else 0.0,
+                "teacher": taught_once(run.teacher) if run.needs_teacher else 0.0,
                 "outputs": stored.get((run.teacher.id, run.tokens_id), 0.0)
                 if run.id in untrained and keys_of(run)
                 else 0.0,
@@ -166,6 +175,11 @@ class _Seconds:
                 "distil": self.distil(run) if run.id in untrained else 0.0,
                 "evaluate": self.evaluate(run),
             }
+
+        taught_once = cache(taught)
+        longest: list[tuple[str, float]] = []
+        for run in self.todo.left:
+            made = steps(run)
             if sum(made.values()) > sum(value for _, value in longest):
                 longest = [(name, value) for name, value in made.items() if value]
         draw = self.start + costs.drawing_seconds(self.runs)
@@ -183,7 +197,9 @@ class _Seconds:
         return self.sizes[owner.data_id, owner.task, owner.tokens_id]
 
     def teach(self, run: Run) -> float:
-        """Of a teacher, with its evaluation."""
+        """Of a teacher, with its evaluation; of one that is a link, the start of its job."""
+        if run.teacher.is_linked:
+            return self.start
         size = self.sizes.get(
             (run.teacher.data_id, run.teacher.task, run.teacher.tokens_id)
         ) or self._size(run)

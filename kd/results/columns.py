@@ -184,6 +184,13 @@ METRICS: dict[str, Column] = {
     "teacher_candidates": _text(
         "for a teacher that was selected, the slice score and the dev score of each recipe"
     ),
+    "teacher_run": _text("the run whose student the teacher is, for a teacher assistant"),
+    "teacher_chain": _text(
+        "for a teacher assistant, the shapes of the teachers from the first one to it"
+    ),
+    "teacher_chain_seconds": _number(
+        "s", "time of training the students of that chain, which all runs of the teacher share"
+    ),
     "plugins": _text(
         "plugins that the run uses, each its file and the first 12 digits of its SHA-256, joined "
         "by ;"

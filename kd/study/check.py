@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kd.axes.equal_size import ISO
-from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
+from kd.axes.fields import RUN_FIELDS
 from kd.axes.plugins import Plugin, activate
 from kd.axes.tasks import TASKS, Task
 from kd.data.transfer import TransferSet
 from kd.runtime.errors import UserError, shown, unknown
+from kd.study.assistant_keys import teacher_keys
 from kd.study.design_keys import Design, design_of
 from kd.study.keys import (
     axis_values,
@@ -185,10 +186,7 @@ def _teachers(value: Any) -> dict[str, dict[str, Any]]:
                 )
             teachers[teacher] = {}
             keys = mapping_of(written, f"teachers.{teacher}")
-            teachers[teacher] = values_of(keys, f"teachers.{teacher}", TEACHER_FIELDS)
-            if "model" not in keys:
-                where = f"teachers.{teacher}.model"
-                raise UserError(f"{where}: missing; a hub id, a folder, or scratch")
+            teachers[teacher] = teacher_keys(keys, f"teachers.{teacher}")
     if not value:
         raise UserError(_NO_TEACHER)
     return teachers

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from kd.axes.citations import (
     ARCH_SOURCES,
+    ASSISTANTS,
     GLUE,
     MODEL_SOURCES,
     TASK_SOURCES,
@@ -33,10 +34,14 @@ from kd.study.run import Run
 
 def citations_of(run: Run) -> list[Citation]:
     """The works that the run uses, each once: those of its objective, then of its initialisation,
-    shape, encoders and task."""
+    shape, encoders and task, and those of a teacher assistant."""
     used = [run.teacher.encoder, *([run.donor] if run.donor else [])]
     encoders = [(encoder.location, encoder.arch) for encoder in used]
-    return citations_of_row({**run.labels, "objective": run.objective}, encoders)
+    row = {**run.labels, "objective": run.objective}
+    if run.assistants:
+        row["teacher_run"] = run.assistants[-1].id
+    of_assistants = (work for earlier in run.assistants[-1:] for work in citations_of(earlier))
+    return list(dict.fromkeys([*citations_of_row(row, encoders), *of_assistants]))
 
 
 def citations_of_row(
@@ -83,6 +88,8 @@ def _sources(row: Mapping[str, str], encoders: Iterable[tuple[str, str]]) -> Ite
     yield _shape(row["student"])
     for model, arch in encoders:
         yield _encoder(model, arch)
+    if row.get("teacher_run"):
+        yield ASSISTANTS
     if row["task"] in TASK_SOURCES:
         yield from (GLUE, TASK_SOURCES[row["task"]])
 

@@ -7,18 +7,16 @@ Where the design runs a part of the cells, `choose` draws it among those that ca
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kd.axes.fields import RECIPE, RUN_DEFAULTS, RUN_FIELDS
-from kd.axes.labels import NONE, merged
-from kd.axes.presets import read_preset
+from kd.axes.fields import RUN_FIELDS
+from kd.axes.labels import merged
 from kd.runtime.errors import Pruned, UserError, code_trouble
+from kd.study.cells import complete, over_base
 from kd.study.check import Study, load_study, study_of
 from kd.study.design_keys import CROSSED, FACTORIAL
-from kd.study.keys import values_of
 from kd.study.mistakes import keep, told
 from kd.study.run import Run, resolve
 from kd.study.stage import Stage
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from kd.study.aliasing import Aliasing
     from kd.study.chosen import Chosen
 
-_NOT_IN_PRESETS = ("preset", "task", "teacher", "student", "seed")
 # The axes with which entries of `include` are crossed, so that each has a control.
 _CONTROLLED = (*CROSSED, "student", "teacher")
 
@@ -49,9 +46,20 @@ class Grid:
     chosen: "Chosen | None" = None
 
     @property
+    def trained(self) -> dict[str, Run]:
+        """All runs that are trained, by id: first those whose students are teachers of others, each
+        after its own teacher, then the other cells."""
+        return {**self.assistants, **self.runs}
+
+    @property
+    def assistants(self) -> dict[str, Run]:
+        """The runs whose students are teachers, by id, whether they are cells or not."""
+        return {run.id: run for cell in self.runs.values() for run in cell.assistants}
+
+    @property
     def stages(self) -> dict[str, Stage]:
         """The stages that runs start from, by id."""
-        return {run.stage.id: run.stage for run in self.runs.values() if run.stage}
+        return {run.stage.id: run.stage for run in self.trained.values() if run.stage}
 
     @property
     def varied(self) -> list[str]:
@@ -71,9 +79,9 @@ class Grid:
 
     @property
     def teachers(self) -> dict[str, Teacher]:
-        """All teachers by id. The candidates of a selected teacher come before it."""
+        """All teachers by id, each after its own teacher and the candidates that it is one of."""
         by_id: dict[str, Teacher] = {}
-        for run in self.runs.values():
+        for run in self.trained.values():
             by_id |= {teacher.id: teacher for teacher in (*run.teacher.candidates, run.teacher)}
         return by_id
 
@@ -142,7 +150,7 @@ class _Seen:
 
 def _run_of(study: Study, cell: Cell, named: set[str] | None, seen: _Seen) -> Run | str | None:
     """The run of a cell, or why it has none; None if the cell has a mistake, which is kept."""
-    full = _complete(study, cell)
+    full = complete(study, cell)
     hits = [i for i, e in enumerate(study.exclude) if _excludes(e, full, named)]
     seen.excludes.update(hits)
     if hits:
@@ -182,7 +190,7 @@ def _choose(study: Study, seen: _Seen) -> tuple["Chosen", list[tuple[Cell, str]]
     def ids(point: Cell, fixed: Cell, noted: bool = False) -> tuple[str, ...]:
         run_ids = []
         for task in tasks:
-            cell = _over_base(study, {**point, **fixed, **task})
+            cell = over_base(study, {**point, **fixed, **task})
             run = _run_of(study, cell, None, seen)
             if isinstance(run, str) and noted:
                 pruned.append(({k: cell[k] for k in RUN_FIELDS if k in cell}, run))
@@ -236,43 +244,15 @@ def cells_of(
     ]
     cells: dict[tuple[tuple[str, str], ...], tuple[Cell, set[str] | None]] = {}
     for point, named in [*((point, None) for point in points), *extra]:
-        cell = _over_base(study, point)
+        cell = over_base(study, point)
         cells[_key(cell)] = cell, named
     for cell, named in cells.values():
         yield {k: cell[k] for k in RUN_FIELDS if k in cell}, named
 
 
-def _over_base(study: Study, point: Cell) -> Cell:
-    """The base with the values of a point. A preset of the point replaces that of the base."""
-    if "preset" in point:
-        return {**study.base, **_with_preset(point)}
-    return {**_with_preset(study.base), **point}
-
-
-def _with_preset(entry: dict[str, Any]) -> dict[str, Any]:
-    """A partial run with the keys of its preset that it does not set itself."""
-    name = entry.get("preset", NONE)
-    return {**_preset_run(name), **entry} if name != NONE else entry
-
-
-@cache
-def _preset_run(name: str) -> dict[str, Any]:
-    """The checked keys of a preset, which may not set task, teacher, student or seed."""
-    fields = {k: f for k, f in RUN_FIELDS.items() if k not in _NOT_IN_PRESETS}
-    return values_of(read_preset(name)["run"], f"preset {name}: run", fields)
-
-
 def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
     """A key that is equal for cells that the study writes in the same way."""
     return tuple(sorted((k, str(v)) for k, v in cell.items()))
-
-
-def _complete(study: Study, cell: Cell) -> Cell:
-    only_teacher = {"teacher": next(iter(study.teachers))} if len(study.teachers) == 1 else {}
-    held = {}
-    if study.select:
-        held = {"held_out": study.select.share, "held_out_seed": study.select.seed}
-    return {**RUN_DEFAULTS, "recipe": RECIPE, **only_teacher, **cell, **held}
 
 
 def _excludes(entry: dict[str, list[Any]], cell: Cell, named: set[str] | None) -> bool:

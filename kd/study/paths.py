@@ -136,6 +136,8 @@ class Layout:
         if run.needs_teacher:
             for candidate in run.teacher.candidates:
                 steps[f"teacher {candidate.id}"] = self.teacher(candidate)
+            if taught_by := run.teacher.student_of:
+                steps |= {**self.before(taught_by), f"run {taught_by.id}": self.run(taught_by)}
             steps[f"teacher {run.teacher.id}"] = self.teacher(run.teacher)
         if need_of(run):
             steps[f"outputs of {run.teacher.id}"] = self.storing(run)

@@ -7,6 +7,7 @@ So equal cells are one run, and a new field with a default leaves old ids as the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from kd.axes.architectures import shape_obstacle
@@ -24,8 +25,10 @@ from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, matchings_of, parse_knowledge, weight_text
 from kd.data.slice_share import check_share
 from kd.encoders import facts
-from kd.runtime.errors import Pruned
+from kd.runtime.errors import Pruned, UserError
 from kd.runtime.hashes import short_hash
+from kd.study.assistant import as_teacher, assistant_cell, shared_with
+from kd.study.assistant_keys import RUN
 from kd.study.check import Study
 from kd.study.extra import Extra, extras_of, inert_of_extras, is_alone, tokens_with
 from kd.study.inert import (
@@ -95,6 +98,13 @@ class Run:
         return is_alone(self.values)
 
     @property
+    def assistants(self) -> tuple["Run", ...]:
+        """The runs whose students are its teacher, the teacher of that one, and so on; the first
+        that is trained comes first."""
+        taught_by = self.teacher.student_of if self.needs_teacher else None
+        return (*taught_by.assistants, taught_by) if taught_by else ()
+
+    @property
     def task(self) -> str:
         """Name of the task in ids and folders."""
         return str(self.spec["task"])
@@ -142,7 +152,7 @@ def resolve(study: Study, cell: Cell) -> Run:
     terms = tuple(sorted(decided, key=str))
     init = {"stage": stage.spec} if stage else init_identity(start, shape, teacher.encoder)
     check_weights(cell, terms, init, shape, teacher.encoder)
-    extras = extras_of(study, cell, task, terms, teacher.encoder)
+    extras = extras_of(study, cell, task, terms, teacher.origin)
     inert = inert_fields(cell, terms, task.kind, shape, teacher.encoder)
     inert |= inert_of_extras(cell, extras)
     needs_teacher = reads_teacher(cell)
@@ -207,6 +217,8 @@ def _teacher(study: Study, cell: Cell) -> Teacher:
     Raises:
         Pruned: it should be fine-tuned on a fraction of the examples, and is fine-tuned already.
     """
+    if RUN in study.teachers[cell["teacher"]]:
+        return _assistant(study, cell["teacher"], tuple(shared_with(cell).items()))
     held = {"held_out": cell["held_out"]}
     if cell["held_out"]:
         held["held_out_seed"] = cell["held_out_seed"]
@@ -220,6 +232,24 @@ def _teacher(study: Study, cell: Cell) -> Teacher:
         )
     fraction = cell["train_fraction"], cell["fraction_seed"]
     return resolve_teacher(study, cell["teacher"], cell["task"], *fraction, **held)
+
+
+@cache
+def _assistant(study: Study, name: str, shared: tuple[tuple[str, Any], ...]) -> Teacher:
+    """The teacher assistant of that name, for runs with these fields.
+
+    Raises:
+        UserError: its student's shape is impossible.
+        Pruned: its own run cannot be made.
+    """
+    cell = assistant_cell(study, name, dict(shared))
+    arch = _teacher(study, cell).encoder.arch
+    if reason := shape_obstacle(arch, parse_shape(cell["student"])):
+        raise UserError(f"teachers.{name}.{RUN}.student: {reason}")
+    try:
+        return as_teacher(name, resolve(study, cell))
+    except Pruned as reason:
+        raise Pruned(f"teacher {name} cannot be trained: {reason}") from None
 
 
 def _labels(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from kd.axes.fields import DATA_FIELDS, RUN_FIELDS, TEACHER_FIELDS
+from kd.axes.fields import DATA_FIELDS, RUN_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
 from kd.axes.metrics import METRICS
 from kd.study.check import KEYS, MARGIN, NAME
@@ -16,6 +16,7 @@ from kd.study.schema_keys import (
     select_schema,
     stage_schema,
     task_schema,
+    teacher_schema,
     transfer_schema,
 )
 from kd.study.task_keys import SPLIT
@@ -32,6 +33,7 @@ def _known_names() -> dict[str, Any]:
         return {"properties": {"matching": schema}}
 
     return {
+        "teachers": {"additionalProperties": {"properties": {"run": runs(matching)}}},
         "base": runs(matching),
         "axes": runs({"items": matching}),
         "include": {"items": runs(matching)},
@@ -85,7 +87,7 @@ def study_schema() -> dict[str, Any]:
         "teachers": {
             "type": "object",
             "propertyNames": names,
-            "additionalProperties": keys_schema(TEACHER_FIELDS, required=["model"]),
+            "additionalProperties": teacher_schema(),
             "minProperties": 1,
         },
         "stages": {

@@ -1,5 +1,6 @@
 """The JSON schemas of the keys of a study file that have keys of their own."""
 
+from dataclasses import replace
 from typing import Any
 
 from kd.axes.equal_size import ISO, MEASURES
@@ -8,6 +9,7 @@ from kd.axes.fields import RUN_FIELDS, TEACHER_FIELDS
 from kd.axes.presets import stage_presets
 from kd.axes.stages import CORPUS_FIELDS, STAGE_FIELDS
 from kd.axes.values import Field
+from kd.study.assistant_keys import ASSISTANT_FIELDS, RUN
 from kd.study.label_keys import LABEL_KEYS
 from kd.study.select_keys import FIXED, SHARE, TEACHER_KEYS
 from kd.study.task_keys import FORMATS
@@ -20,6 +22,18 @@ def keys_schema(fields: dict[str, Field], **extra: Any) -> dict[str, Any]:
     """An object with these fields and no others."""
     properties = {k: {**f.schema, "description": f.meaning} for k, f in fields.items()}
     return {"type": "object", "properties": properties, "additionalProperties": False, **extra}
+
+
+def teacher_schema() -> dict[str, Any]:
+    """The schema of a teacher: a model with its recipe, or the run whose student it is."""
+    free = {**ASSISTANT_FIELDS, "matching": replace(RUN_FIELDS["matching"], schema=TEXT)}
+    run = keys_schema(
+        free, minProperties=1, description="the run whose student this teacher is, over base"
+    )
+    teacher = keys_schema(TEACHER_FIELDS)
+    teacher["properties"][RUN] = run
+    alone = {"required": [RUN], "maxProperties": 1}
+    return {**teacher, "oneOf": [{"required": ["model"], "not": {"required": [RUN]}}, alone]}
 
 
 def iso_schema() -> dict[str, Any]:

@@ -142,7 +142,7 @@ def check_select(
                 raise UserError(f"{where}.{key}: select.{_of(key)} sets it in every run")
     if not select.teachers:
         return
-    if all(keys.get("finetuned") for keys in teachers.values()):
+    if all(keys.get("finetuned") for keys in teachers.values() if "run" not in keys):
         raise UserError(
             "select.teachers: it would change nothing: every teacher is fine-tuned already"
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kd.axes.fields import RECIPE, RUN_FIELDS, SCRATCH_DEFAULTS, TEACHER_DEFAULTS
 from kd.axes.kinds import SCORES
@@ -21,9 +21,13 @@ from kd.encoders.label_order import (
 )
 from kd.runtime.errors import UserError
 from kd.runtime.hashes import short_hash
+from kd.study.assistant_keys import RUN
 from kd.study.check import Study
 from kd.study.located import located_model
 from kd.study.tasks import task_of
+
+if TYPE_CHECKING:
+    from kd.study.run import Run
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,18 @@ class Teacher:
     data_id: str
     tokens_id: str
     candidates: tuple["Teacher", ...] = ()  # of which the best on the slice is this teacher
+    student_of: "Run | None" = None  # the run whose student a teacher assistant is
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether its files are links to those of another job, which has trained it."""
+        return bool(self.candidates or self.student_of)
+
+    @property
+    def origin(self) -> facts.Encoder:
+        """The encoder whose tokenizer and config it has. That of an assistant is the first of its
+        chain."""
+        return self.student_of.teacher.origin if self.student_of else self.encoder
 
     @property
     def task(self) -> str:
@@ -146,6 +162,11 @@ def pretrained_encoder(study: Study, name: str) -> tuple[facts.Encoder, str]:
         UserError: it is missing or damaged, or has no pretrained form.
     """
     given = study.teachers[name]
+    if RUN in given:
+        raise UserError(
+            f"found {name}, allowed: a teacher whose model is pretrained on text; {name} is the "
+            f"student of a run"
+        )
     full = {**TEACHER_DEFAULTS, **given}
     model = full["model"]
     for wrong, why in (

@@ -13,6 +13,7 @@ from kd.axes.initialisations import STAGE
 from kd.axes.labels import NONE
 from kd.data.generated import check_size
 from kd.runtime.errors import UserError, listing, shown, unknown
+from kd.study.assistant_keys import assistants, check_assistants
 from kd.study.design_keys import ALONE as ONE_BY_ONE
 from kd.study.design_keys import check_design
 from kd.study.mistakes import keep, kept, number_kept
@@ -32,6 +33,8 @@ def check_together(study: "Study", raw: dict[Any, Any], broken: set[str]) -> Non
     """
     _check_presets(study)
     _check_names(study, raw, broken)
+    if not broken & {"base", "teachers"}:
+        check_assistants(study)
     if not broken & {"axes", "include", "figures", "select"}:
         _check_figures(study)
     if raw.keys() >= {"axes"} and all(_is_mapping(raw.get(key)) for key in ("base", "axes")):
@@ -47,7 +50,7 @@ def _is_mapping(value: Any) -> bool:
 def _check_presets(study: "Study") -> None:
     """Check that nothing changes the knowledge of a preset."""
     included = [(f"include[{i}]", entry) for i, entry in enumerate(study.include)]
-    for where, keys in [("axes", study.axes), *included]:
+    for where, keys in [("axes", study.axes), *included, *_assistant_points(study)]:
         if "preset" in keys and "knowledge" in keys:
             keep(
                 UserError(
@@ -110,9 +113,15 @@ def _check_source(study: "Study", where: str, name: str) -> None:
             check_size(name, split, study.data[split])
 
 
+def _assistant_points(study: "Study") -> list[tuple[str, dict[str, Any]]]:
+    """(where, keys of a run) of the teacher assistants."""
+    return [(f"teachers.{name}.run", keys) for name, keys in assistants(study).items()]
+
+
 def _used(study: "Study") -> list[tuple[str, str, Any]]:
     """(where, key, value) for every value that the study gives to a key of a run."""
     points = [("base", study.base), *((f"include[{i}]", e) for i, e in enumerate(study.include))]
+    points += _assistant_points(study)
     used = [(f"{where}.{k}", k, v) for where, point in points for k, v in point.items()]
     used += [(f"axes.{k}[{i}]", k, v) for k, vs in study.axes.items() for i, v in enumerate(vs)]
     return used + [

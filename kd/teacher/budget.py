@@ -35,7 +35,7 @@ class Choice:
 
 def unfinished(grid: Grid, layout: Layout) -> list[Run]:
     """The runs that are not trained yet. Only these read teacher outputs."""
-    folders = ((run, layout.run(run)) for run in grid.runs.values())
+    folders = ((run, layout.run(run)) for run in grid.trained.values())
     ends = (METRICS, TRAINING)
     return [run for run, folder in folders if not any((folder / e).is_file() for e in ends)]
 

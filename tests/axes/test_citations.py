@@ -7,6 +7,7 @@ import pytest
 from kd.axes.architectures import ARCHS
 from kd.axes.citations import (
     ARCH_SOURCES,
+    ASSISTANTS,
     FILE,
     GLUE,
     MODEL_SOURCES,
@@ -42,7 +43,7 @@ SOURCES = sorted(
         *(row.source for row in AUGMENTATIONS.values()),
         *(read_preset(name)["source"] for name in preset_names()),
         *(text for text in TEMPERATURE_SCHEDULES.values() if "arXiv" in text),
-        *(PROBABILITY_SHIFT_SOURCE, BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE, GLUE),
+        *(PROBABILITY_SHIFT_SOURCE, BALANCED_SOURCE, RAMP_SOURCE, WINDOW_SOURCE, GLUE, ASSISTANTS),
         *TASK_SOURCES.values(),
         *MODEL_SOURCES.values(),
         *ARCH_SOURCES.values(),

@@ -7,7 +7,8 @@ from studies import study_dict, write_study
 from kd.axes.fields import RUN_DEFAULTS
 from kd.axes.presets import FOLDER, check_preset, preset_names, read_preset
 from kd.runtime.errors import UserError
-from kd.study.grid import _preset_run, load_grid
+from kd.study.cells import preset_run
+from kd.study.grid import load_grid
 
 RTE = {"student": "6L-768", "task": "rte"}
 
@@ -156,10 +157,10 @@ def test_a_broken_file_is_one_sentence(grid, tmp_path, monkeypatch, content, mes
     folder.mkdir()
     (folder / "broken.yaml").write_text(content)
     monkeypatch.setattr("kd.axes.presets.FOLDER", folder)
-    _preset_run.cache_clear()
+    preset_run.cache_clear()
     try:
         with pytest.raises(UserError, match=message):
             grid(base=RTE | {"preset": "broken"}, axes={"seed": [1]})
     finally:
         read_preset.cache_clear()
-        _preset_run.cache_clear()
+        preset_run.cache_clear()

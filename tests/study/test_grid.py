@@ -837,7 +837,7 @@ def test_planning_loads_nothing_heavy(tmp_path):
 def test_a_raised_recipe_changes_every_id(tmp_path, monkeypatch):
     path = write_study(tmp_path, study_dict())
     before = load_grid(path)
-    monkeypatch.setattr("kd.study.grid.RECIPE", 2)
+    monkeypatch.setattr("kd.study.cells.RECIPE", 2)
     after = load_grid(path)
     assert not set(before.runs) & set(after.runs)
     assert all(run.spec["recipe"] == 2 for run in after.runs.values())

@@ -76,6 +76,16 @@ def test_how_a_student_starts_and_what_its_shape_is_called(tmp_path):
     assert cited(tmp_path, **donor) == rest | {MINILM, TURC}
 
 
+def test_an_assistant_brings_its_works_and_those_of_its_run(tmp_path):
+    chain = {"run": {"student": "12L-384", "teacher": "bert-base", "knowledge": "logits+hidden"}}
+    study = study_dict(axes={"teacher": ["bert-base", "assistant"]})
+    study["teachers"] |= {"assistant": chain}
+    study["base"] = {"student": "6L-384", "task": "rte", "knowledge": "logits"}
+    plain, taught = load_grid(write_study(tmp_path, study)).runs.values()
+    more = {work.key for work in citations_of(taught)} - {w.key for w in citations_of(plain)}
+    assert more == {"mirzadeh2020improved", TINYBERT}
+
+
 def test_a_generated_task_and_an_encoder_of_random_weights(tmp_path):
     study = tiny_study(axes={"seed": [1]})
     study["base"]["knowledge"] = "none"

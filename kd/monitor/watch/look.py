@@ -28,8 +28,8 @@ def looker(grid: Grid, layout: Layout) -> Looker:
     It reads the record of a finished run once. Nothing is written, and no lock is taken, so that
     no job is disturbed.
     """
-    files = {run.id: _files(run, layout) for run in grid.runs.values()}
-    folders = {run.id: layout.run(run) for run in grid.runs.values()}
+    files = {run.id: _files(run, layout) for run in grid.trained.values()}
+    folders = {run.id: layout.run(run) for run in grid.trained.values()}
     trained: set[str] = set()
     records: dict[str, dict[str, Any]] = {}
     seen: list[tuple[float, int]] = []  # (time, jobs at work) of recent looks

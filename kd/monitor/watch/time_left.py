@@ -13,6 +13,7 @@ from kd.monitor.estimate import (
     run_flops,
     stage_flops,
     teacher_flops,
+    to_evaluate,
     to_extend,
     to_teach,
 )
@@ -46,9 +47,9 @@ def time_left(
         `seconds`, their quotient; None where nothing runs.
     """
     done = set(done)
-    left = [run for run in grid.runs.values() if run.id not in done]
+    left, runs = to_evaluate(grid, layout, done), grid.trained
     busy = {row["name"]: row for row in at_work}
-    measured = _measured([grid.runs[name] for name in sorted(done)][:_TIMED], layout)
+    measured = _measured([runs[name] for name in sorted(done)][:_TIMED], layout)
     speed = measured[0] if measured else _speed_of_others(grid, layout, at_work)
     if speed is None:
         return None
@@ -114,10 +115,11 @@ def _benchmark(path: Path) -> float | None:
 def _speed_of_others(grid: Grid, layout: Layout, at_work: list[dict[str, Any]]) -> float | None:
     """Operations per second while no student is done: of the trainings that are running, else of
     the teachers that are done; None where there is none of either."""
-    teachers = {f"teacher {id}": run for id, run in by_teacher(grid.runs.values()).items()}
+    runs = grid.trained
+    teachers = {f"teacher {id}": run for id, run in by_teacher(runs.values()).items()}
     speeds = []
     for row in at_work:
-        run = grid.runs.get(row["name"]) or teachers.get(row["name"])
+        run = runs.get(row["name"]) or teachers.get(row["name"])
         if run is not None and row["phase"] in _TRAININGS and row["total"] and row["per_second"]:
             flops = run_flops(run) if run.id == row["name"] else teacher_flops(run)
             speeds.append(flops * row["per_second"] / row["total"])

@@ -19,6 +19,7 @@ from kd.axes.terms import matchings_of, parse_knowledge
 from kd.data.identity import HUB_DATASET
 from kd.results.best_students import BestStudent
 from kd.results.report.model_card_measured import scores_section, speed_section, words
+from kd.study.assistant_keys import RUN, first_teacher
 
 _HUB_METRICS = {"matthews": "matthews_correlation", "pearson": "pearsonr", "spearman": "spearmanr"}
 
@@ -61,7 +62,7 @@ def model_card(
 def _metadata(facts: Mapping[str, Any], row: Task, name: str) -> str:
     spec, scores = facts["spec"], facts["metrics"]["pytorch"]
     data: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-classification"}
-    model = spec["teacher"].get("model")  # a local folder has none
+    model = first_teacher(spec["teacher"]).get("model")  # a local folder has none
     if model in HUB_ENCODERS:
         data["base_model"] = model
     if row.folder:
@@ -186,13 +187,16 @@ def _method(facts: Mapping[str, Any], row: Task) -> str:
 
 def _teacher(facts: Mapping[str, Any]) -> str:
     record, teacher = facts["record"], facts["spec"]["teacher"]
-    model = teacher.get("model")
+    model = first_teacher(teacher).get("model")
     if model == SCRATCH:
         encoder = "an encoder trained from random weights"
     elif model in HUB_ENCODERS:
         encoder = f"`{model}`, fine-tuned on the task"
     else:
         encoder = f"a fine-tuned encoder (`{record['teacher_id']}`)"
+    if RUN in teacher:
+        chain = record.get("teacher_chain", "")
+        encoder = f"a teacher assistant, at the end of the chain {chain} that starts with {encoder}"
     shape, score = record.get("teacher_shape"), record.get("teacher_score")
     size = f" with the shape {shape}" if shape else ""
     return f"{encoder}{size}" + (f" and a score of {100 * score:.1f}" if score is not None else "")
