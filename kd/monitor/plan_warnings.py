@@ -22,7 +22,7 @@ def warnings_of(grid: Grid) -> list[str]:
         warnings.append(f"no cell with {axis} {value} can run: {reason}")
     for axis, value in grid.chosen.missing if grid.chosen else ():
         warnings.append(f"design: no cell with {axis} {value} was drawn; take more cells")
-    return warnings + _recipe_warnings(grid)
+    return warnings + _assistant_warnings(grid) + _recipe_warnings(grid)
 
 
 def _tuning_warnings(grid: Grid) -> list[str]:
@@ -41,6 +41,20 @@ def _tuning_warnings(grid: Grid) -> list[str]:
                 f"slice scores of its students may be optimistic, though no dev score is"
             )
     return warnings
+
+
+def _assistant_warnings(grid: Grid) -> list[str]:
+    """Teacher assistants that are no smaller than the teacher that they learn from."""
+    warnings = {}
+    for teacher in grid.teachers.values():
+        if run := teacher.student_of:
+            own, above = teacher.encoder.shape, run.teacher.encoder.shape
+            if own.nonembedding_parameters >= above.nonembedding_parameters:
+                warnings[teacher.name] = (
+                    f"teacher assistant {teacher.name} ({own}) is not smaller than its teacher "
+                    f"{run.labels['teacher']} ({above})"
+                )
+    return list(warnings.values())
 
 
 def _recipe_warnings(grid: Grid) -> list[str]:

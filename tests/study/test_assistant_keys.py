@@ -8,6 +8,7 @@ import pytest
 from studies import study_dict, write_study
 
 from kd.axes.fields import RUN_FIELDS
+from kd.monitor.plan_warnings import warnings_of
 from kd.runtime.errors import UserError
 from kd.study.assistant_keys import ASSISTANT_FIELDS, SHARED
 from kd.study.grid import load_grid
@@ -190,6 +191,13 @@ def test_a_shape_that_the_architecture_does_not_have_is_a_mistake(grid):
     teachers = {**modern, "odd": {"run": {"student": "6L-30-2h-64"}}}
     with pytest.raises(UserError, match=r"teachers\.odd\.run\.student: modernbert rotates"):
         grid(teachers, base=BASE)
+
+
+def test_an_assistant_that_is_not_smaller_than_its_teacher_is_a_warning(grid):
+    text = "teacher assistant middle (12L-768-12h-3072) is not smaller than its teacher bert"
+    same = {**BERT, "middle": {"run": {"student": "12L-768", "teacher": "bert"}}}
+    assert any(warning.startswith(text) for warning in warnings_of(grid(same)))
+    assert not any("assistant" in warning for warning in warnings_of(grid()))
 
 
 def test_an_assistant_is_no_teacher_of_a_stage(grid):

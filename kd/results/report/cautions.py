@@ -42,7 +42,7 @@ def cautions(record: Record) -> list[str]:
         cells = count(sum(n for _, n, _ in above), "cell")
         tasks = listed((task for task, _, _ in above), shown=12)
         texts.append(f"The students of {cells} (on {tasks}) score higher than their teacher.")
-    return texts + _shared_texts(frame)
+    return texts + _assistants(frame) + _shared_texts(frame)
 
 
 def _nothing(record: Record) -> str:
@@ -77,6 +77,19 @@ def _part(frame: pd.DataFrame) -> list[str]:
         "fitted for all axes together, and each seed on a task gives one difference, which counts "
         "as a pair.",
         *told,
+    ]
+
+
+def _assistants(frame: pd.DataFrame) -> list[str]:
+    """Sentences on teachers that are students of runs, beside other teachers or alone."""
+    columns = ["teacher", "teacher_run", "teacher_chain"]
+    known = frame.reindex(columns=columns).fillna("")
+    known = known[known["teacher_run"] != ""].drop_duplicates(["teacher", "teacher_chain"])
+    return [
+        f"The teacher {teacher} is a teacher assistant ({chain}). The same one teaches all seeds, "
+        f"so intervals do not cover how much assistants vary, and the times of its runs are "
+        f"without its training."
+        for teacher, _, chain in known.itertuples(index=False)
     ]
 
 

@@ -173,7 +173,11 @@ def test_few_seeds_and_good_teachers_are_remarked():
         told[1]
         == "The students of 6 cells (on rte, qnli and sst2) score higher than their teacher."
     )
-    assert cautions(Record(noisy(lambda c: 0, mapping=["first", "last"]))) == []
+    plain = noisy(lambda c: 0, mapping=["first", "last"])
+    assert cautions(Record(plain)) == []
+    chain = {"teacher": "ta", "teacher_run": "rte-6l", "teacher_chain": "12L-768 > 6L-384"}
+    (told,) = cautions(Record(plain.assign(**chain)))
+    assert told.startswith("The teacher ta is a teacher assistant (12L-768 > 6L-384).")
 
 
 def test_pruned_values_are_named(tmp_path):

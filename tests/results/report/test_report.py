@@ -9,11 +9,11 @@ from browser import Browser
 from fake_runs import grid, write
 
 from kd.results.figures.draw import write_figures
+from kd.results.report.cost_rows import cost
 from kd.results.report.explore import explorer
 from kd.results.report.findings import effects, headlines, winners
 from kd.results.report.log_ends import log_ends
 from kd.results.report.page import (
-    cost,
     design,
     environment_of,
     has_log,
@@ -227,6 +227,13 @@ def test_cost_and_what_is_missing(frame):
     assert found["stage"] == "0.33 hours, once for the 4 runs that start from it"
     assert found["a run with its stage"].startswith("the stage is 75.0 % of its cost where these")
     assert found["a run with its stage"].endswith("92.3 % where a run has it alone")
+    taught = frame.assign(train_seconds=100.0, teacher_id="", teacher_chain_seconds=float("nan"))
+    taught.loc[done[:4], ["teacher", "teacher_id", "teacher_chain_seconds"]] = ["ta", "a-1", 1200.0]
+    assert dict(cost(taught))["teacher assistant ta"] == (
+        "0.33 hours to train it and the students before it, once for 4 runs: 75.0 % of a run's "
+        "cost where these runs share it, and 92.3 % where a run has it alone"
+    )
+    assert len(cost(taught)) == len(cost(frame)) + 1
     (row,) = missing(frame)
     assert (row["status"], row["error"], row["count"]) == ("failed", "boom", 1)
 
