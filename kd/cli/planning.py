@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from kd.cli import budget, calibrate, new, power
+from kd.cli import budget, calibrate, further_seeds, new, power
 from kd.cli.arguments import STUDY, Commands, add_options, command, grid_of, study_command
 from kd.study.find import find_study, namesakes, same_name
 from kd.study.grid import load_grid
@@ -66,6 +66,7 @@ def add(commands: Commands) -> None:
     budget.add_options(plan)
     calibrate.add(commands)
     power.add(commands)
+    further_seeds.add(commands)
     study_command(commands, "runs", _runs, "List a study's runs with their ids and specs", "--json")
     study_command(
         commands,

@@ -21,7 +21,7 @@ from kd.study.grid import Grid
 from kd.study.paths import HISTORY, PREDICTIONS, Layout
 from kd.study.paths import METRICS as METRICS_FILE
 from kd.study.run import Run
-from kd.study.selected import part_text, select_text
+from kd.study.selected import looks_text, part_text, select_text
 
 _STRETCHES = 20  # points of a learning curve in runs.csv
 
@@ -40,7 +40,11 @@ def rows_of(grid: Grid, layout: Layout, mark: bool = True) -> list[dict[str, Any
 
     With `mark`, records that are found damaged are marked, so that they are made again.
     """
-    whole = {"select": select_text(grid), "design": part_text(grid)}
+    whole = {
+        "select": select_text(grid),
+        "design": part_text(grid),
+        "looks": looks_text(grid.study),
+    }
     return [{**run_row(run, layout, mark), **whole} for run in grid.runs.values()]
 
 

@@ -216,7 +216,7 @@ _HISTORY = {
     )
 }
 
-# Only in runs.csv, the same in every row: what the study tunes, and which part of its grid it runs.
+# Only in runs.csv, the same in every row: what the study tunes, the part of its grid, its looks.
 _WHOLE = {
     "select": _text(
         "what the study selects on the slice, as JSON: `axes` (the values of each, in the study's "
@@ -225,6 +225,10 @@ _WHOLE = {
     "design": _text(
         "the part of the grid that the study runs, as JSON: `kind` (fraction or random), `cells` "
         "of the `possible` ones, `pairs` of axes that it asks for; blank where it runs all cells"
+    ),
+    "looks": _text(
+        "the numbers of seeds at which the study is looked at, as `3 5 8`; blank where its number "
+        "of seeds is fixed"
     ),
 }
 

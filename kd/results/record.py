@@ -19,6 +19,7 @@ from kd.axes.fields import RUN_DEFAULTS
 from kd.axes.metrics import CORRELATION, column_of
 from kd.axes.tasks import TASKS
 from kd.results.columns import COLUMNS, METRICS, numbers
+from kd.results.statistics.looks import changed_looks, read_looks
 from kd.results.statistics.runs import AXES, BUNDLE, IDLE, NEEDED, metrics_of
 from kd.results.statistics.selection import Selection, select
 from kd.runtime.errors import UserError, listing, nearest, shown
@@ -26,7 +27,7 @@ from kd.runtime.state import STATES
 from kd.study.check import Study, load_study
 from kd.study.design_keys import read_design
 from kd.study.grid import Grid, expand
-from kd.study.selected import part_text, read_tuned, tuned_of
+from kd.study.selected import looks_text, part_text, read_tuned, tuned_of
 
 _SCORES = ("score", "teacher_score", "majority_score", "teacher_majority_score")
 
@@ -125,8 +126,12 @@ def load_record(path: Path, study: Path | Study | None = None, planned: bool = T
     frame = frame.copy()  # columns set one by one lie apart; pandas warns of a hundred
     frame["equal_size"] = asked.equal_size if asked else ""
     frame["design"] = part_text(grid) if grid else frame["design"]
+    if asked:
+        remarks += changed_looks(frame, asked)
+        frame["looks"] = looks_text(asked)
     try:
         read_design(frame["design"])
+        read_looks(frame["looks"])
         tuned = tuned_of(grid) if grid else read_tuned(frame["select"])
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None

@@ -21,6 +21,7 @@ from kd.study.keys import (
     evaluation_interval,
     figure_names,
     kept_students,
+    looks_of,
     mapping_of,
     margin_of,
     partial_runs,
@@ -54,6 +55,7 @@ KEYS = (
     "keep",
     "figures",
     "margin",
+    "looks",
     "evaluate_every",
     "select",
 )
@@ -82,6 +84,7 @@ class Study:
     store_bytes: int | None  # disk for large teacher outputs; None: store none at all
     figures: list[str] | None = None  # None: what the axes are made for
     margin: float = MARGIN  # points within which values are equal
+    looks: tuple[int, ...] = ()  # numbers of seeds at which the study is looked at
     evaluate_every: int | str | None = None  # steps, or `epoch`; None: at the end alone
     written: dict[str, list[Any]] = field(default_factory=dict)  # values as the file has them
     tasks: dict[str, Task] = field(default_factory=lambda: TASKS)  # by the name in this study
@@ -217,6 +220,7 @@ _PARTS: dict[str, tuple[Any, Callable[[Any, Path], Any]]] = {
     "keep": (kept_students(None), lambda value, path: kept_students(value)),
     "figures": (None, lambda value, path: figure_names(value)),
     "margin": (MARGIN, lambda value, path: margin_of(value)),
+    "looks": ((), lambda value, path: looks_of(value)),
     "evaluate_every": (None, lambda value, path: evaluation_interval(value)),
     "select": (None, lambda value, path: select_of(value)),
 }

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from kd.study.chosen import Chosen
 
 # The axes with which entries of `include` are crossed, so that each has a control.
-_CONTROLLED = (*CROSSED, "student", "teacher")
+CONTROLLED = (*CROSSED, "student", "teacher")
 
 
 @dataclass(frozen=True)
 class Grid:
     """An expanded study: the number of cells, pruned cells with their reasons, different runs.
 
-    Where the design runs a part of the cells, `chosen` is that part. `cells` are then those of the
-    part, and the ones that cannot run: these are tried with the first seed alone.
+    `written` has the first cell of each run. Where a part of the cells is run, `chosen` is that
+    part. `cells` are then its cells, and those that cannot run, tried with the first seed alone.
     """
 
     study: Study
@@ -44,6 +44,7 @@ class Grid:
     pruned: list[tuple[Cell, str]]
     runs: dict[str, Run]
     chosen: "Chosen | None" = None
+    written: dict[str, Cell] = field(default_factory=dict)
 
     @property
     def trained(self) -> dict[str, Run]:
@@ -118,6 +119,7 @@ def expand(study: Study) -> Grid:
     tried = {_key(cell) for cell, _ in pruned}
     cells = len(pruned)
     runs: dict[str, Run] = {}
+    written: dict[str, Cell] = {}
     for cell, named in cells_of(study, chosen):
         if _key(cell) in tried:
             continue
@@ -130,13 +132,14 @@ def expand(study: Study) -> Grid:
         if run.id in runs:
             run = replace(runs[run.id], labels=merged(runs[run.id].labels, run.labels))
         runs[run.id] = run
+        written.setdefault(run.id, cell)
     untried = {*_crossed(study)} - {"task"} if chosen else set()
     for i, entry in enumerate(study.exclude):
         if i not in seen.excludes and not untried & {*entry}:
             keep(UserError(f"exclude[{i}]: no cell matches it"))
     if not runs and not seen.wrong:
         raise UserError(f"axes: none of the {cells} cells can run; the first: {pruned[0][1]}")
-    return Grid(study, cells, pruned, _told_apart(runs), chosen)
+    return Grid(study, cells, pruned, _told_apart(runs), chosen, written)
 
 
 @dataclass
@@ -239,7 +242,7 @@ def cells_of(
     extra = [
         ({**entry, **dict(zip(free, p, strict=True))}, set(entry))
         for entry in study.include
-        for free in [{k: axes[k] for k in axes if k in {*_CONTROLLED, *crossed} - {*entry}}]
+        for free in [{k: axes[k] for k in axes if k in {*CONTROLLED, *crossed} - {*entry}}]
         for p in product(*free.values())
     ]
     cells: dict[tuple[tuple[str, str], ...], tuple[Cell, set[str] | None]] = {}
@@ -261,7 +264,7 @@ def _excludes(entry: dict[str, list[Any]], cell: Cell, named: set[str] | None) -
     A cell of `include` can only be left out by the keys that its entry is crossed with. So an
     excluded student has no control either.
     """
-    if named is not None and not (entry.keys() <= {*_CONTROLLED} - named):
+    if named is not None and not (entry.keys() <= {*CONTROLLED} - named):
         return False
     return all(cell.get(key) in values for key, values in entry.items())
 

@@ -3,6 +3,7 @@
 All functions raise UserErrors that name the key, what was found and what is allowed.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,18 @@ def margin_of(value: Any) -> float:
             f"margin: found {shown(value)}, allowed: a number of points above 0, up to 100"
         )
     return float(value)
+
+
+def looks_of(value: Any) -> tuple[int, ...]:
+    """The key `looks`: the numbers of seeds at which the study is looked at; () if not given."""
+    numbers = value if isinstance(value, list) else []
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
+    rising = whole and all(a < b for a, b in pairwise([1, *numbers]))
+    if not numbers or not rising:
+        raise UserError(
+            f"looks: found {shown(value)}, allowed: rising numbers of seeds from 2, as [3, 5, 8]"
+        )
+    return tuple(numbers)
 
 
 def evaluation_interval(value: Any) -> int | str | None:

@@ -154,6 +154,14 @@ def study_schema() -> dict[str, Any]:
             "description": f"points within which two values are equal in the guideline ({MARGIN})",
         },
     }
+    properties["looks"] = {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 2},
+        "minItems": 1,
+        "uniqueItems": True,
+        "description": "rising numbers of seeds at which the study is looked at, so that `kd next` "
+        "can add seeds where answers are open; written before the runs",
+    }
     properties["evaluate_every"] = {
         "anyOf": [{"const": EPOCH}, {"type": "integer", "minimum": 1}],
         "description": "adds dev scores to the history of each training: every epoch, or every N "

@@ -1,4 +1,4 @@
-"""The tuned axes of a study and the part of its grid, as text for its record."""
+"""The tuned axes of a study, the part of its grid and its looks, as text for its record."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kd.axes.fields import RUN_FIELDS
 from kd.axes.labels import INERT, parts
 from kd.runtime.errors import shown
+from kd.study.check import Study
 from kd.study.design_keys import design_text
 from kd.study.grid import Grid
 
@@ -51,10 +52,16 @@ def part_text(grid: Grid) -> str:
     return design_text(grid.study.design, grid.chosen.cells, grid.chosen.possible)
 
 
+def looks_text(study: Study) -> str:
+    """The column `looks` of runs.csv: `3 5 8`; '' if the study has none."""
+    return " ".join(map(str, study.looks))
+
+
 def select_note(grid: Grid) -> list[str]:
-    """What Snakemake compares, to collect again if the selection or the part of the grid changes;
-    [] without one."""
-    return [text for text in (select_text(grid), part_text(grid)) if text]
+    """What Snakemake compares, to collect again if the selection, the part of the grid or the
+    looks change; [] without one."""
+    texts = (select_text(grid), part_text(grid), looks_text(grid.study))
+    return [text for text in texts if text]
 
 
 def read_tuned(column: Iterable[str]) -> Tuned | None:

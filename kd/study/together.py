@@ -41,6 +41,7 @@ def check_together(study: "Study", raw: dict[Any, Any], broken: set[str]) -> Non
         _check_missing(study, raw)
     if number_kept() == 0:
         _check_selected(study)
+        _check_looks(study)
 
 
 def _is_mapping(value: Any) -> bool:
@@ -164,6 +165,20 @@ def _check_figures(study: "Study") -> None:
                 why = "selects the value of" if axis in tuned else "does not vary"
                 text = f"the study {why} {axis}; it varies {listing(dict.fromkeys(varied))}"
                 keep(UserError(f"figures[{i}]: {name}: {text}"))
+
+
+def _check_looks(study: "Study") -> None:
+    """Check that the seeds of the axes reach the first look and do not go beyond the last."""
+    if not study.looks:
+        return
+    seeds, (first, *_, last) = len(study.axes.get("seed", ())), (*study.looks, study.looks[-1])
+    if not first <= seeds <= last:
+        keep(
+            UserError(
+                f"looks: the first look is at {first} seeds and the last at {last}, but axes.seed "
+                f"has {seeds}; allowed: {first} to {last}"
+            )
+        )
 
 
 def _check_selected(study: "Study") -> None:

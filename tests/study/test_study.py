@@ -31,6 +31,11 @@ BAD = {
     "bad name": ({"study": "../escape"}, "study: found '../escape'"),
     "margin of nothing": ({"margin": 0}, "margin: found 0, allowed: a number of points above 0"),
     "margin in words": ({"margin": "small"}, "margin: found 'small', allowed: a number of points"),
+    "looks": ({"looks": [3, 3]}, "looks: found .3, 3., allowed: rising numbers of seeds from 2"),
+    "looks beyond the seeds": (
+        {"looks": [3, 5]},
+        "at 3 seeds and the last at 5, but axes.seed has 2",
+    ),
     "students to keep": (
         {"keep": {"students": "bets"}},
         "keep.students: found 'bets', allowed: all, best, none .did you mean best",

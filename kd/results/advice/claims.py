@@ -69,6 +69,8 @@ def _claim(entry: Any, studies: Mapping[str, Study]) -> Claim:
     if entry["expected"] not in EXPECTED:
         raise unknown("expected", entry["expected"], EXPECTED)
     study = studies[entry["study"]]
+    if study.looks:
+        raise UserError(f"study: found {study.name}, which has looks; allowed: a study without")
     contrasts = tuple(_pair(entry["axis"], pair, study) for pair in entry["contrasts"])
     gain = {axis: _pair(axis, pair, study) for axis, pair in entry.get("gain", {}).items()}
     at = {axis: _value(axis, value, study) for axis, value in entry.get("at", {}).items()}

@@ -72,6 +72,7 @@ def contrasts_of(table: pd.DataFrame) -> list[Contrast]:
         Contrast(
             row.b, row.a, 100 * row.mean, 100 * row.low, 100 * row.high, row.p_holm,
             int(row.pairs), int(row.planned), 0 if pd.isna(row.seeds) else int(row.seeds),
+            int(getattr(row, "look", 0)), 100 * row.error, row.free,
         )
         for row in each(table)
     ]  # fmt: skip

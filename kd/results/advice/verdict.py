@@ -13,6 +13,9 @@ class Contrast:
     """Score of `value` minus that of `other`, in points, over pairs of runs that differ only in it.
 
     `low` and `high` are the 95 % interval, not corrected; `p` is corrected (Holm). NaN: unknown.
+    `error` is the standard error, in points, with `free` degrees of freedom. In a study with looks
+    `look` is the number of seeds of the last complete one, 0 for none; interval and p hold for all
+    looks together.
     """
 
     value: str
@@ -24,6 +27,9 @@ class Contrast:
     pairs: int
     planned: int
     seeds: int
+    look: int = 0
+    error: float = np.nan
+    free: float = np.nan
 
     @property
     def significant(self) -> bool:

@@ -14,6 +14,7 @@ from kd.results.power.detect import MOST, POWER, Design, needed, never, smallest
 from kd.results.power.variances import Known, Noise, Variance
 from kd.results.statistics.effects import pairs
 from kd.results.statistics.intervals import LEVEL
+from kd.results.statistics.looks import looks_of, share_of
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, studied
 
@@ -35,13 +36,14 @@ def study_power(planned: pd.DataFrame, sources: Sequence[Known], difference: flo
     Returns:
         Keys `difference`, `power`, `level`, `contrasts` and `unknown`. A contrast has a row for
         each task and one for the average: `axis`, `a`, `b`, `task`, `tasks`, `family` (tests of the
-        axis), `seeds` (planned), `sd` (over seeds, of one seed's difference), `sd_by_task`,
+        axis), `share` (of the level that is tested at, 1 without looks), `seeds` (planned), `sd`
+        (over seeds, of one seed's difference), `sd_by_task`,
         `freedom`, `source`, `smallest` (what the planned seeds find; None with one seed), `needed`
         and `needed_cautious` (seeds; None above 1,000), and `examples`, the same with the noise of
         dev examples: `error`, `count`, `measured`, `smallest`, `needed`, `never` (no number of
         seeds finds less). `unknown` has the tasks without a variance.
     """
-    runs = prepare(planned)
+    runs, looks = prepare(planned), looks_of(planned)
     rows: list[Row] = []
     lacking: dict[str, None] = {}
     for axis in studied(runs):
@@ -53,11 +55,14 @@ def study_power(planned: pd.DataFrame, sources: Sequence[Known], difference: flo
                 if parts is None:
                     lacking[str(task)] = None
                 all_parts.append(parts)
-            head = {"axis": axis, "a": str(a), "b": str(b), "family": len(groups)}
             known = [part for part in all_parts if part]
+            look = max((n for n in looks if known and n <= min(p[1] for p in known)), default=0)
+            share = share_of(look, looks) if look else 1.0
+            head = {"axis": axis, "a": str(a), "b": str(b), "family": len(groups), "share": share}
+            alpha = share * (1 - LEVEL) / len(groups)
             if len(all_parts) > 1 and len(known) == len(all_parts):
-                rows.append(head | _row(AVERAGE, known, len(groups), difference))
-            rows += [head | _row(part[0], [part], len(groups), difference) for part in known]
+                rows.append(head | _row(AVERAGE, known, alpha, difference))
+            rows += [head | _row(part[0], [part], alpha, difference) for part in known]
     return {
         "difference": difference,
         "power": POWER,
@@ -84,8 +89,7 @@ def _parts(
     return None
 
 
-def _row(task: str, parts: Sequence[Part], family: int, difference: float) -> Row:
-    alpha = (1 - LEVEL) / family
+def _row(task: str, parts: Sequence[Part], alpha: float, difference: float) -> Row:
     seeds = min(part[1] for part in parts)
     squares = np.array([part[2] for part in parts])
     free = np.array([part[3].freedom for part in parts])
@@ -123,7 +127,7 @@ def _row(task: str, parts: Sequence[Part], family: int, difference: float) -> Ro
 
 def design_of(row: Row) -> Design:
     """The design of a row of `study_power`, without the noise of dev examples."""
-    return Design(tuple(row["sd_by_task"]), (1 - LEVEL) / row["family"])
+    return Design(tuple(row["sd_by_task"]), row["share"] * (1 - LEVEL) / row["family"])
 
 
 def _unknown(task: str) -> Row:
@@ -217,6 +221,11 @@ def _legend(facts: Row) -> list[str]:
         "with examples, never below: for a claim about the task, beyond this dev split. More seeds "
         "do not remove the noise of its examples.",
     ]
+    if any(row["share"] < 1 for row in rows):
+        lines.append(
+            "The study has looks: the test is that of the look at the planned seeds, at its part "
+            "of the 5 %."
+        )
     noises = [row["examples"] for row in rows if row["examples"]]
     if any(not noise["measured"] for noise in noises):
         lines.append(

@@ -14,6 +14,8 @@ from kd.results.advice.soundness import (
 from kd.results.record import Record
 from kd.results.report.words import count, listed, names_of, quoted
 from kd.results.statistics.fraction import mixed_effects
+from kd.results.statistics.intervals import LEVEL
+from kd.results.statistics.looks import looks_of, share_of
 from kd.results.statistics.pairing import prepare
 from kd.study.aliasing import sentences
 from kd.study.design_keys import FRACTION, read_design
@@ -33,7 +35,7 @@ def cautions(record: Record) -> list[str]:
             if seeds == 1
             else "Only two seeds have finished: intervals are wide, and recommendations need three."
         )
-    texts += _part(frame)
+    texts += [*_part(frame), *_looks(frame)]
     texts += record.remarks
     names = names_of(record.study)
     for axis, value, reason in pruned_values(record.grid):
@@ -90,6 +92,20 @@ def _assistants(frame: pd.DataFrame) -> list[str]:
         f"so intervals do not cover how much assistants vary, and the times of its runs are "
         f"without its training."
         for teacher, _, chain in known.itertuples(index=False)
+    ]
+
+
+def _looks(frame: pd.DataFrame) -> list[str]:
+    """How often the study is looked at, and what that does to its intervals."""
+    looks = looks_of(frame)
+    if not looks:
+        return []
+    rates = [f"{100 * (1 - LEVEL) * share_of(n, looks):.3g} % at {n} seeds" for n in looks]
+    return [
+        "This study is looked at several times, and the looks share the error rate of 5 %: "
+        f"{listed(rates, shown=12)}. A contrast counts the seeds of its last complete look; its "
+        "interval and p value are widened so that they hold for all looks together. Other tests "
+        "(variance, interactions, ranks, differences to the control) are not corrected for looks."
     ]
 
 

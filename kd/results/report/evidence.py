@@ -74,6 +74,7 @@ def _full(c: Contrast, sign: int = -1) -> str:
     ends = sorted((sign * c.low, sign * c.high))
     inner = ["no interval"] if pd.isna(c.low) else [span(*ends)]
     inner += [p_words(c.p)] if not pd.isna(c.p) else []
+    inner += [f"look at {c.look} seeds"] if c.look else []
     pairs = f"{c.pairs}" if c.pairs == c.planned else f"{c.pairs} of {c.planned}"
     return f"{text} ({', '.join(inner)}, {pairs} pair{'s' * (c.planned != 1)})"
 

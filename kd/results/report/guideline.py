@@ -85,6 +85,7 @@ def as_data(
                 "p": number(c.p),
                 "pairs": c.pairs,
                 "planned": c.planned,
+                **({"look": c.look} if c.look else {}),
             }
             for c in every
         ],

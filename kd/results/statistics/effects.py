@@ -9,6 +9,7 @@ from scipy import stats
 from kd.axes.labels import parts as values_in
 from kd.results.statistics.fraction import estimates, mixed_effects, part_of, widened
 from kd.results.statistics.intervals import holm, seed_means
+from kd.results.statistics.looks import at_looks, corrected, looks_of
 from kd.results.statistics.noise import Noise
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, IDLE, disagreements, levels, studied
@@ -164,6 +165,12 @@ def _fit(score: np.ndarray, design: np.ndarray) -> tuple[float, int]:
 
 
 def pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """`planned_pairs`; in a study with looks, those that count at the last complete look of their
+    contrast (`looks.at_looks`, which adds the column `look`)."""
+    return at_looks(planned_pairs(runs, axis), runs)
+
+
+def planned_pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     """All pairs of runs that differ only in `axis`, on one task with one seed.
 
     `runs` are prepared (an axis view, or all). Columns: a, b (values, in their order), task, seed,
@@ -204,7 +211,9 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
 
     `runs` are prepared; differences are fractions (the tables and the guideline show points).
     Columns a, b, pairs (of runs), planned, blocks, seeds, mean, low, high, p, and p_holm over all
-    pairs of values of the axis, so that it holds whichever value is picked as best.
+    pairs of values of the axis, so that it holds whichever value is picked as best. In a study
+    with looks also `look`, the seeds of the last complete look (0: none), for which low, high and p
+    are corrected.
     """
     differences = pairs(runs, axis)
     keys = ["a", "b"]
@@ -213,7 +222,10 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     table["blocks"] = differences.dropna(subset="difference").groupby(keys)["block"].nunique()
     table = table.join(seed_means(differences, keys, "difference").drop(columns="spread"))
     if part_of(runs):
-        table = widened(table, runs, axis)
+        units = differences.dropna(subset="difference")[["task", "seed"]].drop_duplicates()
+        table = widened(table, runs.merge(units) if looks_of(runs) else runs, axis)
+    if looks_of(runs):
+        table = corrected(table.assign(look=groups["look"].first()), looks_of(runs))
     return table.assign(p_holm=holm(table["p"])).reset_index()
 
 

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from kd.axes.labels import parts as values_in
-from kd.results.statistics.intervals import LEVEL
+from kd.results.statistics.intervals import with_interval
 from kd.results.statistics.runs import AVERAGE, IDLE, levels, studied
 from kd.study.aliasing import Aliasing, Mixed, contrasts, interaction
 from kd.study.chosen import members_of, mixed_in
@@ -173,13 +172,6 @@ def widened(table: pd.DataFrame, runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     spread = (table["error"] ** 4 / table["free"]) + (size * square) ** 2 / free
     spread += (size * noise) ** 2 / own_free
     return with_interval(table.assign(error=np.sqrt(total), free=total**2 / spread))
-
-
-def with_interval(table: pd.DataFrame, level: "pd.Series[float] | float" = LEVEL) -> pd.DataFrame:
-    """The table with low, high and p made anew from its mean, error and free."""
-    half = stats.t.ppf((1 + level) / 2, table["free"]) * table["error"]
-    p = 2 * stats.t.sf((table["mean"] / table["error"]).abs(), table["free"])
-    return table.assign(low=table["mean"] - half, high=table["mean"] + half, p=p)
 
 
 def adjusted(runs: pd.DataFrame, free: Sequence[str]) -> pd.DataFrame:

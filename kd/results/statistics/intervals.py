@@ -75,6 +75,13 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.Data
     return table
 
 
+def with_interval(table: pd.DataFrame, level: "pd.Series[float] | float" = LEVEL) -> pd.DataFrame:
+    """The table with low, high and p made anew from its mean, error and free."""
+    half = stats.t.ppf((1 + level) / 2, table["free"]) * table["error"]
+    p = 2 * stats.t.sf((table["mean"] / table["error"]).abs(), table["free"])
+    return table.assign(low=table["mean"] - half, high=table["mean"] + half, p=p)
+
+
 def _strata(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """By keys and stratum: `square`, the variance of its mean; `free`, its degrees of freedom;
     `shared`, the sum over seeds of the square of a seed's weight.

@@ -8,6 +8,8 @@ from kd.results.numbers import NOTHING, interval, p_text, plain
 from kd.results.statistics.cost import iso_cost
 from kd.results.statistics.effects import SEEDS, contrasts, variance
 from kd.results.statistics.fraction import mixed_effects, part_of
+from kd.results.statistics.intervals import LEVEL
+from kd.results.statistics.looks import Looks, looks_of, share_of
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.ranks import rank
 from kd.results.statistics.runs import control_of, each, studied
@@ -65,6 +67,16 @@ _PART = (
 )
 
 
+_LOOKS = (
+    "look: the seeds of the last complete look, which alone count, and its part of the error rate "
+    "of 5 %; interval and p hold for all looks together"
+)
+
+
+def _look(look: int, looks: Looks) -> str:
+    return f"{look} ({100 * (1 - LEVEL) * share_of(look, looks):.3g} %)"
+
+
 def _mixed_notes(runs: pd.DataFrame) -> list[str]:
     """What each axis is mixed with, where a part of the grid was run."""
     effects = mixed_effects(runs).effects.items() if part_of(runs) else ()
@@ -73,20 +85,23 @@ def _mixed_notes(runs: pd.DataFrame) -> list[str]:
 
 def contrasts_table(runs: pd.DataFrame) -> Table | None:
     """The contrasts of each two values of every axis."""
-    rows = []
+    rows, looks = [], looks_of(runs)
     for axis in studied(runs):
         for row in each(contrasts(runs, axis).dropna(subset="mean")):
-            rows.append([axis, f"{row.b} − {row.a}", *contrast_cells(row)])
+            look = [_look(row.look, looks)] if looks else []
+            rows.append([axis, f"{row.b} − {row.a}", *contrast_cells(row), *look])
     if not rows:
         return None
     return Table(
         "Every two values of an axis: paired differences in points over all settings that were run "
         "with both, on the same task with the same seed.",
-        ["axis", "difference", "mean", "95 % interval", "p (Holm)", "pairs", "seeds"],
+        ["axis", "difference", "mean", "95 % interval", "p (Holm)", "pairs", "seeds"]
+        + ["look"] * bool(looks),
         rows,
         2,
         notes=[
             "t interval over seeds; p corrected over all pairs of values of the axis",
+            *[_LOOKS] * bool(looks),
             *[_PART] * bool(part_of(runs)),
             *_mixed_notes(runs),
         ],
