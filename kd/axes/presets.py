@@ -12,6 +12,7 @@ from kd.runtime.errors import UserError, unknown
 FOLDER = Path(__file__).with_name("presets")  # part of the package: a wheel has it too
 KEYS = ("method", "source", "deviations", "run")
 STAGE = "stage"  # may be there too: keys of a stage before the task
+TASK_ONLY = "-task-only"  # ends the name of a method without its stage
 
 
 def preset_names() -> list[str]:
@@ -54,6 +55,23 @@ def read_preset(name: str) -> dict[str, Any]:
             f"{STAGE} have keys themselves"
         )
     return found
+
+
+def lacks_stage(name: str, knowledge: str, init_is_stage: bool) -> str:
+    """Why a run of this preset is not what the preset says; '' if it is.
+
+    The method of some presets is all in the stage before the task: without it, the run would be
+    plain fine-tuning under another name.
+    """
+    if name == NONE or STAGE not in read_preset(name) or init_is_stage:
+        return ""
+    if read_preset(name)["run"].get("knowledge") != NONE or knowledge != NONE:
+        return ""
+    alone = f"{name}{TASK_ONLY}"
+    return (
+        f"preset {name} fine-tunes the student of its stage before the task, so it needs init "
+        f"stage:NAME; {alone} distils on the task alone"
+    )
 
 
 def stage_presets() -> list[str]:

@@ -20,6 +20,7 @@ from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.labels import INERT, NONE
 from kd.axes.metrics import METRICS
 from kd.axes.plugins import Plugin, hashes, plugins_of
+from kd.axes.presets import lacks_stage
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, matchings_of, parse_knowledge, weight_text
@@ -121,6 +122,8 @@ def resolve(study: Study, cell: Cell) -> Run:
     Raises:
         Pruned: the cell cannot run; the message says why.
     """
+    if reason := lacks_stage(cell["preset"], cell["knowledge"], cell["init"].startswith(STAGE)):
+        raise Pruned(reason)
     task = task_of(study, cell["task"])
     if cell["held_out"]:
         size = study.data["train"] if task.synthetic else task.examples

@@ -5,7 +5,14 @@ import yaml
 from studies import study_dict, write_study
 
 from kd.axes.fields import RUN_DEFAULTS
-from kd.axes.presets import FOLDER, check_preset, preset_names, read_preset
+from kd.axes.presets import (
+    FOLDER,
+    TASK_ONLY,
+    check_preset,
+    preset_names,
+    read_preset,
+    stage_presets,
+)
 from kd.runtime.errors import UserError
 from kd.study.cells import preset_run
 from kd.study.grid import load_grid
@@ -40,7 +47,10 @@ def test_every_preset_is_a_run_or_pruned_with_a_reason(grid, name, task):
     if name not in runs:
         ((cell, reason),) = found.pruned
         assert cell["preset"] == name and len(reason) > 20
-        assert name == "minilmv2-large", f"{name} runs on no teacher of 12 layers: {reason}"
+        if written(name)["knowledge"] == "none":
+            assert f"it needs init stage:NAME; {name}{TASK_ONLY} distils on the task" in reason
+        else:
+            assert name == "minilmv2-large-task-only", f"{name} runs on no teacher of 12 layers"
     else:
         assert runs[name].terms, "a method that teaches nothing"
         assert runs[name].id != runs["none"].id
@@ -49,7 +59,7 @@ def test_every_preset_is_a_run_or_pruned_with_a_reason(grid, name, task):
 def test_the_large_preset_is_for_a_large_teacher(grid):
     found = grid(
         teachers={"large": {"model": "google-bert/bert-large-uncased"}},
-        base={"student": "12L-384", "task": "rte", "preset": "minilmv2-large"},
+        base={"student": "12L-384", "task": "rte", "preset": "minilmv2-large-task-only"},
         axes={"seed": [1]},
     )
     run = only(found)
@@ -65,11 +75,25 @@ def test_every_preset_says_what_it_is(name):
     assert found["deviations"] and all(len(line) > 20 for line in found["deviations"])
 
 
+def test_a_method_that_is_all_in_its_stage_has_a_form_for_the_task_alone(grid):
+    for name in stage_presets():
+        whole, alone = read_preset(name), read_preset(f"{name}{TASK_ONLY}")
+        assert "stage" not in alone and alone["source"][:15] == whole["source"][:15]
+    stages = {"s": {"preset": "distilbert", "corpus": {"hub": "a/b", "revision": "0" * 40}}}
+    stages["s"] |= {"teacher": "bert-base", "steps": 5}
+    axes = {"init": ["stage:s", "random"], "seed": [1]}
+    run = only(grid(stages=stages, base=RTE | {"preset": "distilbert"}, axes=axes))
+    assert not run.terms and run.stage and run.labels["preset"] == "distilbert"
+    # A key that wins over the preset says itself what is learned.
+    taught = grid(base=RTE | {"preset": "distilbert", "knowledge": "logits"}, axes={"seed": [1]})
+    assert only(taught).objective == "logits:kl"
+
+
 # --- as keys of a run -----------------------------------------------------------------------------
 
 
 def test_a_preset_stands_for_its_keys(grid):
-    names = ["none", "tinybert", "minilmv2"]
+    names = ["none", "tinybert", "minilmv2-task-only"]
     found = grid(base=RTE, axes={"preset": names})
     spelled = [only(grid(base=RTE | written(n), axes={"seed": [1]})).id for n in names[1:]]
     plain = only(grid(base=RTE, axes={"seed": [1]})).id
@@ -79,9 +103,13 @@ def test_a_preset_stands_for_its_keys(grid):
 
 def test_a_preset_and_its_keys_are_one_run_with_both_names(grid):
     run = only(
-        grid(base=RTE | written("minilm"), axes={"seed": [1]}, include=[{"preset": "minilm"}])
+        grid(
+            base=RTE | written("minilm-task-only"),
+            axes={"seed": [1]},
+            include=[{"preset": "minilm-task-only"}],
+        )
     )
-    assert run.labels["preset"] == "none = minilm"
+    assert run.labels["preset"] == "none = minilm-task-only"
     assert "preset" not in run.spec
 
 
@@ -117,12 +145,13 @@ def test_an_included_point_with_a_preset_keeps_its_own_keys(grid):
 
 
 def test_presets_can_be_excluded(grid):
-    axes = {"preset": ["none", "minilm", "minilmv2"], "seed": [1, 2]}
-    found = grid(base=RTE, axes=axes, exclude=[{"preset": ["minilm", "minilmv2"], "seed": 2}])
+    names = ["minilm-task-only", "minilmv2-task-only"]
+    axes = {"preset": ["none", *names], "seed": [1, 2]}
+    found = grid(base=RTE, axes=axes, exclude=[{"preset": names, "seed": 2}])
     assert len(found.runs) == 4 and len(found.pruned) == 2
     # A preset's keys are keys of the cell: they can be named as well.
     found = grid(base=RTE, axes=axes, exclude=[{"relation_heads": 48}])
-    assert {cell["preset"] for cell, _ in found.pruned} == {"minilmv2"}
+    assert {cell["preset"] for cell, _ in found.pruned} == {"minilmv2-task-only"}
 
 
 # --- mistakes -------------------------------------------------------------------------------------

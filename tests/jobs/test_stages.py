@@ -1,6 +1,7 @@
 """Stages before the task: from the corpus to a run that starts from them, and their identity."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -164,13 +165,18 @@ def test_a_run_starts_from_its_stage(home, done):
     assert [(s["id"], s["runs"], s["done"]) for s in found["stages"]] == [(stage.id, 1, True)]
 
 
+def with_a_head(home, folder):
+    """The text of `home` and its encoder, which has a masked language model head there."""
+    made = AutoModelForMaskedLM.from_pretrained(home / "deep")
+    made.save_pretrained(folder / "deep")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(home / "deep" / name, folder / "deep")
+    shutil.copytree(home / "text", folder / "text")
+
+
 def test_words_are_learned_beside_layers(home, tmp_path):
     """The masked language model loss and the teacher's logits, of masked tokens alone."""
-    made = AutoModelForMaskedLM.from_pretrained(home / "deep")
-    made.save_pretrained(tmp_path / "deep")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(home / "deep" / name, tmp_path / "deep")
-    shutil.copytree(home / "text", tmp_path / "text")
+    with_a_head(home, tmp_path)
     _, layout, stage = staged(tmp_path, tmp_path / "results", {"general": WORDS})
     found = record(layout, stage)
     assert set(found["losses"]) == {"loss", "mlm", "mlm-logits:kl", "hidden:cosine@3-2"}
@@ -248,6 +254,7 @@ def test_a_preset_stands_for_the_keys_of_its_stage(home):
     spelled = {
         **keys,
         "knowledge": "embedding:mse+hidden:mse+attention-scores:mse",
+        "projection": "shared",
         "masked": 0.15,
         "batch_size": 4,
         "learning_rate": 1e-4,
@@ -276,6 +283,22 @@ def test_the_stage_of_every_preset_can_be_planned(tmp_path, name):
     )
     _, stage = only_stage(write_study(tmp_path, study))
     assert stage.terms and stage.values["learning_rate"] > 5e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in stage_presets() if n != "minilmv2-large"])
+def test_the_stage_of_every_preset_learns(home, tmp_path, name):
+    tiny = {"steps": 6, "batch_size": 4, "max_length": 16}
+    tiny |= {"relation_heads": 2} if name == "minilmv2" else {}
+    stage = {"preset": name, "corpus": STAGE["corpus"], "teacher": "deep", **tiny}
+    base = {"student": "2L-32-2h-64", "task": "toy-single", "knowledge": "none"}
+    with_a_head(home, tmp_path)
+    grid, stage = only_stage(study_of(tmp_path, {"general": stage}, base=base))
+    layout = Layout(tmp_path / "results")
+    run_corpus(grid, layout, stage.corpus_id, stage.tokens_id)
+    run_stage(grid, layout, stage.id, threads=1)
+    losses = record(layout, stage)["held_out_losses"]
+    assert len(losses) > len(stage.terms) and all(map(math.isfinite, losses.values()))
 
 
 def test_stages_of_one_content_are_one_and_others_are_other_runs(home):
