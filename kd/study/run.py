@@ -122,8 +122,8 @@ def resolve(study: Study, cell: Cell) -> Run:
     Raises:
         Pruned: the cell cannot run; the message says why.
     """
-    if reason := lacks_stage(cell["preset"], cell["knowledge"], cell["init"].startswith(STAGE)):
-        raise Pruned(reason)
+    if lacking := lacks_stage(cell["preset"], cell["knowledge"], cell["init"].startswith(STAGE)):
+        raise Pruned(lacking)
     task = task_of(study, cell["task"])
     if cell["held_out"]:
         size = study.data["train"] if task.synthetic else task.examples
