@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.workload import DEVICE
+from benchmarks.workload import DEVICE, Silent
 
 _SECONDS = 0.2  # from one question to nvidia-smi to the next
 
@@ -27,23 +27,45 @@ def covered(intervals: Iterable[tuple[float, float]]) -> tuple[float, float]:
     return busy, reached - found[0][0]
 
 
-def profiled(work: Callable[[], Any], steps: int) -> dict[str, float]:
-    """Of a training of `steps`: the share of the time in which a kernel ran, kernels and
-    milliseconds a step. Empty on a CPU, which has none."""
+class _Late(Silent):
+    """Profiles a training from the step `first` on, when its CUDA graphs are captured."""
+
+    def __init__(self, first: int) -> None:
+        self.first, self.steps = first, 0
+        kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+        self.profile = torch.profiler.profile(activities=kinds)
+
+    def advance(self, note: str = "") -> None:
+        """One more step."""
+        self.steps += 1
+        if self.steps == self.first:
+            torch.cuda.synchronize()
+            self.profile.start()
+
+
+def profiled(prepare: Callable[[Silent], Callable[[], Any]], first: int) -> dict[str, float]:
+    """The second part of a training: the share of the time in which a kernel ran, kernels and
+    milliseconds a step. Empty on a CPU, which has none.
+
+    Args:
+        prepare: makes the training, which reports its steps to what it is given.
+        first: the step after which the second part begins.
+    """
     if DEVICE.type == "cpu":
-        work()
+        prepare(Silent())()
         return {}
-    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=kinds) as profile:
-        work()
-        torch.cuda.synchronize()
+    late = _Late(first)
+    prepare(late)()
+    torch.cuda.synchronize()
+    late.profile.stop()
     on_gpu = torch.autograd.DeviceType.CUDA
     kernels = [
         (event.time_range.start, event.time_range.end)
-        for event in profile.events() or []
+        for event in late.profile.events() or []
         if event.device_type == on_gpu
     ]
     busy, whole = covered(kernels)
+    steps = late.steps - first
     return {
         "busy": busy / whole if whole else 0.0,
         "kernels_a_step": len(kernels) / steps,

@@ -111,7 +111,7 @@ def test_the_tests_on_a_gpu_are_counted() -> None:
     assert gpu.counted(report) == {"passed": 1, "skipped": 1, "failed": ["bad", "broken"]}
 
 
-@pytest.mark.parametrize("name", [gpu.AS_JOB, f"{OURS}, bf16"])
+@pytest.mark.parametrize("name", [gpu.ORDINARY, gpu.ANY_KERNEL])
 def test_what_is_timed_on_a_gpu_trains_as_many_steps_as_it_says(work: Workload, name: str) -> None:
     settings = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     fitted = gpu.contenders(work, 1)[name].prepare()()
@@ -136,9 +136,9 @@ def test_all_that_is_measured_on_a_gpu_as_far_as_a_cpu_can(tmp_path: Path) -> No
     )
     assert found["training 13"]["rows"][OURS]["to_ours"]["median"] == 1
     text = (tmp_path / "gpu.md").read_text()
-    assert "| 2 | " in text and f"| {gpu.AS_JOB} | " in text
+    assert "| 2 | " in text and f"| {gpu.ORDINARY} | " in text
     options.minutes = 0.0
-    assert gpu.measure(options, tmp_path / "again")["left_out"][-1] == "training 13"
+    assert "training 13" in gpu.measure(options, tmp_path / "again")["left_out"]
 
 
 @pytest.mark.slow  # heads as wide as a vocabulary

@@ -3,14 +3,14 @@
 The same tests run on the CPU, in part; `make gpu` runs them all where there is a GPU.
 """
 
+import gc
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
-from helpers import ARCHS, tiny_inputs, tiny_model
+from helpers import ARCHS, VOCABULARY, tiny_inputs, tiny_model
 from loss_cases import LOSSES, draw, gradient
 from loss_references import REFERENCES
 from torch import Tensor
@@ -34,13 +34,16 @@ from kd.axes.terms import taught_keys
 from kd.encoders.capture import Capture
 from kd.losses.moving import Moment
 from kd.losses.objective import Objective
-from kd.runtime.device import make_deterministic
+from kd.runtime.device import autocast, make_deterministic
 from kd.runtime.progress import Progress
 from kd.runtime.signals import Stopped
 from kd.teacher.features import TeacherFeatures
+from kd.teacher.store import open_outputs, write_outputs
+from kd.training import batches, graphs, loop
 from kd.training.checkpoint import Checkpoint
 from kd.training.gradients import Gradients
 from kd.training.loop import Job, fit
+from kd.training.resident import resident
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as jobs do, before CUDA starts
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -54,7 +57,8 @@ SOME = ("logits", "attention")
 @pytest.fixture(autouse=True)
 def as_in_a_job(request: pytest.FixtureRequest) -> Iterator[None]:
     """The settings of a job for the device of the test, and afterwards those of before."""
-    device = request.node.callspec.params["device"] if hasattr(request.node, "callspec") else CUDA
+    values = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    device = values.get("device", CUDA)
     if device.type == "cpu":
         yield
         return
@@ -139,6 +143,30 @@ def test_a_training_has_the_same_bits_again_and_after_a_stop(device, precision, 
     assert not differs(first.state(), again.state())
 
 
+@ON_GPU
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "names", [(), ("logits", "hidden", "attention"), tuple(KNOWLEDGE)], ids=len
+)
+def test_replayed_steps_have_the_bits_of_ordinary_ones(names, precision, tmp_path, monkeypatch):
+    made: list[graphs.Graphs] = []
+
+    class Counted(graphs.Graphs):
+        def __init__(self, gradients):
+            super().__init__(gradients)
+            made.append(self)
+
+    monkeypatch.setattr(loop, "Graphs", Counted)
+    settings = {"device": CUDA, "precision": precision, "epochs": 12}
+    replayed = Training(tmp_path, *map(term, names), **settings)
+    monkeypatch.setenv(graphs.SWITCH, "0")
+    plain = Training(tmp_path, *map(term, names), **settings)
+    assert len(made) == 1
+    assert made[0].replayed > 10
+    assert replayed.history == plain.history
+    assert not differs(replayed.state(), plain.state())
+
+
 @BOTH
 def test_bf16_stays_near_fp32(device, tmp_path):
     losses = [
@@ -185,12 +213,45 @@ def test_no_step_waits_for_the_gpu():
 
 
 @ON_GPU
-def test_every_operation_has_a_deterministic_kernel(tmp_path):
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        Training(tmp_path, *terms_for(CUDA), device=CUDA, steps=1)
-    texts = {str(warning.message).split(".")[0] for warning in seen}
-    assert not [text for text in texts if "deterministic" in text]
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_long_examples_have_the_same_bits_in_every_architecture(arch, precision):
+    def gradients() -> dict[str, Tensor]:
+        model = tiny_model(arch, max_position_embeddings=520).to(CUDA).train()
+        generator = torch.Generator().manual_seed(1)
+        ids = torch.randint(5, VOCABULARY, (64, 500), generator=generator).to(CUDA)
+        mask = torch.ones_like(ids)
+        mask[1:, 300:] = 0
+        torch.manual_seed(1)
+        with autocast(precision, CUDA), Capture(model, {("logits", 0)}) as capture:
+            logits = capture(input_ids=ids, attention_mask=mask)["logits", 0]
+        logits.float().square().sum().backward()
+        return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+    assert not differs(gradients(), gradients())
+
+
+@ON_GPU
+def test_examples_in_its_memory_make_the_batches_of_the_cpu(tmp_path):
+    split, terms = make_split(50), (term("logits"), term("hidden"), term("attention"), term("cls"))
+    keys, identity = taught_keys(terms), {"teacher": "t", "tokens": "t"}
+    teacher, progress = tiny_model(shape=SHAPE, seed=7), Progress(tmp_path / "state", "test")
+    write_outputs(tmp_path / "store", keys, teacher, split, identity, CUDA, progress)
+    features = TeacherFeatures(
+        keys, open_outputs(tmp_path / "store", keys, split, identity), None, CUDA
+    )
+    made = resident(split, features, CUDA)
+    assert made is not None
+    for rows in torch.randperm(50).split(8):
+        loaded = batches.load(split, rows, features, CUDA, None, 1)
+        batch, stored = made.batch(rows.to(CUDA), loaded.length)
+        assert batch.keys() == loaded.batch.keys()
+        assert stored.keys() == loaded.stored.keys()
+        for name, value in [*loaded.batch.items(), *loaded.stored.items()]:
+            there = {**batch, **stored}[name]
+            assert torch.equal(there.cpu(), value), name
+            assert there.dtype == value.dtype
+            assert there.stride() == value.to(CUDA).stride(), name
 
 
 @ON_GPU
@@ -207,6 +268,7 @@ def test_memory_that_runs_out_halves_the_micro_batches_and_nothing_else(tmp_path
         job = Job(CUDA, Progress(tmp_path / "state", "test"), "testing")
         return fit(model, objective, split, recipe, job)
 
+    gc.collect()  # what earlier tests left
     whole = train()
     assert whole.micro_batch == size
     torch.cuda.empty_cache()

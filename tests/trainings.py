@@ -45,9 +45,9 @@ RECIPE: dict[str, Any] = {
 class Watched(Split):
     """A split that remembers the rows that were asked for."""
 
-    def batch(self, rows: Tensor) -> dict[str, Tensor]:
+    def batch(self, rows: Tensor, length: int | None = None) -> dict[str, Tensor]:
         SEEN.append(rows.tolist())
-        return super().batch(rows)
+        return super().batch(rows, length)
 
 
 SEEN: list[list[int]] = []

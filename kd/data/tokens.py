@@ -6,6 +6,7 @@ steps need neither the text nor the pretrained model to build and export a stude
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,25 +54,31 @@ class Split:
         """(n,) tokens of each example."""
         return self.offsets.diff()
 
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest example."""
+        return int(self.lengths.max())
+
     def lengths_of(self, rows: Tensor) -> Tensor:
         """Tokens of the examples `rows` (B,) alone."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
-    def batch(self, rows: Tensor) -> dict[str, Tensor]:
-        """Some examples, padded to the longest of them.
+    def batch(self, rows: Tensor, length: int | None = None) -> dict[str, Tensor]:
+        """Some examples, padded to the longest of them, or to `length` tokens.
 
         Args:
             rows: (B,) their numbers in the split.
+            length: no less than their longest; None for that.
 
         Returns:
             input_ids, attention_mask and, if the encoder reads them, token_type_ids, (B, L) int64;
             labels (B,) or (B, C); ids (B,). Where there are extra examples, `labelled` (k,): the
             places in the batch of those that have a label.
         """
-        starts, lengths = self.offsets[rows], self.lengths_of(rows)
-        positions = torch.arange(int(lengths.max()))
-        mask = positions < lengths[:, None]
-        places = (starts[:, None] + positions).clamp_max(len(self.flat["input_ids"]) - 1)
+        lengths = self.lengths_of(rows)
+        length = length or int(lengths.max())
+        mask = torch.arange(length, device=rows.device) < lengths[:, None]
+        places = self.padded_places(rows, length)
         inputs = {
             name: vector[places].long().masked_fill(~mask, self._fill(name))
             for name, vector in self.flat.items()
@@ -85,6 +92,25 @@ class Split:
             "ids": self.ids[rows],
             **marks,
         }
+
+    def padded_places(self, rows: Tensor, length: int) -> Tensor:
+        """Indices (B, length) in `flat` of the tokens of the examples `rows` (B,). Those of padding
+        are some index."""
+        positions = torch.arange(length, device=rows.device)
+        places = self.offsets[rows][:, None] + positions
+        return places.clamp_max(len(self.flat["input_ids"]) - 1)
+
+    def to(self, device: torch.device) -> "Split":
+        """The same split in the memory of a device."""
+        made = self.made_of
+        return replace(
+            self,
+            flat={name: vector.to(device) for name, vector in self.flat.items()},
+            offsets=self.offsets.to(device),
+            labels=self.labels.to(device),
+            ids=self.ids.to(device),
+            made_of=None if made is None else made.to(device),
+        )
 
     @property
     def originals(self) -> Tensor:

@@ -144,6 +144,17 @@ class Objective(nn.Module):
         """Whether the weights still have to be calibrated."""
         return math.isnan(self.scales[0])
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether a step is nothing but operations on the device, the same at equal `choices`."""
+        return all(bool(term_loss.repeatable) for term_loss in self.term_losses)
+
+    def choices(self, moment: Moment) -> tuple[Any, ...]:
+        """What of the loss depends on the moment: the weights, and the layer pairs that count."""
+        weights = tuple(weight.at(moment.progress) for weight in self.weights.values())
+        losses: Iterable[Any] = self.term_losses
+        return weights, tuple(term_loss.active_pairs(moment) for term_loss in losses)
+
     def forward(
         self,
         student: Features,

@@ -85,6 +85,17 @@ class TermLoss(nn.Module):
                 start = torch.full((layers,), 1 / layers, dtype=torch.float64)
                 self.register_buffer(name, start)
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it is computed on the device, by this project's own functions."""
+        own = not callable(self.matching.loss) and not self.knowledge.read
+        return own and self.term.moving != "emd"
+
+    def active_pairs(self, moment: Moment) -> Pairs:
+        """The layer pairs that count at a moment."""
+        share = self.term.weight.share(moment.progress)
+        return active_pairs(self.term.moving, self.term.pairs, moment, share)
+
     def forward(
         self, student: Features, teacher: Features, mask: Tensor, labels: Tensor, moment: Moment
     ) -> Tensor:
@@ -133,8 +144,7 @@ class TermLoss(nn.Module):
                 x = student_side(self._key((0, s)), s)
                 values.append(self._pair_loss((0, s), x, mixture(x, layers), mask))
             return torch.stack(values).mean()
-        share = term.weight.share(moment.progress)
-        return pair_losses(active_pairs(term.moving, term.pairs, moment, share)).mean()
+        return pair_losses(self.active_pairs(moment)).mean()
 
     def _key(self, pair: tuple[int, int]) -> str:
         """Name of the projection of a layer pair."""

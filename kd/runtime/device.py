@@ -53,16 +53,18 @@ def _take(names: list[str], waiting: Callable[[str], None]) -> int:
 def make_deterministic(device: torch.device, threads: int) -> None:
     """Fix what decides the bits of a result: threads, kernels, and how fp32 is multiplied.
 
-    On one CPU the same seed gives the same bits, which tests check. On GPUs torch's deterministic
-    kernels are used. An operation that has none does not end a training, but a warning in the log
-    names it. fp32 stays fp32: no TF32 on GPUs, and no bf16 inside oneDNN.
+    On one machine the same seed gives the same bits, which tests check. On GPUs torch's
+    deterministic kernels are used. An operation that has none ends a training with torch's error,
+    which names it: with a warning instead, the backward pass of attention would not be
+    deterministic. fp32 stays fp32: no TF32 on GPUs, and no bf16 inside oneDNN.
     """
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = False
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Not torch.use_deterministic_algorithms: it loads torch's compiler, which takes seconds.
+        torch.set_deterministic_debug_mode("error")
         # Nothing here reads memory that it has not written, and each fill is one more kernel.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -87,7 +89,7 @@ def pinned(batch: dict[K, Tensor], device: torch.device) -> dict[K, Tensor]:
 
 def to_device(batch: dict[K, Tensor], device: torch.device) -> dict[K, Tensor]:
     """The batch on the device. The copy to a GPU runs from pinned memory, without waiting."""
-    if device.type == "cpu":
+    if device.type == "cpu" or all(v.device.type == device.type for v in batch.values()):
         return batch
     ready = batch if all(v.is_pinned() for v in batch.values()) else pinned(batch, device)
     return {k: v.to(device, non_blocking=True) for k, v in ready.items()}

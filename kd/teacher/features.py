@@ -76,9 +76,15 @@ class TeacherFeatures:
                 found |= in_micro_batches(run, inputs, micro_batch or len(rows))
         return found
 
-    def read(self, rows: Tensor) -> Features:
-        """What is stored of some examples, on the CPU; nothing if nothing is."""
-        return {} if self.stored is None else self.stored.batch(rows)
+    @property
+    def draws(self) -> bool:
+        """Whether the teacher runs, and draws random numbers."""
+        return self.capture is not None and self.capture.model.training
+
+    def read(self, rows: Tensor, length: int | None = None) -> Features:
+        """What is stored of some examples, padded to `length` or to the longest, on the CPU;
+        nothing if nothing is."""
+        return {} if self.stored is None else self.stored.batch(rows, length)
 
     def __enter__(self) -> "TeacherFeatures":
         return self

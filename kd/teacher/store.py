@@ -168,18 +168,19 @@ class StoredOutputs:
     arrays: dict[Key, np.ndarray]
     split: Split
 
-    def batch(self, rows: Tensor) -> Features:
-        """The features of some examples, padded with 0 to the longest of them.
+    def batch(self, rows: Tensor, length: int | None = None) -> Features:
+        """The features of some examples, padded with 0 to the longest of them, or to `length`.
 
         Args:
             rows: (B,) numbers of the examples in the split.
+            length: tokens, no less than their longest; None for that.
 
         Returns:
             By (feature, layer), on the CPU: logits (B, C), vectors (B, H), hidden (B, L, H), query,
             key and value (B, h, L, d).
         """
         lengths = self.split.lengths_of(rows)
-        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        mask = torch.arange(length or int(lengths.max())) < lengths[:, None]
         places, features = self.split.places(rows).numpy(), Features()
         for (name, layer), array in self.arrays.items():
             if name in PER_EXAMPLE:

@@ -1,5 +1,6 @@
-"""The batches of a training in host memory, where a GPU trains one ahead of it."""
+"""The batches of a training: made in host memory, one ahead of a GPU, or in the GPU's memory."""
 
+import math
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,11 +9,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from kd.data.tokens import Split
+from kd.data.masking import PREDICTED
+from kd.data.tokens import LABELLED, Split
 from kd.encoders.capture import Features
 from kd.runtime.device import pinned
 from kd.teacher.features import TeacherFeatures
 
+ROWS = "rows"  # in a batch of which the device has the examples
+_MULTIPLE = 8  # tokens
 T = TypeVar("T")
 U = TypeVar("U")
 # (a batch of a split, seed of the step) -> the batch as the encoders get it.
@@ -24,9 +28,22 @@ class Loaded:
     """A batch in host memory, ready to be copied to the device."""
 
     rows: Tensor  # (B,) numbers of the examples in their split
-    batch: dict[str, Tensor]  # as `Split.batch` and `Prepare` make it, without ids
+    length: int  # tokens, with padding
+    batch: dict[str, Tensor]  # as `Split.batch` and `Prepare` make it, without ids; or `ROWS` alone
     stored: Features  # what is stored of the teacher
     padded: bool  # whether an example is shorter than the longest; asked here, not on a GPU
+
+    @property
+    def same_shape(self) -> bool:
+        """Whether its shapes are those of all batches of so many examples of this length."""
+        return not {LABELLED, PREDICTED} & self.batch.keys()
+
+
+def load_rows(split: Split, rows: Tensor, device: torch.device) -> Loaded:
+    """The numbers of the examples `rows` (B,), of which the device makes the batch."""
+    length = _length(split, rows)
+    padded = bool((split.lengths_of(rows) < length).any())
+    return Loaded(rows, length, pinned({ROWS: rows}, device), {}, padded)
 
 
 def load(
@@ -38,13 +55,21 @@ def load(
     seed: int,
 ) -> Loaded:
     """The batch of the examples `rows` (B,) of a split, for a step with this seed."""
-    batch = split.batch(rows)
+    length = _length(split, rows) if device.type == "cuda" else None
+    batch = split.batch(rows, length)
     if prepare is not None:
         batch = prepare(batch, seed)
     batch.pop("ids", None)
-    stored = teacher.read(rows) if teacher is not None else {}
+    stored = teacher.read(rows, length) if teacher is not None else {}
     padded = not bool(batch["attention_mask"].all())
-    return Loaded(rows, pinned(batch, device), pinned(stored, device), padded)
+    length = batch["attention_mask"].shape[1]
+    return Loaded(rows, length, pinned(batch, device), pinned(stored, device), padded)
+
+
+def _length(split: Split, rows: Tensor) -> int:
+    """The length to which a GPU pads a batch: few lengths, so that steps repeat their shapes."""
+    longest = int(split.lengths_of(rows).max())
+    return min(math.ceil(longest / _MULTIPLE) * _MULTIPLE, split.longest)
 
 
 def one_ahead(

@@ -13,7 +13,8 @@ from kd.losses.moving import Moment
 from kd.losses.objective import Objective, wanted_features
 from kd.runtime.device import autocast, model_inputs, to_device
 from kd.teacher.features import TeacherFeatures
-from kd.training.batches import Loaded, Prepare, load
+from kd.training.batches import ROWS, Loaded, Prepare, load, load_rows
+from kd.training.resident import resident
 
 
 class Gradients:
@@ -42,6 +43,7 @@ class Gradients:
         self.student, self.objective, self.teacher = student, objective, teacher
         self.split, self.precision, self.device = split, precision, device
         self.prepare = prepare
+        self.resident = resident(split, teacher, device) if prepare is None else None
         self._open = ExitStack()
 
     def __enter__(self) -> "Gradients":
@@ -58,6 +60,8 @@ class Gradients:
 
     def load(self, rows: Tensor, seed: int, split: Split | None = None) -> Loaded:
         """The batch of the examples `rows` (B,) in host memory; `seed` is that of its step."""
+        if self.resident is not None and split is None:
+            return load_rows(self.split, rows, self.device)
         return load(split or self.split, rows, self.teacher, self.device, self.prepare, seed)
 
     def __call__(
@@ -107,14 +111,16 @@ class Gradients:
         self, loaded: Loaded, moment: Moment, micro_batch: int
     ) -> tuple[dict[str, Tensor], dict[str, Features]]:
         """The losses of a batch, scalars by name, and the features of `student` and `teacher`."""
-        batch = to_device(loaded.batch, self.device)
+        batch, stored = to_device(loaded.batch, self.device), loaded.stored
+        if self.resident is not None and ROWS in batch:
+            batch, stored = self.resident.batch(batch[ROWS], loaded.length)
         inputs = model_inputs(batch)
         if self.device.type != "cpu" and not loaded.padded:
             del inputs["attention_mask"]  # it would be asked whether it hides anything
         with autocast(self.precision, self.device):
             teacher: Features = {}
             if self.teacher is not None:
-                teacher = self.teacher(loaded.rows, inputs, moment, micro_batch, loaded.stored)
+                teacher = self.teacher(loaded.rows, inputs, moment, micro_batch, stored)
             student = in_micro_batches(self._capture, inputs, micro_batch)
         mask, labels = batch["attention_mask"].bool(), batch["labels"]
         own = batch.get(LABELLED)

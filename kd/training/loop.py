@@ -23,6 +23,8 @@ from kd.training import memory
 from kd.training.batches import Loaded, Prepare, one_ahead
 from kd.training.checkpoint import Checkpoint
 from kd.training.gradients import Gradients
+from kd.training.graphs import Graphs
+from kd.training.graphs import wanted as graphs_wanted
 from kd.training.history import DEV_SCORE, HELD_OUT, Recorder
 from kd.training.optimiser import adamw
 from kd.training.schedule import learning_rates, training_batches
@@ -113,6 +115,7 @@ def fit(
         gradients = stack.enter_context(
             Gradients(student, objective, teacher, split, precision, device, prepare)
         )
+        step_of = Graphs(gradients) if graphs_wanted(device) else gradients
         asked = stack.enter_context(deferred()) if job.checkpoint is not None else None
         job.progress.start(job.label, total, state.step, job.tokens)
         job.progress.history = state.recorder.rows
@@ -130,10 +133,10 @@ def fit(
             return gradients.load(rows, moment_of(step).step_seed)
 
         batches = enumerate(training_batches(lengths, size, seed, state.step, total), state.step)
-        loads = one_ahead(batches, load, ahead=device.type == "cuda")
+        loads = one_ahead(batches, load, ahead=device.type == "cuda" and gradients.resident is None)
         for loaded in stack.enter_context(closing(loads)):
             rows, moment = loaded.rows, moment_of(state.step)
-            of_batch = partial(gradients, loaded, moment)
+            of_batch = partial(step_of, loaded, moment)
             losses, logits = memory.with_less_memory(of_batch, state, device)
             norm, rate = _update(state.optimiser, schedule, recipe["max_grad_norm"])
             state.step, state.examples = state.step + 1, state.examples + len(rows)

@@ -254,7 +254,7 @@ def test_what_decides_the_bits_is_set_on_a_gpu(settings):
     assert torch.get_float32_matmul_precision() == "highest"
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
     assert torch.are_deterministic_algorithms_enabled()
-    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 def test_fp32_is_fp32_on_a_cpu_too(settings):
