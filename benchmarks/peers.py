@@ -211,6 +211,7 @@ def trainer(work: Workload, bf16: bool = False, steps: int = -1) -> Callable[[],
         disable_tqdm=True,
         use_cpu=DEVICE.type == "cpu",
         remove_unused_columns=False,
+        dataloader_pin_memory=False,  # its batches are on the device
     )
     batches = Batches(work, padded=False)
     rows: Any = [torch.tensor([i]) for i in range(len(work.split))]

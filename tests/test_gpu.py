@@ -3,9 +3,10 @@
 The same tests run on the CPU, in part; `make gpu` runs them all where there is a GPU.
 """
 
-import gc
+import multiprocessing
 import os
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -254,8 +255,9 @@ def test_examples_in_its_memory_make_the_batches_of_the_cpu(tmp_path):
             assert there.stride() == value.to(CUDA).stride(), name
 
 
-@ON_GPU
-def test_memory_that_runs_out_halves_the_micro_batches_and_nothing_else(tmp_path):
+def train_with_less_memory(tmp_path) -> None:
+    """To be run in a process of its own, whose memory no other test has used."""
+    make_deterministic(CUDA, 1)
     shape, size = Shape(layers=4, hidden=256, heads=4, ffn=1024), 1024
     split = make_split(size)
     recipe = {**RECIPE, "batch_size": size, "steps": 1}
@@ -268,7 +270,6 @@ def test_memory_that_runs_out_halves_the_micro_batches_and_nothing_else(tmp_path
         job = Job(CUDA, Progress(tmp_path / "state", "test"), "testing")
         return fit(model, objective, split, recipe, job)
 
-    gc.collect()  # what earlier tests left
     whole = train()
     assert whole.micro_batch == size
     torch.cuda.empty_cache()
@@ -276,12 +277,14 @@ def test_memory_that_runs_out_halves_the_micro_batches_and_nothing_else(tmp_path
     peak = whole.peak_memory_bytes
     total = torch.cuda.get_device_properties(CUDA).total_memory
     torch.cuda.set_per_process_memory_fraction((held + 0.6 * peak) / total)
-    try:
-        pieces = train()
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-        torch.cuda.empty_cache()
+    pieces = train()
     assert 1 <= pieces.micro_batch < size
     assert pieces.peak_memory_bytes < peak
     for name, value in whole.history[0].items():
         assert pieces.history[0][name] == pytest.approx(value, rel=1e-4), name
+
+
+@ON_GPU
+def test_memory_that_runs_out_halves_the_micro_batches_and_nothing_else(tmp_path):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        processes.submit(train_with_less_memory, tmp_path).result()

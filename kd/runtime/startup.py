@@ -7,7 +7,7 @@ when CUDA starts.
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
@@ -87,14 +87,24 @@ def _import_quickly() -> None:
 @contextmanager
 def replaced(modules: dict[str, ModuleType | None]) -> Iterator[None]:
     """Replace modules inside the block; one replaced by None looks as if it were not installed."""
-    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    before = _loaded(modules)
     sys.modules |= modules  # type: ignore[arg-type]
     try:
         yield
     finally:
-        for name in modules:
-            sys.modules.pop(name, None)
+        for name in _loaded(modules):
+            del sys.modules[name]
         sys.modules |= before
+
+
+def _loaded(packages: Iterable[str]) -> dict[str, ModuleType]:
+    """The loaded modules among `packages`, and their parts. A part that stays, without its package,
+    would be missing in it when the package itself is loaded."""
+    return {
+        name: module
+        for name, module in sys.modules.items()
+        if any(name == package or name.startswith(f"{package}.") for package in packages)
+    }
 
 
 class _NoCompiler(ModuleType):

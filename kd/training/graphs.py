@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import torch
@@ -147,7 +148,7 @@ def captured(step: Callable[[], Tensor], pool: Any) -> tuple[Callable[[], Tensor
     Not `torch.cuda.graph`, which first collects garbage and empties the cache. That takes longer
     than a hundred steps.
     """
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    graph, stream = torch.cuda.CUDAGraph(), _stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         # Another thread loads the next batch, and may ask for pinned memory meanwhile.
@@ -167,6 +168,12 @@ def captured(step: Callable[[], Tensor], pool: Any) -> tuple[Callable[[], Tensor
         return result
 
     return run, graph.pool()
+
+
+@cache
+def _stream() -> Any:
+    """The stream on which steps are captured: one, because cuBLAS keeps memory for each."""
+    return torch.cuda.Stream()
 
 
 def _on_device(tensors: Any, device: torch.device) -> Any:

@@ -70,3 +70,13 @@ def test_replaced_modules_come_back() -> None:
         assert sys.modules["json"] is None
     assert sys.modules["json"] is json
     assert "no_such_module" not in sys.modules
+
+
+def test_parts_of_replaced_packages_do_not_stay() -> None:
+    """Without its package such a part would be missing in it, when it is loaded at last."""
+    before = sys.modules["json.decoder"]
+    with replaced({"json": None}):
+        sys.modules["json.part"] = sys
+        sys.modules["json.decoder"] = sys
+    assert "json.part" not in sys.modules
+    assert sys.modules["json.decoder"] is before

@@ -6,6 +6,7 @@ real ones.
 
 import pytest
 import torch
+from slow import slow
 from trainings import Training, differs, term
 
 from kd.training import graphs, loop
@@ -35,31 +36,37 @@ def train(monkeypatch, tmp_path, *terms, captured=lambda step, pool: (step, None
 
 
 @pytest.mark.parametrize(
-    ("terms", "changed"),
+    "case",
     [
-        ((), {}),
         ((*TWO, term("attention")), {}),
-        (TWO, {"weights": "balanced"}),
-        (TWO, {"weights": "calibrated"}),
-        ((term("logits", weight="1%0-50"), term("hidden", weight="1%50-100")), {}),
-        ((term("hidden", moving="random-in-block", pairs=((1, 1), (2, 1), (3, 2))),), {}),
+        *slow(
+            ((), {}),
+            (TWO, {"weights": "balanced"}),
+            (TWO, {"weights": "calibrated"}),
+            ((term("logits", weight="1%0-50"), term("hidden", weight="1%50-100")), {}),
+            ((term("hidden", moving="random-in-block", pairs=((1, 1), (2, 1), (3, 2))),), {}),
+        ),
     ],
-    ids=["labels", "terms", "balanced", "calibrated", "windows", "random pairs"],
+    ids=["terms", "labels", "balanced", "calibrated", "windows", "random pairs"],
 )
-def test_a_training_with_replayed_steps_has_the_same_bits(monkeypatch, tmp_path, terms, changed):
+def test_a_training_with_replayed_steps_has_the_same_bits(monkeypatch, tmp_path, case):
+    terms, changed = case
     assert train(monkeypatch, tmp_path, *terms, epochs=6, **changed).replayed > 0
 
 
 @pytest.mark.parametrize(
-    ("terms", "changed"),
+    "case",
     [
-        ((term("hidden", moving="emd"),), {}),  # solved on the CPU
         ((term("hidden"),), {"errata": "teacher-in-training"}),  # a seed of its own at each step
-        ((term("hidden", weight="0..1"),), {}),  # another weight at each step
+        *slow(
+            ((term("hidden", moving="emd"),), {}),  # solved on the CPU
+            ((term("hidden", weight="0..1"),), {}),  # another weight at each step
+        ),
     ],
-    ids=["emd", "teacher in training", "ramp"],
+    ids=["teacher in training", "emd", "ramp"],
 )
-def test_what_changes_at_each_step_is_not_replayed(monkeypatch, tmp_path, terms, changed):
+def test_what_changes_at_each_step_is_not_replayed(monkeypatch, tmp_path, case):
+    terms, changed = case
     assert train(monkeypatch, tmp_path, *terms, epochs=4, **changed).replayed == 0
 
 
