@@ -192,11 +192,13 @@ def _teacher(facts: Mapping[str, Any]) -> str:
         encoder = "an encoder trained from random weights"
     elif model in HUB_ENCODERS:
         encoder = f"`{model}`, fine-tuned on the task"
+    elif RUN in teacher:
+        encoder = "a fine-tuned encoder"
     else:
         encoder = f"a fine-tuned encoder (`{record['teacher_id']}`)"
     if RUN in teacher:
         chain = record.get("teacher_chain", "")
-        encoder = f"a teacher assistant, at the end of the chain {chain} that starts with {encoder}"
+        encoder = f"a teacher assistant ({chain}; the first teacher is {encoder})"
     shape, score = record.get("teacher_shape"), record.get("teacher_score")
     size = f" with the shape {shape}" if shape else ""
     return f"{encoder}{size}" + (f" and a score of {100 * score:.1f}" if score is not None else "")
