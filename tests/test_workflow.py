@@ -79,6 +79,12 @@ def metrics(folder):
     }
 
 
+def metrics_of_cells(folder):
+    """The ids in the study's runs.csv."""
+    with (folder / "results/studies/test/runs.csv").open(newline="") as file:
+        return [row["run"] for row in csv.DictReader(file)]
+
+
 ALL = "logits+hidden+attention"
 # Four runs: three on a classification, one on a regression.
 AXES = {"knowledge": ["none", "logits", ALL], "seed": [1]}
@@ -131,6 +137,35 @@ def test_snakemake_alone_comes_to_the_same_numbers(finished, tmp_path):
     text = snakemake(tmp_path, path).stdout
     assert job_counts(text) == {rule: count for rule, count in plan.items() if count}
     assert Place(path).numbers() == Place(finished.path).numbers()
+
+
+@pytest.mark.slow
+def test_a_chain_of_teacher_assistants_is_trained_in_its_order_and_kept(tmp_path):
+    """Two assistants, of which one is a cell of the study too; no other student is kept."""
+    teachers = {
+        **tiny_study()["teachers"],
+        "middle": {"run": {"student": "2L-32-2h-64", "teacher": "deep"}},
+        "lower": {"run": {"student": "2L-16-2h-32", "teacher": "middle"}},
+    }
+    axes = {"teacher": ["middle", "lower"], "student": ["2L-16-2h-32", "1L-16-2h-32"]}
+    exclude = [{"teacher": "lower", "student": "2L-16-2h-32"}]
+    keep = {"students": "none"}
+    study = tiny_study(teachers=teachers, axes=axes, exclude=exclude, keep=keep)
+    path = write_study(tmp_path, study)
+    plan = kd(tmp_path, "plan", path)
+    assert (plan["runs"], plan["jobs"]["distil"], plan["jobs"]["teacher"]) == (3, 4, 3)
+    text = snakemake(tmp_path, path).stdout
+    assert job_counts(text) == {rule: count for rule, count in plan["jobs"].items() if count}
+    assert "Nothing to be done" in snakemake(tmp_path, path, "--dry-run").stdout
+    weights = {p.parents[1].name for p in tmp_path.glob("results/runs/*/model/*.safetensors")}
+    assert weights == {row["run"] for row in plan["assistants"]}
+    # The run of an assistant is not asked for again, once its student is a teacher.
+    for run in weights - set(metrics_of_cells(tmp_path)):
+        shutil.rmtree(tmp_path / "results/runs" / run)
+    more = write_study(tmp_path, {**study, "axes": {**axes, "seed": [1, 2]}}, "more.yaml")
+    jobs = {rule: count for rule, count in kd(tmp_path, "plan", more)["jobs"].items() if count}
+    assert jobs == {"distil": 3, "evaluate": 3} | DRAWN_ONCE
+    assert job_counts(snakemake(tmp_path, more, "--dry-run").stdout) == jobs
 
 
 def test_every_promised_file_is_there(finished):

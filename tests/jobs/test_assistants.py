@@ -21,6 +21,7 @@ from kd.monitor.plan_text import plan_text
 from kd.monitor.status import run_status, status_text, study_status
 from kd.monitor.students import remove_students
 from kd.monitor.watch.look import looker
+from kd.results.report.model_card import _teacher
 from kd.runtime.errors import UserError
 from kd.runtime.hashes import model_fingerprint
 from kd.runtime.seals import check_seal, emptied, read_record
@@ -96,6 +97,15 @@ def test_a_run_says_what_its_chain_was_and_took(done):
     seconds = middle["train_seconds"] + lower["train_seconds"]
     assert cell["teacher_chain_seconds"] == pytest.approx(seconds)
     assert cell["teacher_parameters"] == lower["student_parameters"]
+
+
+def test_the_card_of_a_student_tells_the_chain_of_its_teacher(done):
+    grid, layout, *_ = done
+    *_, cell = grid.trained.values()
+    text = _teacher({"record": record(layout, cell), "spec": cell.spec})
+    chain = "3L-32-2h-64 > 2L-32-2h-64 > 2L-16-2h-32"
+    first = "an encoder trained from random weights"
+    assert text.startswith(f"a teacher assistant ({chain}; the first teacher is {first})")
 
 
 def test_the_plan_has_the_assistants_and_their_jobs(done):
