@@ -86,7 +86,7 @@ NEEDS: dict[str, Callable[[], str]] = {
     "slurm": cache(_slurm_is_missing),
     "sge": cache(_sge_is_missing),
     "store": cache(_store_is_missing),
-    "root": lambda: "to mount a file system takes root" if os.getuid() else "",
+    "root": lambda: "takes root (a mount, another user)" if os.getuid() else "",
     "gpu": cache(_gpu_is_missing),
     "peers": cache(_peers_are_missing),
     "latex": lambda: "" if shutil.which("pdflatex") else "no LaTeX (pdflatex)",

@@ -36,8 +36,11 @@ def check_writable():
     """End with a sentence where nothing can be written; Snakemake would end with a traceback."""
     for folder in (Path(), HERE.results):
         if folder.exists() and not os.access(folder, os.W_OK):
+            others = folder.stat().st_uid != os.getuid()
+            hint = "; `umask 002` before lets a group share it (docs/clusters.md)"
             sys.exit(
                 f"error: {folder.resolve()}: cannot be written to; nothing was started"
+                f"{', since another user made it' + hint if others else ''}"
             )
 
 

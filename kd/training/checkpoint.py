@@ -64,7 +64,8 @@ class Checkpoint:
         temporary = aside(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary, metadata)
+            save_file(tensors, temporary, metadata)  # for its owner alone
+            temporary.chmod(self.path.parent.stat().st_mode & 0o666)
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(self.path)

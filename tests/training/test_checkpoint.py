@@ -48,6 +48,15 @@ def test_projections_of_each_kind_go_on_where_they_were(tmp_path, projection):
     assert whole.history != Training(tmp_path, *TERMS, epochs=2).history, f"{projection} is inert"
 
 
+@pytest.mark.parametrize(("folder", "file"), [(0o2775, 0o664), (0o755, 0o644), (0o700, 0o600)])
+def test_who_may_write_to_the_folder_may_go_on(tmp_path, folder, file):
+    path = tmp_path / "run/checkpoint.safetensors"
+    path.parent.mkdir()
+    path.parent.chmod(folder)
+    assert Checkpoint(path, IDENTITY).save({"x": torch.zeros(2)}, {})
+    assert path.stat().st_mode & 0o777 == file
+
+
 @pytest.mark.parametrize("mapping", [name for name, row in MAPPINGS.items() if row.moving])
 def test_moving_mappings_go_on_where_they_were(tmp_path, mapping):
     taught = term("hidden", resolve_mapping(mapping, 3, 2, 1), moving=mapping)
