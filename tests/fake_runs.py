@@ -104,6 +104,14 @@ def one_run(cell: dict[str, str], score: float | None, **more: Any) -> dict[str,
         "evaluated_on": "cpu",
         "teacher_evaluated_on": "cpu",
         "data_shared": None,
+        "stage_id": "",
+        "stage_seconds": None,
+        "examples_train": 2490,
+        "examples_extra": None,
+        "teacher_id": "bert-12l-768-def",
+        "teacher_run": "",
+        "teacher_chain": "",
+        "teacher_chain_seconds": None,
     }
     if score is None:
         row |= dict.fromkeys(MEASURED, None)
