@@ -64,9 +64,12 @@ def test_the_last_start_counts(ask):
     assert ask("", first + END.format(failed="0", status="0")) == "success"
 
 
-def test_a_job_that_was_queued_again_has_not_ended_with_that(ask):
+@pytest.mark.parametrize("failed", ["25  : rescheduling", "19  : before writing exit_status"])
+def test_a_job_that_was_queued_again_has_not_ended_with_that(ask, tmp_path, failed):
     """The entry of the start that was lost comes first, that of the last some seconds later."""
-    assert ask("", END.format(failed="25  : rescheduling", status="0")) == "running"
+    assert ask("", END.format(failed=failed, status="0")) == "running"
+    os.utime(tmp_path / ".snakemake/sge_missing/12", (0, 0))
+    assert ask("", END.format(failed=failed, status="0")) == "failed", "no other entry came"
 
 
 def test_a_master_that_does_not_answer_ends_no_job(ask):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 PATIENCE = 120.0  # seconds from the first time that nothing is found
 _SEEN = Path(".snakemake/sge_missing")  # a file for each such job, of that time
-_STARTED_AGAIN = ("24", "25")  # `failed` of a job that was moved, or queued again
+# `failed` of a job that was moved, queued again, or lost with its node and then queued again.
+_STARTED_AGAIN = ("24", "25", "19")
 
 
 def status(job: str) -> str:

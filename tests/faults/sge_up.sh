@@ -47,9 +47,8 @@ up() {
     alive "$MASTER" || /usr/sbin/sge_qmaster
     answers qconf -sh
     qconf -ss 2>/dev/null | grep -qx "$host" || qconf -as "$host"
-    # Root may run jobs; the scheduler looks every second; accounts are written at once.
+    # Root may run jobs; the scheduler looks every second.
     qconf -sconf | sed "s/^min_[ug]id .*/&/; s/^min_uid .*/min_uid 0/; s/^min_gid .*/min_gid 0/
-        s/flush_time=00:00:15/flush_time=00:00:01/
         s/^max_unheard .*/max_unheard 00:00:20/
         s/^reschedule_unknown .*/reschedule_unknown 00:00:10/
         s/^load_report_time .*/load_report_time 00:00:05/" >"$scratch/global"
