@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -265,10 +265,19 @@ def remove(*paths: Path) -> None:
 
 
 def snakemake(
-    folder: Path, study: Path, *arguments: str, **environment_changes: str
+    folder: Path,
+    study: Path,
+    *arguments: str,
+    before: Sequence[str] = (),
+    **environment_changes: str,
 ) -> "subprocess.Popen[str]":
-    """Start the workflow in `folder`, in a process group of its own."""
-    command = [str(Path(sys.executable).parent / "snakemake"), "-s", str(ROOT / "Snakefile")]
+    """Start the workflow in `folder`, in a process group of its own, with `before` in front."""
+    command = [
+        *before,
+        str(Path(sys.executable).parent / "snakemake"),
+        "-s",
+        str(ROOT / "Snakefile"),
+    ]
     command += ["--directory", str(folder), "--configfile", str(study), *arguments]
     return subprocess.Popen(
         command,

@@ -5,7 +5,9 @@ without it the tests are skipped, and so they are in the normal suite, since the
 """
 
 import os
+import pwd
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from typing import Any
 import pytest
 import yaml
 from conftest import SLURM_UP
-from faults import ROOT, prepare, snakemake, status
+from faults import ROOT, environment, prepare, snakemake, status
 from moments import Gate
 from slurm_profile import write_profile
 from studies import write_study
+from users import become, give
 
 from kd.runtime.locks import only_one
 
@@ -55,6 +58,28 @@ def on_slurm(
     # A job may hear of nothing: it saves its state every step, as others every five minutes.
     held = gate.environment() if gate else {}
     return snakemake(folder, study, *arguments, KD_CHECKPOINT_SECONDS="0", **held)
+
+
+def test_an_ordinary_user(prepared, undisturbed, tmp_path):
+    """The head and its jobs belong to `nobody`, who can only read the checkout."""
+    nobody = pwd.getpwnam("nobody")
+    ids = (nobody.pw_uid, nobody.pw_gid)
+    place = prepared.copy(tmp_path / "theirs")
+    folder = give(tmp_path / "theirs", *ids)
+    user = become(*ids)
+    reads = [*user, sys.executable, "-c", "import snakemake, torch, kd"]
+    if subprocess.run(reads, cwd=folder, env=environment(), capture_output=True).returncode:
+        pytest.skip("only root can read this checkout or its Python")
+    profile = write_profile(tmp_path / "profile", memory=900, gpu=True)
+    arguments = ("--profile", str(profile), "--until", "evaluate")
+    own = {"HOME": str(folder), "KD_CACHE_DIR": str(folder), "USER": "nobody", "LOGNAME": "nobody"}
+    head = snakemake(folder, place.study, *arguments, before=user, **own)
+    text = head.communicate()[0]
+    assert head.returncode == 0, text
+    assert place.numbers() == undisturbed
+    owners = {path.owner() for path in place.layout.results.rglob("*")}
+    assert owners == {"nobody"}
+    place.assert_tidy()
 
 
 def squeue(form: str) -> list[list[str]]:

@@ -1,28 +1,35 @@
 """SLURM with accounting, as real clusters have it: slurmdbd and MariaDB (slurm_accounting.sh).
 
-The state of jobs comes from sacct. A time limit shorter than a training, and a job that a more
-urgent one takes the place of.
+The state of jobs comes from sacct. A time limit shorter than a training, a job that a more urgent
+one takes the place of, and partitions that refuse the jobs or never start them.
 """
 
+import json
 import shutil
+import signal
+import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from conftest import SLURM_UP
-from faults import ROOT, prepare, snakemake
-from moments import Gate
+from faults import ROOT, environment, prepare, snakemake
+from moments import Gate, until
 from slurm_profile import write_profile
 
 from kd.runtime.locks import only_one
 
 ACCOUNTING = ROOT / "tests/faults/slurm_accounting.sh"
-# Jobs of the partition `urgent` take the place of others.
-MORE = """
+# Jobs of the partition `urgent` take the place of others. `cpu` has no GPU, `brief` little time.
+MORE = f"""
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=urgent Nodes=kd[1-2] MaxTime=INFINITE State=UP PriorityTier=10
+PartitionName=brief Nodes=kd[1-2] MaxTime=1 State=UP
+NodeName=kd3 NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port=17003 RealMemory=4000
+PartitionName=cpu Nodes=kd3 MaxTime=INFINITE State=UP
 """
 
 pytestmark = pytest.mark.slurm
@@ -64,7 +71,7 @@ def start(place, folder, gate=None, **more):
         "slurm-status-command": "sacct",
         "slurm-no-account": False,
         "jobs": 1,
-        "default-resources": given,
+        "default-resources": given | more.pop("resources", {}),
     }
     profile = write_profile(folder / "profile", memory=900, gpu=True, **settings, **more)
     held = gate.environment() if gate else {}
@@ -126,3 +133,28 @@ def test_a_job_that_a_more_urgent_one_takes_the_place_of(prepared, undisturbed, 
     assert gone_on(place)
     assert place.numbers() == undisturbed
     place.assert_tidy()
+
+
+def test_a_partition_without_gpus_is_refused_in_one_sentence(prepared, tmp_path):
+    place = prepared.copy(tmp_path)
+    head = start(place, tmp_path, resources={"slurm_partition": "cpu"})
+    text = head.communicate()[0]
+    assert head.returncode != 0
+    errors = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert all("Requested node configuration is not available" in line for line in errors), text
+    assert "Memory specification" not in text, "it was refused for its memory"
+    assert {line.split(": ")[1] for line in errors} == set(place.grid.runs), text
+
+
+def test_jobs_that_a_partition_never_starts_are_named(prepared, tmp_path):
+    place = prepared.copy(tmp_path)
+    head = start(place, tmp_path, resources={"slurm_partition": "brief"})
+    reasons = ("squeue", "--me", "--noheader", "--format=%r")
+    until(lambda: "PartitionTimeLimit" in asked(*reasons), head)
+    recover = [sys.executable, "-m", "kd", "recover", str(place.study), "--json"]
+    said = subprocess.run(recover, cwd=tmp_path, stdout=subprocess.PIPE, env=environment()).stdout
+    head.send_signal(signal.SIGINT)
+    text = head.communicate()[0]
+    (sentence,) = [line for line in json.loads(said) if "in the queue of SLURM" in line]
+    assert sentence.startswith("1 job waits") and "the partition allows less time" in sentence
+    assert not asked(*reasons), f"the head has left jobs in the queue: {text}"
