@@ -10,7 +10,7 @@ RECORD ?= results/records
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo record reference test test-all peers bench gpu docs generated lint audit format clean
+.PHONY: help setup demo record reference replay test test-all peers bench gpu docs generated lint audit format clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,6 +37,9 @@ record: $(STAMP) ## draw the shipped records again, from their runs.csv alone (o
 reference: $(STAMP) ## write docs/reference-results.md, its figures, and the first answer in the README
 	$(BIN)/python -m kd draw results/records/reference --page docs/reference-results.md
 	PYTHONPATH=. $(BIN)/python .ci/generate.py
+
+replay: $(STAMP) ## write docs/replay.md and its figure: what a part of the runs finds (takes minutes)
+	$(BIN)/python -m kd replay results/records --simulated --draws 6 --page docs/replay.md
 
 test: $(STAMP)   ## run the tests
 	$(PYTEST)

@@ -43,6 +43,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "columns": "docs/columns.md",
         "reference-study": "docs/reference-study.md",
         "reference-results": "docs/reference-results.md",
+        "replay": "docs/replay.md",
         "shipping": "docs/shipping.md",
         "library": "docs/library.md",
     },

@@ -1,11 +1,12 @@
 """Commands about records to ship: `kd record` writes one, `kd draw` draws it."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 
-from kd.cli.arguments import Commands, command, grid_of, study_command
+from kd.cli.arguments import Commands, add_options, command, grid_of, study_command
 from kd.runtime.errors import UserError
 from kd.study.paths import RECORDED
 
@@ -32,6 +33,17 @@ a figure of each study beside it: how far the studies are, what the claims say a
 confirm them, the guidelines, and how it was made.
 """
 
+_REPLAY = """\
+Replay finished records with fewer of their runs: what would each way of saving have found
+
+RECORD is a folder with runs.csv, and study.yaml if there is one; or a folder with such folders. The
+whole study is compared with fewer seeds, one axis at a time, fractions, random cells, and `kd
+next`: how often each finds the same best values and the same signs of effects, by the runs spent.
+It takes minutes, because it computes the statistics of hundreds of samples.
+
+With --page it writes a page, with a figure and the facts as JSON beside it.
+"""
+
 
 def add(commands: Commands) -> None:
     """Add the commands of this module."""
@@ -45,6 +57,16 @@ def add(commands: Commands) -> None:
     draw = command(commands, "draw", _draw, _DRAW)
     draw.add_argument("records", metavar="RECORD", nargs="+", type=Path, help="a folder")
     draw.add_argument("--page", type=Path, metavar="FILE", help="write this page instead")
+    replay = command(commands, "replay", _replay, _REPLAY)
+    replay.add_argument("records", metavar="RECORD", nargs="*", type=Path, help="a folder")
+    replay.add_argument(
+        "--simulated", action="store_true", help="also simulated studies with known effects"
+    )
+    replay.add_argument(
+        "--draws", type=int, default=6, metavar="N", help="of seeds and cells (default: 6)"
+    )
+    replay.add_argument("--page", type=Path, metavar="FILE.md", help="write this page")
+    add_options(replay, "--json")
 
 
 def _record(options: argparse.Namespace) -> None:
@@ -71,6 +93,22 @@ def _draw(options: argparse.Namespace) -> None:
     for place in options.records:
         for record in records_in(place):
             print(draw_record(record))
+
+
+def _replay(options: argparse.Namespace) -> None:
+    from kd.results.replay.write import facts_text, replays_of, write_replay
+
+    if not options.records and not options.simulated:
+        raise UserError("RECORD: missing; give a folder with runs.csv, or --simulated")
+    if options.draws < 1:
+        raise UserError(f"--draws: found {options.draws}, allowed: a number from 1")
+    if options.page and options.page.suffix != ".md":
+        raise UserError(f"--page: found {options.page}, allowed: a name that ends with .md")
+    facts = replays_of(options.records, options.simulated, options.draws)
+    if options.json or not options.page:
+        print(json.dumps(facts, indent=2) if options.json else facts_text(facts))
+    for path in write_replay(facts, options.page) if options.page else ():
+        print(path, file=sys.stderr if options.json else sys.stdout)
 
 
 def _page(folders: list[Path], page: Path) -> None:

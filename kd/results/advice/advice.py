@@ -52,6 +52,16 @@ def advise(frame: pd.DataFrame, margin: float = 0.5) -> list[Advice]:
     return answers
 
 
+def judged_axes(runs: pd.DataFrame, margin: float) -> list[Advice]:
+    """The judgement of each axis that varies among prepared runs, without context; students of
+    each size apart. Nothing, where no student is above the constant answer."""
+    frame = runs[runs["task"] != AVERAGE]
+    if set(frame["task"]) == {floor.task for floor in students_at_floor(frame)}:
+        return []
+    judged = [_judge(runs, axis, "", margin) for axis in studied(runs)]
+    return [own for advice in judged for own in (advice, *advice.sizes)]
+
+
 def _unasked(frame: pd.DataFrame, axis: str, question: str) -> Advice:
     leader = followers(frame).get(axis)
     values = (leader,) if leader else tuple(v for v in levels(frame[axis]) if v != IDLE)

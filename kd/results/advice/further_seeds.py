@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from kd.axes.labels import ALIAS
-from kd.results.advice.advice import advise
+from kd.results.advice.advice import judged_axes
 from kd.results.advice.verdict import LEVEL, Advice, Contrast
 from kd.results.statistics.effects import planned_pairs
 from kd.results.statistics.fraction import part_of
@@ -63,8 +63,7 @@ def next_steps(
         each_cell: runs that a seed of a cell takes (more than 1 where axes are tuned).
     """
     looks, runs = looks_of(frame), prepare(frame)
-    every = [own for advice in advise(frame, margin) for own in (advice, *advice.sizes)]
-    answered = [advice for advice in every if advice.best and advice.strength != "open"]
+    answered = [advice for advice in judged_axes(runs, margin) if advice.best]
     steps = []
     for advice in answered:
         open_ = [c for c in advice.not_worse if c.look < looks[-1]]

@@ -188,7 +188,7 @@ def planned_pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     for (task, seed), group in runs.groupby(["task", "seed"], sort=False):
         alike = disagreements(group, others) == 0
         score, ids = group["score"].to_numpy(float), group["run"].to_numpy()
-        settings = group[others].agg(_setting, axis=1).to_numpy() if others else [""] * len(group)
+        settings = [_setting(others, row) for row in group[others].to_numpy(object)]
         has = {v: group[axis].map(lambda t, v=v: v in values_in(t)).to_numpy(bool) for v in order}
         for a, b in combinations(order, 2):
             first, second = np.nonzero(alike & np.outer(has[a] & ~has[b], has[b] & ~has[a]))
@@ -202,8 +202,9 @@ def planned_pairs(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     return table.assign(block=blocks, stratum=table["task"], worth=1.0)
 
 
-def _setting(row: "pd.Series[str]") -> str:
-    return " · ".join(f"{name} {value}" for name, value in row.items() if value != IDLE)
+def _setting(names: list[str], values: np.ndarray) -> str:
+    both = zip(names, values, strict=True)
+    return " · ".join(f"{name} {value}" for name, value in both if value != IDLE)
 
 
 def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:

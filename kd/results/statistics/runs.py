@@ -60,11 +60,28 @@ def axes(frame: pd.DataFrame) -> list[str]:
 
 
 def _varying(frame: pd.DataFrame) -> list[str]:
-    several = [axis for axis in AXES if frame[axis].nunique() > 1]
-    real = frame[several].mask(frame[several] == IDLE)
-    counts = real.groupby(frame["task"]).nunique().max()
-    counts["task"] = frame["task"].nunique()
-    return [axis for axis in several if counts[axis] > 1]
+    tasks = pd.factorize(frame["task"])[0]
+    several = []
+    for axis in AXES:
+        values = frame[axis].to_numpy(object)
+        if not (values != values[:1]).any():  # most columns, and this is the quickest to see
+            continue
+        if axis == "task" or _most(tasks, values) > 1:
+            several.append(axis)
+    return several
+
+
+def _most(groups: np.ndarray, values: np.ndarray) -> int:
+    """The largest number of different values in a group, without idle ones.
+
+    Args:
+        groups: (runs,) codes from 0.
+        values: (runs,) of one column.
+    """
+    codes, known = pd.factorize(values)
+    real = (codes >= 0) & (values != IDLE)
+    pairs = np.unique(groups[real] * len(known) + codes[real])
+    return int(np.bincount(pairs // max(1, len(known))).max(initial=0))
 
 
 def followers(frame: pd.DataFrame) -> dict[str, str]:
@@ -76,12 +93,14 @@ def followers(frame: pd.DataFrame) -> dict[str, str]:
     varying = [axis for axis in _varying(frame) if axis in CELL]
     varying.sort(key=lambda axis: axis != BUNDLE)
     leaders: dict[str, str] = {}
-    real = frame[varying].mask(frame[varying] == IDLE)
+    tasks = pd.factorize(frame["task"])[0]
+    columns = {axis: frame[axis].to_numpy(object) for axis in varying}
     for i, axis in enumerate(varying):
         for leader in varying[:i]:
             if leader in leaders:
                 continue
-            if real.groupby([frame["task"], frame[leader]])[axis].nunique().max() < 2:
+            codes, known = pd.factorize(columns[leader])
+            if _most(tasks * len(known) + codes, columns[axis]) < 2:
                 leaders[axis] = leader
                 break
     return leaders
@@ -164,7 +183,10 @@ def disagreements(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     """For each pair of rows, in how many `columns` they differ. Idle equals every value."""
     count = np.zeros((len(frame), len(frame)), dtype=np.int8)
     for column in columns:
-        codes, values = pd.factorize(frame[column])
+        own = frame[column].to_numpy(object)
+        if not (own != own[:1]).any():  # most columns, and this is the quickest to see
+            continue
+        codes, values = pd.factorize(own)
         parts = [set(values_in(value)) for value in values]
         differ = [[IDLE not in a | b and not a & b for b in parts] for a in parts]
         if len(parts) > 1:

@@ -18,6 +18,7 @@ from kd.results.statistics.fraction import adjusted, mixed_effects
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.views import axis_view
 from kd.runtime.errors import UserError
+from kd.study.chosen import choose
 from kd.study.design_keys import Design, design_text
 
 SMALL, LARGE = "3L-384-12h-1536", "6L-768-12h-3072"
@@ -170,6 +171,18 @@ def test_the_report_says_what_part_was_run(tmp_path):
 AXES5 = {**AXES, "mapping": ["first", "last", "uniform"], "learning_rate": ["1e-4", "5e-5"]}
 
 
+def interactions(rng, size, frame, axes):
+    """(runs,) the sum of interactions of each pair of axes, with this standard deviation, that are
+    0 on average over each axis in the whole grid."""
+    total = np.zeros(len(frame))
+    for a, b in combinations(axes, 2):
+        table = rng.normal(0, size, (len(axes[a]), len(axes[b])))
+        table -= table.mean(axis=0)
+        table -= table.mean(axis=1, keepdims=True)
+        total += table[frame[a].map(axes[a].index), frame[b].map(axes[b].index)]
+    return total
+
+
 def claims(studies, interaction, start, cells, axes=AXES5):
     """(clear, claimed) of each axis in simulated studies of random cells of 48 and 4 seeds. No axis
     has an effect on average; the interactions of each pair have this standard deviation."""
@@ -180,12 +193,7 @@ def claims(studies, interaction, start, cells, axes=AXES5):
         order = rng.permutation(48)[:cells]
         keep = {tuple(map(int, np.unravel_index(i, shape))) for i in order}
         frame = part(lambda c: 0.0, keep.__contains__, axes, seeds=["1", "2", "3", "4"])
-        score = 0.6 + rng.normal(0, 0.005, len(frame))
-        for a, b in combinations(axes, 2):
-            table = rng.normal(0, interaction, (len(axes[a]), len(axes[b])))
-            table -= table.mean(axis=0)
-            table -= table.mean(axis=1, keepdims=True)
-            score += table[frame[a].map(axes[a].index), frame[b].map(axes[b].index)]
+        score = 0.6 + rng.normal(0, 0.005, len(frame)) + interactions(rng, interaction, frame, axes)
         frame = frame.assign(score=score)
         effects = mixed_effects(frame).effects
         for axis in axes:
@@ -205,3 +213,64 @@ def test_interactions_alone_give_few_claims_for_axes(monkeypatch, interaction, c
         own = [hit for c, hit in found if c == clear]
         print(f"{cells} cells, {interaction}: clear {clear}: {sum(own)} of {len(own)}")
         assert sum(own) <= 0.05 * len(own) + 3 * np.sqrt(0.05 * 0.95 * len(own))
+
+
+MAINS = {"mapping": [0, 0.5, 1.5], "student": [0, 2], "init": [0, 0.5], "temperature": [0, 0],
+         "learning_rate": [0, 1]}  # fmt: skip
+DRAWS = 5  # designs of a line
+
+
+def drawn_part(kind, cells, draw):
+    """The runs of a drawn part of the 48 cells, with 4 seeds."""
+    groups = [[dict(zip(AXES5, values, strict=True))] for values in product(*AXES5.values())]
+    points = choose(Design(kind, cells, seed=draw), AXES5, groups).points
+    places = {tuple(AXES5[axis].index(p[axis]) for axis in AXES5) for p in points}
+    frame = part(lambda c: 0.0, places.__contains__, AXES5, seeds=["1", "2", "3", "4"])
+    return frame.assign(design=design_text(Design(kind), cells, 48))
+
+
+def known_effects(kind, cells, interaction, studies):
+    """(clear, covered, significant, wrong sign) of each difference of two values in simulated
+    studies with the main effects MAINS; sizes in points, the noise of a run is 0.5 points."""
+    rng = np.random.default_rng(cells)
+    rows = []
+    for draw in range(DRAWS):
+        frame = drawn_part(kind, cells, draw)
+        effects = mixed_effects(frame).effects
+        main = sum(
+            frame[axis].map(dict(zip(AXES5[axis], own, strict=True))) for axis, own in MAINS.items()
+        )
+        for _ in range(studies // DRAWS):
+            noise = rng.normal(0, 0.5, len(frame))
+            points = main + noise + interactions(rng, interaction, frame, AXES5)
+            own = frame.assign(score=0.6 + points / 100)
+            for axis, sizes in MAINS.items():
+                true = dict(zip(AXES5[axis], sizes, strict=True))
+                for row in contrasts(own, axis).to_dict("records"):
+                    gap = true[row["b"]] - true[row["a"]]
+                    covered = row["low"] <= gap / 100 <= row["high"]
+                    sure = row["p_holm"] < 0.05
+                    wrong = sure and gap * row["mean"] <= 0
+                    known = not np.isnan(row["low"])
+                    rows.append((effects[axis,].clear, known, covered, sure, wrong))
+    return np.array(rows, dtype=bool)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fraction", "random"])
+@pytest.mark.parametrize("cells", [12, 24])
+@pytest.mark.parametrize("interaction", [0.0, 0.5, 2.0])
+def test_intervals_of_a_part_cover_known_effects(monkeypatch, interaction, cells, kind):
+    for module in (effects_module, fraction_module):
+        monkeypatch.setattr(module, "studied", lambda frame: list(AXES5))
+    rows = known_effects(kind, cells, interaction, 50)
+    for clear in (True, False):
+        own = rows[(rows[:, 0] == clear) & rows[:, 1]]
+        if not len(own):
+            continue
+        _, _, covered, sure, wrong = own.mean(axis=0)
+        print(f"{kind} {cells} {interaction}: clear {clear}: {len(own)} differences", end=", ")
+        print(f"covered {covered:.3f}, significant {sure:.3f}, wrong sign {wrong:.3f}")
+        # Differences of one study share its interactions, so they are worth fewer.
+        assert covered > 0.95 - 4 * np.sqrt(0.95 * 0.05 / (len(own) / 7))
+        assert wrong < 0.05

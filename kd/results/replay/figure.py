@@ -1,0 +1,58 @@
+"""What each way finds against the share of runs that it takes, as a figure."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from kd.results.figures.style import COLOURS, GREY, MARKS, PAGE, STYLE
+
+MEASURES = {"best": "best values found, %", "signs": "signs of effects found, %"}
+
+
+def write_replay_figure(replays: list[dict[str, Any]], path: Path) -> None:
+    """Write the figure as PNG; the same facts give the same bytes."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = replay_figure(replays)
+        FigureCanvasAgg(figure)
+        figure.savefig(path, dpi=200, metadata={"Software": None})
+
+
+def replay_figure(replays: list[dict[str, Any]]) -> Figure:
+    """A row for each replay, with a panel for best values and one for signs."""
+    ways = list(dict.fromkeys(way for facts in replays for way in facts["ways"]))
+    figure = Figure(figsize=(PAGE, 1.9 * len(replays) + 0.8), layout="constrained")
+    grid = figure.subplots(len(replays), len(MEASURES), squeeze=False, sharex=True, sharey=True)
+    handles: dict[str, Any] = {}
+    for facts, row in zip(replays, grid, strict=True):
+        for (measure, label), ax in zip(MEASURES.items(), row, strict=True):
+            for way, steps in facts["ways"].items():
+                place = ways.index(way)
+                known = [step for step in steps if step[measure] is not None]
+                (handles[way],) = ax.plot(
+                    [100 * step["runs"] for step in known],
+                    [100 * step[measure] for step in known],
+                    color=COLOURS[place % len(COLOURS)],
+                    marker=MARKS[place % len(MARKS)],
+                    linewidth=1.0,
+                    markersize=3.5,
+                    clip_on=False,
+                    label=way,
+                )
+            ax.axhline(95, color=GREY, linewidth=0.6, linestyle=":")
+            ax.set_title(f"{facts['name']}: {facts['runs']} runs", loc="left")
+            ax.set_ylabel(label)
+            ax.set_xscale("log")
+            ax.set_ylim(0, 103)
+            ax.xaxis.set_major_locator(FixedLocator([2, 5, 10, 20, 50, 100]))
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.xaxis.set_major_formatter("{x:g}")
+    for ax in grid[-1]:
+        ax.set_xlabel("runs, in % of the whole study")
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    return figure
