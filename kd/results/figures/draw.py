@@ -1,5 +1,6 @@
 """Chooses the figures of a study and writes them as PNG and PDF, for a two-column paper."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import combinations
@@ -17,13 +18,13 @@ from kd.results.figures.curves import DEV_SCORE, can_be_drawn, curves_figure, de
 from kd.results.figures.maps import heatmap, width_depth_figure
 from kd.results.figures.spread import seeds_figure, teacher_gap_figure, variance_figure
 from kd.results.figures.strips import difference_figure, effect_figure
-from kd.results.figures.style import COLUMN, STYLE, Look, above_foot, short_names
+from kd.results.figures.style import COLUMN, HEIGHT, STYLE, Look, above_foot, short_names
 from kd.results.figures.tradeoff import tradeoff_figure
 from kd.results.record import load_record, warned
 from kd.results.statistics.cost import with_costs
 from kd.results.statistics.effects import variance
 from kd.results.statistics.pairing import prepare
-from kd.results.statistics.runs import axes, studied
+from kd.results.statistics.runs import AVERAGE, axes, studied
 from kd.results.statistics.selection import chosen_note
 from kd.results.statistics.views import base_of
 from kd.results.tables.table import tex
@@ -31,7 +32,9 @@ from kd.runtime.errors import UserError, shown
 from kd.runtime.files import atomic_dir
 
 ABSENT = "not drawn"  # the part of captions.md on figures that the runs do not allow
-Drawing = Callable[[], Figure]
+Drawing = Callable[..., Figure]
+# Figures with a panel per task that grow with the values of an axis: they take `panels_for`.
+_GROW = ("difference", "effect-", "heatmap-")
 # Pairs of axes whose heat map is drawn by default if both vary; rows first.
 _MAPS = [("knowledge", "mapping"), ("knowledge", "student"), ("knowledge", "matching"),
          ("knowledge", "init"), ("mapping", "init"), ("student", "teacher")]  # fmt: skip
@@ -59,8 +62,8 @@ def write_figures(
     with matplotlib.rc_context(), atomic_dir(out_dir) as folder:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        for name, figure in chosen(frame, drawings, asked):
-            text = f"{caption(name)} {text_of(figure)}{note}"
+        for name, of_figure, figure, part in in_parts(frame, drawings, asked):
+            text = f"{caption(of_figure)} {text_of(figure)}{note}{part}"
             texts.append(f"## {name}\n\n{text}\n")
             floats.append(_float(name, text, figure.get_figwidth() > COLUMN))
             FigureCanvasAgg(figure)
@@ -77,6 +80,25 @@ def write_figures(
         (folder / "captions.md").write_text("\n".join(texts), encoding="utf-8")
         (folder / "figures.tex").write_text("\n".join(floats), encoding="utf-8")
     return absent
+
+
+def in_parts(
+    frame: pd.DataFrame, drawings: dict[str, Drawing], asked: Sequence[str] | None
+) -> Iterator[tuple[str, str, Figure, str]]:
+    """(name of the file, name of the figure, figure, end of its caption). A figure that is taller
+    than a page of a paper is drawn again in parts, of some tasks each."""
+    tasks = list(dict.fromkeys(frame["task"]))
+    tasks += [AVERAGE] * (len(tasks) > 1)
+    for name, figure in chosen(frame, drawings, asked):
+        count = min(len(tasks), math.ceil(figure.get_figheight() / HEIGHT))
+        if count == 1 or not name.startswith(_GROW):
+            yield name, name, figure, ""
+            continue
+        size = math.ceil(len(tasks) / count)
+        parts = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+        for number, part in enumerate(parts, 1):
+            file = name if number == 1 else f"{name}-{number}"
+            yield file, name, drawings[name](panels_for=part), f" Part {number} of {len(parts)}."
 
 
 def _float(name: str, text: str, wide: bool) -> str:
@@ -155,7 +177,7 @@ def possible(frame: pd.DataFrame) -> tuple[dict[str, Drawing], dict[str, str]]:
     cells = studied(frame)
     why = _obstacles(runs, frame)
     plain: dict[str, Drawing] = {
-        "difference": lambda: difference_figure(short),
+        "difference": partial(difference_figure, short),
         "variance": lambda: variance_figure(frame),
         "width-depth": lambda: width_depth_figure(runs),
         "score-parameters": lambda: tradeoff_figure(runs, "parameters"),

@@ -1,5 +1,7 @@
 """Figures in two dimensions: heat maps of two axes, width against depth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -38,15 +40,15 @@ _IN = {
 _ACROSS = 16  # columns whose numbers fit the width of a page
 
 
-def heatmap(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
-    """Mean score by two axes, a panel per task, each on its own colour scale.
+def heatmap(runs: pd.DataFrame, rows: str, columns: str, panels_for: Sequence[str] = ()) -> Figure:
+    """Mean score by two axes, a panel per task (or for some), each on its own colour scale.
 
     With the tasks as columns there is one panel, and each column has its own scale. Tiles compare
     like with like (`grid_view`). An axis whose values do not fit side by side goes down the page.
     """
     by_task = columns == "task"
     view, note = grid_view(runs, [rows, columns])
-    tasks = list(dict.fromkeys(runs["task"]))
+    tasks = list(panels_for or dict.fromkeys(runs["task"]))
     down = _values(runs, view, rows)
     across = tasks if by_task else _values(runs, view, columns)
     if len(across) > max(_ACROSS, len(down)):

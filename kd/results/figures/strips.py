@@ -35,7 +35,7 @@ from kd.results.statistics.runs import ALIAS, IDLE, control_of, each, studied, v
 from kd.results.statistics.views import at_base, axis_view
 
 
-def effect_figure(runs: pd.DataFrame, axis: str) -> Figure:
+def effect_figure(runs: pd.DataFrame, axis: str, panels_for: Sequence[str] = ()) -> Figure:
     """Score by value of `axis`, a panel per task: mean, t interval over seeds, every run."""
     view, note = axis_view(runs, axis)
     view["row"] = view["value"].replace(IDLE, control_of(runs))
@@ -50,11 +50,14 @@ def effect_figure(runs: pd.DataFrame, axis: str) -> Figure:
     letters = [2 + max(map(len, wrapped(row).split("\n"))) for row in rows]
     pairs = [(a + b) / 2 for a, b in zip(letters, [*letters[1:], letters[0]], strict=True)]
     wide = LETTER * max(pairs) > room / len(rows)
-    return Strips("score", view, rows, axis, wide).draw(runs, [note])
+    return Strips("score", view, rows, axis, wide).draw(runs, [note], panels_for)
 
 
-def difference_figure(runs: pd.DataFrame) -> Figure:
-    """Paired differences to the control: a row per axis value, or per cell where cells are few."""
+def difference_figure(runs: pd.DataFrame, panels_for: Sequence[str] = ()) -> Figure:
+    """Paired differences to the control: a row per axis value, or per cell where cells are few.
+
+    A panel per task, or for some of them.
+    """
     names = studied(runs)
     view = runs[runs["role"] != "control"]
     few = len(view.drop_duplicates(names)) <= FEW and len(at_base(runs, [])) == len(runs)
@@ -84,7 +87,7 @@ def difference_figure(runs: pd.DataFrame) -> Figure:
     paired = view[["score", "difference"]].notna().groupby(view["row"]).any()
     if (paired["score"] & ~paired["difference"]).any():
         text.append("no pair: no control has the same settings")
-    return Strips("difference", view, rows, "", True).draw(runs, text)
+    return Strips("difference", view, rows, "", True).draw(runs, text, panels_for)
 
 
 def _tuples(places: Iterable[tuple[int, ...]], index: pd.Index) -> "pd.Series[Any]":
@@ -111,11 +114,14 @@ class Strips:
     axis: str
     sideways: bool
 
-    def draw(self, runs: pd.DataFrame, text: Sequence[str]) -> Figure:
-        """The figure; `runs` give the control, `text` are sentences for the foot."""
+    def draw(
+        self, runs: pd.DataFrame, text: Sequence[str], panels_for: Sequence[str] = ()
+    ) -> Figure:
+        """The figure of all tasks, or of some; `runs` give the control, `text` is for the
+        foot."""
         lines = max(len(wrapped(row).split("\n")) for row in self.rows)
         tall = 0.5 + len(self.rows) * (0.11 * lines + (0.1 if len(self.rows) < 9 else 0.04))
-        tasks = list(dict.fromkeys(self.view["task"]))
+        tasks = list(panels_for or dict.fromkeys(self.view["task"]))
         figure, panels = panels_of(runs, tasks, tall if self.sideways else 1.6)
         table = describe(self.view, ["row", "series", "task"])
         table["p_holm"] = corrected(table)

@@ -16,6 +16,7 @@ from kd.results.statistics.runs import levels, metric, teacher_names
 
 Look = dict[str, Any]  # keyword arguments of a matplotlib artist
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, both columns
+HEIGHT = 9.2  # inches of a page, less a caption
 FAR = 0.5  # how far off, in spans of the runs, teacher and constant answer are still drawn
 LETTER = 0.058  # inches, mean width of a letter at 7 points
 FEW = 16  # cells that a figure still shows one by one
@@ -37,6 +38,7 @@ RUN: Look = {
 }
 TEACHER: Look = {"color": "black", "linestyle": "--", "linewidth": 0.8}
 CONSTANT: Look = {"color": "black", "linestyle": ":", "linewidth": 0.8}
+WORDS = {"teacher": "teacher", "constant answer": "const."}  # where there is little room
 REFERENCES = {"teacher": TEACHER, "constant answer": CONSTANT}
 STYLE: Any = {
     "font.size": 7,
@@ -115,7 +117,7 @@ def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
                 arrows = "←→" if sideways else "↓↑"
                 far.append(f"{arrows[int(score > high)]}{score:.1f}")
         if far:  # in one word: narrow panels have both
-            told = f"{name.split()[0]} {', '.join(far)}"
+            told = f"{WORDS[name]} {', '.join(far)}"
             ax.text(float(side == "right"), 1.0, told, ha=side, va="bottom",
                     transform=ax.transAxes, fontsize=5, color=GREY, gid=f"far {name}")  # fmt: skip
 

@@ -11,6 +11,7 @@ from PIL import Image
 from slow import slow
 
 from kd.results.figures.draw import chosen, possible, read_captions, write_figures
+from kd.results.figures.style import HEIGHT
 from kd.results.record import read_runs
 
 
@@ -248,3 +249,23 @@ def test_learning_curves_are_by_the_axis_with_the_most_values():
     ((_, figure),) = figures_of(frame, ["curves"])
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["no mapping", "first", "last", "uniform"]
+
+
+@pytest.mark.slow
+def test_a_figure_that_is_taller_than_a_page_is_drawn_in_parts(tmp_path):
+    mappings = [f"last-{n}" for n in range(1, 41)]
+    tasks = ["rte", "cola", "mrpc", "stsb", "sst2", "qnli"]
+    frame = grid(lambda c: 0.5 + 0.01 * len(c["task"]), task=tasks, mapping=mappings, seed=["1"])
+    write_figures(write(frame, tmp_path / "runs.csv"), tmp_path / "figures", ["effect-mapping"])
+    captions = read_captions(tmp_path / "figures")
+    assert list(captions) == ["effect-mapping", "effect-mapping-2"]
+    for number, text in enumerate(captions.values(), 1):
+        assert text.endswith(f"Part {number} of 2.")
+    heights = [Image.open(p).height / 200 for p in (tmp_path / "figures").glob("*.png")]
+    assert len(heights) == 2 and max(heights) < HEIGHT
+    # The average over tasks is that of all tasks, in whatever part it is.
+    drawing = possible(read_runs(tmp_path / "runs.csv"))[0]["effect-mapping"]
+    whole, part = drawing(), drawing(panels_for=["average"])
+    of = {ax.get_title(): ax for ax in whole.axes}["average"]
+    [alone] = part.axes
+    assert of.dataLim.bounds == alone.dataLim.bounds

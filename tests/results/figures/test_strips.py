@@ -60,7 +60,7 @@ def test_a_reference_far_off_is_told_in_words_and_does_not_squeeze_the_runs():
         prepare(frame.assign(majority_score=0.0, teacher_score=0.65)), "mapping"
     ).axes
     assert not marked(ax, "constant answer") and marked(ax, "teacher")
-    assert marked(ax, "far constant answer")[0].get_text() == "constant ↓0.0"
+    assert marked(ax, "far constant answer")[0].get_text() == "const. ↓0.0"
     assert ax.get_ylim()[0] > 50
 
 
