@@ -32,7 +32,7 @@ from kd.results.figures.style import (
 )
 from kd.results.statistics.cells import corrected, describe
 from kd.results.statistics.runs import ALIAS, IDLE, control_of, each, studied, values_of
-from kd.results.statistics.views import at_base, axis_view
+from kd.results.statistics.views import ADJUSTED, at_base, axis_view
 
 
 def effect_figure(runs: pd.DataFrame, axis: str, panels_for: Sequence[str] = ()) -> Figure:
@@ -148,7 +148,7 @@ class Strips:
                 (ax.set_xticks if self.sideways else ax.set_yticks)([])
         keys: dict[str, Look] = {
             "mean, 95 % interval": MAIN,
-            "one run" if self.column == "score" else "one pair": RUN,
+            self._one(adjusted=ADJUSTED in text): RUN,
         }
         if "control" in set(self.view["series"]):
             keys[f"control ({control_of(runs)})"] = CONTROL
@@ -181,6 +181,12 @@ class Strips:
         room = 0.05 * (ends[1] - ends[0])
         (ax.set_xlim if self.sideways else ax.set_ylim)(ends[0] - room, ends[1] + room)
         return True
+
+    def _one(self, adjusted: bool) -> str:
+        """What a dot is."""
+        if self.column != "score":
+            return "one pair"
+        return "one run, adjusted" if adjusted else "one run"
 
     def _strip(self, ax: Axes, at: float, cell: Any) -> None:
         """Draw a strip, hatched if no run has finished, hollow if only some have."""

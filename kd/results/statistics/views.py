@@ -10,7 +10,7 @@ from kd.axes.labels import parts as values_in
 from kd.results.statistics.fraction import adjusted, part_of
 from kd.results.statistics.runs import CELL, IDLE, TERMS, disagreements, studied
 
-ADJUSTED = "a part of the grid was run, so the means are adjusted for the other axes"
+ADJUSTED = "a part of the grid was run, so means and dots are adjusted for the other axes"
 
 
 def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
