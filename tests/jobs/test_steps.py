@@ -399,6 +399,7 @@ def test_threads_are_set_as_asked(tmp_path):
     assert read(path)["threads"] == 1
 
 
+@pytest.mark.slow
 def test_a_teacher_in_bfloat16(tmp_path):
     grid, layout = run_all(tmp_path, axes={"seed": [1]})
     donor = layout.teacher(next(iter(grid.runs.values())).teacher) / "model"
@@ -418,6 +419,7 @@ def test_a_teacher_in_bfloat16(tmp_path):
     assert scores["float32"] == pytest.approx(scores["bfloat16"], rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "dtype"),
     [("bert", torch.float16), pytest.param("modernbert", torch.bfloat16, marks=pytest.mark.slow)],
@@ -651,6 +653,7 @@ def test_a_regression_teacher_of_another_scale_stops(tmp_path, monkeypatch):
     assert (record["r2"], round(record["pearson"], 6)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_the_table_of_examples_agrees_with_the_scores_of_the_runs(tmp_path):
     """From the answers that the runs left: the same differences as from their metrics."""
     axes = {"task": ["toy-pair", "toy-similarity"], "knowledge": ["none", "logits"]}
