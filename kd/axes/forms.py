@@ -44,9 +44,10 @@ FORMS: dict[str, Form] = {
         *(MAPS, SCORES, RELATION, TRIPLETS, LAYERS),
     )
 }
-_OF_KIND = {(LOGITS, kinds.SCORES): REGRESSION, (LOGITS, kinds.LABELS): MULTI_LABEL}
+# By name: a row has many fields, and large grids ask often.
+_OF_KIND = {(LOGITS.name, kinds.SCORES): REGRESSION, (LOGITS.name, kinds.LABELS): MULTI_LABEL}
 
 
 def form_of(form: Form, kind: Kind) -> Form:
     """The form that takes the place of `form` in a task of this kind: mostly itself."""
-    return _OF_KIND.get((form, kind), form)
+    return _OF_KIND.get((form.name, kind), form)

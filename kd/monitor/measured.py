@@ -78,7 +78,7 @@ def samples(grid: Grid, layout: Layout) -> list[Sample]:
     taught = sorted(set(layout.results.glob("teachers/*/*")) - teachers)
     trainings: list[Sample] = []
     for kind, mine, rest in (("distil", own, others), ("teacher", teachers, taught)):
-        done = [f for f in sorted(mine) if (f / METRICS).is_file()]
+        done = sorted(f for f in mine if (f / METRICS).is_file())
         chosen = [(folder, True) for folder in _spread(done)]
         chosen += [(folder, False) for folder in _spread(rest)]
         for folder, is_own in chosen[:MOST]:

@@ -53,7 +53,8 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
     places = {(run.data_id, run.task) for run, _ in unmade.values()}
     text |= {place for place in places if not layout.text(*place).is_dir()}
     study = layout.study(grid.study.name)
-    needs = {layout.need(run) for run in untrained if need_of(run)}
+    asked = {(run.teacher.id, run.task, run.tokens_id, need_of(run)): run for run in untrained}
+    needs = {layout.need(run) for run in asked.values() if need_of(run)}
     outputs = choose_outputs(grid, layout, untrained)
     store, there, computed = (
         {label(place): size for place, size in part.items()}

@@ -49,12 +49,10 @@ class Layout:
 
     def __init__(self, results: str | Path = "results") -> None:
         self.results = Path(results)
+        self.runs = self.results / "runs"  # the folder of the runs of all studies
+        # To join a path takes microseconds, and large grids ask for each folder again and again.
+        self._folders: dict[tuple[str, ...], Path] = {}
         self._before: dict[str, dict[str, Path]] = {}  # by run: `kd watch` asks every few seconds
-
-    @property
-    def runs(self) -> Path:
-        """Folder of the runs of all studies."""
-        return self.results / "runs"
 
     @property
     def calibration(self) -> Path:
@@ -79,7 +77,10 @@ class Layout:
 
     def teacher_folder(self, teacher_id: str, task: str) -> Path:
         """Folder of a fine-tuned teacher, by its id."""
-        return self.results / "teachers" / teacher_id / task
+        key = teacher_id, task
+        if key not in self._folders:
+            self._folders[key] = self.results / "teachers" / teacher_id / task
+        return self._folders[key]
 
     def teacher(self, teacher: Teacher) -> Path:
         """Folder of a fine-tuned teacher."""
@@ -87,7 +88,10 @@ class Layout:
 
     def outputs_folder(self, teacher_id: str, task: str, tokens_id: str) -> Path:
         """Folder of a teacher's stored outputs, by the ids."""
-        return self.teacher_folder(teacher_id, task) / "outputs" / tokens_id
+        key = teacher_id, task, tokens_id
+        if key not in self._folders:
+            self._folders[key] = self.teacher_folder(teacher_id, task) / "outputs" / tokens_id
+        return self._folders[key]
 
     def outputs(self, teacher: Teacher, tokens_id: str) -> Path:
         """Folder of a teacher's stored outputs for one tokenizer and length."""
@@ -181,7 +185,9 @@ class Layout:
 
     def run(self, run: Run) -> Path:
         """Folder of a run."""
-        return self.run_folder(run.id)
+        if (run.id,) not in self._folders:
+            self._folders[run.id,] = self.run_folder(run.id)
+        return self._folders[run.id,]
 
     def marks(self) -> list[Path]:
         """The marks of all results that a job has found damaged."""
