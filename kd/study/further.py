@@ -26,8 +26,9 @@ def entries_of(grid: Grid, needs: Iterable[tuple[str, int]]) -> list[Entry]:
     study = grid.study
     tuned = study.select.axes if study.select else ()
     base = study.base
+    place = {run: number for number, run in enumerate(grid.runs)}
     entries: list[Entry] = []
-    for run, seed in sorted(needs, key=lambda need: (need[1], list(grid.runs).index(need[0]))):
+    for run, seed in sorted(needs, key=lambda need: (need[1], place[need[0]])):
         cell = {**grid.written[run], "seed": seed}
         entry = {
             key: value

@@ -104,7 +104,7 @@ def replayed(name: str, records: Iterable[tuple[pd.DataFrame, Truth | None]], ma
     """The facts of a replay.
 
     Args:
-        name: of what is replayed.
+        name: the name of the study or record.
         records: for each draw the runs of a whole factorial, and the truth (None: what all of the
             runs show).
         margin: of the study.
