@@ -194,16 +194,17 @@ class Capture:
 
 
 @contextmanager
-def frozen(model: PreTrainedModel) -> Iterator[None]:
-    """Compute as a teacher does: in the precision of its weights, without a run's autocast and
-    without autograd. So stored outputs equal computed ones."""
-    with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
+def frozen(model: PreTrainedModel, precision: str = "fp32") -> Iterator[None]:
+    """Compute as a teacher does: without autograd, and by default in the precision of its weights,
+    without a run's autocast. So stored outputs equal computed ones. `bf16` is autocast."""
+    bf16 = torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16")
+    with torch.inference_mode(), bf16:
         yield
 
 
-def capture_teacher(capture: Capture, **inputs: Tensor) -> Features:
+def capture_teacher(capture: Capture, precision: str = "fp32", /, **inputs: Tensor) -> Features:
     """The features of a batch from a `frozen` teacher; shapes as in `Capture`."""
-    with frozen(capture.model):
+    with frozen(capture.model, precision):
         features = capture(**inputs)
     # A tensor made under inference_mode cannot be saved for the student's backward; a copy can.
     return {key: tensor.clone() for key, tensor in features.items()}

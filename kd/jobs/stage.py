@@ -26,6 +26,7 @@ from kd.jobs.corpus import packed_corpus
 from kd.jobs.record import environment, now
 from kd.jobs.setup import is_whole, prepare_device
 from kd.losses.objective import Objective
+from kd.runtime.device import choose_precision
 from kd.runtime.errors import UserError, unknown
 from kd.runtime.files import write_json
 from kd.runtime.hashes import model_fingerprint
@@ -82,7 +83,11 @@ def _stage(stage: Stage, layout: Layout, folder: Path, threads: int, progress: P
     if stage.reads_words:
         predict_masked_alone(student)
     taught = taught_keys(stage.terms)
-    features = TeacherFeatures(taught, None, teacher, device) if taught else None
+    # Outputs on a corpus are never stored, so the teacher need not compute as a store does.
+    precision = choose_precision(settings["precision"], device)
+    features = (
+        TeacherFeatures(taught, None, teacher, device, precision=precision) if taught else None
+    )
     if teacher is not None and ("logits", 0) in taught:
         predict_masked_alone(teacher)
     checkpoint = Checkpoint(

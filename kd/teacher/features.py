@@ -19,9 +19,9 @@ from kd.teacher.store import StoredOutputs, captured
 class TeacherFeatures:
     """Features of a frozen teacher, batch by batch: read from the store, the rest computed.
 
-    The teacher runs under inference_mode, in eval mode, and in the precision of its weights
-    whatever the precision of the run (`capture.frozen`). It stops at the deepest layer that is
-    needed. A vector of an example (cls, pooled) that is not stored comes as the hidden states of
+    The teacher runs under inference_mode, in eval mode, and by default in the precision of its
+    weights whatever the precision of the run (`capture.frozen`). It stops at the deepest layer that
+    is needed. A vector of an example (cls, pooled) that is not stored comes as the hidden states of
     its layer.
 
     Args:
@@ -30,6 +30,7 @@ class TeacherFeatures:
         teacher: the model; None where all keys are stored.
         device: where the features are needed.
         trains: whether the teacher runs in training mode, which is an erratum.
+        precision: `bf16` computes in autocast, for outputs that are never stored.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class TeacherFeatures:
         teacher: PreTrainedModel | None,
         device: torch.device,
         trains: bool = False,
+        precision: str = "fp32",
     ) -> None:
         self.stored, self.device, self.capture = stored, device, None
+        self.precision = precision
         computed = captured(set(keys) - set(stored.arrays if stored else ()))
         if computed:
             assert teacher is not None, "some features are not stored, and there is no teacher"
@@ -71,7 +74,7 @@ class TeacherFeatures:
         found = Features()
         found |= to_device(self.read(rows) if read is None else read, self.device)
         if self.capture is not None:
-            run = partial(capture_teacher, self.capture)
+            run = partial(capture_teacher, self.capture, self.precision)
             with _own_dropout(self.capture.model, moment, self.device), torch.no_grad():
                 found |= in_micro_batches(run, inputs, micro_batch or len(rows))
         return found

@@ -23,10 +23,12 @@ from kd.jobs.distil import run_distil
 from kd.jobs.evaluate import run_evaluate
 from kd.jobs.stage import run_stage
 from kd.jobs.tokenise import run_tokenise
+from kd.losses.moving import Moment
 from kd.monitor.free import idle_corpora
 from kd.monitor.plan import plan
 from kd.monitor.status import study_status
 from kd.monitor.watch.look import looker
+from kd.runtime.device import model_inputs
 from kd.runtime.errors import UserError
 from kd.runtime.signals import Stopped
 from kd.study.grid import load_grid
@@ -142,6 +144,30 @@ def test_a_stage_that_is_killed_comes_to_the_same_bits(home, done, tmp_path, mon
     history = (done[1].stage(stage) / "history.csv").read_text()
     assert (layout.stage(stage) / "history.csv").read_text() == history
     assert history.splitlines()[1].startswith("0,"), "held-out losses before the first step"
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)]
+)
+def test_the_teacher_computes_in_the_precision_of_its_stage(
+    home, done, tmp_path, monkeypatch, precision, dtype
+):
+    seen = set()
+
+    def one_step(student, objective, sequences, settings, job, features, prepare):
+        rows = torch.tensor([0, 1])
+        taught = features(rows, model_inputs(sequences.batch(rows)), Moment(0, 10, 0, 1))
+        # A query is the output of a linear layer, so in the precision of its product.
+        seen.update(value.dtype for (name, _), value in taught.items() if name == "query")
+        raise KeyboardInterrupt
+
+    grid, stage = only_stage(study_of(home, {"general": {**STAGE, "precision": precision}}))
+    layout = Layout(tmp_path)
+    run_corpus(grid, layout, stage.corpus_id, stage.tokens_id)
+    monkeypatch.setattr("kd.jobs.stage.fit", one_step)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(grid, layout, stage.id, threads=1)
+    assert seen == {dtype}
 
 
 def test_a_run_starts_from_its_stage(home, done):
