@@ -2,32 +2,50 @@
 
 import re
 import shlex
-from pathlib import Path
+import subprocess
+import sys
+import tomllib
 
 import pytest
 from snakemake.cli import get_argument_parser
+from snippets import PAGES, ROOT, snippets
 
 from kd.cli.main import make_parser
 
-ROOT = Path(__file__).parents[1]
-PAGES = [p for folder in (".", "docs", "config", "results") for p in (ROOT / folder).glob("*.md")]
 COMMAND = re.compile(r"(?:\w+=\S+ )*((?:python -m )?kd [a-z]|snakemake(?: |$)|make [a-z])")
 DEMO = "config/studies/demo.yaml"
-# The last two are a file that `kd new` writes, and one that a page shows.
-WORDS = dict.fromkeys(("STUDY...", "STUDY", "reviews.yaml", "study.yaml"), DEMO)
+# A file that `kd new` writes, and those that pages show; an executor that is not installed here.
+FILES = ("reviews.yaml", "study.yaml", "/data/me/study.yaml")
+WORDS = dict.fromkeys(("STUDY...", "STUDY", *FILES), DEMO) | {"kubernetes": "local"}
+S3 = ("--storage-s3-endpoint-url", "https://...")  # of a plugin that is not installed here
 TARGETS = {"all", "tables", "figures", "report", "guideline", "export", "submission"}
 
 
-def lines_of(page):
-    """The commands of a page: lines of its bash blocks, and code within its text."""
-    text = page.read_text(encoding="utf-8")
-    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-    found = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
-    found += re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    return [" ".join(line.split()) for line in found]
+# Commands of other programs, which change the machine or need a service.
+ELSEWHERE = [
+    r"source \.venv/bin/activate",
+    r"chgrp GROUP /data/shared && chmod 2775 /data/shared",
+    r"umask 002",
+    r"export SNAKEMAKE_STORAGE_S3_ACCESS_KEY=\.\.\. SNAKEMAKE_STORAGE_S3_SECRET_KEY=\.\.\.",
+    r"aws s3 sync s3://BUCKET/PREFIX/results results( --(ex|in)clude '\*[.a-z]*')*",
+]
 
 
-LINES = sorted({line for page in PAGES for line in lines_of(page) if COMMAND.match(line)})
+def commands_of(block):
+    """Its commands, without comments and with lines that go on joined."""
+    lines = re.sub(r"\\\n", " ", re.sub(r" +#.*", "", block)).splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip()]
+
+
+def code_of(page):
+    """Code within the text of a page, in one line each."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", text)]
+
+
+BLOCKS = sorted({line for block in snippets("bash") for line in commands_of(block.text)})
+CODE = sorted({code for page in PAGES for code in code_of(page)})
+LINES = sorted({line for line in [*BLOCKS, *CODE] if COMMAND.match(line)})
 
 
 def test_there_are_commands_of_each_kind():
@@ -59,7 +77,8 @@ def test_kd(line):
 @pytest.mark.parametrize("line", [line for line in LINES if "snakemake" in line.split()])
 def test_snakemake(line):
     """`--configfile` takes all that follows it: a target behind it would be read as a file."""
-    options = get_argument_parser(profiles=[]).parse_args(words_of(line)[1:])
+    words = [word for word in words_of(line)[1:] if word not in S3]
+    options = get_argument_parser(profiles=[]).parse_args(words)
     for file in options.configfile or []:
         assert str(file).endswith(".yaml") and (ROOT / file).is_file(), file
     assert set(options.targets or []) <= TARGETS
@@ -71,3 +90,32 @@ def test_snakemake(line):
 def test_make(line):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert next(word for word in words_of(line)[1:] if "=" not in word) in targets
+
+
+@pytest.mark.parametrize("line", sorted({*BLOCKS} - {*LINES}))
+def test_other_programs(line):
+    words = shlex.split(line)
+    files = [word for word in words if word.startswith("containers/")]
+    if line.startswith("python -m benchmarks."):
+        run = subprocess.run([sys.executable, *words[1:3], "--help"], cwd=ROOT, capture_output=True)
+        assert all(f"{word} " in run.stdout.decode() for word in words if word.startswith("--"))
+    elif files:
+        assert words[0] in ("docker", "apptainer") and words[1] == "build"
+        assert all((ROOT / file).is_file() for file in files)
+    elif words[:2] != ["pip", "install"]:  # those are tested below
+        assert any(re.fullmatch(known, line) for known in ELSEWHERE), "how is it tested?"
+
+
+def test_what_pip_installs_exists():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [line for line in {*BLOCKS, *CODE} if line.startswith("pip install")]
+    named = [re.fullmatch(r"pip install (?:-e '\.|'kd-grid)\[(\w+)\]'", line)[1] for line in lines]
+    assert {*named} <= {*extras["optional-dependencies"]} and named
+
+
+def test_variables_of_the_environment_are_read():
+    """A page that names `KD_...` is believed: the code has to read it."""
+    named = {name for page in PAGES for name in re.findall(r"\bKD_\w+", page.read_text())}
+    code = [*(ROOT / "kd").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    text = "".join(path.read_text() for path in code if path.name != "test_documented_commands.py")
+    assert not {name for name in named if f'"{name}"' not in text}

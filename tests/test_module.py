@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snippets import snippet
 from studies import tiny_study, write_study
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs/library.md").read_text(encoding="utf-8")
-OUTER = re.search(r"```python\n(rule paper:.*?)```", PAGE, flags=re.DOTALL)[1]
+OUTER = snippet("docs/library.md", "python", 1)
 
 
 def start(folder, text, *arguments):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from snippets import snippet
 from studies import tiny_study, write_study
 
 from kd.axes.tasks import TASKS
@@ -95,12 +96,11 @@ def test_the_python_of_the_page_runs(shipped, tmp_path, monkeypatch, capsys):
     page = (Path(__file__).parents[2] / "docs/shipping.md").read_text()
     (tmp_path / "student").symlink_to(shipped)
     monkeypatch.chdir(tmp_path)
-    with_transformers, alone = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    exec(with_transformers, {})
+    exec(snippet("docs/shipping.md", "python", 0), {})
     labels = set(json.loads((shipped / "config.json").read_text())["label2id"])
     assert eval(capsys.readouterr().out)[0]["label"] in labels
     names: dict[str, Any] = {}
-    exec(alone, names)
+    exec(snippet("docs/shipping.md", "python", 1), names)
     assert set(eval(capsys.readouterr().out)) <= labels
     tokenizer = transformers.AutoTokenizer.from_pretrained(shipped)
     own = tokenizer(["a text", "another one"], padding=True, return_tensors="np")

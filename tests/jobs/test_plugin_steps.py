@@ -6,12 +6,12 @@ import io
 import json
 import re
 from contextlib import chdir, redirect_stderr
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers import tiny_model
+from snippets import snippet
 from studies import json_of, tiny_study, write_study
 
 from kd.axes.matchings import MATCHINGS
@@ -30,7 +30,6 @@ from kd.study.plugins import load_plugins
 from kd.training.evaluation import scores
 from kd.training.predictions import Predictions
 
-PAGE = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
 DRAWN = """
 from kd.axes.rows import PluginFigure
 
@@ -53,7 +52,7 @@ def _package_alone():
 
 def block(kind, number=0):
     """A block of code of the page, as a reader copies it."""
-    return re.findall(rf"```{kind}\n(.*?)```", PAGE, flags=re.DOTALL)[number]
+    return snippet("docs/plugins.md", kind, number)
 
 
 def kd(*words):
@@ -238,8 +237,7 @@ def test_an_initialisation_of_a_plugin_may_set_weights_itself(tmp_path):
 
 
 def test_a_knowledge_type_of_the_page_reads_its_vector(tmp_path):
-    text = re.findall(r"```python\n(  def largest.*?)```", PAGE, flags=re.DOTALL)[0]
-    text = "from kd.axes.rows import Knowledge, forms\n" + re.sub(r"(?m)^  ", "", text)
+    text = "from kd.axes.rows import Knowledge, forms\n" + block("python", 1)
     ((row,),) = [one.rows for one in plugin(tmp_path, text)]
     hidden = torch.tensor([[[1.0, -5.0], [3.0, -7.0], [9.0, 9.0]]])
     found = row.value.read([hidden], torch.tensor([[True, True, False]]))

@@ -124,7 +124,8 @@ def teacher_gap_figure(runs: pd.DataFrame) -> Figure:
         runs, list(dict.fromkeys(runs["task"])), max(1.0, 0.45 + 0.14 * len(knowledge))
     )
     least, most = min(0.0, table["gap"].min()), max(0.0, table["gap"].max())
-    ends = (least - 0.08 * (most - least), most + 0.08 * (most - least))
+    room = 0.08 * (most - least) or 0.5  # all students may have their teacher's score
+    ends = (least - room, most + room)
     for task, ax, left, bottom in panels:
         ax.axvline(0, zorder=0, gid="teacher", **TEACHER)
         for place, name in enumerate(knowledge):
