@@ -5,6 +5,7 @@ that are done count. Each begins with another cut and goes on with the rest unti
 
 - seeds, but never below the number that is given;
 - the design: one axis at a time, which gives up how axes depend on each other;
+- cells: a fraction of them, which mixes effects with others, as the plan of a fraction says;
 - tuned values, from both ends, down to two;
 - tasks, those with the most operations first, down to one;
 - values of the longest axis, the last first, but not that of the base, down to two.
@@ -21,7 +22,7 @@ from kd.axes.fields import RUN_DEFAULTS
 from kd.monitor.estimate import run_flops
 from kd.monitor.plan import plan
 from kd.runtime.errors import UserError
-from kd.study.design_keys import ALONE, CROSSED, FACTORIAL
+from kd.study.design_keys import ALONE, CROSSED, FACTORIAL, FRACTION
 from kd.study.grid import Grid, grid_of_content
 from kd.study.paths import Layout
 from kd.study.read import read_yaml
@@ -31,10 +32,13 @@ Content = dict[str, Any]
 NAMES = {
     "seeds": "fewer seeds",
     "design": "one axis at a time",
+    "cells": "a fraction of the cells",
     "tuning": "fewer tuned values",
     "values": "fewer values",
     "tasks": "fewer tasks",
 }
+_SHARES = ("2/3", "1/2", "1/3", "1/4")  # a smaller part of most grids leaves values out
+_USELESS = 2  # resolution of a part in which the effects of two axes are the same
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def proposals(
 
     def made(name: str, content: Content, cuts: list[str]) -> Proposal:
         smaller = grid_of_content(grid.study.path, content)
-        return Proposal(name, content, smaller, plan(smaller, layout, device, count), cuts)
+        planned = plan(smaller, layout, device, count)
+        return Proposal(name, content, smaller, planned, [*_part(planned["design"]), *cuts])
 
     def cut_down(name: str, smaller: Content) -> Proposal:
         return made(name, smaller, _cuts(content, smaller))
@@ -111,7 +116,8 @@ def _more_seeds(
 
 
 def _fits(proposal: Proposal, hours: float) -> bool:
-    return bool(proposal.plan["time"]["hours"] <= hours)
+    part = proposal.plan["design"] or {}
+    return bool(part.get("resolution") != _USELESS and proposal.plan["time"]["hours"] <= hours)
 
 
 def _axis(content: Content, name: str) -> list[Any]:
@@ -150,6 +156,14 @@ def _one_at_a_time(content: Content, grid: Grid, seeds: int) -> Iterator[Content
     based = {**RUN_DEFAULTS, **(content.get("base") or {})}
     if content.get("design", FACTORIAL) == FACTORIAL and len(free) > 1 and based.keys() >= {*free}:
         yield {**copy.deepcopy(content), "design": ALONE}
+
+
+def _fraction(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
+    tuned = (content.get("select") or {}).get("axes", [])
+    free = [axis for axis in content["axes"] if axis not in (*CROSSED, *tuned)]
+    if content.get("design", FACTORIAL) == FACTORIAL and len(free) > 1:
+        for share in _SHARES:
+            yield {**copy.deepcopy(content), "design": {FRACTION: share}}
 
 
 def _fewer_tuned(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
@@ -191,16 +205,25 @@ def _fewer_values(content: Content, grid: Grid, seeds: int) -> Iterator[Content]
 CUTS: dict[str, Callable[[Content, Grid, int], Iterator[Content]]] = {
     "seeds": _fewer_seeds,
     "design": _one_at_a_time,
+    "cells": _fraction,
     "tuning": _fewer_tuned,
     "tasks": _fewer_tasks,
     "values": _fewer_values,
 }
 
 
+def _part(design: dict[str, Any] | None) -> list[str]:
+    """What a part of the cells leaves out, and how far it mixes effects."""
+    if design is None:
+        return []
+    left = design["possible"] - design["cells"]
+    return [f"{left} of {design['possible']} cells, {design['mixed'][0]}"]
+
+
 def _cuts(whole: Content, smaller: Content) -> list[str]:
     """What a smaller study leaves out, a sentence each."""
     sentences = []
-    if whole.get("design") != smaller.get("design"):
+    if smaller.get("design") == ALONE != whole.get("design"):
         sentences.append("one axis at a time: it does not show how axes depend on each other")
     for axis in whole["axes"]:
         before, after = _axis(whole, axis), _axis(smaller, axis)

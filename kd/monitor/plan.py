@@ -38,7 +38,7 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
     stored, `store_there` of those that are, `store_computed` of those that are not, so that every
     run computes its own. `store_others`: bytes that outputs of other runs take of the budget.
     `tuning`: what the study's `select` multiplies (see `tuning`), or None. `design`: what a part of
-    the grid can tell apart (see `_design`), or None where all cells are run.
+    the grid can separate (see `_design`), or None where all cells are run.
     """
     runs = list(grid.runs.values())
     left = to_evaluate(grid, layout)
@@ -138,7 +138,7 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
 
 def _design(grid: Grid) -> dict[str, Any] | None:
     """The part of the grid that is run: `kind`, `cells` of the `possible` ones, the `resolution` as
-    a number, and `mixed`, sentences on which effects cannot be told apart."""
+    a number, and `mixed`, sentences on which effects cannot be separated."""
     if grid.chosen is None:
         return None
     from kd.study.aliasing import sentences

@@ -1,6 +1,6 @@
-"""What a part of a grid can tell apart: its resolution, and which effects it mixes.
+"""What a part of a grid can separate: its resolution, and which effects it mixes.
 
-An effect can be told apart from others if its contrasts can be estimated next to theirs, which is a
+An effect can be separated from others if its contrasts can be estimated next to theirs, which is a
 matter of ranks. So the definitions hold for axes of any number of values and for grids with gaps
 (Webb 1968, "Non-orthogonal designs of even resolution", for the resolution of such designs).
 """
@@ -25,10 +25,10 @@ Pair = tuple[str, ...]  # one axis, or two for their interaction
 class Mixed:
     """What one effect is mixed with.
 
-    It cannot be told apart from any of `axes` (other effects that the study asks for), nor from any
+    It cannot be separated from any of `axes` (other effects that the study asks for), nor from any
     of the interactions `pairs`. `partly` has interactions with the share of its contrasts that they
     explain, from 0 to 1 (the mean R², as in Grömping and Xu 2014), the largest first. `clear`: it
-    can be told apart from all axes and from all interactions of two, its own too, taken together.
+    can be separated from all axes and from all interactions of two, its own too, taken together.
     """
 
     axes: tuple[Pair, ...] = ()
@@ -41,10 +41,10 @@ class Mixed:
 class Aliasing:
     """What some cells mix.
 
-    `resolution` is 2 where two axes cannot be told apart, 3 where an axis is mixed with
+    `resolution` is 2 where two axes cannot be separated, 3 where an axis is mixed with
     interactions of two axes, 4 where only such interactions are mixed with each other, and 5 where
     they are not. `effects` are the axes and the pairs that the study asks for; `unclear` are other
-    pairs that are mixed with each other, and the pairs that each cannot be told apart from.
+    pairs that are mixed with each other, and the pairs that each cannot be separated from.
     """
 
     resolution: int
@@ -208,13 +208,13 @@ def mixed_sentence(effect: Pair, mixed: Mixed) -> str:
     name = effect_name(effect)
     if mixed.axes:
         return (
-            f"{name} cannot be told apart from {_named(mixed.axes)}, so differences that may be "
+            f"{name} cannot be separated from {_named(mixed.axes)}, so differences that may be "
             f"either's are not given"
         )
     if mixed.pairs:
         more = "interactions" if len(mixed.pairs) > 1 else "interaction"
         return (
-            f"{name} cannot be told apart from the {more} {_named(mixed.pairs)}: what looks like "
+            f"{name} cannot be separated from the {more} {_named(mixed.pairs)}: what looks like "
             f"an effect of {name} may be theirs"
         )
     if mixed.partly:
@@ -228,11 +228,11 @@ def mixed_sentence(effect: Pair, mixed: Mixed) -> str:
 
 
 _MEANING = {
-    2: "some axes cannot be told apart from each other",
-    3: "axes can be told apart from each other, but not all of them from interactions of two axes",
-    4: "axes can be told apart from each other and from interactions of two axes; interactions "
-    "cannot all be told apart from each other",
-    5: "axes and interactions of two axes can be told apart from each other",
+    2: "some axes cannot be separated from each other",
+    3: "axes can be separated from each other, but not all of them from interactions of two axes",
+    4: "axes can be separated from each other and from interactions of two axes; interactions "
+    "cannot all be separated from each other",
+    5: "axes and interactions of two axes can be separated from each other",
 }
 
 
@@ -249,7 +249,7 @@ def sentences(mixing: Aliasing) -> list[str]:
     groups = {frozenset([p, *others]) - told_before: None for p, others in unclear.items()}
     named = [sorted(group) for group in groups if 1 < len(group) <= _SHOWN]
     told += [
-        "interactions that cannot be told apart: " + " = ".join(map(effect_name, group))
+        "interactions that cannot be separated: " + " = ".join(map(effect_name, group))
         for group in named[:_SHOWN]
     ]
     if rest := len(unclear.keys() - {pair for group in named[:_SHOWN] for pair in group}):

@@ -69,6 +69,25 @@ def test_proposals_fit_and_keep_runs_seeds_and_two_values(path, tmp_path):
     assert [len(one.cuts) for one in found] == sorted(len(one.cuts) for one in found)
 
 
+def test_a_fraction_says_what_it_mixes_and_never_mixes_two_axes(tmp_path):
+    axes = {
+        "mapping": ["uniform", "first", "last"],
+        "knowledge": ["logits+hidden", "logits+cls"],
+        "temperature": [1, 4],
+        "seed": [1, 2, 3],
+    }
+    study = tiny_study(axes=axes)
+    grid, hours, found = found_in(write_study(tmp_path, study), tmp_path, 0.7)
+    (part,) = [one for one in found if one.name == "a fraction of the cells"]
+    assert part.content["design"] == {"fraction": "1/2"}
+    (cut,) = part.cuts
+    assert cut.startswith("4 of 8 cells, resolution III: ")
+    assert part.grid.runs.keys() < grid.runs.keys() and part.plan["time"]["hours"] <= hours
+    *_, found = found_in(write_study(tmp_path, study), tmp_path, 0.1)
+    for one in found:
+        assert one.grid.chosen is None or one.grid.mixed().resolution > 2
+
+
 def test_several_cuts_where_one_is_not_enough_and_none_where_nothing_is(path, tmp_path):
     _, _, found = found_in(path, tmp_path, 0.3)
     assert found and all(len(one.cuts) > 1 and " and " in one.name for one in found)

@@ -43,7 +43,7 @@ def test_the_textbook_quarter_of_five_axes():
     }  # fmt: skip
     assert mixed.unclear["b", "c"] == (("d", "e"),) and mixed.unclear["b", "e"] == (("c", "d"),)
     told = " / ".join(sentences(mixed))
-    assert "a cannot be told apart from the interactions b × d, c × e" in told
+    assert "a cannot be separated from the interactions b × d, c × e" in told
     assert "b × c = d × e" in told and told.startswith("resolution III: ")
 
 
@@ -51,7 +51,7 @@ def test_axes_that_change_together_cannot_be_told_apart():
     mixed = aliasing(coded([(0, 0, 0), (0, 0, 1), (1, 1, 0), (1, 1, 1)]))
     assert mixed.resolution == 2 and mixed.effects["c",].clear
     assert mixed.effects["a",].axes == (("b",),) and mixed.effects["b",].axes == (("a",),)
-    assert "a cannot be told apart from b, so" in " / ".join(sentences(mixed))
+    assert "a cannot be separated from b, so" in " / ".join(sentences(mixed))
 
 
 @pytest.mark.parametrize(

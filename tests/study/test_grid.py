@@ -450,7 +450,7 @@ def test_runs_that_differ_have_labels_that_differ(grid):
     assert labels(grid(axes=axes), "matching") == ["ce+mse", "mse"]
     axes = {"knowledge": [f"hidden:mse+cls:cosine+attention:{m}" for m in ("mse", "cosine")]}
     assert labels(grid(axes=axes), "matching") == ["mse+cosine+cosine", "mse+cosine+mse"]
-    # What no label column can tell apart is told apart by the whole objective.
+    # Runs with equal label columns are separated by their whole objective.
     axes = {"knowledge": ["hidden:mse@1-1+cls:mse@2-2", "hidden:mse@2-2+cls:mse@1-1"]}
     assert len(set(labels(grid(axes=axes), "mapping"))) == 2
 

@@ -67,7 +67,7 @@ def _unfinished(every: pd.DataFrame) -> list[str]:
 
 
 def _part(frame: pd.DataFrame) -> list[str]:
-    """What a study that ran a part of its grid can tell apart."""
+    """What a study that ran a part of its grid can separate."""
     part = read_design(frame["design"]) if "design" in frame else None
     if part is None:
         return []

@@ -31,7 +31,7 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
     counts as their mean. A run that an axis cannot affect counts as the mean of all values. Each
     term is tested against its own change from seed to seed on a task.
 
-    Where a part of the grid was run, effects that it cannot tell apart are one term (`a or b × c`),
+    Where a part of the grid was run, effects that it cannot separate are one term (`a or b × c`),
     and pairs that it mixes have none. An axis is adjusted for the other axes' pairs if it is clear
     of them; otherwise it has no test.
 

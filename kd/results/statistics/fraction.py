@@ -4,7 +4,7 @@ The effects of all axes are fitted together, by least squares, in each unit (one
 So each unit gives one difference between two values, as a pair of runs does in a complete grid. An
 axis that is clear of the interactions of two axes is fitted beside these. One that is not may have
 part of them in its difference: its interval then also covers how far the cells are from
-what the axes alone predict. Differences that the cells cannot tell apart are not given.
+what the axes alone predict. Differences that the cells cannot separate are not given.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ class _Model:
         )
 
     def weights(self, rows: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-        """For each two values that the rows tell apart, what each score of `rows` counts."""
+        """For each two values that the rows separate, what each score of `rows` counts."""
         matrix = self.matrix[rows]
         key = matrix.tobytes()  # most units have the same cells
         if key not in self._known:

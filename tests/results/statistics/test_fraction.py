@@ -109,7 +109,7 @@ def test_an_interaction_that_looks_like_an_axis_is_not_called_its_effect():
     assert (advice.strength, advice.best) == ("mixed", "last")
     told = answer(advice)
     assert told.startswith("Mixed: `last` has the highest mean, and is significantly better than")
-    assert "mapping cannot be told apart from the interaction student × init" in told
+    assert "mapping cannot be separated from the interaction student × init" in told
 
 
 def test_axes_that_cannot_be_told_apart_have_no_effect():
@@ -122,7 +122,7 @@ def test_axes_that_cannot_be_told_apart_have_no_effect():
     assert pairs(runs, "temperature").empty and contrasts(runs, "temperature").empty
     advice = judged(runs, "temperature")
     assert (advice.strength, advice.why) == ("open", "mixed")
-    assert answer(advice).startswith("Not answered: temperature cannot be told apart from")
+    assert answer(advice).startswith("Not answered: temperature cannot be separated from")
 
 
 def test_lost_runs_leave_what_the_others_can_estimate():
@@ -162,7 +162,7 @@ def test_the_report_says_what_part_was_run(tmp_path):
     record = write(frame, tmp_path / "runs.csv")
     told = cautions(load_record(record, study))
     assert any("ran a fraction of its grid: 6 of 12 cells." in text for text in told)
-    assert any(text.startswith("Resolution III: axes can be told apart") for text in told)
+    assert any(text.startswith("Resolution III: axes can be separated") for text in told)
     write(frame.assign(design="half"), record)
     with pytest.raises(UserError, match="design: found 'half'"):
         load_record(record)
