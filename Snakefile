@@ -18,7 +18,7 @@ min_version("9.0")
 from kd.data.corpus import MANIFEST
 from kd.monitor.copies import settle_times
 from kd.monitor.overwriting import refuse_to_lose
-from kd.monitor.students import remove_unrecorded
+from kd.monitor.students import refuse_removed, remove_unrecorded
 from kd.runtime.errors import UserError
 from kd.runtime.seals import marked, set_aside
 from kd.runtime.retries import START
@@ -124,6 +124,7 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/guideline.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/submission.smk"
+include: "workflow/errors.smk"  # what is printed of a job that failed
 include: "workflow/end.smk"  # what is printed at the end, and drawn after a failure
 
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 
-from snakemake.jobs import GroupJob
 from snakemake.logging import logger
 
 STOPPED = []  # the signal that asked Snakemake to end
@@ -52,20 +51,7 @@ def last_line(logs):
     return lines[-1].strip() if lines else "no line in its log"
 
 
-LOG_ERROR_OF_GROUP = GroupJob.log_error
-
-
-def log_error_of_group(group, msg=None, **more):
-    """Snakemake (9.27) leaves out why a group failed: that SLURM refused it, or ended it at its limits."""
-    if msg:
-        names = sorted({name for job in group.jobs for name in job.wildcards})
-        why = " ".join(msg.partition("\n    sbatch call:")[0].split())
-        logger.error(f"error: {', '.join(names) or group.groupid}: {why}")
-    LOG_ERROR_OF_GROUP(group, msg, **more)
-
-
 if workflow.is_main_process:
-    GroupJob.log_error = log_error_of_group
     logger.addFilter(wanted)
     # In the background of a script ctrl-C is ignored, and stays so.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

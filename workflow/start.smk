@@ -76,4 +76,5 @@ if workflow.is_main_process:
     # done again, so they are no loss.
     if not DRAW_ONLY and not command_line().unlock:
         STARTED = {run.id for run in RUNS.values() if HERE.run(run).exists()}
+        or_end(refuse_removed, GRID, HERE)
         or_end(refuse_to_lose, HERE.study(GRID.study.name) / RECORD, HERE.runs, STARTED)

@@ -29,7 +29,8 @@ _STATUS = """\
 Show how many runs are done, running, failed, missing
 
 Each step that is running is shown with its count and speed: of a run, or of something that runs
-wait for (data, tokens, a teacher, stored outputs).
+wait for (data, tokens, a teacher, stored outputs). Where jobs wait in the queue of SLURM, their
+reasons are shown.
 """
 
 _WATCH = """\
@@ -100,9 +101,11 @@ def add(commands: Commands) -> None:
 def _plan(options: argparse.Namespace) -> None:
     from kd.monitor.plan import plan
     from kd.monitor.plan_text import plan_text
+    from kd.monitor.students import refuse_removed
 
     grid, layout = grid_of(options)
     check_inputs(grid)
+    refuse_removed(grid, layout)
     for other in namesakes(grid.study.path, grid.study.name):
         print(f"warning: {same_name(grid.study.path, other, grid.study.name)}", file=sys.stderr)
     if budget.is_asked(options):

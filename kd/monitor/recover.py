@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kd.monitor.slurm_queue import waiting
+from kd.monitor.slurm_queue import waiting, waiting_text
 from kd.runtime.files import leftovers
 from kd.runtime.seals import marked
 from kd.runtime.snakemake_processes import workflows
@@ -23,7 +23,7 @@ def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
             "one, `snakemake --unlock`, with the --configfile of the study, takes it away; then "
             "start again"
         )
-    texts += waiting(here)
+    texts += map(waiting_text, waiting(here))
     for folder, name in _folders(grid, layout).items():
         state = read_state(folder) or {}
         where = f"process {state.get('pid')} on {state.get('host')}"

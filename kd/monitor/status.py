@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.axes.constant_answer import teacher_warning
+from kd.monitor.slurm_queue import waiting, waiting_text
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
 from kd.runtime.state import STATE, STATES, read_state
@@ -17,9 +18,12 @@ from kd.study.run import Run
 from kd.study.tasks import data_warnings
 
 Read = Callable[[Path], dict[str, Any] | None]  # the state of a folder
+Queue = Callable[[Path], list[dict[str, Any]]]  # jobs that wait, of a folder where snakemake runs
 
 
-def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dict[str, Any]:
+def study_status(
+    grid: Grid, layout: Layout, known: Collection[str] = (), queue: Queue = waiting
+) -> dict[str, Any]:
     """Runs in each of STATES, in all and by value of every axis that varies, and what is at work.
 
     `known` are runs that an earlier look has found to be done. `assistants` has the runs whose
@@ -29,7 +33,8 @@ def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dic
     rule), `phase`, `done` and `total` steps of the phase, `per_second` (steps; 0 while none is
     done), `tokens_per_second` (0 where they are not counted), `host`, `folder` (of its state),
     `history` (of a training: its losses so far, by row), and `waiting`, the number of unfinished
-    runs that wait for it.
+    runs that wait for it. `queue` has the reasons why jobs wait in the queue of SLURM
+    (`kd.monitor.slurm_queue.waiting`).
     """
     read = cache(read_state)  # once for all runs that wait for it
     every = {
@@ -57,6 +62,7 @@ def study_status(grid: Grid, layout: Layout, known: Collection[str] = ()) -> dic
             if run
         ],
         "at_work": _at_work(grid, layout, every, read),
+        "queue": queue(layout.results.parent),
         "warnings": _teacher_warnings(grid, layout),
         "data_warnings": data_warnings(grid.runs.values()),
         "failures": [
@@ -150,6 +156,7 @@ def status_text(facts: dict[str, Any]) -> str:
     if facts["at_work"]:
         lines.append("at work:")
         lines += [f"  {_work_text(row)}" for row in facts["at_work"]]
+    lines += map(waiting_text, facts["queue"])
     if facts["warnings"]:
         lines.append("teachers that have learned nothing:")
         lines += [f"  {entry['teacher']}: {entry['warning']}" for entry in facts["warnings"]]

@@ -38,6 +38,19 @@ def remove_students(grid: Grid, layout: Layout, kept: Collection[str]) -> list[s
     ]
 
 
+def refuse_removed(grid: Grid, layout: Layout) -> None:
+    """Check that the students that are still to become teachers have their weights.
+
+    Raises:
+        UserError: another study has removed some; how to make them again.
+    """
+    for teacher in grid.teachers.values():
+        if teacher.student_of and not (layout.teacher(teacher) / METRICS).is_file():
+            model = layout.run(teacher.student_of) / MODEL
+            if why := emptied(model):
+                raise UserError(f"{grid.study.path}: teachers.{teacher.name}: {model}: {why}")
+
+
 def remove_unrecorded(grid: Grid, layout: Layout) -> list[Path]:
     """Remove the empty folders of students whose evaluation was interrupted after it had removed
     the weights, so that Snakemake trains these again; the folders.

@@ -135,15 +135,23 @@ def test_a_job_that_a_more_urgent_one_takes_the_place_of(prepared, undisturbed, 
     place.assert_tidy()
 
 
-def test_a_partition_without_gpus_is_refused_in_one_sentence(prepared, tmp_path):
+@pytest.mark.parametrize(
+    ("asked_for", "reason"),
+    [
+        ({"slurm_partition": "cpu"}, "Requested node configuration is not available"),
+        ({"slurm_account": "none"}, "The given account none appears to be invalid"),
+    ],
+)
+def test_a_job_that_slurm_refuses_is_not_tried_again(prepared, tmp_path, asked_for, reason):
     place = prepared.copy(tmp_path)
-    head = start(place, tmp_path, resources={"slurm_partition": "cpu"})
+    head = start(place, tmp_path, resources=asked_for)
     text = head.communicate()[0]
-    assert head.returncode != 0
+    assert head.returncode == 1, text
     errors = [line for line in text.splitlines() if line.startswith("error: ")]
-    assert all("Requested node configuration is not available" in line for line in errors), text
+    assert sorted(line.split(": ")[1] for line in errors) == sorted(place.grid.runs), text
+    assert all(reason in line and "not tried again" in line for line in errors), text
     assert "Memory specification" not in text, "it was refused for its memory"
-    assert {line.split(": ")[1] for line in errors} == set(place.grid.runs), text
+    assert "Traceback" not in text and "Trying to restart" not in text, text
 
 
 def test_jobs_that_a_partition_never_starts_are_named(prepared, tmp_path):

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from studies import json_of, tiny_study, write_study
 
+from kd.cli.main import main
 from kd.jobs.data import prepare_task
 from kd.jobs.distil import run_distil
 from kd.jobs.evaluate import run_evaluate
@@ -184,6 +185,36 @@ def test_an_assistant_that_fails_or_knows_nothing_is_told(done, tmp_path):
     ]
     with pytest.raises(UserError, match="no such file; the next start makes it"):
         run_teacher(grid, copy, cell.teacher.id, threads=1)
+
+
+def test_an_assistant_whose_weights_another_study_removed_is_refused_before_anything_runs(
+    done, tmp_path, capsys
+):
+    grid, layout, *_ = done
+    copy = Layout(shutil.copytree(layout.results, tmp_path / "results"))
+    _, lower, cell = grid.trained.values()
+    axes = {"student": [lower.labels["student"]], "teacher": ["middle"]}
+    base = {**CELL, "learning_rate": 1e-3, "init": "random"}
+    changes = {"study": "greedy", "keep": {"students": "none"}}
+    other = load_grid(study_of(tmp_path, base=base, axes=axes, **changes))
+    plan_of = ["plan", str(grid.study.path), "--results", str(copy.results)]
+    assert remove_students(other, copy, []) == [lower.id]
+    assert main(plan_of) == 0, "the teacher has links of its own"
+    shutil.rmtree(copy.teacher(cell.teacher))
+    capsys.readouterr()
+    assert main(plan_of) == 2
+    told = (
+        f"teachers.lower: {copy.run(lower) / 'model'}: its weights were removed, because study "
+        f"greedy has `keep: {{students: none}}`; `kd retrain {other.study.path} {lower.id}` trains"
+    )
+    assert told in capsys.readouterr().err
+    with pytest.raises(UserError, match="its weights were removed, because study greedy"):
+        run_teacher(grid, copy, cell.teacher.id, threads=1)
+    assert run_retrain(other, copy, lower.id)
+    run_teacher(grid, copy, cell.teacher.id, threads=1)
+    assert main(plan_of) == 0
+    fingerprint = read_record(copy.teacher(cell.teacher) / "metrics.json")["fingerprint"]
+    assert fingerprint == record(layout, lower)["model_fingerprint"]
 
 
 def test_copied_results_with_assistants_are_finished(done):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kd.data.corpus import MANIFEST
-from kd.monitor.status import read_metrics, study_status
+from kd.monitor.slurm_queue import waiting
+from kd.monitor.status import Queue, read_metrics, study_status
 from kd.monitor.watch.time_left import time_left
 from kd.runtime.errors import UserError
 from kd.study.grid import Grid
@@ -19,6 +20,7 @@ from kd.study.teacher_outputs import need_of
 Looker = Callable[[], dict[str, Any]]
 _LATEST = 5  # finished runs that are named
 _RECENT = 60.0  # seconds: a job that has just been started has no state yet
+_QUEUE = 60.0  # seconds between two questions to the scheduler: every view asks it
 _HEAVY = ("extra", "teacher", "outputs", "stage", "distil", "evaluate")  # steps that use the device
 
 
@@ -33,9 +35,10 @@ def looker(grid: Grid, layout: Layout) -> Looker:
     trained: set[str] = set()
     records: dict[str, dict[str, Any]] = {}
     seen: list[tuple[float, int]] = []  # (time, jobs at work) of recent looks
+    queue = _remembered(waiting)
 
     def look() -> dict[str, Any]:
-        status = study_status(grid, layout, set(records))
+        status = study_status(grid, layout, set(records), queue)
         lost = {failure["run"] for failure in status["failures"]}
         for name, folder in folders.items():
             if name in records:
@@ -59,6 +62,21 @@ def looker(grid: Grid, layout: Layout) -> Looker:
         }
 
     return look
+
+
+def _remembered(queue: Queue) -> Queue:
+    """The same, asked at most once in _QUEUE seconds."""
+    rows: list[dict[str, Any]] = []
+    due = 0.0
+
+    def remembered(here: Path) -> list[dict[str, Any]]:
+        nonlocal rows, due
+        if time.monotonic() >= due:
+            rows = queue(here)
+            due = time.monotonic() + _QUEUE
+        return rows
+
+    return remembered
 
 
 def _jobs(

@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from kd.monitor.slurm_queue import waiting_text as queue_text
 from kd.monitor.watch.look import Looker
 from kd.monitor.watch.words import (
     counts_text,
@@ -57,7 +58,7 @@ def view(status: dict[str, Any], height: int, width: int = _FILE_WIDTH) -> Rende
     status = status | {"name_width": max(16, width - _NUMBERS_WIDTH)}
     parts: list[tuple[int, RenderableType]] = [(2, _header(status)), *_jobs(status)]
     room = height - sum(lines for lines, _ in parts)
-    for build in (_at_work, _failures, _axes, _latest):
+    for build in (_at_work, _queue, _failures, _axes, _latest):
         lines, part = build(status, room)
         if lines and lines <= room:
             parts.append((lines, part))
@@ -108,6 +109,11 @@ def _at_work(status: dict[str, Any], room: int) -> tuple[int, RenderableType]:
     if len(shown) < len(rows):
         title += f", the first {len(shown)} of them"
     return _titled(title, table)
+
+
+def _queue(status: dict[str, Any], room: int) -> tuple[int, RenderableType]:
+    lines = [Text(queue_text(row), overflow="ellipsis", no_wrap=True) for row in status["queue"]]
+    return len(lines), Group(*lines)
 
 
 def _short(name: str, width: int) -> str:

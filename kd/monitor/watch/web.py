@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from jinja2 import Environment, StrictUndefined
 
+from kd.monitor.slurm_queue import waiting_text as queue_text
 from kd.monitor.watch import words
 from kd.monitor.watch.curves import curve
 from kd.monitor.watch.look import Looker
@@ -174,6 +175,7 @@ def _templates() -> tuple[Callable[..., str], Callable[[dict[str, Any], Path], s
             look=status,
             clock=clock,
             curve=curve,
+            queue_text=queue_text,
             words=words,
             report=link(results / "studies" / status["study"] / "report.html"),
             log_of=log,

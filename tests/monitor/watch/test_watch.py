@@ -159,8 +159,10 @@ def test_watch_without_a_terminal_prints_one_view(grid, capsys):
 
 
 @pytest.fixture
-def ask(grid):
+def ask(grid, monkeypatch):
     """A function that asks the page's server: (status, text)."""
+    waiting = [{"reason": "Resources", "jobs": 2, "advice": ""}]
+    monkeypatch.setattr("kd.monitor.watch.look.waiting", lambda here: waiting)
     with server(looker(grid, Layout("results")), Layout("results").results, 5.0, port=0) as found:
         threading.Thread(target=found.serve_forever, daemon=True).start()
 
@@ -182,6 +184,7 @@ def ask(grid):
 def test_the_page_has_the_same_and_curves_and_scores(grid, ask):
     status, page = ask("/")
     running = list(grid.runs)[1]
+    assert "<p>2 jobs wait in the queue of SLURM (Resources).</p>" in page
     assert status == 200 and "<polyline" in page and "setTimeout(refresh, 5000)" in page
     for text in ("40 / 100", "2 steps/s", "75.0", "(1/2)", "&lt;b&gt;out of milk&lt;/b&gt;"):
         assert text in page, text
