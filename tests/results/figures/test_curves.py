@@ -83,3 +83,27 @@ def test_trainings_that_share_no_step_have_no_mean():
         with_histories("step=1 2;loss=3 2;hard=1 1", "step=50 100;loss=3 2;hard=1 1")
     )
     assert len(runs) == 2 and not means, "a mean of other runs at each step, or backwards"
+
+
+def test_more_values_than_colours_show_both_ends_and_the_control_in_colour():
+    """Twelve kinds of knowledge on two tasks: the legend names seven and says how many are grey."""
+    names = ["logits", *(f"logits+hidden*{i}" for i in range(2, 13))]
+    frame = grid(lambda c: 0.5, task=["rte", "cola"], knowledge=names)
+    place = frame["knowledge"].map(names.index)
+    rank = [(7 * i + 4) % 12 for i in range(12)]  # of each value: logits is in the middle
+    ends = [rank[i] / 10 + (task == "cola") for i, task in zip(place, frame["task"], strict=True)]
+    figure = curves_figure(prepare(frame.assign(history=[f"step=1 2;hard=3 {e}" for e in ends])))
+    for ax in figure.axes:
+        assert (len(marked(ax, "mean")), len(marked(ax, "others"))) == (7, 5)
+        colours = {line.get_color() for line in marked(ax, "mean")}
+        greys = {line.get_color() for line in marked(ax, "others")}
+        assert len(colours) == 7 and not colours & greys
+    shown = [name for name, at in zip(names, rank, strict=True) if at in (0, 1, 2, 4, 9, 10, 11)]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [*shown, "5 other values"]
+
+
+def test_values_with_an_order_all_have_a_colour_of_a_scale():
+    rates = [f"{i}e-05" for i in range(1, 10)]
+    figure = curves_figure(prepare(grid(lambda c: 0.5, learning_rate=rates)))
+    assert len({line.get_color() for line in marked(figure.axes[0], "mean")}) == 9
