@@ -40,9 +40,8 @@ PLAIN = {
     "knowledge.",
     "seeds": "What the seed alone changes. Dots are runs, orange bars the standard deviation over "
     "seeds (pooled over cells), and blue bars the range of the cells' means about their median.",
-    "curves": "Learning curves. The loss of each run, and means over runs.",
-    "dev-curves": "Dev scores during the training, of each run and as means over runs. No run or "
-    "step is selected by them.",
+    "curves": "Learning curves. The loss by training step.",
+    "dev-curves": "Dev scores during the training. No run or step is selected by them.",
     "agreement": "Score against agreement with the teacher. Dots are runs, large marks the means "
     "of each knowledge. Agreement is the share of dev examples for which student and teacher "
     "choose the same class (of a multi-label task, the share of labels for which they agree; of a "

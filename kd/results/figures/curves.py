@@ -88,16 +88,18 @@ def _figure_of(
         if left:
             ax.set_ylabel(label)
     words = axis_words(axis)
-    text = [
-        f"Lines are means by {words} over {len(runs)} runs; in colour are the control, the {ENDS} "
-        f"values that end lowest and the {ENDS} that end highest on average over tasks"
-        if others
-        else f"Thick lines are means by {words}, thin lines single runs (n = {len(runs)})",
-        remark,
-    ]
+    if others:
+        said = (
+            f"Lines are means by {words} over {len(runs)} runs; in colour are the control, the "
+            f"{ENDS} values that end lowest and the {ENDS} that end highest"
+        ) + " on average over tasks" * (len(tasks) > 1)
+    else:
+        said = f"Thick lines are means by {words}, thin lines single runs (n = {len(runs)})"
     shown = {f"no {words}" if key == IDLE else key: keys[key] for key in named}
     shown |= {f"{others} other values": OTHER} if others else {}
-    return finish(figure, text, {key: {"linestyle": "-"} | look for key, look in shown.items()})
+    return finish(
+        figure, [said, remark], {key: {"linestyle": "-"} | look for key, look in shown.items()}
+    )
 
 
 def _mean(lines: list[np.ndarray]) -> np.ndarray:
