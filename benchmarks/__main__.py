@@ -1,6 +1,7 @@
 """`python -m benchmarks`: every measurement, as one table in Markdown and JSON."""
 
 import argparse
+import os
 import platform
 import statistics
 import sys
@@ -13,6 +14,9 @@ from typing import Any
 from kd.runtime import startup
 
 startup.keep_memory()  # for every contender alike
+if "--gpu" in sys.argv:  # one GPU of several, for all processes; before torch looks for them
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
 
 import torch  # noqa: E402
 

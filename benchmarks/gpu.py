@@ -85,7 +85,7 @@ def card() -> dict[str, Any]:
     found: dict[str, Any] = {"name": limits.device(), "torch": torch.__version__}
     if DEVICE.type == "cuda":
         facts = torch.cuda.get_device_properties(DEVICE)
-        found |= {"bytes": facts.total_memory, "cuda": torch.version.cuda}
+        found |= {"memory_bytes": facts.total_memory, "cuda": torch.version.cuda}
         found["capability"] = f"{facts.major}.{facts.minor}"
     return {**found, **limits.machine()}
 
@@ -260,7 +260,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
             found[name] = part()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # losses that differ, or a step, end `make bench`
             found["failed"][name] = f"{type(error).__name__}: {error}"
         found["took"][name] = time.monotonic() - started
         write_json(options.out / "gpu.json", found)

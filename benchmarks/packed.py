@@ -92,7 +92,10 @@ def _variables(jobs: int, locks: str) -> Any:
 
 
 def _uuid() -> str:
-    return "" if DEVICE.type == "cpu" else f"GPU-{torch.cuda.get_device_properties(DEVICE).uuid}"
+    if DEVICE.type == "cpu":
+        return ""
+    uuid = torch.cuda.get_device_properties(DEVICE).uuid
+    return f"GPU-{str(uuid).removeprefix('GPU-')}"
 
 
 def _job(

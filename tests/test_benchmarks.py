@@ -1,6 +1,7 @@
 """The benchmark in its smallest form: all train, and compute the same loss. Nothing is timed."""
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -139,6 +140,25 @@ def test_all_that_is_measured_on_a_gpu_as_far_as_a_cpu_can(tmp_path: Path) -> No
     assert "| 2 | " in text and f"| {gpu.ORDINARY} | " in text
     options.minutes = 0.0
     assert "training 13" in gpu.measure(options, tmp_path / "again")["left_out"]
+
+
+def test_a_part_that_ends_the_process_is_named_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("card", "tests", "bits", "profiled", "_training"):
+        monkeypatch.setattr(gpu, name, lambda *given: {})
+    made = argparse.Namespace(folder=tmp_path, steps=1)
+    monkeypatch.setattr(gpu, "workload", lambda *given: made)
+    monkeypatch.setattr(gpu, "packed", lambda *given: sys.exit("error: other losses"))
+    monkeypatch.setattr(gpu.jobs, "start", lambda *given: [{"wall": 1.0}])
+    options = argparse.Namespace(
+        **{"students": ["2L-24-12h-48"], "teacher": "3L-48-12h-96", "batch_size": 8},
+        **{"tokens": 300, "lengths": [13], "packed": [1], "seconds": 0.5},
+        **{"repetitions": 1, "minutes": 9.0, "out": tmp_path},
+    )
+    found = gpu.measure(options, tmp_path)
+    assert found["failed"] == {"packing": "SystemExit: error: other losses"}
+    assert found["start"] == [{"wall": 1.0}]
 
 
 @pytest.mark.slow  # heads as wide as a vocabulary
