@@ -152,7 +152,10 @@ def _text(facts: dict[str, Any]) -> str:
         of = f" of {question['size']}" if question["size"] else ""
         lines.append(f"  {question['axis']}{of}: {question['best']} leads; {'; '.join(parts)}")
     if not facts["questions"]:
-        lines.append("  no two values of an axis have finished runs on the same settings")
+        lines.append(
+            "  no question has an answer yet: no two values of an axis have a complete look on the "
+            "same settings, or no student is above the constant answer"
+        )
     if facts["waiting"]:
         lines.append(
             f"{_count(facts['waiting'], 'run')} of the study are not done yet: let Snakemake run "

@@ -12,7 +12,7 @@ from planted import lose
 from kd.cli.main import main
 from kd.results.replay.figure import replay_figure
 from kd.results.replay.page import page_text
-from kd.results.replay.replay import Truth, found, replayed, shown_by, whole_of
+from kd.results.replay.replay import Truth, _by_way, found, replayed, shown_by, whole_of
 from kd.results.replay.simulated import EFFECTS, simulated
 from kd.results.replay.ways import ALL, ALONE, NEXT, _drawn, looks_for, samples
 from kd.results.statistics.runs import studied
@@ -37,8 +37,18 @@ def test_only_tasks_and_seeds_with_every_cell_are_replayed():
     assert "no task has 3 seeds" in whole_of(lost)
     one = whole_of(lose(frame, task="rte", seed="2"))
     assert set(one["task"]) == {"mrpc"} and len(one) == 12
+    further = frame[(frame["seed"] != "3") | (frame["mapping"] == "first")]
+    assert "no task has 3 seeds" in whole_of(further), "kd next adds seeds to some cells alone"
     part = frame.assign(design='{"kind": "fraction", "cells": 2, "possible": 4, "pairs": []}')
     assert whole_of(part) == "it ran a part of its grid"
+
+
+def test_a_draw_that_ends_early_stays_at_its_last_step():
+    ends = {"way": NEXT, "step": 0, "runs": 0.25, "best": 1.0, "signs": 1.0}
+    goes_on = [{**ends, "step": step, "runs": 0.25 + step / 4, "best": 0.0} for step in (0, 1, 2)]
+    ways = _by_way([ends, *goes_on])
+    assert [step["best"] for step in ways[NEXT]] == [0.5, 0.5, 0.5]
+    assert [step["runs"] for step in ways[NEXT]] == [0.25, 0.375, 0.5]
 
 
 def test_what_a_sample_finds_of_what_all_runs_show():

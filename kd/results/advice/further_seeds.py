@@ -16,8 +16,9 @@ from scipy import stats
 
 from kd.axes.labels import ALIAS
 from kd.results.advice.advice import judged_axes
+from kd.results.advice.judge import contrasts_of
 from kd.results.advice.verdict import LEVEL, Advice, Contrast
-from kd.results.statistics.effects import planned_pairs
+from kd.results.statistics.effects import contrasts, planned_pairs
 from kd.results.statistics.fraction import part_of
 from kd.results.statistics.looks import Looks, looks_of, share_of
 from kd.results.statistics.pairing import prepare
@@ -55,7 +56,9 @@ class Step:
 def next_steps(
     frame: pd.DataFrame, margin: float, each_cell: int = 1
 ) -> tuple[list[Step], list[Advice]]:
-    """The steps of all open contrasts, the best first, and the advice that they are taken from.
+    """The steps of all open contrasts, the best first, and the advice that has a best value.
+
+    Where no contrast of an axis has a look, because runs failed, all of them are open.
 
     Args:
         frame: runs with looks, as `load_record` gives them.
@@ -63,11 +66,13 @@ def next_steps(
         each_cell: runs that a seed of a cell takes (more than 1 where axes are tuned).
     """
     looks, runs = looks_of(frame), prepare(frame)
-    answered = [advice for advice in judged_axes(runs, margin) if advice.best]
+    judged = judged_axes(runs, margin)
     steps = []
-    for advice in answered:
-        open_ = [c for c in advice.not_worse if c.look < looks[-1]]
+    for advice in judged:
         chosen = runs[runs[advice.axis].isin(advice.values)] if advice.size else runs
+        open_ = [c for c in advice.not_worse if c.look < looks[-1]]
+        if advice.why == "undone" and (advice.size or advice.axis != "student"):
+            open_ = contrasts_of(contrasts(chosen, advice.axis))
         pairs = planned_pairs(chosen, advice.axis) if open_ else pd.DataFrame()
         for contrast in open_:
             ends = {contrast.value, contrast.other}
@@ -76,7 +81,7 @@ def next_steps(
             chance = chance_of(contrast, look, looks, advice.comparisons, margin)
             needs, waiting = _needs(frame, own, look)
             steps.append(Step(advice.axis, contrast, look, chance, needs, waiting))
-    return _ordered(steps, each_cell), answered
+    return _ordered(steps, each_cell), [advice for advice in judged if advice.best]
 
 
 def chosen_steps(steps: Sequence[Step], runs: int | None = None, each_cell: int = 1) -> list[Step]:

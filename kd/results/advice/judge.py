@@ -16,6 +16,7 @@ from kd.results.advice.soundness import seeds_done
 from kd.results.advice.verdict import Advice, Breadth, Contrast
 from kd.results.statistics.effects import contrasts, pairs
 from kd.results.statistics.fraction import mixed_with, part_of
+from kd.results.statistics.looks import looks_of
 from kd.results.statistics.runs import IDLE, each, levels
 from kd.study.aliasing import Mixed, mixed_sentence
 
@@ -47,7 +48,8 @@ def judge_values(runs: pd.DataFrame, axis: str, question: str, margin: float) ->
     advice = Advice(
         axis, question, "", "", best, equal, unsure, worse, elsewhere,
         apart=tuple(v for v in values if v != best and v not in {c.other for c in own}),
-        mixed=mixed, breadth=breadth, values=values, comparisons=int(table["p"].notna().sum()),
+        mixed=mixed, breadth=breadth, values=values,
+        comparisons=len(table) if looks_of(runs) else int(table["p"].notna().sum()),
     )  # fmt: skip
     strength = _strength(advice, seeds_done(runs))
     if not about.clear and strength in ("strong", "moderate"):

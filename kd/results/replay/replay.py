@@ -8,11 +8,11 @@ import pandas as pd
 
 from kd.results.advice.judge import leader_of
 from kd.results.advice.verdict import LEVEL
-from kd.results.replay.ways import looks_for, samples
+from kd.results.replay.ways import looks_for, points_of, samples
 from kd.results.statistics.effects import contrasts
 from kd.results.statistics.fraction import part_of
 from kd.results.statistics.pairing import prepare
-from kd.results.statistics.runs import ALIAS, AXES, IDLE, studied
+from kd.results.statistics.runs import ALIAS, AXES, IDLE, levels, studied
 
 FEW = 3  # seeds that a record needs
 Row = dict[str, Any]
@@ -43,8 +43,8 @@ def whole_of(frame: pd.DataFrame) -> pd.DataFrame | str:
     names = studied(frame)
     if not names:
         return "it varies no axis but task and seed"
-    done = frame.groupby(["task", "seed"])["score"].apply(lambda own: own.notna().all())
-    seeds = {task: {s for t, s in done.index[done] if t == task} for task in frame["task"].unique()}
+    done = _with_every_cell(frame, names)
+    seeds = {task: {s for t, s in done if t == task} for task in frame["task"].unique()}
     tasks = [task for task, own in seeds.items() if len(own) >= FEW]
     if not tasks:
         return f"no task has {FEW} seeds with which every cell is done"
@@ -53,6 +53,24 @@ def whole_of(frame: pd.DataFrame) -> pd.DataFrame | str:
     if len(common) < FEW or not studied(whole):
         return f"its tasks do not have {FEW} seeds in common with which every cell is done"
     return whole.reset_index(drop=True)
+
+
+def _with_every_cell(frame: pd.DataFrame, names: list[str]) -> list[tuple[str, str]]:
+    """The (task, seed) whose runs are done and are all cells of the task. Further seeds may have
+    been added to some cells alone."""
+    axes = {name: [v for v in levels(frame[name]) if v != IDLE] for name in names}
+    cells: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    for (task, seed), own in frame.groupby(["task", "seed"]):
+        runs = own.drop_duplicates(names).to_dict("records")
+        cells[str(task), str(seed)] = {
+            tuple(point.values()) for run in runs for point in points_of(run, axes)
+        }
+    every: dict[str, set[tuple[str, ...]]] = {}
+    for (task, _), own_cells in cells.items():
+        every[task] = every.get(task, set()) | own_cells
+    lost = frame[frame["score"].isna()]
+    gaps = set(zip(lost["task"], lost["seed"], strict=True))
+    return [key for key, own in cells.items() if own == every[key[0]] and key not in gaps]
 
 
 def _prepared(frame: pd.DataFrame) -> pd.DataFrame:
@@ -143,11 +161,10 @@ def _by_way(rows: list[Row]) -> dict[str, list[Row]]:
     """Means over draws of each step. `kd next` ends after fewer steps in some draws: these stay at
     their last one."""
     table = pd.DataFrame(rows)
-    table["draw"] = table.groupby(["way", "step"]).cumcount()
     ways: dict[str, list[Row]] = {}
     for way, own in table.groupby("way", sort=False):
         last = int(own["step"].max())
-        draws = (own["step"].diff().fillna(-1) < 0).cumsum()
+        draws = (own["step"] == 0).cumsum()
         even = pd.concat(list(_lengthened(own.groupby(draws), last)))
         means = even.groupby("step")[["runs", "best", "signs"]].mean()
         ways[str(way)] = [

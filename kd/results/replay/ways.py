@@ -4,7 +4,7 @@ A sample looks like the record of a study that ran this part alone: the column `
 part of the cells was drawn, and `looks` that seeds were added as `kd next` says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -70,7 +70,7 @@ def _drawn(whole: pd.DataFrame, cell: np.ndarray, draw: int) -> list[tuple[str, 
         name: [v for v in levels(whole[name]) if v != IDLE] for name in names
     }
     first = np.unique(cell, return_index=True)[1]
-    groups = [_points(whole.iloc[row], axes) for row in first]
+    groups = [points_of(whole.iloc[row].to_dict(), axes) for row in first]
     effects = sum(len(values) - 1 for values in axes.values())
     drawn = []
     for kind, size in product((FRACTION, RANDOM), SHARES):
@@ -84,7 +84,7 @@ def _drawn(whole: pd.DataFrame, cell: np.ndarray, draw: int) -> list[tuple[str, 
     return drawn
 
 
-def _points(run: "pd.Series[Any]", axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
+def points_of(run: Mapping[Any, Any], axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
     """The combinations of values that a cell stands for."""
     options = [
         values if run[name] == IDLE else [v for v in values_in(run[name]) if v in values]

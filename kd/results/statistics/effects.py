@@ -225,9 +225,13 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     if part_of(runs):
         units = differences.dropna(subset="difference")[["task", "seed"]].drop_duplicates()
         table = widened(table, runs.merge(units) if looks_of(runs) else runs, axis)
+    family = table["p"]
     if looks_of(runs):
         table = corrected(table.assign(look=groups["look"].first()), looks_of(runs))
-    return table.assign(p_holm=holm(table["p"])).reset_index()
+        # A contrast that has no look yet will have one: it counts in the family from the start.
+        family = table["p"].fillna(1.0)
+    p_holm = pd.Series(holm(family), table.index).where(table["p"].notna())
+    return table.assign(p_holm=p_holm).reset_index()
 
 
 def interaction(runs: pd.DataFrame, a: str, b: str) -> pd.DataFrame:

@@ -92,8 +92,10 @@ def test_steps_share_cells_and_fit_the_runs_that_are_given():
         status=frame["status"].mask(frame["seed"] == "2", "failed"),
         score=frame["score"].mask(frame["seed"] == "2"),
     )
-    steps, _ = next_steps(failed, 0.1)
-    assert steps == [], "no look is complete, so nothing leads"
+    steps, answered = next_steps(failed, 0.1)
+    assert answered == [], "no look is complete, so nothing leads"
+    assert len(steps) == 6 and {seed for s in steps for _, seed in s.needs} == {4}
+    assert [s.cost for s in chosen_steps(steps)] == [2, 1, 1, 0, 0, 0], "the next seed, for all"
 
 
 @pytest.mark.parametrize(

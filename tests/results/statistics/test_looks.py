@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fake_runs import grid, write
 from looked_studies import judged, played, scores_of
+from planted import lose
 from scipy import stats
 
 from kd.results.record import load_record
@@ -61,6 +62,20 @@ def test_only_the_seeds_of_the_last_complete_look_count(seeds, lost, counted, lo
         assert (row["low"], row["high"]) == pytest.approx((gaps.mean() - half, gaps.mean() + half))
         p = 2 * stats.t.sf(gaps.mean() / error, free) / share
         assert row["p_holm"] == pytest.approx(min(1, p))
+
+
+def test_a_contrast_without_a_look_counts_among_the_comparisons():
+    frame = grid(
+        lambda c: 0.6 + len(c["mapping"]) / 100 + int(c["seed"]) ** 2 / 1000,
+        mapping=["first", "last", "uniform"], seed=["1", "2", "3"],
+    ).assign(looks="3 5")  # fmt: skip
+    noise = np.random.default_rng(0).normal(0, 0.01, len(frame))
+    frame = frame.assign(score=frame["score"] + noise)
+    lost = lose(frame, mapping="uniform", seed="2")
+    rows = contrasts(prepare(lost), "mapping").set_index(["a", "b"])
+    assert rows["look"].tolist() == [3, 0, 0] and rows["p_holm"].notna().tolist() == [1, 0, 0]
+    row = rows.loc["first", "last"]
+    assert row["p_holm"] == pytest.approx(min(1, 3 * row["p"]))
 
 
 def test_report_and_tables_say_which_look(tmp_path):
