@@ -90,11 +90,30 @@ def _lines(file: Path) -> Iterator[str | None]:
 def _documents(rows: Iterator[tuple[int, Any]], where: str) -> Iterator[str | None]:
     """Records as documents; empty ones are left out."""
     for number, value in rows:
-        if value is not None and not isinstance(value, str):
-            raise UserError(f"{where}, record {number}: found {shown(value)}, allowed: text")
-        if value and value.strip():
-            yield value.strip()
+        if text := record_text(value, where, number):
+            yield text
             yield END
+
+
+def record_text(value: Any, where: str | Path, number: int) -> str:
+    """The text of a record without blanks around it; '' for null.
+
+    Raises:
+        UserError: it is no text, or has half of a surrogate pair. JSON can write one as an escape,
+            but UTF-8 and tokenizers have no such character.
+    """
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{where}, record {number}: found {shown(value)}, allowed: text")
+    text = (value or "").strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise UserError(
+            f"{where}, record {number}: found {half}, half of a surrogate pair, allowed: text that "
+            f"can be written as UTF-8"
+        ) from None
+    return text
 
 
 def json_lines(file: Path) -> Iterator[tuple[int, Any]]:

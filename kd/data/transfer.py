@@ -8,12 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kd.data.corpus_text import decoded_lines, json_lines
+from kd.data.corpus_text import decoded_lines, json_lines, record_text
 from kd.runtime.digests import cached_content_digest
-from kd.runtime.errors import UserError, listing, nearest, shown
+from kd.runtime.errors import UserError, listing, nearest
 from kd.runtime.user_paths import readable
 
 _ROWS = 1000  # of a Parquet file at once
+_LONGEST = 2**31 - 1  # characters of a field of a CSV file; by default the module allows 131,072
 Texts = tuple[str, ...]  # one text, or two
 
 
@@ -68,7 +69,7 @@ def transfer_examples(found: TransferSet) -> Iterator[Texts]:
         file = Path(path)
         try:
             for number, values in _ROWS_OF[kind](file, found):
-                texts = tuple(_text(value, file, number) for value in values)
+                texts = tuple(record_text(value, file, number) for value in values)
                 if all(texts):
                     yield texts
                 elif any(texts):
@@ -90,28 +91,39 @@ def check_transfer(found: TransferSet) -> None:
             raise UserError(f"{path}: no text in it")
 
 
-def _text(value: Any, file: Path, number: int) -> str:
-    if value is not None and not isinstance(value, str):
-        raise UserError(f"{file}, record {number}: found {shown(value)}, allowed: text")
-    return (value or "").strip()
-
-
 def _lines(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]]:
     for number, text in decoded_lines(file):
         yield number, [text]
 
 
 def _table(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]]:
-    lines = (text for _, text in decoded_lines(file))
+    ended = False
+
+    def lines() -> Iterator[str]:
+        nonlocal ended
+        for _, text in decoded_lines(file):
+            yield text
+        ended = True
+
+    csv.field_size_limit(_LONGEST)
     if dict(found.files)[str(file)] == "tsv":
-        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        rows = csv.reader(lines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
-        rows = csv.reader(lines)
+        rows = csv.reader(lines())
     names = [name.strip() for name in next(rows, [])] if found.header else None
     places = [_place(column, names, file) for column in found.columns]
+    width = len(names) if names else 0
     for number, row in enumerate(rows, 1):
-        if row and len(row) <= max(places):
-            raise UserError(f"{file}, record {number}: it has {len(row)} columns")
+        if ended:  # the reader wanted another line for this record
+            raise UserError(f"{file}, record {number}: a quotation mark is not closed")
+        width = width or len(row)
+        if row and (len(row) > width or len(row) <= max(places)):
+            raise UserError(
+                f"{file}, record {number}: found {len(row)} columns, allowed: {width}, as in the "
+                f"{'header' if names else 'first record'}"
+                if width > max(places)
+                else f"{file}: no column {max(places)}: it has {width}, counted from 0"
+            )
         yield number, [row[place] for place in places] if row else [""] * len(places)
 
 

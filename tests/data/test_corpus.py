@@ -99,6 +99,7 @@ def test_text_is_read_line_by_line(tmp_path):
         ("a.jsonl", "jsonl", b"{", "line 1: not JSON"),
         ("a.jsonl", "jsonl", b'{"texts": "a"}', "column 'text' is missing; found texts"),
         ("a.jsonl", "jsonl", b'{"text": 3}', "record 1: found 3, allowed: text"),
+        ("a.jsonl", "jsonl", rb'{"text": "\ud83d"}', "half of a surrogate pair, allowed: text"),
         ("a.parquet", "parquet", b"PAR1", "not a Parquet file"),
     ],
 )
