@@ -5,7 +5,7 @@ Where the design runs a part of the cells, `choose` draws it among those that ca
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -116,11 +116,14 @@ def expand(study: Study) -> Grid:
     """
     seen = _Seen()
     chosen, pruned = _choose(study, seen) if study.design.chosen else (None, [])
+    every = list(cells_of(study, chosen))
+    included = {_key(cell) for cell, named in every if named is not None}
+    pruned = [(cell, reason) for cell, reason in pruned if _key(cell) not in included]
     tried = {_key(cell) for cell, _ in pruned}
     cells = len(pruned)
     runs: dict[str, Run] = {}
     written: dict[str, Cell] = {}
-    for cell, named in cells_of(study, chosen):
+    for cell, named in every:
         if _key(cell) in tried:
             continue
         cells += 1
@@ -151,10 +154,19 @@ class _Seen:
     wrong: set[str] = field(default_factory=set)
 
 
-def _run_of(study: Study, cell: Cell, named: set[str] | None, seen: _Seen) -> Run | str | None:
-    """The run of a cell, or why it has none; None if the cell has a mistake, which is kept."""
+def _run_of(
+    study: Study, cell: Cell, named: set[str] | None, seen: _Seen, apart: Collection[str] = ()
+) -> Run | str | None:
+    """The run of a cell, or why it has none; None if the cell has a mistake, which is kept.
+
+    Entries of `exclude` that name a key in `apart` are not tried.
+    """
     full = complete(study, cell)
-    hits = [i for i, e in enumerate(study.exclude) if _excludes(e, full, named)]
+    hits = [
+        i
+        for i, entry in enumerate(study.exclude)
+        if not {*apart} & {*entry} and _excludes(entry, full, named)
+    ]
     seen.excludes.update(hits)
     if hits:
         return f"excluded by exclude[{hits[0]}]"
@@ -180,7 +192,7 @@ def _choose(study: Study, seen: _Seen) -> tuple["Chosen", list[tuple[Cell, str]]
     """The chosen part of the cells that can run, and the cells that cannot, by task.
 
     Points that are the same runs are one cell. They are compared with the first seed, and with
-    every seed where they are equal there.
+    every seed where they are equal there. What is excluded with some seeds alone can run.
     """
     from kd.study.chosen import choose
 
@@ -194,7 +206,7 @@ def _choose(study: Study, seen: _Seen) -> tuple["Chosen", list[tuple[Cell, str]]
         run_ids = []
         for task in tasks:
             cell = over_base(study, {**point, **fixed, **task})
-            run = _run_of(study, cell, None, seen)
+            run = _run_of(study, cell, None, seen, first)
             if isinstance(run, str) and noted:
                 pruned.append(({k: cell[k] for k in RUN_FIELDS if k in cell}, run))
             run_ids.append(run.id if isinstance(run, Run) else "")

@@ -172,6 +172,25 @@ def test_what_is_excluded_is_no_cell_of_the_part_and_is_shown(studies):
     assert not any(entry.items() <= run.labels.items() for run in grid.runs.values())
 
 
+def test_what_is_included_again_runs_with_every_seed(studies):
+    entry = {"mapping": "first", "knowledge": "logits+hidden"}
+    again = {**entry, "temperature": 4, "task": "rte"}
+    path = studies({"random": 10}, "again.yaml", exclude=[entry], include=[again])
+    grid = load_grid(path)
+    runs = [run.labels["seed"] for run in grid.runs.values() if entry.items() <= run.labels.items()]
+    assert runs == [str(seed) for seed in AXES["seed"]]
+    assert not [cell for cell, _ in grid.pruned if cell in grid.written.values()]
+
+
+def test_a_cell_that_is_excluded_with_one_seed_can_be_drawn(studies):
+    for seed in AXES["seed"]:
+        entry = {"mapping": "first", "seed": seed}
+        grid = load_grid(studies({"random": 14}, f"seed{seed}.yaml", exclude=[entry]))
+        assert (grid.chosen.cells, grid.chosen.possible) == (14, 14), "cells of one run stay one"
+        left = {r.labels["seed"] for r in grid.runs.values() if r.labels["mapping"] == "first"}
+        assert left == {str(seed) for seed in AXES["seed"]} - {str(entry["seed"])}
+
+
 def test_the_plan_says_what_is_mixed(studies, capsys, tmp_path):
     path = studies({"fraction": "1/2"}, "plan.yaml")
     plan = json_of(capsys, "plan", path, "--results", tmp_path)
