@@ -212,7 +212,7 @@ def _cells(entries: list[dict[str, Any]]) -> list[str]:
     seeds: dict[str, list[str]] = {}
     for entry in entries:
         cell = ", ".join(f"{key} {value}" for key, value in entry.items() if key != "seed")
-        seeds.setdefault(cell or "the only cell", []).append(str(entry["seed"]))
+        seeds.setdefault(cell or "the base", []).append(str(entry["seed"]))
     return [
         f"  - {cell}: seed{'s' * (len(own) > 1)} {', '.join(own)}" for cell, own in seeds.items()
     ]

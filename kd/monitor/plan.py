@@ -164,7 +164,7 @@ def _assistants(grid: Grid, layout: Layout) -> list[dict[str, Any]]:
             "task": run.labels["task"],
             "run": run.id,
             "student": str(teacher.encoder.shape),
-            "chain": [*(earlier.labels["teacher"] for earlier in (*run.assistants, run))],
+            "chain": [r.labels["teacher"] for r in (*run.assistants, run) if r.needs_teacher],
             "cell": run.id in grid.runs,
             "runs": sum(r.needs_teacher and r.teacher.id == teacher.id for r in runs),
             "done": (layout.teacher(teacher) / METRICS).is_file(),

@@ -75,7 +75,9 @@ def check_assistants(study: "Study") -> None:
             keep(UserError(f"{where}.student: missing; give it here or under base"))
         if taught_by(study, name) is None:
             names = listing(other for other in study.teachers if other != name)
-            keep(UserError(f"{where}.teacher: missing; give it here or under base: {names}"))
+            text = f"give it here or under base: {names}" if names else "no teacher has a model"
+            keep(UserError(f"{where}.teacher: missing; {text}"))
+            continue
         chain = [name, *_teachers_of(study, name)]
         if chain[-1] == name and not seen & {*chain}:
             lacking = [n for n in chain[:-1] if "teacher" not in study.teachers[n][RUN]]

@@ -8,10 +8,12 @@ import pytest
 from studies import study_dict, write_study
 
 from kd.axes.fields import RUN_FIELDS
+from kd.monitor.plan import plan
 from kd.monitor.plan_warnings import warnings_of
 from kd.runtime.errors import UserError
 from kd.study.assistant_keys import ASSISTANT_FIELDS, SHARED
 from kd.study.grid import load_grid
+from kd.study.paths import Layout
 from kd.study.schema import study_schema
 
 ROOT = Path(__file__).parents[2]
@@ -166,6 +168,20 @@ def test_mistakes_of_assistants_name_the_place(grid, teachers, message):
         grid({**BERT, **teachers})
     assert message in str(error.value)
     assert str(error.value).count("found a cycle") <= 1, "a cycle is told once"
+
+
+def test_an_assistant_alone_has_no_teacher(tmp_path):
+    alone = study({"middle": {"run": {"student": "6L-384"}}}, axes={"seed": [1]})
+    with pytest.raises(UserError) as error:
+        load_grid(write_study(tmp_path, alone))
+    assert "teachers.middle.run.teacher: missing; no teacher has a model" in str(error.value)
+    assert "cycle" not in str(error.value)
+
+
+def test_the_chain_of_a_plan_has_the_teachers_that_are_read(grid, tmp_path):
+    teachers = {**CHAIN, "lower": {"run": {**CHAIN["lower"]["run"], "knowledge": "none"}}}
+    rows = plan(grid(teachers), Layout(tmp_path))["assistants"]
+    assert {row["teacher"]: row["chain"] for row in rows} == {"middle": ["bert"], "lower": []}
 
 
 def test_a_base_that_names_the_assistant_makes_a_cycle_and_says_so(grid):
