@@ -217,15 +217,18 @@ def _equal_size(
         np.array([MEASURES[measure].size(Shape(n, int(w), 1, 4 * int(w))) for w in widths])
         for n in (1, 2)
     )
-    named = 0.0
+    named = [0.0, 0.0]  # the last size with a label at the foot of its line, and at its head
     for size in sizes:
         layers = 1 + (size - single) / (double - single)
         ax.plot(widths, layers, color=GREY, linewidth=0.6, linestyle=":", zorder=1, gid="size")
         inside = np.flatnonzero((layers > y[0] * 1.1) & (layers < y[1] * 0.92))
-        if len(inside) and size > 1.4 * named:  # a label for each that leaves room
-            at, named = inside[-1], size
-            ax.text(widths[at], layers[at], f"{factor * size:.3g} {unit}", fontsize=5, color=GREY,
-                    ha="right", va="bottom", clip_on=True)  # fmt: skip
+        free = [end for end in (0, 1) if size > 2.2 * named[end]]
+        if len(inside) and free:  # a label for each that leaves room
+            end = free[0]
+            at, named[end] = inside[end - 1], size
+            room = end == 0 and widths[at] > 1.8 * x[0]  # on the left of the line
+            ax.text(widths[at], layers[at], f" {factor * size:.3g} {unit}", fontsize=5, color=GREY,
+                    ha="right" if room else "left", va="bottom", clip_on=True)  # fmt: skip
 
 
 def _ticks(ax: Axes, widths: np.ndarray, depths: np.ndarray, left: bool, bottom: bool) -> None:

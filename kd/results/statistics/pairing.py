@@ -29,7 +29,8 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     """
     control = control_of(frame)
     plain = _split_chance_aliases(_without_matching(frame, control))
-    runs = _with_average(_spread(plain)).reset_index(drop=True)
+    # A copy is in one piece: exploded frames have a block for each column, and pandas warns.
+    runs = _with_average(_spread(plain)).reset_index(drop=True).copy()
     names = runs["knowledge"].map(values_in)
     is_control = names.map(lambda parts: control in parts).astype(bool)
     is_none = names.map(lambda parts: "none" in parts).astype(bool)

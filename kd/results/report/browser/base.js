@@ -2,7 +2,7 @@
 "use strict";
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const ALIAS = " = ";  // between the values for which one run stands
-const PALETTE = 8;  // colours, --c0 to --c7
+const PALETTE = 8;  // colours, --c0 to --c7, of which the last is grey
 const $ = selector => document.querySelector(selector);
 const SVG = $("svg").namespaceURI;
 
@@ -67,10 +67,16 @@ function only(wanted) {  // {axis: value}: keep these alone, or let go of them
 
 const isChosen = (axis, value) => state.chosen.get(axis)?.has(value) ?? false;
 
-// --- colours, by the values of an axis
+// --- colours, by the values of an axis. Of more values than colours, the chosen ones have one, or the first.
+const coloured = axis => {
+  const values = AXIS[axis]?.values ?? [];
+  if (values.length <= PALETTE) return values;
+  const chosen = values.filter(value => isChosen(axis, value));
+  return (chosen.length ? chosen : values).slice(0, PALETTE - 1);
+};
 const colourOf = (axis, value) => {
-  const place = AXIS[axis] ? AXIS[axis].values.indexOf(value) : -1;
-  return `var(--c${place < 0 ? 0 : place % PALETTE})`;
+  const place = coloured(axis).indexOf(value);
+  return `var(--c${place >= 0 ? place : AXIS[axis] ? PALETTE - 1 : 0})`;
 };
 const runColour = i => colourOf(state.colour, parts(state.colour, i)[0]);
 

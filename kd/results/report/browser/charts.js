@@ -74,11 +74,11 @@ chart("map", place => {
   const table = mk(mk(place, "div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Map of two axes"}), "table");
   const head = mk(mk(table, "thead"), "tr");
   mk(head, "th", {scope: "col"}, `${words(a)} \\ ${words(b)}`);
-  for (const value of found.values[1]) mk(head, "th", {scope: "col", class: "number"}, value);
+  for (const value of found.values[1]) mk(head, "th", {scope: "col", class: "number"}, value === "-" ? `no ${words(b)}` : value);
   const body = mk(table, "tbody");
   for (const down of found.values[0]) {
     const row = mk(body, "tr");
-    mk(row, "th", {scope: "row"}, down);
+    mk(row, "th", {scope: "row"}, down === "-" ? `no ${words(a)}` : down);
     for (const across of found.values[1]) {
       const mark = marks.find(m => m[0] === down && m[1] === across), cell = mk(row, "td", {class: "number"});
       if (!mark || mark[3] === null) { cell.textContent = mark ? "missing" : ""; continue; }

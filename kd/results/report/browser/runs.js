@@ -77,8 +77,10 @@ function drawFilters() {
   }
   const legend = $("#legend");
   legend?.replaceChildren();
-  for (const value of legend ? (AXIS[state.colour]?.values ?? []).slice(0, 3 * PALETTE) : [])
+  const named = coloured(state.colour), others = (AXIS[state.colour]?.values.length ?? 0) - named.length;
+  for (const value of legend ? named : [])
     mk(legend, "span", {class: "key", style: `--mark: ${colourOf(state.colour, value)}`}, value);
+  if (legend && others) mk(legend, "span", {class: "key", style: `--mark: var(--c${PALETTE - 1})`}, `${others} others: filter by some to colour them`);
   told.replaceChildren();
   for (const [axis, values] of state.chosen) for (const value of values)
     mk(told, "button", {type: "button", class: "chip", "aria-pressed": "true", "aria-label": `Remove the filter ${words(axis)} ${value}`, "data-axis": axis, "data-value": value}, `${words(axis)} ${value} ×`);
