@@ -190,7 +190,8 @@ class Objective(nn.Module):
     ) -> dict[str, Tensor]:
         """The unweighted losses of a batch, scalars by name; arguments as in `forward`.
 
-        A term whose weight is 0 at this moment is left out, except before `calibrate`.
+        A term whose weight is 0 at this moment is left out, except before `calibrate`, and except
+        in a batch that would have no loss at all: its examples have no label, and no term counts.
         """
         losses = {}
         if self.labelled and labelled is None:
@@ -205,8 +206,10 @@ class Objective(nn.Module):
         if self.shifts and ("logits", 0) in teacher:
             shifted = PROBABILITY_SHIFTS[self.kind](teacher["logits", 0], labels)
             teacher = {**teacher, ("logits", 0): shifted}
-        for term, term_loss in zip(self.terms, self.term_losses, strict=True):
-            if self.waits or term.weight.at(moment.progress) > 0:
+        counts = [term.weight.at(moment.progress) > 0 for term in self.terms]
+        every = self.waits or not (losses or any(counts))
+        for term, term_loss, is_read in zip(self.terms, self.term_losses, counts, strict=True):
+            if every or is_read:
                 losses[str(term)] = term_loss(student, teacher, mask, labels, moment)
         return losses
 

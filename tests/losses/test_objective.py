@@ -260,6 +260,21 @@ def test_every_weight_at_0_still_gives_a_loss_to_differentiate():
     assert total.item() == 0 and student["logits", 0].grad.abs().max() == 0
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_batch_without_labels_where_no_term_counts_teaches_nothing(labelled):
+    terms = (term("logits", weight="1%50-100"), term("hidden", weight="0..1"))
+    made = Objective(terms, kinds.CLASSES, SAME, TEACHER, {}, labelled)
+    student, teacher = features(SAME, 1), features(TEACHER, 100)
+    student["logits", 0].requires_grad_()
+    none = torch.tensor([], dtype=torch.int64)
+    total, parts = made(student, teacher, MASK, LABELS, START, none if labelled else None)
+    total.backward()
+    assert set(parts) == set(map(str, terms)) and min(parts.values()) > 0
+    assert total.item() == 0 and student["logits", 0].grad.abs().max() == 0
+    later = made.parts(student, teacher, MASK, LABELS, at(10), none if labelled else None)
+    assert list(later) == [str(terms[1])]
+
+
 # --- calibration --------------------------------------------------------------------------------
 
 
