@@ -47,7 +47,7 @@ def _assistant_warnings(grid: Grid) -> list[str]:
     """Teacher assistants that are no smaller than the teacher that they learn from."""
     warnings = {}
     for teacher in grid.teachers.values():
-        if run := teacher.student_of:
+        if (run := teacher.student_of) and run.needs_teacher:
             own, above = teacher.encoder.shape, run.teacher.encoder.shape
             if own.nonembedding_parameters >= above.nonembedding_parameters:
                 warnings[teacher.name] = (
@@ -65,12 +65,13 @@ def _recipe_warnings(grid: Grid) -> list[str]:
     rate = RUN_DEFAULTS["learning_rate"]
     slow = [
         run
-        for run in grid.runs.values()
+        for run in grid.trained.values()  # teacher assistants too: nothing tunes them
         if "init" not in run.spec and run.values["learning_rate"] == rate
     ]
     if not slow:
         return []
+    start = "run starts" if len(slow) == 1 else "runs start"
     return [
-        f"{len(slow)} runs start from random weights with the learning rate of pretrained "
-        f"encoders ({rate:g}): set learning_rate (1e-4 in Turc et al. 2019, 1e-3 in the demo)"
+        f"{len(slow)} {start} from random weights with the learning rate of pretrained encoders "
+        f"({rate:g}): set learning_rate (1e-4 in Turc et al. 2019, 1e-3 in the demo)"
     ]

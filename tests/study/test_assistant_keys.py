@@ -240,3 +240,15 @@ def test_the_schema_has_the_keys_of_an_assistants_run():
     assert schema.is_valid(study())
     for wrong in ({"run": {"task": "rte"}}, {"run": RUN, "model": "x"}, {}, {"run": {}}):
         assert not schema.is_valid(study({**BERT, "middle": wrong}))
+
+
+def test_a_plan_warns_of_the_recipe_of_an_assistant_that_nothing_tunes(grid):
+    tuned = {"teacher": ["middle"], "learning_rate": [1e-4, 1e-3], "seed": [1]}
+
+    def told(**own):
+        teachers = {**BERT, "middle": {"run": {**RUN, **own}}}
+        return warnings_of(grid(teachers, axes=tuned, select={"axes": ["learning_rate"]}))
+
+    text = "1 run starts from random weights with the learning rate of pretrained encoders"
+    assert any(warning.startswith(text) for warning in told())
+    assert not any("random weights" in warning for warning in told(learning_rate=1e-4))
