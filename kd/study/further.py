@@ -6,7 +6,9 @@ from typing import Any
 import yaml
 
 from kd.axes.fields import RUN_FIELDS
+from kd.axes.labels import NONE
 from kd.runtime.errors import UserError
+from kd.study.cells import over_base
 from kd.study.check import Study
 from kd.study.grid import CONTROLLED, Grid
 
@@ -16,8 +18,8 @@ Entry = dict[str, Any]
 def entries_of(grid: Grid, needs: Iterable[tuple[str, int]]) -> list[Entry]:
     """The entries of `include` that add these runs to a study, and no others.
 
-    An entry names all by which its cell differs from the base. An axis that entries are crossed
-    with is left out where all of its values are wanted.
+    An entry names all by which its cell differs from the base and its preset. An axis that entries
+    are crossed with is left out where all of its values are wanted.
 
     Args:
         grid: of the study.
@@ -25,15 +27,19 @@ def entries_of(grid: Grid, needs: Iterable[tuple[str, int]]) -> list[Entry]:
     """
     study = grid.study
     tuned = study.select.axes if study.select else ()
-    base = study.base
     place = {run: number for number, run in enumerate(grid.runs)}
     entries: list[Entry] = []
     for run, seed in sorted(needs, key=lambda need: (need[1], place[need[0]])):
         cell = {**grid.written[run], "seed": seed}
+        preset = cell.get("preset", NONE)
+        named = "preset" in study.axes or preset != study.base.get("preset", NONE)
+        given = over_base(study, {"preset": preset} if named else {})
+        if named:  # an entry that names a preset has its keys from there
+            del given["preset"]
         entry = {
             key: value
             for key, value in cell.items()
-            if key not in tuned and (key in study.axes or base.get(key) != value)
+            if key not in tuned and (key in study.axes or given.get(key) != value)
         }
         if entry not in entries:
             entries.append(entry)

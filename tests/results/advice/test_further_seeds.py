@@ -11,7 +11,7 @@ from kd.cli.main import main
 from kd.results.advice.further_seeds import chance_of, chosen_steps, next_steps
 from kd.results.advice.verdict import Contrast
 from kd.runtime.errors import UserError
-from kd.study.further import with_entries
+from kd.study.further import entries_of, with_entries
 from kd.study.grid import load_grid
 
 LOOKS = (3, 5, 8)
@@ -96,6 +96,26 @@ def test_steps_share_cells_and_fit_the_runs_that_are_given():
     assert answered == [], "no look is complete, so nothing leads"
     assert len(steps) == 6 and {seed for s in steps for _, seed in s.needs} == {4}
     assert [s.cost for s in chosen_steps(steps)] == [2, 1, 1, 0, 0, 0], "the next seed, for all"
+
+
+@pytest.mark.parametrize(
+    ("base", "preset", "more"),
+    [
+        ({"knowledge": "logits"}, ["none", "pkd-skip"], {"knowledge": "none"}),
+        ({"preset": "pkd-last"}, None, {"preset": "pkd-skip"}),
+    ],
+)
+def test_an_entry_names_a_preset_without_its_keys(tmp_path, base, preset, more):
+    axes = {"temperature": [1, 2], "seed": [1], **({"preset": preset} if preset else {})}
+    base = {"student": "6L-768", "task": "rte", **base}
+    study = study_dict(base=base, axes=axes, include=[more])
+    before = load_grid(write_study(tmp_path, study))
+    entries = entries_of(before, [(run, 2) for run in before.runs])
+    assert all({*entry} <= {"preset", "temperature", "seed", "knowledge"} for entry in entries)
+    after = load_grid(write_study(tmp_path, {**study, "include": [*study["include"], *entries]}))
+    new = [run.spec for id, run in after.runs.items() if id not in before.runs]
+    seeds = load_grid(write_study(tmp_path, {**study, "axes": {**axes, "seed": [2]}}))
+    assert new and sorted(map(str, new)) == sorted(str(run.spec) for run in seeds.runs.values())
 
 
 @pytest.mark.parametrize(
