@@ -137,16 +137,17 @@ def _latest(records: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def _scores(grid: Grid, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The scores so far: a row for each cell, a column for each task.
 
-    `columns` has the axes that tell the rows apart, `tasks` the tasks. A cell of a row is the mean
-    score of the seeds that are done (None for none), how many these are, and how many are planned.
+    `columns` has the axes in which rows differ, `tasks` the tasks by their names. A cell of a row
+    is the mean score of the seeds that are done (None for none), how many these are, and how many
+    are planned.
     """
     columns = [axis for axis in grid.varied if axis not in ("task", "seed")]
     columns = [a for a in columns if len({run.labels[a] for run in grid.runs.values()}) > 1]
-    tasks = list(dict.fromkeys(run.task for run in grid.runs.values()))
+    tasks = list(dict.fromkeys(run.labels["task"] for run in grid.runs.values()))
     cells: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for run in grid.runs.values():
         key = tuple(run.labels[axis] for axis in columns)
-        cells.setdefault(key, {}).setdefault(run.task, []).append(run.id)
+        cells.setdefault(key, {}).setdefault(run.labels["task"], []).append(run.id)
     rows = []
     for key, by_task in cells.items():
         row: list[dict[str, Any]] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 from kd.runtime.errors import without_secrets
 from kd.study.paths import log_file
 
-TOTAL = 2_000_000  # bytes that the logs of one report may take
+TOTAL = 1_500_000  # bytes that the logs of one report may take
 FAILED, DONE = 4000, 800  # bytes of one log at most
 
 

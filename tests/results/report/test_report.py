@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +13,7 @@ from kd.results.figures.draw import write_figures
 from kd.results.report.cost_rows import cost
 from kd.results.report.explore import explorer
 from kd.results.report.findings import effects, headlines, winners
+from kd.results.report.log_ends import TOTAL as LOGS
 from kd.results.report.log_ends import log_ends
 from kd.results.report.page import (
     design,
@@ -313,6 +315,26 @@ def test_a_study_without_axes_or_scores_has_a_report_too(frame, browser, tmp_pat
     assert browser.problems == []
 
 
+@pytest.mark.browser
+@pytest.mark.slow
+def test_costs_have_the_cells_that_an_axis_does_not_divide_on_some_task(browser, tmp_path):
+    """Temperature has no effect on stsb: its one run there is that of both temperatures."""
+    sizes = ["2L-768-12h-3072", "6L-768-12h-3072"]
+    runs = grid(lambda c: 0.6, task=["rte", "stsb"], student=sizes, temperature=["1", "4"])
+    idle = (runs["task"] == "stsb") & (runs["temperature"] == "4")
+    runs = runs[~idle].assign(temperature=lambda f: f["temperature"].where(f["task"] == "rte", "-"))
+    runs.iloc[-1, runs.columns.get_loc("status")] = "missing"  # 6 layers on stsb
+    runs.iloc[-1, runs.columns.get_loc("score")] = None
+    source = write(runs, tmp_path / "runs.csv")
+    write_report(source, tmp_path / "tables", tmp_path / "figures", tmp_path / "report.html")
+    browser.open(tmp_path / "report.html")
+    tips = browser.run("[...document.querySelectorAll('#cost .mark')].map(m => m.dataset.tip)")
+    assert [tip.split("\n")[0] for tip in tips] == [f"{sizes[0]} · {t}" for t in ("1", "4")]
+    note = browser.run("document.querySelector('#cost-note').textContent")
+    assert note == "2 cells are not shown: they have no finished run on some task."
+    assert browser.problems == []
+
+
 @pytest.fixture
 def page(browser, frame, tmp_path):
     """The page of six runs, one of which failed, in a browser."""
@@ -429,3 +451,31 @@ def test_page_at_phone_width_and_in_print(browser, frame, tmp_path):
     assert browser.pdf().startswith(b"%PDF")
     browser.media("")
     assert browser.problems == []
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_a_report_of_five_thousand_runs_is_below_15_mb(browser, tmp_path):
+    """Without its figures, which take 5.5 MB where there are eight tasks, and the ends of logs."""
+    tasks = ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"]
+    students = [
+        f"{n}L-{h}-12h-{4 * h}" for n, h in ((2, 384), (4, 384), (6, 384), (3, 768), (6, 768))
+    ]
+    knowledge = ["logits+embedding", "logits+hidden", "logits+attention"]
+    runs = grid(
+        lambda c: 0.6 + zlib.crc32(repr(c).encode()) / 2**36,
+        task=tasks, student=students, knowledge=knowledge, mapping=["first", "last", "uniform"],
+        seed=[str(i) for i in range(14)],
+    )  # fmt: skip
+    points = " ".join(f"{zlib.crc32(b'%d' % i) / 2**32:.4g}" for i in range(16))
+    steps = " ".join(str(100 * i) for i in range(1, 17))
+    history = f"step={steps};loss={points};hard={points};logits:kl={points};hidden:mse={points}"
+    runs["history"] = [history.replace("0.1", f"0.{i}") for i in range(len(runs))]
+    source = write(runs, tmp_path / "runs.csv")
+    write_report(source, tmp_path / "tables", tmp_path / "figures", tmp_path / "report.html")
+    size = (tmp_path / "report.html").stat().st_size
+    assert len(runs) == 5040 and size + 5.5e6 + LOGS < 15e6, size
+    browser.open(tmp_path / "report.html")
+    assert browser.run(ROWS) == 100 and browser.problems == []
+    browser.run(ASK.format("seed:1"))
+    assert "360 of 5,040 runs" in browser.run("document.querySelector('#shown').textContent")

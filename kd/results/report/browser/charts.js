@@ -102,17 +102,31 @@ chart("cost", (place, width) => {
   const list = scored(visible).filter(i => inside(i) && cost(i) > 0), cells = new Map();
   const keys = DATA.axes.map(axis => axis.name).filter(axis => axis !== "seed" && axis !== "task");
   for (const i of list) {
-    const key = keys.map(axis => get[axis](i)).join(" · "), cell = cells.get(key) ?? {key, runs: [], tasks: new Map()};
+    const values = keys.map(axis => get[axis](i)), key = values.join(" · ");
+    const cell = cells.get(key) ?? {key, values, runs: [], tasks: new Map()};
     cell.runs.push(i);
-    cell.tasks.set(get.task(i), [...(cell.tasks.get(get.task(i)) ?? []), get.score(i)]);
+    cell.tasks.set(get.task(i), [...(cell.tasks.get(get.task(i)) ?? []), i]);
     cells.set(key, cell);
   }
   const mean = values => values.reduce((a, b) => a + b, 0) / values.length;
-  const most = Math.max(1, ...[...cells.values()].map(cell => cell.tasks.size));
+  const every = new Set(list.map(get.task)), all = [...cells.values()];
+  // On a task where an axis has no effect (-), the run there is that of each value of the axis.
+  const stands = (other, cell) => other.values.every((value, k) => value === cell.values[k] || value === "-");
+  const lent = new Set();
+  for (const cell of all) for (const task of every) {
+    const other = cell.tasks.has(task) ? null : all.find(o => o !== cell && o.tasks.has(task) && stands(o, cell));
+    if (!other) continue;
+    cell.tasks.set(task, other.tasks.get(task));
+    lent.add(other);
+  }
   // A mean over tasks counts only where a cell has them all.
-  const rows = [...cells.values()].filter(cell => cell.tasks.size === most).map(cell => ({
-    cell: cell.key, cost: factor * mean(cell.runs.map(cost)), score: 100 * mean([...cell.tasks.values()].map(mean)), runs: cell.runs.length,
-    first: cell.runs[0]})).sort((p, q) => p.cost - q.cost || q.score - p.score);
+  const whole = all.filter(cell => cell.tasks.size === every.size), left_out = all.filter(cell => cell.tasks.size < every.size && !lent.has(cell)).length;
+  $("#cost-note").textContent = left_out ? `${left_out} cells are not shown: they have no finished run on some task.` : "";
+  const rows = whole.map(cell => {
+    const own = [...cell.tasks.values()];
+    return {cell: cell.key, cost: factor * mean(own.flat().map(cost)), score: 100 * mean(own.map(runs => mean(runs.map(get.score)))),
+      runs: own.flat().length, first: cell.runs[0]};
+  }).sort((p, q) => p.cost - q.cost || q.score - p.score);
   const svg = canvas(place, width, height, `Score against ${label}`);
   if (!rows.length) { mk(svg, "text", {x: left, y: 40}, "No finished run is shown."); return []; }
   const costs = rows.map(row => row.cost), [low, high] = [Math.min(...costs) / 1.15, Math.max(...costs) * 1.15];
