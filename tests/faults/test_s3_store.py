@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import ROOT, Place, environment, status, write
+from faults import ROOT, Place, environment, snakemake, status, write
 from moments import Gate
+from studies import tiny_study, write_study
 
 BUCKET = "kd-test"
 POD = f"{sys.executable} {ROOT / 'tests/faults/pod.py'}"
@@ -132,3 +133,25 @@ def test_a_training_goes_on_in_another_folder_after_its_machine_is_lost(
     assert Place(study, found / "results").numbers() == wanted
     assert status(found, study)["done"] == 2
     assert "results/studies/test/report.html" in made
+
+
+def test_a_teacher_assistant_has_the_numbers_of_one_machine(server, place, tmp_path_factory):
+    recipe = {"epochs": 1, "learning_rate": 1e-3}
+    assistant = {"run": {"student": "2L-16-2h-32", "teacher": "deep"}}
+    study = tiny_study(
+        study="assistants",
+        teachers={**tiny_study()["teachers"], "middle": assistant},
+        base={"student": "1L-16-2h-32", "knowledge": "logits", "task": "toy-single", **recipe},
+        axes={"teacher": ["deep", "middle"]},
+    )
+    path = write_study(place, study)
+    head = start(place, server)
+    text = head.communicate()[0]
+    assert head.returncode == 0, text
+    alone = tmp_path_factory.mktemp("alone")
+    local = snakemake(alone, path, "--until", "evaluate")
+    text = local.communicate()[0]
+    assert local.returncode == 0, text
+    found = fetched(server, tmp_path_factory.mktemp("found"))
+    wanted = Place(path, alone / "results").numbers()
+    assert {name: Place(path, found / "results").numbers()[name] for name in wanted} == wanted
