@@ -75,14 +75,19 @@ def _tuning_lines(tuning: dict[str, Any] | None) -> list[str]:
     return lines
 
 
+def _of_it(runs: int, verb: str) -> str:
+    """'1 run learns', '6 runs learn'."""
+    return f"{runs} run {verb}s" if runs == 1 else f"{runs} runs {verb}"
+
+
 def _assistant_line(row: dict[str, Any]) -> str:
     """A line on a teacher that is the student of a run."""
     state = "done" if row["done"] else "to do"
     cell = "also a cell of this study" if row["cell"] else "no cell of this study"
     return (
         f"  teacher  {' > '.join([*row['chain'], row['teacher']])} on {row['task']}: "
-        f"{row['student']}, the student of {row['run']} ({cell}), {state}; {row['runs']} runs "
-        f"learn from it"
+        f"{row['student']}, the student of {row['run']} ({cell}), {state}; "
+        f"{_of_it(row['runs'], 'learn')} from it"
     )
 
 
@@ -91,7 +96,7 @@ def _stage_line(stage: dict[str, Any]) -> str:
     state = "done" if stage["done"] else "to do"
     return (
         f"  stage    {stage['stage']} of {stage['student']}: {stage['steps']:,} steps, "
-        f"{stage['tokens']:,} tokens, {state}; {stage['runs']} runs start from it"
+        f"{stage['tokens']:,} tokens, {state}; {_of_it(stage['runs'], 'start')} from it"
     )
 
 
@@ -100,7 +105,7 @@ def _extra_line(extra: dict[str, Any]) -> str:
     state = "done" if extra["done"] else "to be made"
     return (
         f"  extra    {extra['extra']} of {extra['task']}: about {extra['examples']:,} examples "
-        f"that the teacher labels, {state}; {extra['runs']} runs learn from them"
+        f"that the teacher labels, {state}; {_of_it(extra['runs'], 'learn')} from them"
     )
 
 
