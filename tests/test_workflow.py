@@ -63,8 +63,8 @@ def job_counts(text):
 
 
 def planned(text):
-    """The rules of a dry run, but for the one that only asks for all."""
-    rules = re.findall(r"^(?:local)?rule (\w+):", text, flags=re.MULTILINE)
+    """The rules of a dry run, but for `all`. Those of a group are indented."""
+    rules = re.findall(r"^ *(?:local)?rule (\w+):", text, flags=re.MULTILINE)
     return sorted(set(rules) - {"all"})
 
 
@@ -215,6 +215,21 @@ def test_a_copy_without_times_is_finished_and_a_change_in_it_is_seen(finished, t
     record.write_text(record.read_text().replace('"score"', '"scores"'))
     again = snakemake(folder, path, "--dry-run").stdout
     assert "Nothing to be done" not in again and "collect" in again
+
+
+@pytest.mark.slow
+def test_missing_runs_are_planned_where_only_stored_outputs_are_older_than_their_teacher(
+    finished, tmp_path
+):
+    folder = shutil.copytree(finished.folder, tmp_path / "copy")
+    for name in ("runs", "studies"):
+        shutil.rmtree(folder / "results" / name)
+    for model in folder.glob("results/teachers/*/*/model"):
+        with (model / "config.json").open("a") as handle:
+            handle.write(" ")
+        os.utime(model)
+    text = snakemake(folder, folder / finished.path.name, "--dry-run").stdout
+    assert {"outputs", "distil", "evaluate", "report"} <= set(planned(text)), text
 
 
 @pytest.mark.slow

@@ -29,6 +29,10 @@ def report_job_error(executor, job_info, msg=None, **more):
     REPORT_JOB_ERROR(executor, job_info, msg, **more)
 
 
+def a_rule_of(group):
+    return next(iter(group.jobs)).rule
+
+
 def told_otherwise(record):
     """Whether to log this: not the traceback of an exception whose message is an error of its own."""
     return not record.getMessage().startswith("Exception in run_job for rule ")
@@ -41,5 +45,5 @@ if workflow.is_main_process:
     )
     # The plugin for SLURM (2.8) asks a group for its rule, to say what went wrong before `sbatch`.
     # Without one the thread that submits ends there, and Snakemake waits for ever.
-    GroupJob.rule = property(lambda group: next(iter(group.jobs)).rule)
+    GroupJob.rule = property(a_rule_of)
     logger.addFilter(told_otherwise)

@@ -35,6 +35,15 @@ def tokens_of(owner):
     return LAYOUT.tokens(owner.data_id, owner.task, owner.tokens_id)
 
 
+def old_or_new(file, made):
+    """A file whose renewal leaves what was `made` of it as it is, once that is there.
+
+    Before, it must not be ancient: Snakemake (9.27) forgets jobs behind an ancient file that is made again,
+    also those whose outputs are missing.
+    """
+    return ancient(file) if made.exists() else file
+
+
 def extras_of_tokens(wildcards):
     """The extra examples that are tokenised with a task's text."""
     return EXTRAS_OF.get((wildcards.data, wildcards.task, wildcards.tokens), [])
@@ -68,8 +77,8 @@ def teacher_input(wildcards):
 def distil_input(wildcards):
     """What a run needs: its tokens, and its teacher where it learns or starts from one.
 
-    `outputs` is ancient: what is stored later leaves finished runs as they are. Arrays are too large to
-    carry to each job, so a job that shares no folder with others computes its own.
+    What is stored later leaves finished runs as they are. Arrays are too large to carry to each job, so a
+    job that shares no folder with others computes its own.
     """
     run = run_of(wildcards)
     names = (MODEL, *undeclared(METRICS))
@@ -79,7 +88,9 @@ def distil_input(wildcards):
     return {
         "tokens": tokens_of(run),
         "teacher": teacher if run.needs_teacher else [],
-        "outputs": [ancient(LAYOUT.need(run))] if stored else [],
+        "outputs": (
+            [old_or_new(LAYOUT.need(run), HERE.run(run) / METRICS)] if stored else []
+        ),
         **stage,
     }
 
@@ -96,7 +107,8 @@ def outputs_input(wildcards):
 
 def corpus_of(wildcards):
     """The packed tokens that a stage reads. What is packed again later leaves it as it is."""
-    return ancient(LAYOUT.corpus(GRID.stages[wildcards.stage]) / MANIFEST)
+    stage = GRID.stages[wildcards.stage]
+    return old_or_new(LAYOUT.corpus(stage) / MANIFEST, HERE.stage(stage) / TRAINING)
 
 
 def evaluate_input(wildcards):
