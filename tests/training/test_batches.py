@@ -81,7 +81,7 @@ def on_meta(monkeypatch):
 
     for module in (gradients_module, features_module):
         monkeypatch.setattr(module, "to_device", move)
-    monkeypatch.setattr(capture, "frozen", lambda model: torch.inference_mode())  # no autocast
+    monkeypatch.setattr(capture, "frozen", lambda *_: torch.inference_mode())  # no autocast
 
 
 @pytest.mark.parametrize("padded", [False, True])
