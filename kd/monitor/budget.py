@@ -126,6 +126,12 @@ def _axis(content: Content, name: str) -> list[Any]:
     return values if isinstance(values, list) else []
 
 
+def _free_axes(content: Content) -> list[str]:
+    """The axes that are neither crossed with all others nor tuned."""
+    tuned = (content.get("select") or {}).get("axes", [])
+    return [axis for axis in content["axes"] if axis not in (*CROSSED, *tuned)]
+
+
 def _with(content: Content, axis: str, values: list[Any], gone: list[Any]) -> Content:
     """The content with other values of an axis, and without entries that only name those gone."""
     smaller = copy.deepcopy(content)
@@ -151,16 +157,14 @@ def _fewer_seeds(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
 
 
 def _one_at_a_time(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
-    tuned = (content.get("select") or {}).get("axes", [])
-    free = [axis for axis in content["axes"] if axis not in (*CROSSED, *tuned)]
+    free = _free_axes(content)
     based = {**RUN_DEFAULTS, **(content.get("base") or {})}
     if content.get("design", FACTORIAL) == FACTORIAL and len(free) > 1 and based.keys() >= {*free}:
         yield {**copy.deepcopy(content), "design": ALONE}
 
 
 def _fraction(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
-    tuned = (content.get("select") or {}).get("axes", [])
-    free = [axis for axis in content["axes"] if axis not in (*CROSSED, *tuned)]
+    free = _free_axes(content)
     if content.get("design", FACTORIAL) == FACTORIAL and len(free) > 1:
         for share in _SHARES:
             yield {**copy.deepcopy(content), "design": {FRACTION: share}}
@@ -189,10 +193,9 @@ def _fewer_tasks(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
 
 
 def _fewer_values(content: Content, grid: Grid, seeds: int) -> Iterator[Content]:
-    tuned = (content.get("select") or {}).get("axes", [])
     base = content.get("base") or {}
     while True:
-        free = [axis for axis in content["axes"] if axis not in (*CROSSED, *tuned)]
+        free = _free_axes(content)
         longest = max(free, key=lambda axis: len(_axis(content, axis)), default=None)
         if longest is None or len(_axis(content, longest)) <= 2:
             return
@@ -214,7 +217,7 @@ CUTS: dict[str, Callable[[Content, Grid, int], Iterator[Content]]] = {
 
 def _part(design: dict[str, Any] | None) -> list[str]:
     """What a part of the cells leaves out, and how far it mixes effects."""
-    if design is None:
+    if not design:
         return []
     left = design["possible"] - design["cells"]
     return [f"{left} of {design['possible']} cells, {design['mixed'][0]}"]

@@ -85,7 +85,7 @@ def test_a_fraction_says_what_it_mixes_and_never_mixes_two_axes(tmp_path):
     assert part.grid.runs.keys() < grid.runs.keys() and part.plan["time"]["hours"] <= hours
     *_, found = found_in(write_study(tmp_path, study), tmp_path, 0.1)
     for one in found:
-        assert one.grid.chosen is None or one.grid.mixed().resolution > 2
+        assert not one.grid.chosen or one.grid.mixed().resolution > 2
 
 
 def test_several_cuts_where_one_is_not_enough_and_none_where_nothing_is(path, tmp_path):
