@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 import yaml
 from conftest import SLURM_UP
-from faults import ROOT, environment, prepare, snakemake, status
+from faults import ROOT, Place, environment, prepare, snakemake, status
+from helpers import save_encoder
 from moments import Gate
 from slurm_profile import write_profile
-from studies import write_study
+from studies import tiny_study, write_study
 from users import become, give
 
+from kd.data.generated import generate
 from kd.runtime.locks import only_one
 
 RUN = Path("/run/slurm-up")  # its process ids
@@ -116,6 +118,36 @@ def test_the_demo_study_runs_whole(tmp_path):
     text = head.communicate()[0]
     assert head.returncode == 0, text
     assert (tmp_path / "results/studies/demo/report.html").is_file()
+
+
+def test_a_teacher_assistant_that_starts_from_a_stage(tmp_path):
+    """Corpus, stage, assistant and its students; the numbers are those of one machine."""
+    recipe = {"epochs": 1, "learning_rate": 1e-3}
+    stage = {"corpus": {"files": "text.txt", "held_out": 0.1}, "teacher": "deep"}
+    stage |= {"knowledge": "hidden", "steps": 6, "batch_size": 4, "max_length": 16}
+    assistant = {"student": "2L-16-2h-32", "teacher": "deep", "init": "stage:general"}
+    study = tiny_study(
+        teachers={"deep": {"model": "./deep", **recipe}, "middle": {"run": assistant}},
+        stages={"general": stage},
+        base={"student": "1L-16-2h-32", "knowledge": "logits", "task": "toy-single", **recipe},
+        axes={"teacher": ["middle"], "init": ["random", "stage:general"]},
+    )
+    places = []
+    for name in ("alone", "there"):
+        (tmp_path / name).mkdir()
+        save_encoder(tmp_path / name / "deep", "bert")
+        rows = [row["sentence1"] for row in generate("toy-single", "train", 300)]
+        (tmp_path / name / "text.txt").write_text("\n".join(rows))
+        places.append(Place(write_study(tmp_path / name, study)))
+    alone, there = places
+    local = snakemake(tmp_path / "alone", alone.study, "--until", "evaluate")
+    text = local.communicate()[0]
+    assert local.returncode == 0, text
+    head = on_slurm(tmp_path / "there", there.study, "--until", "evaluate")
+    text = head.communicate()[0]
+    assert head.returncode == 0, text
+    assert there.numbers() == alone.numbers()
+    assert "rule stage:" in text and "rule corpus:" in text
 
 
 def test_the_numbers_are_those_of_one_machine_whatever_is_cancelled(
