@@ -226,7 +226,7 @@ def _write(grid: Grid, facts: dict[str, Any], out: Any) -> None:
     entries = facts["include"]
     note = f"kd next, looks {facts['looks']}"
     try:
-        text = with_entries(path.read_text(encoding="utf-8"), entries, note)
+        text = with_entries(path.read_bytes().decode(), entries, note)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     atomic_write(path, text)

@@ -76,22 +76,23 @@ def with_entries(text: str, entries: Sequence[Entry], note: str) -> str:
     """A study file with more entries of `include`; all other lines stay as they are.
 
     Args:
-        text: of the file.
+        text: of the file, with its own ends of lines, which the entries get too.
         entries: of `entries_of`.
         note: a comment for them, one line.
 
     Raises:
         UserError: its list `include` is not written one entry a line.
     """
-    lines = text.rstrip("\n").split("\n")
-    new = [
-        "- " + yaml.safe_dump(e, default_flow_style=True, sort_keys=False, width=10**6).strip()
-        for e in entries
-    ]
+    end_of_line = "\r" if "\r\n" in text else ""
+    lines = (text.rstrip("\r\n") + end_of_line).split("\n")
+    written = (
+        yaml.safe_dump(e, default_flow_style=True, sort_keys=False, width=10**6) for e in entries
+    )
+    new = [line + end_of_line for line in (f"# {note}", *(f"- {e.strip()}" for e in written))]
     start = next((i for i, line in enumerate(lines) if line.startswith("include:")), None)
     before = yaml.safe_load(text)
     if start is None:
-        lines += ["include:", *(f"  {line}" for line in [f"# {note}", *new])]
+        lines += ["include:" + end_of_line, *(f"  {line}" for line in new)]
     else:
         end = start + 1
         while end < len(lines) and (not lines[end].strip() or lines[end][0] in " -#"):
@@ -100,7 +101,7 @@ def with_entries(text: str, entries: Sequence[Entry], note: str) -> str:
             end -= 1
         first = next((line for line in lines[start + 1 : end] if line.lstrip()[:1] == "-"), "")
         indent = first[: len(first) - len(first.lstrip())]
-        lines[end:end] = [indent + line for line in [f"# {note}", *new]]
+        lines[end:end] = [indent + line for line in new]
     changed = "\n".join(lines) + "\n"
     wanted = {**before, "include": [*(before.get("include") or []), *entries]}
     try:

@@ -50,7 +50,7 @@ def collected(path, results):
 def test_the_open_contrasts_get_seeds_and_the_study_file_their_cells(tmp_path, capsys):
     axes = {"mapping": ["first", "last", "reverse"], "seed": [1, 2, 3]}
     path = write_study(tmp_path, study_dict(study="more", looks=list(LOOKS), axes=axes))
-    path.write_text("# by hand\n" + path.read_text())
+    path.write_text("# by hand\n" + path.read_text(), newline="\r\n")
     before = load_grid(path).runs.keys()
     words = ["next", str(path), "--results", str(tmp_path)]
     assert main(words) == 2 and "runs.csv: missing; `kd collect" in capsys.readouterr().err
@@ -62,7 +62,8 @@ def test_the_open_contrasts_get_seeds_and_the_study_file_their_cells(tmp_path, c
     assert (step["other"], step["look"], step["next_look"]) == ("last", 3, 5)
     assert 0 < step["chance"] < 1 and step["runs"] == facts["runs"] == 4
     assert facts["device_hours"] > 0 and facts["waiting"] == 0
-    assert path.read_text().startswith("# by hand\n")
+    lines = path.read_bytes().split(b"\n")
+    assert lines[0] == b"# by hand\r" and all(line.endswith(b"\r") for line in lines[:-1])
     new = {r.id: r.labels for r in load_grid(path).runs.values() if r.id not in before}
     cells = {(labels["mapping"], labels["seed"]) for labels in new.values()}
     assert cells == {(v, s) for v in ("first", "last") for s in ("4", "5")} and len(new) == 4
@@ -134,6 +135,8 @@ def test_an_entry_names_a_preset_without_its_keys(tmp_path, base, preset, more):
 )
 def test_entries_are_added_and_all_else_stays(text, end):
     assert with_entries(text, [{"seed": 4}], "why") == end
+    windows = [part.replace("\n", "\r\n") for part in (text, end)]
+    assert "\n" not in text or with_entries(windows[0], [{"seed": 4}], "why") == windows[1]
     assert yaml.safe_load(end)["include"][-1] == {"seed": 4}
 
 
