@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from kd.data.corpus import Corpus, corpus_files
-from kd.runtime.errors import Transient, UserError, listing, nearest, shown
+from kd.data.named_columns import place_of
+from kd.runtime.errors import Transient, UserError, shown
 
 END = None  # between two documents
 _ROWS = 1000  # of a Parquet file at once
+LONGEST = 16_000_000  # bytes of a line, characters of a record: about 2 GB while it is tokenised
 _GZIP = b"\x1f\x8b"
 
 
@@ -54,7 +56,7 @@ def check_corpus(corpus: Corpus) -> None:
     for path, kind in corpus.files:
         one = Corpus(((path, kind),), corpus.column, corpus.held_out)
         if not any(corpus_texts(one)):
-            raise UserError(f"{path}: no text in it")
+            raise UserError(f"{path}: found no text in it, allowed: files with text")
 
 
 def _opened(file: Path) -> BinaryIO:
@@ -68,10 +70,15 @@ def decoded_lines(file: Path) -> Iterator[tuple[int, str]]:
     """(number from 1, text) of each line of a text file in UTF-8, plain or gzip.
 
     Raises:
-        UserError: the first line that is not UTF-8.
+        UserError: the first line that is not UTF-8, or too long for the memory of a job.
     """
     with _opened(file) as lines:
-        for number, raw in enumerate(lines, 1):
+        for number, raw in enumerate(iter(lambda: lines.readline(LONGEST + 1), b""), 1):
+            if len(raw) > LONGEST:
+                raise UserError(
+                    f"{file}, line {number}: found a line of more than {LONGEST:,} bytes, "
+                    f"allowed: up to that; break its text into several lines or records"
+                )
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -99,12 +106,17 @@ def record_text(value: Any, where: str | Path, number: int) -> str:
     """The text of a record without blanks around it; '' for null.
 
     Raises:
-        UserError: it is no text, or has half of a surrogate pair. JSON can write one as an escape,
-            but UTF-8 and tokenizers have no such character.
+        UserError: it is no text, too long for the memory of a job, or has half of a surrogate pair.
+            JSON can write one as an escape, but UTF-8 and tokenizers have no such character.
     """
     if value is not None and not isinstance(value, str):
         raise UserError(f"{where}, record {number}: found {shown(value)}, allowed: text")
     text = (value or "").strip()
+    if len(text) > LONGEST:
+        raise UserError(
+            f"{where}, record {number}: found a text of {len(text):,} characters, allowed: up to "
+            f"{LONGEST:,}; break it into several records"
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -134,7 +146,7 @@ def json_lines(file: Path) -> Iterator[tuple[int, Any]]:
 def _json_rows(file: Path, column: str) -> Iterator[tuple[int, Any]]:
     for number, row in json_lines(file):
         if not isinstance(row, dict) or column not in row:
-            raise _no_column(f"{file}, line {number}", column, row if isinstance(row, dict) else ())
+            place_of(column, row if isinstance(row, dict) else (), f"{file}, line {number}")
         yield number, row[column]
 
 
@@ -144,8 +156,7 @@ def _parquet_rows(file: Path, column: str) -> Iterator[tuple[int, Any]]:
 
     try:
         with ParquetFile(file) as table:
-            if column not in (names := table.schema_arrow.names):
-                raise _no_column(str(file), column, names)
+            place_of(column, table.schema_arrow.names, file)
             number = 0
             for batch in table.iter_batches(_ROWS, columns=[column]):
                 for value in batch.column(0).to_pylist():
@@ -171,16 +182,10 @@ def _hub_rows(corpus: Corpus) -> Iterator[tuple[int, Any]]:
         )
         for number, row in enumerate(rows, 1):
             if corpus.column not in row:
-                raise _no_column(where, corpus.column, row)
+                place_of(corpus.column, row, where)
             yield number, row[corpus.column]
     except UserError:
         raise
     except Exception as error:  # the library and the network have errors of their own
         reason = " ".join(str(error).split())[:300]
         raise Transient(f"{where}: cannot be read: {type(error).__name__}: {reason}") from error
-
-
-def _no_column(where: str, column: str, names: Any) -> UserError:
-    return UserError(
-        f"{where}: column {column!r} is missing; found {listing(names)}{nearest(column, names)}"
-    )

@@ -7,7 +7,6 @@ are on one side.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from kd.runtime.seals import read_record, write_record
 
 TRAIN, HELD_OUT = "train", "held-out"
 _AT_ONCE = 1000  # texts a call of the tokenizer
+_LETTERS = 1_000_000  # after which a call has no further text; it takes about 100 bytes for each
 _DTYPE = np.dtype("<i4")
 _HASHES = 2**64
 
@@ -66,7 +66,7 @@ def pack(
         max_length: tokens of a sequence, special ones included.
         held_out: share of the texts that are held out.
         out: the folder.
-        advance: called after every thousand texts.
+        advance: called after every call of the tokenizer.
 
     Raises:
         UserError: too little text for one sequence, or for the held-out slice; an id that the
@@ -115,8 +115,14 @@ def pack(
 
 
 def _batches(texts: Iterable[str | None]) -> Iterator[list[str | None]]:
-    rest = iter(texts)
-    while batch := list(islice(rest, _AT_ONCE)):
+    batch, letters = list[str | None](), 0
+    for text in texts:
+        batch.append(text)
+        letters += len(text or "")
+        if len(batch) == _AT_ONCE or letters >= _LETTERS:
+            yield batch
+            batch, letters = [], 0
+    if batch:
         yield batch
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kd.axes.tasks import Source
-from kd.runtime.errors import UserError, listing, nearest
+from kd.data.named_columns import place_of
+from kd.runtime.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +51,15 @@ def _frame(file: Path, source: Source) -> "pd.DataFrame":
 
     raw = _bytes(file)
     if source.format == "parquet":
+        from pyarrow.parquet import read_schema
+
         try:
+            names = read_schema(io.BytesIO(raw)).names
+            for name in names:  # pandas cannot read two of one name
+                place_of(name, names, file)
             return pd.read_parquet(io.BytesIO(raw))
+        except UserError:
+            raise
         except Exception as error:  # pyarrow has many errors of its own
             raise UserError(f"{file}: not a Parquet file ({_short(error)})") from None
     text = decoded(raw, source.encoding, file)
@@ -66,22 +74,33 @@ def _frame(file: Path, source: Source) -> "pd.DataFrame":
             return pd.read_json(io.StringIO(text), lines=True, dtype=False, convert_dates=False)
         except ValueError as error:
             raise UserError(f"{file}: not JSON lines ({_short(error)})") from None
-    quoting: Literal[0, 3] = 0 if source.quotes else 3  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a row that is longer than the header
-            return pd.read_csv(
-                io.StringIO(text),
-                sep=_SEPARATORS[source.format],
-                header=0 if source.header else None,
-                dtype=str,
-                na_filter=False,
-                quoting=quoting,
-                lineterminator="\n",
-                index_col=False,
-            )
+            if source.header:  # pandas gives the second of one name another
+                names = _csv(text, source, None, rows=1).iloc[0].str.strip().tolist()
+                for column in {*columns_of(source)}.intersection(names):
+                    place_of(column, names, file)
+            return _csv(text, source, 0 if source.header else None)
     except (ValueError, Warning) as error:  # ParserError is a ValueError
         raise UserError(f"{file}: not a {source.format.upper()} file ({_short(error)})") from None
+
+
+def _csv(text: str, source: Source, header: int | None, rows: int | None = None) -> "pd.DataFrame":
+    import pandas as pd
+
+    quoting: Literal[0, 3] = 0 if source.quotes else 3  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=_SEPARATORS[source.format],
+        header=header,
+        nrows=rows,
+        dtype=str,
+        na_filter=False,
+        quoting=quoting,
+        lineterminator="\n",
+        index_col=False,
+    )
 
 
 def _bytes(file: Path) -> bytes:
@@ -120,11 +139,7 @@ def _place(names: list[str], column: str | int, file: Path, header: bool) -> int
         return column
     if not header:
         raise UserError(f"{file}: column {column!r}: without a header, columns are numbers from 0")
-    if column not in names:
-        raise UserError(
-            f"{file}: column {column!r} is missing; found {listing(names)}{nearest(column, names)}"
-        )
-    return names.index(column)
+    return place_of(column, names, file)
 
 
 def _short(error: BaseException) -> str:

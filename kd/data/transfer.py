@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kd.data.corpus_text import decoded_lines, json_lines, record_text
+from kd.data.named_columns import place_of
 from kd.runtime.digests import cached_content_digest
-from kd.runtime.errors import UserError, listing, nearest
+from kd.runtime.errors import UserError
 from kd.runtime.user_paths import readable
 
 _ROWS = 1000  # of a Parquet file at once
@@ -88,7 +89,7 @@ def check_transfer(found: TransferSet) -> None:
     for path, kind in found.files:
         one = TransferSet(((path, kind),), found.columns, found.header)
         if next(transfer_examples(one), None) is None:
-            raise UserError(f"{path}: no text in it")
+            raise UserError(f"{path}: found no text in it, allowed: files with text")
 
 
 def _lines(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]]:
@@ -132,9 +133,7 @@ def _place(column: str | int, names: list[str] | None, file: Path) -> int:
         return column
     if names is None:
         raise UserError(f"{file}: column {column!r}: without a header, columns are numbers from 0")
-    if column not in names:
-        raise _no_column(str(file), column, names)
-    return names.index(column)
+    return place_of(column, names, file)
 
 
 def _json_rows(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]]:
@@ -142,7 +141,7 @@ def _json_rows(file: Path, found: TransferSet) -> Iterator[tuple[int, list[Any]]
         for column in found.columns:
             if not isinstance(row, dict) or column not in row:
                 names = list(row) if isinstance(row, dict) else []
-                raise _no_column(f"{file}, line {number}", column, names)
+                place_of(column, names, f"{file}, line {number}")
         yield number, [row[column] for column in found.columns]
 
 
@@ -154,8 +153,7 @@ def _parquet_rows(file: Path, found: TransferSet) -> Iterator[tuple[int, list[An
     try:
         with ParquetFile(file) as table:
             for column in columns:
-                if column not in (names := table.schema_arrow.names):
-                    raise _no_column(str(file), column, names)
+                place_of(column, table.schema_arrow.names, file)
             number = 0
             for batch in table.iter_batches(_ROWS, columns=columns):
                 values = [batch.column(column).to_pylist() for column in columns]
@@ -174,9 +172,3 @@ _ROWS_OF = {
     "jsonl": _json_rows,
     "parquet": _parquet_rows,
 }
-
-
-def _no_column(where: str, column: str | int, names: list[str]) -> UserError:
-    return UserError(
-        f"{where}: column {column!r} is missing; found {listing(names)}{nearest(column, names)}"
-    )

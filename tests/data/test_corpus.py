@@ -15,6 +15,7 @@ from kd.data.corpus_text import check_corpus, corpus_texts
 from kd.data.corpus_tokens import (
     HELD_OUT,
     TRAIN,
+    _batches,
     check_whole,
     is_held_out,
     load_corpus,
@@ -109,6 +110,25 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, name, kind, content, mess
         check_corpus(corpus((tmp_path / name, kind)))
 
 
+def test_a_line_or_record_has_a_bound(tmp_path, monkeypatch):
+    """A job keeps one text in memory, and its tokens take much more."""
+    monkeypatch.setattr("kd.data.corpus_text.LONGEST", 100)
+    rows = [{"text": "x" * length} for length in (80, 101)]
+    (tmp_path / "a.txt").write_text(f"{'x' * 80}\n{'x' * 99}\n{'x' * 101}")
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    for kind, texts, message in (
+        ("text", 2, "line 3: found a line of more than 100 bytes"),
+        ("jsonl", 1, "line 2: found a line of more than 100 bytes"),
+        ("parquet", 1, "record 2: found a text of 101 characters, allowed: up to 100;"),
+    ):
+        name = "a.txt" if kind == "text" else f"a.{kind}"
+        read = (text for text in corpus_texts(corpus((tmp_path / name, kind))) if text)
+        assert [len(next(read)) > 79 for _ in range(texts)] == [True] * texts
+        with pytest.raises(UserError, match=rf"{name}, {message}"):
+            next(read)
+
+
 # --- identity -------------------------------------------------------------------------------------
 
 
@@ -156,6 +176,20 @@ def test_sequences_are_full_and_hold_the_text_in_order(tmp_path):
     assert stream == wanted[: len(wanted) - left] and left < 6
     assert manifest["tokens"] == 8 * len(train) and manifest["documents"] == 2
     check_whole(tmp_path)
+
+
+def test_long_texts_are_tokenised_few_at_a_time(tmp_path, monkeypatch):
+    """The numbers of a corpus do not depend on how many texts a call of the tokenizer has."""
+    texts = [*lines(60), None, *lines(60, 1), None]
+    packed(tmp_path / "one", texts)
+    monkeypatch.setattr("kd.data.corpus_tokens._LETTERS", 200)
+    monkeypatch.setattr("kd.data.corpus_tokens._AT_ONCE", 9)
+    sizes = [[len(text or "") for text in batch] for batch in _batches(texts)]
+    assert all(sum(size[:-1]) < 200 and len(size) <= 9 for size in sizes)
+    assert sum(map(len, sizes)) == len(texts) and {9} < set(map(len, sizes))
+    packed(tmp_path / "two", texts)
+    one, two = (manifest_of(tmp_path / name) for name in ("one", "two"))
+    assert one["fingerprint"] == two["fingerprint"] and one["texts"] == two["texts"]
 
 
 def test_a_held_out_text_is_never_trained_on(tmp_path):
