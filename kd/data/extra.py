@@ -61,7 +61,7 @@ def write_extra(
         facts: more for the manifest.
 
     Raises:
-        UserError: none is left.
+        UserError: none is left; no key is named.
     """
     import pandas as pd
 
@@ -73,7 +73,10 @@ def write_extra(
             kept.append((made_of, texts[0], texts[1] if len(texts) > 1 else None))
     if not kept:
         raise UserError(
-            f"{out.name}: no extra example is left, of {left_out} that are texts of the task itself"
+            f"found {left_out} examples, all of them texts of the task itself, allowed: at least "
+            f"one text that the task does not have"
+            if left_out
+            else "found no example, allowed: at least one"
         )
     with sealed_dir(out) as folder:
         pd.DataFrame(kept, columns=[MADE_OF, *_TEXTS]).to_parquet(folder / _FILE, index=False)

@@ -49,7 +49,7 @@ def _pack(stage: Stage, out: Path, progress: Progress) -> None:
             f"{stage.encoder.location}: it reads at most {longest} tokens (its config.json), but "
             f"stages.{stage.name}.max_length is {length}"
         )
-    progress.start("reading the corpus, in thousands of lines", 0)
+    progress.start("reading the corpus, up to a thousand lines a step", 0)
     try:
         pack(
             corpus_texts(stage.corpus),
@@ -60,5 +60,5 @@ def _pack(stage: Stage, out: Path, progress: Progress) -> None:
             out,
             progress.advance,
         )
-    except UserError as error:
-        raise UserError(f"stages.{stage.name}: {error}") from error
+    except UserError as error:  # or Transient, which is worth another try
+        raise type(error)(f"stages.{stage.name}: {error}") from error

@@ -23,7 +23,7 @@ from kd.encoders.masked_lm import load_masked_lm
 from kd.encoders.tokenizer import encoder_tokenizer
 from kd.jobs.inputs import run_on
 from kd.jobs.setup import prepare_device
-from kd.runtime.errors import unknown
+from kd.runtime.errors import UserError, unknown
 from kd.runtime.files import remove_path
 from kd.runtime.hashes import short_hash
 from kd.runtime.progress import Progress, step_state
@@ -31,6 +31,7 @@ from kd.runtime.provenance import model_commit
 from kd.runtime.seals import check_seal, read_record, write_record
 from kd.study.extra import Extra
 from kd.study.grid import Grid
+from kd.study.mistakes import at, told
 from kd.study.paths import Layout
 from kd.study.run import Run
 
@@ -53,11 +54,18 @@ def run_extra(grid: Grid, layout: Layout, task: str, extra_id: str, threads: int
     work = layout.extending(run.data_id, task, extra.id)
     with step_state(work, "extra") as progress:
         if not (progress.waited and out.is_dir()):
-            _extra(run, extra, layout, out, work / "parts", threads, progress)
+            _extra(grid.study.path, run, extra, layout, out, work / "parts", threads, progress)
 
 
 def _extra(
-    run: Run, extra: Extra, layout: Layout, out: Path, parts: Path, threads: int, progress: Progress
+    study: Path,
+    run: Run,
+    extra: Extra,
+    layout: Layout,
+    out: Path,
+    parts: Path,
+    threads: int,
+    progress: Progress,
 ) -> None:
     text = check_seal(layout.text(run.data_id, run.task))
     manifest = read_record(text / "manifest.json", "fingerprint")
@@ -65,15 +73,19 @@ def _extra(
     known = keys_of_task(text, run.task_row)
     if extra.transfer is not None:
         progress.start("reading the transfer set", 1)
-        texts, repeated = _read(extra.transfer)
-        facts["repeated"] = repeated
-        write_extra(out, ((TRANSFERRED, t) for t in texts), known, facts)
+        with told(study), at(f"transfer.{extra.name}"):
+            texts, facts["repeated"] = _read(extra.transfer)
+            with at(f"task {run.task_row.title}"):
+                write_extra(out, ((TRANSFERRED, t) for t in texts), known, facts)
         progress.advance()
         return
     made = _augment(run, extra, text, manifest["fingerprint"], parts, threads, progress)
     assert extra.encoder is not None
     facts["model_revision"] = model_commit(extra.encoder.location, extra.encoder.revision)
-    write_extra(out, made, known, facts)
+    try:
+        write_extra(out, made, known, facts)
+    except UserError as error:  # or Transient, which is worth another try
+        raise type(error)(f"{study}: augmentation {extra.name}: {error}") from error
     remove_path(parts)
 
 

@@ -3,8 +3,8 @@
 from kd.data.corpus_text import check_corpus
 from kd.data.transfer import check_transfer
 from kd.data.tsv import check_tsv
-from kd.runtime.errors import UserError
 from kd.study.grid import Grid
+from kd.study.mistakes import at, kept, told
 
 
 def check_inputs(grid: Grid) -> None:
@@ -12,18 +12,18 @@ def check_inputs(grid: Grid) -> None:
     transfer set.
 
     Raises:
-        UserError: the first error, with file and line.
+        UserError: the first error of each corpus, transfer set and task, with the line of its key
+            in the study.
     """
-    for stage in grid.study.stages.values():
-        try:
-            check_corpus(stage.corpus)
-        except UserError as error:
-            raise UserError(f"stages.{stage.name}.corpus: {error}") from None
-    for name, transfer_set in grid.study.transfer.items():
-        try:
-            check_transfer(transfer_set)
-        except UserError as error:
-            raise UserError(f"transfer.{name}: {error}") from None
-    if grid.study.data["source"] == "tsv":
-        for task in sorted({r.task for r in grid.runs.values() if not r.task_row.source}):
-            check_tsv(grid.study.data["path"], task)
+    study = grid.study
+    with told(study.path):
+        for stage in study.stages.values():
+            with kept(), at(f"stages.{stage.name}.corpus"):
+                check_corpus(stage.corpus)
+        for name, transfer_set in study.transfer.items():
+            with kept(), at(f"transfer.{name}"):
+                check_transfer(transfer_set)
+        if study.data["source"] == "tsv":
+            for task in sorted({r.task for r in grid.runs.values() if not r.task_row.source}):
+                with kept(), at("data.path"):
+                    check_tsv(study.data["path"], task)

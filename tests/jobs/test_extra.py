@@ -134,6 +134,19 @@ def test_texts_of_the_task_and_repeated_ones_are_left_out_and_counted(made):
     assert manifest["examples"] + manifest["left_out_of_task"] + 1 == 36
 
 
+def test_a_set_of_texts_of_the_task_alone_is_named(home, made):
+    _, layout, _ = made
+    own = generate("toy-single", "train", TRAIN)
+    (home / "own.txt").write_text("\n".join(row["sentence1"] for row in own))
+    sets = {"mine": {"files": "own.txt"}}
+    axes = {"transfer": ["mine"]}
+    grid = load_grid(study_of(home, name="own.yaml", transfer=sets, axes=axes))
+    (run,) = grid.runs.values()
+    key = r"own.yaml: line \d+: transfer.mine: task toy single: found \d+ examples, all of them"
+    with pytest.raises(UserError, match=key):
+        run_extra(grid, layout, run.task, run.extras[0].id, threads=1)
+
+
 @pytest.mark.slow
 def test_runs_learn_from_extra_examples(made):
     """In as many steps as without them, or in passes over all examples."""
@@ -271,7 +284,7 @@ def test_what_has_no_meaning_is_pruned_with_a_reason(home, base, reason):
         ({"texts": {"files": "no.txt"}}, r"transfer.texts: .*no\.txt"),
         ({"texts": {"files": "texts.txt", "text": "a"}}, "a line is a text"),
         ({"texts": {"files": "pairs.jsonl"}}, "transfer.texts.text: missing"),
-        ({"texts": {"files": "pairs.jsonl", "text": "c"}}, "column 'c' is missing"),
+        ({"texts": {"files": "pairs.jsonl", "text": "c"}}, r"x.yaml: line \d+: .*'c' is missing"),
         ({"texts": {"files": "pairs.jsonl", "text": 0}}, "allowed: names of columns"),
         ({"texts": {"files": "texts.txt", "fils": 1}}, "did you mean files"),
         ({"other": {"files": "texts.txt"}}, r"base.transfer: found 'texts', allowed: other"),
@@ -315,5 +328,5 @@ def test_extra_examples_have_no_label_of_any_kind(tmp_path, changes, labels, mis
     assert torch.equal(found[:2], labels_tensor(labels, task))
     wanted = torch.tensor(missing).expand_as(found[2:])
     assert torch.equal(found[2:].nan_to_num(-9), wanted.to(found.dtype).nan_to_num(-9))
-    with pytest.raises(UserError, match="no extra example is left, of 1"):
+    with pytest.raises(UserError, match="found 1 examples, all of them texts of the task itself"):
         write_extra(tmp_path / "none", examples[1:2], set(map(key_of, texts)), {})

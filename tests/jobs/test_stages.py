@@ -29,7 +29,7 @@ from kd.monitor.plan import plan
 from kd.monitor.status import study_status
 from kd.monitor.watch.look import looker
 from kd.runtime.device import model_inputs
-from kd.runtime.errors import UserError
+from kd.runtime.errors import Transient, UserError
 from kd.runtime.signals import Stopped
 from kd.study.grid import load_grid
 from kd.study.inputs import check_inputs
@@ -53,6 +53,7 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
     save_encoder(folder / "deep", "bert")
     (folder / "text").mkdir()
+    (folder / "blank.txt").write_text("\n \n")
     rows = generate("toy-single", "train", 300)
     (folder / "text/a.txt").write_text("\n".join(row["sentence1"] for row in rows))
     return folder
@@ -349,6 +350,16 @@ def test_one_stage_for_each_student_and_a_reason_where_it_has_no_meaning(home):
 # --- mistakes -----------------------------------------------------------------------------------
 
 
+def test_a_corpus_that_does_not_answer_is_asked_again(home, tmp_path, monkeypatch):
+    def texts(corpus):
+        raise Transient("the hub does not answer")
+
+    monkeypatch.setattr("kd.jobs.corpus.corpus_texts", texts)
+    grid, stage = only_stage(study_of(home))
+    with pytest.raises(Transient, match=r"stages\.general: the hub"):
+        run_corpus(grid, Layout(tmp_path), stage.corpus_id, stage.tokens_id)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -359,6 +370,7 @@ def test_one_stage_for_each_student_and_a_reason_where_it_has_no_meaning(home):
         ({"init": "stage:general"}, "a stage does not start from a stage"),
         ({"corpus": {"files": "nothing/*.txt"}}, "no file is named like"),
         ({"corpus": {"files": "text/b.txt"}}, r"b\.txt: missing"),
+        ({"corpus": {"files": "blank.txt"}}, r"line \d+: stages.general.corpus: .*found no text"),
         ({"corpus": {"files": "deep/config.json"}}, "does not tell its format"),
         ({"corpus": {"files": "text/a.txt", "column": "x"}}, "text files have no columns"),
         ({"corpus": {"files": "text/a.txt", "split": "x"}}, "for a dataset of the hub"),
