@@ -63,7 +63,8 @@ class Browser:
         message = json.loads(self._whole.popleft())
         method, params = message.get("method"), message.get("params", {})
         if method == "Runtime.exceptionThrown":
-            self.problems.append(params["exceptionDetails"]["text"])
+            details = params["exceptionDetails"]
+            self.problems.append(details.get("exception", {}).get("description", details["text"]))
         if method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
             self.problems.append(str(params["args"]))
         if method == "Log.entryAdded" and params["entry"]["level"] == "error":
@@ -92,10 +93,31 @@ class Browser:
             pass
 
     def run(self, script):
-        """The JSON value of a JavaScript expression."""
-        found = self.send("Runtime.evaluate", expression=script, returnByValue=True)
+        """The JSON value of a JavaScript expression, or that of its promise."""
+        found = self.send("Runtime.evaluate", expression=script, returnByValue=True,
+                          awaitPromise=True)  # fmt: skip
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
+
+    def _mouse(self, kind, x, y, **more):
+        self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def move(self, element):
+        """Move the pointer onto an element, which an expression gives; its place."""
+        self.run(f"{element}.scrollIntoView({{block: 'center'}})")
+        place = self.run(f"(box => [box.x + box.width / 2, box.y + box.height / 2])"
+                         f"({element}.getBoundingClientRect())")  # fmt: skip
+        self._mouse("mouseMoved", *place)
+        return place
+
+    def click(self, element):
+        place = self.move(element)
+        for kind in ("mousePressed", "mouseReleased"):
+            self._mouse(kind, *place, button="left", clickCount=1)
+
+    def press(self, key):
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key)
 
     def size(self, width, height, mobile=False):
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height,

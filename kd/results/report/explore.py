@@ -10,6 +10,7 @@ import pandas as pd
 
 from kd.axes.figures import axis_words
 from kd.results.columns import COLUMNS
+from kd.results.report.charts import specifications
 from kd.results.statistics.cells import describe
 from kd.results.statistics.cost import COSTS, with_costs
 from kd.results.statistics.effects import variance
@@ -69,6 +70,7 @@ def explorer(
         "effects": {axis: _effect(prepared, axis) for axis in studied(prepared)},
         "maps": [_map(prepared, a, b) for a, b in _map_pairs(prepared, shares)],
         "importance": _importance(shares),
+        "charts": specifications([_axis(every, name) for name in names]),
         "study": study_file,
         "folder": folder,
     }

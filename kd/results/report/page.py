@@ -18,6 +18,7 @@ from kd.results.columns import ENVIRONMENT
 from kd.results.figures.draw import ABSENT, read_captions
 from kd.results.record import Record, load_record, warned
 from kd.results.report.cautions import cautions, dev_noise
+from kd.results.report.charts import runtime
 from kd.results.report.cost_rows import cost
 from kd.results.report.explore import explorer, to_script
 from kd.results.report.findings import effects, headlines, winners
@@ -89,6 +90,7 @@ def write_report(
         absent=absent,
         tables=tables,
         style=style,
+        runtime=runtime(),
         script="\n".join(scripts),
         data=to_script(data),
         places={run: i for i, run in enumerate(every["run"])},

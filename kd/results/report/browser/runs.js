@@ -71,7 +71,7 @@ function drawFilters() {
     mk(set, "legend", {}, axis.words);
     for (const value of axis.values) {
       const chip = mk(set, "button", {type: "button", class: "chip", "aria-pressed": isChosen(axis.name, value), "data-axis": axis.name, "data-value": value}, value);
-      if (axis.name === state.colour) chip.style.setProperty("--mark", colourOf(axis.name, value));
+      if (axis.name === state.colour) chip.style.setProperty("--mark", `var(${colourOf(axis.name, value)})`);
       if (focused?.axis === axis.name && focused?.value === value) chip.focus();
     }
   }
@@ -79,7 +79,7 @@ function drawFilters() {
   legend?.replaceChildren();
   const named = coloured(state.colour), others = (AXIS[state.colour]?.values.length ?? 0) - named.length;
   for (const value of legend ? named : [])
-    mk(legend, "span", {class: "key", style: `--mark: ${colourOf(state.colour, value)}`}, value);
+    mk(legend, "span", {class: "key", style: `--mark: var(${colourOf(state.colour, value)})`}, value);
   if (legend && others) mk(legend, "span", {class: "key", style: `--mark: var(--c${PALETTE - 1})`}, `${others} others: filter by some to colour them`);
   told.replaceChildren();
   for (const [axis, values] of state.chosen) for (const value of values)
@@ -99,6 +99,7 @@ drawings.push(drawFilters);
 const sheet = $("#run");
 function openRun(i) {
   const id = get.run(i), folder = `${DATA.folder}/${id}`, place = $("#run-content");
+  const smalls = [];
   place.replaceChildren();
   const head = mk(place, "p", {class: "id"});
   mk(head, "code", {}, id);
@@ -110,12 +111,13 @@ function openRun(i) {
   const names = Object.keys(history(i)).filter(part => part !== "step");
   if (names.length) {
     mk(place, "h3", {}, "Learning curves");
-    const several = mk(place, "div", {class: "smalls"});
+    const grid = mk(place, "div", {class: "smalls"});
     for (const part of names) {
       if (curvePoints(i, part).length < 2) continue;
-      const figure = mk(several, "figure");
-      drawCurves(figure, 300, 170, [i], part, `${part} of ${id}`, () => "var(--c0)");
+      const figure = mk(grid, "figure");
+      const rows = curveRows(i, part).map(row => ({...row, colour: style("--c0")}));
       mk(figure, "figcaption", {}, part);
+      smalls.push([mk(figure, "div"), "curve", `${part} of ${id}`, {rows}, {height: 130}]);
     }
   }
   if (get.log(i)) {
@@ -140,6 +142,7 @@ function openRun(i) {
   table(place, "Measured", DATA.more.filter(name => !["run", "status", "objective"].includes(name)), i);
   sheet.showModal();
   sheet.scrollTop = 0;
+  drawn = Promise.all(smalls.map(small => embed(...small)));  // in an open window, whose width is known
 }
 function table(place, title, names, i) {
   mk(place, "h3", {}, title);
@@ -196,11 +199,4 @@ $("#filter").addEventListener("input", event => {
 });
 $("#more").addEventListener("click", () => { rowsShown += 10 * PAGE; drawRows(); });
 drawHeads();
-let width = innerWidth, due;
-addEventListener("resize", () => {
-  if (innerWidth === width) return;
-  width = innerWidth;
-  clearTimeout(due);
-  due = setTimeout(update, 150);
-});
 update();
