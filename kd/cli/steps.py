@@ -114,10 +114,15 @@ def _distil(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from kd.jobs.ahead import take_ahead
+
+    asked = *grid_of(options), options.run, options.threads
+    if take_ahead(*asked):
+        return
     startup.prepare()
     from kd.jobs.evaluate import run_evaluate
 
-    run_evaluate(*grid_of(options), options.run, options.threads)
+    run_evaluate(*asked)
 
 
 def _collect(options: argparse.Namespace) -> None:

@@ -27,6 +27,7 @@ _NO_NUMBERS = (
     "kd.data.corpus_text",
     "kd.jobs.circumstances",
     "kd.jobs.corpus",
+    "kd.jobs.evaluate",
     "kd.jobs.inputs",
     "kd.jobs.outputs",
     "kd.jobs.record",

@@ -19,6 +19,7 @@ from kd.encoders.initialise import initialise
 from kd.encoders.save import save_model
 from kd.encoders.tokenizer import check_same_words
 from kd.jobs.circumstances import circumstances
+from kd.jobs.evaluate import evaluate_ahead
 from kd.jobs.inputs import (
     find_run,
     load_teacher,
@@ -56,7 +57,9 @@ def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     folder = layout.run(run)
     with step_state(folder, "distil") as progress:
         if not (progress.waited and is_whole(folder, TRAINING)):
-            distil(grid, run, layout, folder, threads, progress)
+            checkpoint, device = distil(grid, run, layout, folder, threads, progress)
+            evaluate_ahead(run, layout, device, threads, progress)
+            checkpoint.remove()  # until then, a job that is killed need not train all of it again
 
 
 def distil(
@@ -67,11 +70,14 @@ def distil(
     threads: int,
     progress: Progress,
     again: Collection[str] | None = None,
-) -> None:
+) -> tuple[Checkpoint, torch.device]:
     """Train the student of a run, and write to `folder` what the folder of a run has.
 
     `again` are the names of the stored teacher outputs that an earlier training of the run read:
     this one reads the same. Without it, what is stored is decided now.
+
+    Returns:
+        The checkpoint, which the caller removes when it no longer needs it, and the device.
     """
     ready = cache(partial(prepare_device, threads, progress))
     task, settings = run.task_row, run.values
@@ -160,7 +166,7 @@ def distil(
             "model_fingerprint": model_fingerprint(folder / MODEL),
         },
     )
-    checkpoint.remove()
+    return checkpoint, device
 
 
 def _extra_counts(split: tokens.Split, examples: torch.Tensor | None) -> dict[str, int]:

@@ -4,9 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from kd.encoders import build
 from kd.encoders.facts import Encoder
 from kd.runtime.errors import UserError, listing, unknown
 from kd.runtime.hashes import model_fingerprint
@@ -89,5 +86,9 @@ def stage_student(stage: Stage, layout: Layout) -> Encoder:
 
 def load_teacher(run: Run, layout: Layout) -> Any:
     """A run's fine-tuned teacher, after checking its files."""
+    import torch  # here, because not every job needs it
+
+    from kd.encoders import build
+
     folder = check_seal(layout.teacher(run.teacher) / MODEL)
     return build.load_finetuned(folder, getattr(torch, run.teacher.dtype))

@@ -38,7 +38,9 @@ def run_retrain(grid: Grid, layout: Layout, run_id: str) -> bool:
             return False
         _check_inputs(grid, layout, run)
         made = folder / PLACE
-        distil(grid, run, layout, made, known["threads"], progress, _read_before(run, known))
+        again = _read_before(run, known)
+        checkpoint, _ = distil(grid, run, layout, made, known["threads"], progress, again)
+        checkpoint.remove()
         found = read_record(made / TRAINING, "model_fingerprint")
         if found["model_fingerprint"] != known["model_fingerprint"]:
             raise UserError(f"{made / MODEL}: not the weights of the run: {_why(known, found)}")

@@ -162,6 +162,7 @@ def corrections(trainings: list[Sample], rates: Rates) -> dict[str, Correction]:
         with suppress(KeyError, ZeroDivisionError):
             evaluated = float(sample.record["evaluate_seconds"])
             by_part["evaluate"].append(evaluated / sample.modelled_evaluation(rates))
+            seconds += evaluated  # in the same job
         if sample.kind == "distil" and sample.job and sample.job > seconds:
             by_part["start"].append((sample.job - seconds) / rates.start)
     return {part: _correction(values) for part, values in by_part.items()}

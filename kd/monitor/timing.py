@@ -109,6 +109,7 @@ class _Seconds:
         self.rates, self.sizes, self.todo, self.runs = rates, sizes, todo, runs
         self.start = rates.start * measured["start"].factor
         self._distil: dict[str, float] = {}  # by run: both the sum and the chain ask for it
+        self._untrained = {run.id for run in todo.untrained}
         self._computed = {place[:2] for place in todo.outputs.computed}
 
     def basis(self, rule: str) -> str:
@@ -211,20 +212,25 @@ class _Seconds:
         return self.start + extra_flops(run, extra) / self.rates.forward
 
     def distil(self, run: Run) -> float:
-        """Of the training of a student."""
+        """Of the training of a student, whose process evaluates it too."""
         if run.id in self._distil:
             return self._distil[run.id]
         computes = (run.teacher.id, run.tokens_id) in self._computed
         live = bool(run.terms) and (computes or not keys_of(run))
         live = live or "teacher-in-training" in errata_of(run.values["errata"])
         trained = costs.distil_seconds(run, self.rates, self._size(run), live)
-        self._distil[run.id] = self.start + trained * self.measured["distil"].factor
+        trained *= self.measured["distil"].factor
+        self._distil[run.id] = self.start + trained + self._evaluated_student(run)
         return self._distil[run.id]
 
     def evaluate(self, run: Run) -> float:
-        """Of the evaluation of a student."""
-        shape = costs.sized(run.spec["student"])
-        return self.start + self._evaluated(run, shape, self._size(run))
+        """Of the evaluation of a student, or of taking it from the job of its training."""
+        if run.id in self._untrained:
+            return costs.TAKEN
+        return self.start + self._evaluated_student(run)
+
+    def _evaluated_student(self, run: Run) -> float:
+        return self._evaluated(run, costs.sized(run.spec["student"]), self._size(run))
 
     def _evaluated(self, run: Run, shape: Any, size: tuple[float, float]) -> float:
         seconds = costs.evaluation_seconds(shape, self.rates, size, costs.dev_examples(run))

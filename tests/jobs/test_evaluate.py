@@ -5,13 +5,17 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import pearsonr
 from test_steps import read, run_all
 
-from kd.jobs.evaluate import run_evaluate
+from kd.jobs import evaluate
+from kd.jobs.ahead import take_ahead
+from kd.jobs.evaluate import evaluate_ahead, run_evaluate
 from kd.monitor.collect import collect
 from kd.runtime.hashes import file_digest
-from kd.study.paths import PREDICTIONS
+from kd.runtime.progress import Progress
+from kd.study.paths import AHEAD, METRICS, PREDICTIONS
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +109,37 @@ def test_answers_of_a_teacher_that_are_not_there_are_made(done, damage):
     again = read(layout.run(run) / "metrics.json")
     for name in ("agreement", "agreement_where_teacher_errs", "teacher_kl", "nll"):
         assert again[name] == record[name] and not math.isnan(record[name])
+
+
+def test_the_process_of_a_training_evaluates_as_a_job_of_its_own_does(done):
+    grid, layout = done
+    for run in grid.runs.values():
+        folder = layout.run(run)
+        before, given = read(folder / METRICS), (folder / PREDICTIONS).read_bytes()
+        run_evaluate(grid, layout, run.id, threads=1)
+        after = read(folder / METRICS)
+        assert (folder / PREDICTIONS).read_bytes() == given
+        differing = {key for key in before | after if before.get(key) != after.get(key)}
+        assert differing <= {"created", "latency_seconds", "evaluate_seconds", "seal"}
+
+
+def test_an_evaluation_of_anything_else_is_not_taken(done, monkeypatch, capsys):
+    grid, layout = done
+    run = the(grid, "toy-pair", "logits")
+    folder, progress = layout.run(run), Progress(layout.run(run), "distil")
+    assert not take_ahead(grid, layout, run.id, threads=1), "it was taken once"
+    evaluate_ahead(run, layout, torch.device("cpu"), 1, progress)
+    (folder / METRICS).unlink()
+    assert not take_ahead(grid, layout, run.id, threads=2)
+    for path in (layout.teacher(run.teacher) / METRICS, folder / AHEAD / PREDICTIONS):
+        content = path.read_bytes()
+        path.write_bytes(content + b" ")
+        assert not take_ahead(grid, layout, run.id, threads=1), path
+        path.write_bytes(content)
+    assert not (folder / METRICS).exists()
+    assert take_ahead(grid, layout, run.id, threads=1)
+
+    monkeypatch.setattr(evaluate, "agreement", lambda *_: 1 / 0)
+    evaluate_ahead(run, layout, torch.device("cpu"), 1, progress)
+    assert "not evaluated yet: ZeroDivisionError" in capsys.readouterr().out
+    assert not (folder / AHEAD).exists(), "the job itself reports the error"

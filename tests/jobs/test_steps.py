@@ -22,6 +22,7 @@ from kd.encoders import build, facts
 from kd.encoders.build import build_random
 from kd.jobs import record as records
 from kd.jobs import teacher as teacher_job
+from kd.jobs.ahead import take_ahead
 from kd.jobs.data import prepare_task
 from kd.jobs.distil import run_distil
 from kd.jobs.evaluate import run_evaluate
@@ -75,7 +76,7 @@ def run_all(tmp_path, **changes):
         run_teacher(grid, layout, teacher, threads=1)
     for run in grid.runs:
         run_distil(grid, layout, run, threads=1)
-        run_evaluate(grid, layout, run, threads=1)
+        assert take_ahead(grid, layout, run, threads=1), "as `kd evaluate` does"
     return grid, layout
 
 

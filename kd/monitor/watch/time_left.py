@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from kd.monitor.costs import TAKEN
 from kd.monitor.estimate import (
     by_teacher,
     extra_flops,
@@ -86,7 +87,8 @@ def _rest(row: Mapping[str, Any]) -> float:
 
 
 def _measured(runs: list[Run], layout: Layout) -> tuple[float, float, float] | None:
-    """Operations per second of trainings; seconds to start a job; seconds of an evaluation."""
+    """Operations per second of trainings; seconds to start a job; seconds of an evaluation, which
+    the job of the training does, and of the job that takes it."""
     speeds, starts, evaluations = [], [], []
     for run in runs:
         with suppress(UserError, KeyError, ZeroDivisionError):  # of an older version, or damaged
@@ -95,12 +97,12 @@ def _measured(runs: list[Run], layout: Layout) -> tuple[float, float, float] | N
             speeds.append(run_flops(run) / seconds)
             evaluations.append(float(record["evaluate_seconds"]))
             whole = _benchmark(benchmark_file(layout.run(run), "distil"))
-            if whole is not None and whole > seconds:
-                starts.append(whole - seconds)
+            if whole is not None and whole > seconds + evaluations[-1]:
+                starts.append(whole - seconds - evaluations[-1])
     if not speeds:
         return None
     start = median(starts) if starts else _START
-    return median(speeds), start, start + (median(evaluations) if evaluations else 0.0)
+    return median(speeds), start, TAKEN + (median(evaluations) if evaluations else 0.0)
 
 
 def _benchmark(path: Path) -> float | None:

@@ -1,0 +1,67 @@
+"""The evaluation that the process of a training has done: rule `evaluate` takes it, without torch.
+
+A start with torch and transformers takes as long as many evaluations. The process that has trained
+a student has made that start already.
+"""
+
+from typing import Any
+
+from kd.jobs.inputs import find_run, student_model
+from kd.runtime.errors import UserError
+from kd.runtime.files import atomic_write, read_json, remove_path
+from kd.runtime.hashes import file_digest
+from kd.runtime.progress import step_state
+from kd.runtime.seals import empty_sealed, read_record, write_record
+from kd.study.grid import Grid
+from kd.study.kept import why_removed
+from kd.study.paths import AHEAD, METRICS, MODEL, PREDICTIONS, TRAINING, Layout
+from kd.study.run import Run
+
+BASIS = "basis.json"  # in the folder of such an evaluation
+
+
+def basis(run: Run, layout: Layout, threads: int) -> dict[str, Any]:
+    """What an evaluation depends on: threads, and the records from which it takes facts."""
+    records = [
+        layout.run(run) / TRAINING,
+        layout.tokens(run.data_id, run.task, run.tokens_id) / "manifest.json",
+    ]
+    if run.needs_teacher:
+        records.append(layout.teacher(run.teacher) / METRICS)
+    if run.stage:
+        records.append(layout.stage(run.stage) / TRAINING)
+    return {"threads": threads, **{str(path): file_digest(path) for path in records}}
+
+
+def take_ahead(grid: Grid, layout: Layout, run_id: str, threads: int) -> bool:
+    """Put the evaluation of a run that is there in its place, if it is of what is there now.
+
+    Returns:
+        Whether there was one. Otherwise nothing was changed.
+    """
+    run = find_run(grid, run_id)
+    folder = layout.run(run)
+    made = folder / AHEAD
+    try:
+        if read_json(made / BASIS) != basis(run, layout, threads):
+            return False
+        record = read_record(made / METRICS, "predictions_fingerprint", mark=False)
+        if file_digest(made / PREDICTIONS) != record["predictions_fingerprint"]:
+            return False
+    except (UserError, OSError):  # none, or half of one, or a record of it is missing
+        return False
+    with step_state(folder, "evaluate"):
+        student_model(run, layout)
+        print("the evaluation was done by the process of the training", flush=True)
+        atomic_write(folder / PREDICTIONS, (made / PREDICTIONS).read_bytes())
+        finish(grid, run, layout, record)
+    return True
+
+
+def finish(grid: Grid, run: Run, layout: Layout, record: dict[str, Any]) -> None:
+    """Write metrics.json. Where the study keeps no students, remove the weights after that."""
+    folder = layout.run(run)
+    write_record(folder / METRICS, record)
+    remove_path(folder / AHEAD)
+    if grid.study.keep_students == "none" and run.id not in grid.assistants:
+        empty_sealed(folder / MODEL, why_removed(grid.study, run))
