@@ -121,7 +121,7 @@ def test_the_demo_study_runs_whole(tmp_path):
 
 
 def test_a_teacher_assistant_that_starts_from_a_stage(tmp_path):
-    """Corpus, stage, assistant and its students; the numbers are those of one machine."""
+    """Corpus, stages, assistant and its student; the numbers are those of one machine."""
     recipe = {"epochs": 1, "learning_rate": 1e-3}
     stage = {"corpus": {"files": "text.txt", "held_out": 0.1}, "teacher": "deep"}
     stage |= {"knowledge": "hidden", "steps": 6, "batch_size": 4, "max_length": 16}
@@ -130,7 +130,7 @@ def test_a_teacher_assistant_that_starts_from_a_stage(tmp_path):
         teachers={"deep": {"model": "./deep", **recipe}, "middle": {"run": assistant}},
         stages={"general": stage},
         base={"student": "1L-16-2h-32", "knowledge": "logits", "task": "toy-single", **recipe},
-        axes={"teacher": ["middle"], "init": ["random", "stage:general"]},
+        axes={"teacher": ["middle"], "init": ["stage:general"]},
     )
     places = []
     for name in ("alone", "there"):
@@ -140,13 +140,16 @@ def test_a_teacher_assistant_that_starts_from_a_stage(tmp_path):
         (tmp_path / name / "text.txt").write_text("\n".join(rows))
         places.append(Place(write_study(tmp_path / name, study)))
     alone, there = places
-    local = snakemake(tmp_path / "alone", alone.study, "--until", "evaluate")
-    text = local.communicate()[0]
-    assert local.returncode == 0, text
-    head = on_slurm(tmp_path / "there", there.study, "--until", "evaluate")
-    text = head.communicate()[0]
-    assert head.returncode == 0, text
+    # `--until evaluate` would end at the assistant's evaluation.
+    until = ("--until", "collect")
+    local = snakemake(tmp_path / "alone", alone.study, *until)
+    head = on_slurm(tmp_path / "there", there.study, *until)
+    for process in (local, head):
+        text = process.communicate()[0]
+        assert process.returncode == 0, text
     assert there.numbers() == alone.numbers()
+    runs = list(there.layout.results.glob("runs/*/metrics.json"))
+    assert len(runs) == 2, "the assistant and its student"
     assert "rule stage:" in text and "rule corpus:" in text
 
 
