@@ -24,6 +24,7 @@ from kd.encoders.facts import Encoder
 from kd.encoders.from_pretrained import from_pretrained
 from kd.encoders.label_order import label_order, other_kind, unknown_names
 from kd.runtime.errors import UserError
+from kd.runtime.startup import no_compiler
 
 
 def encoder_config(encoder: Encoder) -> Any:
@@ -149,9 +150,10 @@ def load_weights(
 def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A model that an earlier step exported."""
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        )
+        with no_compiler():
+            return AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            )
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{folder}: missing or damaged ({reason}); delete it") from error

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from kd.runtime.errors import UserError
@@ -73,15 +73,31 @@ def _import_quickly() -> None:
     """
     import torch
 
-    compiler = _NoCompiler("torch._dynamo")
-    compiler.__path__ = [f"{torch.__path__[0]}/_dynamo"]  # a part of it is used
     available = torch.distributed.is_available
     try:
         torch.distributed.is_available = lambda: False
-        with replaced({"scipy": None, "torch._dynamo": compiler}):
+        with replaced({"scipy": None}), no_compiler():
             _import_encoders()
     finally:
         torch.distributed.is_available = available
+
+
+@contextmanager
+def no_compiler() -> Iterator[None]:
+    """Let code exclude functions from the compiler, inside the block, without loading it.
+
+    Loading and saving models asks for that, and the compiler takes a second to load. One that is
+    loaded stays.
+    """
+    if "torch._dynamo" in sys.modules:
+        yield
+        return
+    import torch
+
+    compiler = _NoCompiler("torch._dynamo")
+    compiler.__path__ = [f"{torch.__path__[0]}/_dynamo"]  # a part of it is used
+    with replaced({"torch._dynamo": compiler}):
+        yield
 
 
 @contextmanager
@@ -108,7 +124,9 @@ def _loaded(packages: Iterable[str]) -> dict[str, ModuleType]:
 
 
 class _NoCompiler(ModuleType):
-    """A module in which every name is a decorator that changes nothing."""
+    """A module in which every name is a decorator that changes nothing. Nothing is compiled."""
+
+    eval_frame = SimpleNamespace(OptimizedModule=type("OptimizedModule", (), {}))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax
-from scipy.stats import pearsonr
 
 from kd.axes.kinds import LABELS, SCORES
 from kd.axes.tasks import Task
@@ -130,6 +129,8 @@ def score_fidelity(student: np.ndarray, teacher: np.ndarray) -> dict[str, float]
         student: (n,) scores.
         teacher: (n,) scores.
     """
+    from scipy.stats import pearsonr  # here, because it takes half a second to load
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # constant input: handled as 0 below
         found = float(pearsonr(student.astype(np.float64), teacher.astype(np.float64)).statistic)

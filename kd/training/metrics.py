@@ -4,8 +4,6 @@ They are imported where they are used, because a training alone needs neither.
 """
 
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -29,10 +27,12 @@ def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) ->
     Correlations are computed in float64, because predictions may differ only in their last digits.
     The correlation of a constant prediction is undefined and counts as 0.
     """
-    from scipy.stats import pearsonr, spearmanr
-    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-    def correlation(function: Callable[..., Any]) -> float:
+    # Imports are where they are needed, because these two packages take a second to load.
+    def correlation(name: str) -> float:
+        from scipy import stats
+
+        function = getattr(stats, name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # constant input: handled as 0 below
             exact = (predictions.astype(np.float64), labels.astype(np.float64))
@@ -40,20 +40,29 @@ def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) ->
         return value if value == value else 0.0
 
     def f1(average: str) -> float:
+        from sklearn.metrics import f1_score
+
+        if average == "binary":
+            return float(f1_score(labels, predictions, zero_division=0.0))
         every = range(task.outputs)  # also those that this split lacks
         found = f1_score(labels, predictions, labels=every, average=average, zero_division=0.0)
         return float(found)
 
+    def matthews() -> float:
+        from sklearn.metrics import matthews_corrcoef
+
+        return float(matthews_corrcoef(labels, predictions))
+
     functions = {
-        "accuracy": lambda: float(accuracy_score(labels, predictions)),
+        "accuracy": lambda: float((labels == predictions).mean()),
         "subset-accuracy": lambda: float((labels == predictions).all(axis=1).mean()),
-        "f1": lambda: float(f1_score(labels, predictions, zero_division=0.0)),
+        "f1": lambda: f1("binary"),
         "macro-f1": lambda: f1("macro"),
         "micro-f1": lambda: f1("micro"),
         "weighted-f1": lambda: f1("weighted"),
-        "matthews": lambda: float(matthews_corrcoef(labels, predictions)),
-        "pearson": lambda: correlation(pearsonr),
-        "spearman": lambda: correlation(spearmanr),
+        "matthews": matthews,
+        "pearson": lambda: correlation("pearsonr"),
+        "spearman": lambda: correlation("spearmanr"),
     }
     values = {
         name: functions[name]() if name in functions else plugin_metric(name, predictions, labels)
