@@ -21,7 +21,7 @@ ERRATA: dict[str, Erratum] = {
     "double-softmax": Erratum(
         "attention maps go through a second softmax, as if they were scores, so that padded keys "
         "get a probability above 0",
-        "TextBrewer's attention losses on the maps that transformers returns; OFA-Compress",
+        "TextBrewer's `attention_ce` on the maps that transformers returns; OFA-Compress",
     ),
     "no-tau-squared": Erratum(
         "soft-label terms lack the factor tau^2, so the temperature also scales their gradient",
