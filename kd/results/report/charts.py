@@ -13,6 +13,7 @@ import vl_convert
 TITLE = "$title"
 _HAND: Final = "pointer"  # over what a click acts on
 _SCORE = alt.Scale(zero=False, nice=False, padding=10)
+_NUMBER: Final = ",.6~r"  # Vega itself writes 2 where 1.5 is the only value
 _POINTS = alt.Tooltip("score:Q", format=".1f", title="score in points")
 _COLOUR = alt.Color("colour:N", scale=None)  # the page says which
 
@@ -53,7 +54,7 @@ def _effect(run: list[alt.Tooltip]) -> alt.LayerChart:
     order = alt.EncodingSortField("rank", op="min")
     y = alt.Y("value:N", sort=order, title=None).axis(ticks=False, domain=False, labelLimit=190)
     offset = alt.YOffset("spread:Q", scale=alt.Scale(domain=[-1.7, 1.7]))
-    x = alt.X("score:Q", scale=_SCORE, title=TITLE)
+    x = alt.X("score:Q", scale=_SCORE, title=TITLE).axis(format=_NUMBER)
     mean = [
         alt.Tooltip("value:N", title="value"),
         alt.Tooltip("kind:N", title="mark"),
@@ -80,7 +81,7 @@ def _effect(run: list[alt.Tooltip]) -> alt.LayerChart:
 def _cost() -> alt.LayerChart:
     """Cells by cost and score, and the front of those that no cell beats in both."""
     x = alt.X("cost:Q", title=TITLE).scale(type="log", nice=False, padding=15)
-    y = alt.Y("score:Q", scale=_SCORE, title="score in points")
+    y = alt.Y("score:Q", scale=_SCORE, title="score in points").axis(format=_NUMBER)
     tip = [
         alt.Tooltip("cell:N"),
         _POINTS,
@@ -100,7 +101,8 @@ def _lines(run: list[alt.Tooltip]) -> alt.LayerChart:
     axes' names and values.
     """
     x = alt.X("step:Q", axis=None).scale(nice=False, zero=False)
-    y = alt.Y("at:Q", title="score in points", scale=_SCORE).axis(orient="right", grid=False)
+    y = alt.Y("at:Q", title="score in points", scale=_SCORE)
+    y = y.axis(orient="right", grid=False, format=_NUMBER)
     near = _near()
     score = alt.Color("score:Q", legend=None)
     colour = alt.when("datum.shown").then(score).otherwise(alt.value("#888"))
@@ -121,10 +123,13 @@ def _lines(run: list[alt.Tooltip]) -> alt.LayerChart:
 
 
 def _curve(run: list[alt.Tooltip]) -> alt.LayerChart:
-    """Learning curves: a line for each run."""
+    """Learning curves: a line for each run, or a dot where it has one point (`alone`)."""
     x = alt.X("step:Q", title="step").scale(nice=False, zero=False)
-    y = alt.Y("value:Q", title=None, scale=_SCORE)
-    return _whole(_line(_near(), 1.5, run).encode(x, y, color=_COLOUR), height=280)
+    y = alt.Y("value:Q", title=None, scale=_SCORE).axis(format=_NUMBER)
+    dots = _rows().transform_filter("datum.alone").mark_circle(size=45, cursor=_HAND)
+    dots = dots.encode(tooltip=run, description="run:N")
+    layers = (layer.encode(x, y, color=_COLOUR) for layer in (_line(_near(), 1.5, run), dots))
+    return _whole(*layers, height=280)
 
 
 def _near() -> alt.Parameter:

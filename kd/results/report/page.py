@@ -95,7 +95,7 @@ def write_report(
         data=to_script(data),
         places={run: i for i, run in enumerate(every["run"])},
         several_tasks=len(data["tasks"]) > 1,
-        chart_axes=data["axes"],
+        chart_axes=[axis for axis in data["axes"] if axis["name"] != "seed"],
         effect_axes=data["effects"],
         maps=data["maps"],
         costs=data["costs"],

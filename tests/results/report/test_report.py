@@ -311,6 +311,39 @@ def test_a_study_without_axes_or_scores_has_a_report_too(frame, browser, tmp_pat
     write_report(source, tmp_path / "tables", tmp_path / "figures", tmp_path / "report.html")
     browser.open(tmp_path / "report.html")
     assert browser.run("document.querySelectorAll('#runs tbody tr').length") == 1
+    source = write(grid(lambda c: 0.6, seed=["1", "2"]), tmp_path / "runs.csv")
+    write_report(source, tmp_path / "tables", tmp_path / "figures", tmp_path / "report.html")
+    browser.open(tmp_path / "report.html")
+    curves = "document.querySelectorAll('#curves .mark-line path').length"
+    assert browser.run(f"drawn.then(() => {curves})") == 2, "seeds alone need no colour"
+    assert browser.problems == []
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_charts_of_equal_scores_single_points_and_controls_that_an_axis_cannot_affect(
+    browser, tmp_path
+):
+    runs = grid(lambda c: 0.61374, knowledge=["logits", "logits+hidden"],
+                mapping=["first", "last"], seed=["1", "2"])  # fmt: skip
+    source = write(runs.assign(history="step=50;loss=1.5"), tmp_path / "runs.csv")
+    write_report(source, tmp_path / "tables", tmp_path / "figures", tmp_path / "report.html")
+    browser.size(1280, 900)
+    browser.open(tmp_path / "report.html")
+    label = "[...document.querySelectorAll('#{} [role=button]')].find(b => b.textContent == '{}')"
+    low, high = (
+        browser.run(f"drawn.then(() => {label.format('lines', value)}.getBoundingClientRect().y)")
+        for value in ("first", "last")
+    )
+    assert low > high + 100, "values have their places where all scores are equal"
+    texts = "[...document.querySelectorAll('#{} text')].map(t => t.textContent)"
+    assert "61.374" in browser.run(texts.format("effect"))
+    assert "1.5" in browser.run(texts.format("curves"))
+    assert browser.run("document.querySelectorAll('#curves .mark-symbol path').length") == len(runs)
+    browser.run("s = $('#effect-axis'); s.value = 'mapping'; s.dispatchEvent(new Event('change'))")
+    browser.run("drawn.then(() => 1)")
+    browser.click(label.format("effect", "logits"))
+    assert browser.run("$('#kept').textContent") == "2 of 6 runs"
     assert browser.problems == []
 
 
@@ -333,6 +366,9 @@ def test_costs_have_the_cells_that_an_axis_does_not_divide_on_some_task(browser,
     assert cells == [f"{sizes[0]} · {t}" for t in ("1", "4")]
     note = browser.run("document.querySelector('#cost-note').textContent")
     assert note == "2 cells are not shown: they have no finished run on some task."
+    browser.run("saved = []; save = (name, content) => saved.push(content)")
+    browser.run("document.querySelector('#cost .tools button').click()")
+    assert ",0.6," in browser.run("saved[0].split('\\n')[1]"), "a fraction, as in runs.csv"
     assert browser.problems == []
 
 
@@ -416,6 +452,14 @@ def test_a_mark_names_its_run_and_opens_it(page):
     assert f"results/runs/{run}/log/distil.log" in text and "learning_rate" in text
     curves = f"{sheet}.querySelectorAll('svg .mark-line path').length"
     assert page.run(f"drawn.then(() => {curves})") == 2  # loss and hard
+    page.move(f"{sheet}.querySelector('svg .mark-line path')")
+    assert run in page.run(f"{sheet}.querySelector('#vg-tooltip-element.visible').innerText")
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    page.send("Emulation.setEmulatedMedia", features=[dark])
+    fill = f"{sheet}.querySelector('svg text').getAttribute('fill')"
+    change = "new Promise(done => requestAnimationFrame(done))"
+    assert page.run(f"{change}.then(() => drawn).then(() => {fill})") == "#e6e6e6"
+    page.send("Emulation.setEmulatedMedia", features=[dark | {"value": "light"}])
     page.run(f"{sheet}.querySelector('#close').click()")
     assert not page.run(f"{sheet}.open")
     page.run("document.querySelector('.bad [data-run]').click()")
@@ -491,5 +535,8 @@ def test_a_report_of_five_thousand_runs_is_below_15_mb(browser, tmp_path):
     assert len(runs) == 5040 and size + 5.5e6 + LOGS < 15e6, size
     browser.open(tmp_path / "report.html")
     assert browser.run(ROWS) == 100 and browser.problems == []
+    rows = browser.run("drawn.then(() => views.curves).then(view => view.data('rows'))")
+    assert len({row["run"] for row in rows}) == 60
+    assert len({row["axes"]["seed"] for row in rows}) > 7, "not those of one seed"
     browser.run(ASK.format("seed:1"))
     assert "360 of 5,040 runs" in browser.run("document.querySelector('#shown').textContent")

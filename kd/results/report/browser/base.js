@@ -75,10 +75,10 @@ const coloured = axis => {
 };
 const colourOf = (axis, value) => {
   const place = coloured(axis).indexOf(value);
-  return `--c${place >= 0 ? place : AXIS[axis] ? PALETTE - 1 : 0}`;
+  return `--c${place >= 0 ? place : PALETTE - 1}`;
 };
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const runColour = i => style(colourOf(state.colour, parts(state.colour, i)[0]));
+const runColour = i => style(state.colour ? colourOf(state.colour, parts(state.colour, i)[0]) : "--c0");
 
 // A click on what names a run opens it; one on the name of a value filters.
 document.addEventListener("click", event => {

@@ -96,6 +96,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     view.then(old => old.finalize());
   }
   update();
+  if (sheet.open) drawn = Promise.all([drawn, drawSmalls()]);
 });
 
 // --- the effect of an axis: means with intervals over all runs, dots of the runs that are shown
@@ -111,7 +112,11 @@ chart("effect", "effect", "Score by the values of an axis", () => {
   $("#effect-note").textContent = noted(effect.note);
   return {rows: [...dots, ...means], signals: {title: `score in points, ${state.task}`, height: ROW * effect.values.length},
     csv: marks.map(([value, series, task, mean, low, high, n, planned]) => ({[axis]: value, series, task, mean, low, high, n, planned}))};
-}, ({i, value}) => i === undefined ? {axis: $("#effect-axis").value, value} : {run: i});
+}, ({i, value}) => {
+  const axis = $("#effect-axis").value;
+  if (i !== undefined) return {run: i};
+  return AXIS[axis].values.includes(value) ? {axis, value} : {axis: "knowledge", value};  // a control that the axis cannot affect
+});
 
 // --- importance: shares of the variance
 (function importance() {
@@ -123,7 +128,7 @@ chart("effect", "effect", "Score by the values of an axis", () => {
     if (DATA.effects[term]) {
       const button = mk(head, "button", {type: "button", class: "link"}, words(term));
       button.addEventListener("click", () => { $("#effect-axis").value = term; update(); $("#effect").scrollIntoView({block: "nearest"}); });
-    } else head.textContent = term;
+    } else head.textContent = term.split(" × ").map(words).join(" × ");
     const bar = mk(mk(row, "td", {class: "barred"}), "span", {class: `bar ${kind}`});
     bar.style.width = `${100 * Math.max(0, share) / most}%`;
     mk(row, "td", {class: "number"}, `${points(share)} %`);
@@ -139,6 +144,7 @@ function drawMap() {
   const [a, b] = map.axes, marks = map.marks.filter(mark => mark[2] === state.task);
   const means = marks.map(mark => mark[3]).filter(mean => mean !== null);
   const [low, high] = [Math.min(...means), Math.max(...means)];
+  const focused = [...place.querySelectorAll("button")].indexOf(document.activeElement);
   place.replaceChildren();
   const table = mk(mk(place, "div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Map of two axes"}), "table");
   const head = mk(mk(table, "thead"), "tr");
@@ -159,6 +165,7 @@ function drawMap() {
       button.addEventListener("click", () => only({[a]: down, [b]: across}));
     }
   }
+  if (focused >= 0) place.querySelectorAll("button")[focused].focus();
   $("#map-note").textContent = noted(map.note);
   mapRows = marks.map(([x, y, task, mean, lower, upper, n, planned]) => ({[a]: x, [b]: y, task, mean, low: lower, high: upper, n, planned}));
 }
@@ -201,14 +208,15 @@ chart("cost", "cost", "Score against cost", () => {
   const front = [];
   for (const row of rows) if (!front.length || row.score > front.at(-1).score) front.push(row);
   return {rows: rows.map(row => ({...row, axes: keys, front: front.includes(row), colour: runColour(row.first)})), signals: {title: label},
-    csv: rows.map(({first, ...row}) => ({...row, front: front.some(other => other.first === first)}))};
+    csv: rows.map(({first, ...row}) => ({...row, score: row.score / 100, front: front.some(other => other.first === first)}))};
 }, ({first, axes}) => ({only: Object.fromEntries(axes.map(axis => [axis, parts(axis, first)[0]]))}));
 
 // --- parallel coordinates: a line for each run, through its values to its score
 chart("lines", "lines", "Runs as lines through their values to their scores", () => {
   const axes = DATA.axes.map(axis => axis.name).filter(axis => axis !== "seed"), shown = new Set(visible);
   const all = scored(ALL).filter(inside), list = all.filter(i => shown.has(i)), scores = all.map(i => 100 * get.score(i));
-  const low = scores.reduce((a, b) => Math.min(a, b), Infinity), high = scores.reduce((a, b) => Math.max(a, b), -Infinity);
+  let low = scores.reduce((a, b) => Math.min(a, b), Infinity), high = scores.reduce((a, b) => Math.max(a, b), -Infinity);
+  if (low === high) [low, high] = [low - 1, high + 1];  // room for the values
   const height = (axis, value) => {
     const count = AXIS[axis].values.length, share = count > 1 ? AXIS[axis].values.indexOf(value) / (count - 1) : 0.5;
     return low + (high - low) * share;
@@ -219,7 +227,8 @@ chart("lines", "lines", "Runs as lines through their values to their scores", ()
   });
   const named = all.length ? axes.flatMap((axis, step) => [{kind: "axis", step, label: words(axis)},
     ...AXIS[axis].values.map(value => ({kind: "value", step, axis, value, label: value, at: height(axis, value)}))]) : [];
-  return {rows, values: named, signals: {steps: axes.length, strength: Math.max(0.12, Math.min(0.8, 60 / list.length)), faint: Math.min(0.1, 10 / all.length)},
+  return {rows, values: named, signals: {height: Math.max(340, 16 * Math.max(...axes.map(axis => AXIS[axis].values.length))), steps: axes.length,
+    strength: Math.max(0.12, Math.min(0.8, 60 / list.length)), faint: Math.min(0.1, 10 / all.length)},
     csv: list.map(i => ({run: get.run(i), ...values[i], score: get.score(i)}))};
 }, ({i, axis, value}) => i === undefined ? {axis, value} : {run: i});
 
@@ -240,11 +249,12 @@ function curvePoints(i, part) {
   const columns = history(i);
   return columns.step && columns[part] ? columns.step.map((step, k) => [step, columns[part][k]]).filter(([, v]) => isFinite(v)) : [];
 }
-const curveRows = (i, part) => curvePoints(i, part).map(([step, value]) => ({...runRow(i), step, value}));
+const curveRows = (i, part) => curvePoints(i, part).map(([step, value], _, all) => ({...runRow(i), step, value, alone: all.length === 1}));
 chart("curves", "curve", "Learning curves", () => {
   const part = $("#curve-part").value, list = visible.filter(i => inside(i) && get.history?.(i));
-  const some = list.length > MOST_CURVES ? list.filter((_, k) => k % Math.ceil(list.length / MOST_CURVES) === 0) : list;
-  $("#curve-note").textContent = some.length < list.length ? `${some.length} of ${list.length} runs are drawn, evenly chosen; filter to see others.` : "";
+  // By `spread`: every third run of three seeds would be those of one seed.
+  const some = list.length > MOST_CURVES ? [...list].sort((i, j) => spread(i) - spread(j)).slice(0, MOST_CURVES) : list;
+  $("#curve-note").textContent = some.length < list.length ? `${some.length} of ${list.length.toLocaleString("en")} runs are drawn, evenly chosen; filter to see others.` : "";
   const rows = some.flatMap(i => curveRows(i, part).map(row => ({...row, colour: runColour(i)})));
   return {rows, csv: rows.map(({run, step, value}) => ({run, part, step, value}))};
 }, ({i}) => ({run: i}));

@@ -97,9 +97,16 @@ drawings.push(drawFilters);
 
 // --- one run
 const sheet = $("#run");
+const tip = mk(document.body, "div", {id: "vg-tooltip-element", class: "vg-tooltip"});  // Vega finds it by its id
+let smalls = [], smallViews = [];  // what `embed` draws of the open run, and what it gave
+async function drawSmalls() {  // in an open window, whose width is known
+  for (const view of smallViews) view.finalize();
+  smallViews = await Promise.all(smalls.map(([place, label, rows]) =>
+    embed(place, "curve", label, {rows: rows.map(row => ({...row, colour: style("--c0")}))}, {height: 130})));
+}
 function openRun(i) {
   const id = get.run(i), folder = `${DATA.folder}/${id}`, place = $("#run-content");
-  const smalls = [];
+  smalls = [];
   place.replaceChildren();
   const head = mk(place, "p", {class: "id"});
   mk(head, "code", {}, id);
@@ -113,11 +120,11 @@ function openRun(i) {
     mk(place, "h3", {}, "Learning curves");
     const grid = mk(place, "div", {class: "smalls"});
     for (const part of names) {
-      if (curvePoints(i, part).length < 2) continue;
+      const rows = curveRows(i, part);
+      if (!rows.length) continue;
       const figure = mk(grid, "figure");
-      const rows = curveRows(i, part).map(row => ({...row, colour: style("--c0")}));
       mk(figure, "figcaption", {}, part);
-      smalls.push([mk(figure, "div"), "curve", `${part} of ${id}`, {rows}, {height: 130}]);
+      smalls.push([mk(figure, "div"), `${part} of ${id}`, rows]);
     }
   }
   if (get.log(i)) {
@@ -142,7 +149,8 @@ function openRun(i) {
   table(place, "Measured", DATA.more.filter(name => !["run", "status", "objective"].includes(name)), i);
   sheet.showModal();
   sheet.scrollTop = 0;
-  drawn = Promise.all(smalls.map(small => embed(...small)));  // in an open window, whose width is known
+  sheet.append(tip);  // an open window hides what is outside it
+  drawn = drawSmalls();
 }
 function table(place, title, names, i) {
   mk(place, "h3", {}, title);
@@ -169,22 +177,21 @@ function copyButton(place, text) {
   });
 }
 sheet.addEventListener("click", event => { if (event.target === sheet) sheet.close(); });
+sheet.addEventListener("close", () => document.body.append(tip));
 $("#close").addEventListener("click", () => sheet.close());
 
 // --- start
-function options(id, list, first) {
+function options(id, list, first, change = update) {
   const select = $(`#${id}`);
   if (!select) return;
   for (const [key, text] of list) mk(select, "option", {value: key}, text);
   if (first !== undefined) select.value = first;
-  select.addEventListener("change", update);
+  select.addEventListener("change", change);
 }
 const colours = DATA.axes.filter(axis => axis.name !== "seed");
 state.colour = (colours.find(axis => axis.name === "knowledge") ?? colours[0] ?? {name: ""}).name;
-options("task", DATA.tasks.map(task => [task, task]));
-options("colour", colours.map(axis => [axis.name, axis.words]), state.colour);
-$("#task")?.addEventListener("change", event => { state.task = event.target.value; update(); });
-$("#colour")?.addEventListener("change", event => { state.colour = event.target.value; update(); });
+options("task", DATA.tasks.map(task => [task, task]), state.task, event => { state.task = event.target.value; update(); });
+options("colour", colours.map(axis => [axis.name, axis.words]), state.colour, event => { state.colour = event.target.value; update(); });
 const leading = DATA.importance.map(row => row.term).filter(term => DATA.effects[term]);
 options("effect-axis", Object.keys(DATA.effects).map(axis => [axis, words(axis)]), leading[0]);
 options("map-axes", DATA.maps.map((map, k) => [k, map.axes.map(words).join(" × ")]));
