@@ -5,6 +5,7 @@ page gives each style its colours, light or dark. An axis title `$title` is the 
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import altair as alt
@@ -29,6 +30,7 @@ def specifications(axes: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {name: chart.to_dict(validate=True) for name, chart in charts.items()}
 
 
+@cache
 def runtime() -> str:
     """The script that draws the charts: vega, vega-lite and vega-embed, for a script element.
 
