@@ -1,7 +1,6 @@
-"""The evaluation that the process of a training has done: rule `evaluate` takes it, without torch.
+"""Lets rule `evaluate` use the evaluation that the training's process has already done.
 
-A start with torch and transformers takes as long as many evaluations. The process that has trained
-a student has made that start already.
+Loading torch and transformers takes longer than many evaluations, and that process has them loaded.
 """
 
 from typing import Any
@@ -34,10 +33,11 @@ def basis(run: Run, layout: Layout, threads: int) -> dict[str, Any]:
 
 
 def take_ahead(grid: Grid, layout: Layout, run_id: str, threads: int) -> bool:
-    """Put the evaluation of a run that is there in its place, if it is of what is there now.
+    """Write metrics.json and predictions.parquet of a run from what its training has evaluated.
 
     Returns:
-        Whether there was one. Otherwise nothing was changed.
+        Whether that was possible. If there is no such evaluation, or a record that it depends on
+        has changed since, nothing is written.
     """
     run = find_run(grid, run_id)
     folder = layout.run(run)
@@ -48,7 +48,7 @@ def take_ahead(grid: Grid, layout: Layout, run_id: str, threads: int) -> bool:
         record = read_record(made / METRICS, "predictions_fingerprint", mark=False)
         if file_digest(made / PREDICTIONS) != record["predictions_fingerprint"]:
             return False
-    except (UserError, OSError):  # none, or half of one, or a record of it is missing
+    except (UserError, OSError):  # a file is missing or damaged
         return False
     with step_state(folder, "evaluate"):
         student_model(run, layout)

@@ -17,7 +17,7 @@ PREDICTIONS = "predictions.parquet"
 SPEC = "spec.json"
 INIT = "init.json"
 CHECKPOINT = "checkpoint.safetensors"  # no output of a rule, because Snakemake removes those
-AHEAD = ".evaluation"  # what the process of the training has evaluated; no output of a rule either
+AHEAD = ".evaluation"  # by the training's process; no output of a rule either
 # In the folder of a study.
 RECORD = "runs.csv"
 ANSWERS = "answers"  # no output of a rule, because runs of older versions have none
