@@ -24,8 +24,7 @@ function theme() {
   };
 }
 
-// What Vega-Lite cannot ask of Vega: axis titles that change, and marks without a
-// selection that take a click.
+// What Vega-Lite cannot ask of Vega: axis titles that change, and clicks on names and on marks without a selection.
 function patch(spec) {
   const banded = new Set(spec.scales.filter(scale => scale.type === "band").map(scale => scale.name));
   for (const axis of spec.axes ?? []) {
@@ -252,9 +251,9 @@ function curvePoints(i, part) {
 const curveRows = (i, part) => curvePoints(i, part).map(([step, value], _, all) => ({...runRow(i), step, value, alone: all.length === 1}));
 chart("curves", "curve", "Learning curves", () => {
   const part = $("#curve-part").value, list = visible.filter(i => inside(i) && get.history?.(i));
-  // By `spread`: every third run of three seeds would be those of one seed.
+  // A sample that is the same at each drawing. Every third run, say, could be those of one seed.
   const some = list.length > MOST_CURVES ? [...list].sort((i, j) => spread(i) - spread(j)).slice(0, MOST_CURVES) : list;
-  $("#curve-note").textContent = some.length < list.length ? `${some.length} of ${list.length.toLocaleString("en")} runs are drawn, evenly chosen; filter to see others.` : "";
+  $("#curve-note").textContent = some.length < list.length ? `${some.length} of ${list.length.toLocaleString("en")} runs are drawn; filter to see others.` : "";
   const rows = some.flatMap(i => curveRows(i, part).map(row => ({...row, colour: runColour(i)})));
   return {rows, csv: rows.map(({run, step, value}) => ({run, part, step, value}))};
 }, ({i}) => ({run: i}));
