@@ -121,6 +121,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
     for item in items:
+        if "browser" in item.fixturenames:  # type: ignore[attr-defined]
+            item.add_marker("browser")
         for name in NEEDS.keys() & {marker.name for marker in item.iter_markers()}:
             if name in ASKED and not config.getoption("--all"):
                 reason = f"{name}: make test-all runs it"

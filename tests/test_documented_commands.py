@@ -32,8 +32,9 @@ ELSEWHERE = [
 
 
 def commands_of(block):
-    """Its commands, without comments and with lines that go on joined."""
-    lines = re.sub(r"\\\n", " ", re.sub(r" +#.*", "", block)).splitlines()
+    """Its commands, without comments, with lines that go on joined, and each of a pipe."""
+    text = re.sub(r"\\\n", " ", re.sub(r" +#.*", "", block))
+    lines = text.replace("| xargs -r ", "\n").splitlines()
     return [" ".join(line.split()) for line in lines if line.strip()]
 
 

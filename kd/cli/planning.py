@@ -10,7 +10,7 @@ from kd.cli.arguments import STUDY, Commands, add_options, command, grid_of, stu
 from kd.study.find import find_study, namesakes, same_name
 from kd.study.grid import load_grid
 from kd.study.inputs import check_inputs
-from kd.study.paths import Layout
+from kd.study.paths import METRICS, Layout
 
 _PLAN = """\
 Show what a study would run, and what it costs; start nothing
@@ -23,6 +23,15 @@ from `kd calibrate`, and without that they are assumed.
 With --budget-hours it proposes smaller studies that fit, and says what each can still show: the
 smallest difference that its seeds find with probability 0.8, as `kd power` has it. Seeds are never
 cut below what --difference needs. --write makes a study file of one of them.
+"""
+
+_RUNS = """\
+List a study's runs with their ids and specs
+
+With --not-in, only the runs that a record lacks: what is left to do where the results of the others
+are gone or on another machine. With --files, in the form that Snakemake takes:
+
+  kd runs mine.yaml --not-in records/mine --files | xargs -r snakemake --configfile mine.yaml --
 """
 
 _STATUS = """\
@@ -68,7 +77,14 @@ def add(commands: Commands) -> None:
     calibrate.add(commands)
     power.add(commands)
     further_seeds.add(commands)
-    study_command(commands, "runs", _runs, "List a study's runs with their ids and specs", "--json")
+    runs = study_command(commands, "runs", _runs, _RUNS, "--json")
+    runs.add_argument(
+        "--not-in", metavar="RECORD", nargs="+", type=Path, default=[],
+        help="only runs that are not done in these records (folders)",
+    )  # fmt: skip
+    runs.add_argument(
+        "--files", action="store_true", help="print the files that Snakemake makes of the runs"
+    )
     study_command(
         commands,
         "status",
@@ -116,9 +132,17 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    grid, _ = grid_of(options)
+    from kd.monitor.recorded import recorded_rows, records_below
+
+    grid, layout = grid_of(options)
     names = {t.student_of.id: t.name for t in grid.teachers.values() if t.student_of}
-    others = {id: run for id, run in grid.assistants.items() if id not in grid.runs}
+    recorded = recorded_rows(records_below(options.not_in))
+    runs = [run for run in grid.runs.values() if run.id not in recorded]
+    if options.files:
+        for run in runs:
+            print(layout.run(run) / METRICS)
+        return
+    others = {id: run for id, run in grid.assistants.items() if id not in {*grid.runs, *recorded}}
     if options.json:
         rows = [
             {
@@ -129,11 +153,11 @@ def _runs(options: argparse.Namespace) -> None:
                 **({"stage_id": run.stage.id} if run.stage else {}),
                 **({"assistant": names[run.id]} if run.id in grid.assistants else {}),
             }
-            for run in [*grid.runs.values(), *others.values()]
+            for run in [*runs, *others.values()]
         ]
         print(json.dumps(rows, indent=2))
         return
-    for run in grid.runs.values():
+    for run in runs:
         print(run.id, *(f"{key}={run.labels[key]}" for key in grid.varied))
     for run in others.values():
         print(run.id, f"(teacher {names[run.id]}; no cell of this study)")

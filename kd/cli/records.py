@@ -20,6 +20,13 @@ The folder OUT gets runs.csv, study.yaml (its relative paths are changed to be r
 made.json (how many runs are done, device, versions, threads, commit), and the students' answers if
 they are below 2 MB. It never has a model. A study that is not finished can be recorded, and
 again later: runs that are not done are missing ones. The results are only read.
+
+A record grows. Runs that the results folder does not have are taken from the record that is in OUT,
+and from those of --from. So a study can be continued on another machine, or by several:
+
+  kd runs mine.yaml --not-in records/mine --files | xargs -r snakemake --configfile mine.yaml --
+  kd record mine.yaml records/mine                       these runs, and those of the record
+  kd record mine.yaml records/mine --from theirs/mine    and those of another record
 """
 
 _DRAW = """\
@@ -54,6 +61,10 @@ def add(commands: Commands) -> None:
     record.add_argument(
         "--commit", default="", metavar="TEXT", help="the commit of the code that trained the runs"
     )
+    record.add_argument(
+        "--from", dest="others", metavar="RECORD", nargs="+", type=Path, default=[],
+        help="folders with records (or with folders of records) that have further runs",
+    )  # fmt: skip
     draw = command(commands, "draw", _draw, _DRAW)
     draw.add_argument("records", metavar="RECORD", nargs="+", type=Path, help="a folder")
     draw.add_argument("--page", type=Path, metavar="FILE", help="write this page instead")
@@ -78,8 +89,14 @@ def _record(options: argparse.Namespace) -> None:
         if grid.study.path.name != RECORDED:
             raise UserError(f"OUT: missing; only a {RECORDED} is recorded in its own folder")
         out = grid.study.path.parent
-    made = write_record(grid, layout, out, options.commit)
+    made, others = write_record(grid, layout, out, options.commit, options.others)
     print(f"{out}: {made['done']} of {made['runs']} runs; answers: {made['answers']}")
+    if others:
+        print(
+            f"warning: {len(others)} runs ({others[0]}, ...) have another score in a record than "
+            f"in {layout.results}, whose scores are written",
+            file=sys.stderr,
+        )
     if not made["commit"]:
         print("warning: --commit: not given, so made.json does not name the code", file=sys.stderr)
 

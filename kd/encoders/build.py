@@ -21,7 +21,7 @@ from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
 from kd.axes.tasks import Task
 from kd.encoders.facts import Encoder
-from kd.encoders.from_pretrained import from_pretrained
+from kd.encoders.from_pretrained import aligned, from_pretrained
 from kd.encoders.label_order import label_order, other_kind, unknown_names
 from kd.runtime.errors import UserError
 from kd.runtime.startup import no_compiler
@@ -144,16 +144,17 @@ def load_weights(
         )
     if (found := shape_of(model.config)) != encoder.shape:
         raise UserError(f"{encoder.location}: its shape is {found}, not {encoder.shape}")
-    return model, absent
+    return aligned(model), absent
 
 
 def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A model that an earlier step exported."""
     try:
         with no_compiler():
-            return AutoModelForSequenceClassification.from_pretrained(
+            model = AutoModelForSequenceClassification.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
             )
+        return aligned(model)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{folder}: missing or damaged ({reason}); delete it") from error

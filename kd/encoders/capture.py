@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 
 from kd.axes.architectures import arch_facts, attention_obstacle
 from kd.encoders.build import classifier_of
+from kd.runtime.bf16 import bf16_autocast
 from kd.runtime.errors import UserError
 
 Features = dict[tuple[str, int], Tensor]
@@ -197,8 +198,9 @@ class Capture:
 def frozen(model: PreTrainedModel, precision: str = "fp32") -> Iterator[None]:
     """Compute as a teacher does: without autograd, and by default in the precision of its weights,
     without a run's autocast. So stored outputs equal computed ones. `bf16` is autocast."""
-    bf16 = torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16")
-    with torch.inference_mode(), bf16:
+    device = model.device
+    off = torch.autocast(device.type, enabled=False)
+    with torch.inference_mode(), bf16_autocast(device) if precision == "bf16" else off:
         yield
 
 

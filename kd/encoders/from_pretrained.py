@@ -5,11 +5,13 @@ No remote code runs.
 
 from typing import Any
 
-from transformers import logging
+from transformers import PreTrainedModel, logging
 
 from kd.encoders.facts import Encoder
 from kd.encoders.hub_cache import pickles_sentence
 from kd.runtime.errors import Transient, UserError
+
+_ALIGNMENT = 64  # bytes, of all memory that torch allocates on a CPU
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -32,6 +34,18 @@ def from_pretrained(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
             raise UserError(cure) from error
         kind = UserError if encoder.revision is None else Transient  # a folder, or the hub
         raise kind(f"{encoder.location}: could not be loaded: {reason}") from error
+
+
+def aligned(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with its weights where torch would put them.
+
+    Loaded weights stay in their file's memory map, at any address. Matrix products of some
+    processors differ in the last bit with the address.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()
+    return model
 
 
 def _cure(encoder: Encoder, reason: str) -> str:

@@ -15,7 +15,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 from kd.data.masking import PREDICTED
 from kd.encoders.build import shape_of
 from kd.encoders.facts import Encoder
-from kd.encoders.from_pretrained import from_pretrained
+from kd.encoders.from_pretrained import aligned, from_pretrained
 from kd.runtime.errors import UserError
 from kd.runtime.seals import sealed_dir
 
@@ -56,7 +56,7 @@ def load_masked_lm(encoder: Encoder, config: Any, dtype: str, with_head: bool) -
         )
     if (found := shape_of(model.config)) != encoder.shape:
         raise UserError(f"{encoder.location}: its shape is {found}, not {encoder.shape}")
-    return model
+    return aligned(model)
 
 
 def predict_masked_alone(model: PreTrainedModel) -> None:

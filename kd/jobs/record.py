@@ -12,6 +12,7 @@ from kd import __version__
 from kd.axes.constant_answer import teacher_warning
 from kd.axes.labels import INERT
 from kd.axes.shapes import parse_shape
+from kd.runtime.bf16 import has_bf16_products
 from kd.runtime.seals import read_record
 from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
@@ -139,10 +140,11 @@ def evaluation_record(device: torch.device, threads: int) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or 'cpu (processor)'."""
+    """The GPU's name, or as 'cpu (x86_64, AVX512, bf16)': the instructions decide the last bits."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu ({platform.processor() or platform.machine()})"
+    facts = [platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    return f"cpu ({', '.join(facts + ['bf16'] * has_bf16_products())})"
 
 
 def now() -> str:

@@ -9,6 +9,7 @@ a regression (float32), or the list of the numbers of the labels chosen in a mul
 
 import csv
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,25 +28,31 @@ _EXAMPLE = ["split", "id"]
 _SMALL = 127  # the largest int8
 
 
-def write_answers(grid: Grid, layout: Layout, record: Path) -> list[str]:
+def write_answers(
+    grid: Grid, layout: Layout, record: Path, records: Sequence[Path] = ()
+) -> list[str]:
     """Write the answers of the runs that are done in `record`, the study's runs.csv.
 
-    Runs of older versions have left no answers: they have no column. A task none of whose runs has
-    answers gets no file, and keeps one that is there.
+    Runs without results in `layout` have the answers of the first of `records` (paths of runs.csv)
+    that has them. Runs of older versions have left no answers: they have no column. A task none of
+    whose runs has answers gets no file, and keeps one that is there.
 
     Returns:
         Sentences on answers that cannot be read or belong to other examples, which are left out.
+
+    Raises:
+        UserError: the answers of one of `records` cannot be read.
     """
     with record.open(newline="", encoding="utf-8") as handle:
         finished = {row["run"] for row in csv.DictReader(handle) if row["status"] == "done"}
     folder, remarks = record.parent / ANSWERS, []
     by_task: dict[str, list[Run]] = {}
     for run in grid.runs.values():
-        if run.id in finished and (layout.run(run) / PREDICTIONS).is_file():
+        if run.id in finished:
             # As the task is named in runs.csv: the id of a user's own task has another name.
             by_task.setdefault(run.labels["task"], []).append(run)
     for task, runs in by_task.items():
-        table, told = _answers(runs, layout)
+        table, told = _answers(runs, layout, _recorded(task, records))
         remarks += told
         if table is not None:
             file = io.BytesIO()
@@ -55,15 +62,40 @@ def write_answers(grid: Grid, layout: Layout, record: Path) -> list[str]:
     return remarks
 
 
-def _answers(runs: list[Run], layout: Layout) -> tuple["pd.DataFrame | None", list[str]]:
+def _recorded(task: str, records: Iterable[Path]) -> dict[str, "pd.DataFrame"]:
+    """{run: columns split, id, label and answer}, from the first record that has the run.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    import pandas as pd
+
+    found: dict[str, pd.DataFrame] = {}
+    for record in records:
+        path = record.parent / ANSWERS / f"{task}.parquet"
+        if path.is_file():
+            try:
+                table = pd.read_parquet(path)
+            except (OSError, ValueError) as error:
+                raise UserError(f"{path}: cannot be read: {error}") from error
+            for run in {*map(str, table)} - {*_EXAMPLE, "label", *found}:
+                found[run] = table[[*_EXAMPLE, "label", run]].rename(columns={run: "answer"})
+    return found
+
+
+def _answers(
+    runs: list[Run], layout: Layout, recorded: Mapping[str, "pd.DataFrame"]
+) -> tuple["pd.DataFrame | None", list[str]]:
     """The answers of one task's runs; those of the first one say which examples there are."""
     import pandas as pd
 
     examples, columns, remarks = None, {}, []
     for run in runs:
         path = layout.run(run) / PREDICTIONS
+        if not path.is_file() and run.id not in recorded:
+            continue
         try:
-            own = _chosen(path, run.task_row)
+            own = _chosen(path, run.task_row) if path.is_file() else recorded[run.id]
         except UserError as error:
             remarks.append(f"{error}; its answers are left out")
             continue

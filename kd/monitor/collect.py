@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,11 @@ def rows_of(grid: Grid, layout: Layout, mark: bool = True) -> list[dict[str, Any
     return [{**run_row(run, layout, mark), **whole} for run in grid.runs.values()]
 
 
-def write_rows(rows: Sequence[dict[str, Any]], layout: Layout, out: Path) -> dict[str, int]:
-    """Write the rows as runs.csv; see `collect`."""
-    refuse_to_lose(out, layout.runs)
+def write_rows(
+    rows: Sequence[dict[str, Any]], layout: Layout, out: Path, kept: Container[str] = ()
+) -> dict[str, int]:
+    """Write the rows as runs.csv; see `collect`. The rows have the runs `kept` of the old file."""
+    refuse_to_lose(out, layout.runs, kept)
     text = io.StringIO()
     further = sorted({name for row in rows for name in row} - set(COLUMNS))
     writer = csv.DictWriter(text, [*COLUMNS, *further], restval="", lineterminator="\n")

@@ -18,6 +18,7 @@ import yaml
 from kd.axes.initialisations import PRETRAINED
 from kd.monitor.answers import write_answers
 from kd.monitor.collect import rows_of, write_rows
+from kd.monitor.recorded import filled, other_scores, recorded_rows, records_below
 from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_write, read_json, write_json
 from kd.study.grid import Grid, load_grid
@@ -30,33 +31,42 @@ _MADE_ON = ("device", "threads", "precision_used", "kd_version", "torch_version"
             "transformers_version", "python_version", "evaluated_on")  # fmt: skip
 
 
-def write_record(grid: Grid, layout: Layout, out: Path, commit: str = "") -> dict[str, Any]:
+def write_record(
+    grid: Grid, layout: Layout, out: Path, commit: str = "", others: Sequence[Path] = ()
+) -> tuple[dict[str, Any], list[str]]:
     """Write the folder `out`: runs.csv, study.yaml, made.json, and answers/ if they are small.
+
+    Runs that are not done in `layout` are taken from the record that is in `out`, then from
+    `others`.
 
     Args:
         grid: the study; its results may be finished in part.
         layout: where its results are. Nothing is written there.
         out: the folder; a record that is there grows.
         commit: of the code that trained the runs; '' keeps what made.json has.
+        others: folders with a record, or with folders that have one.
 
     Returns:
-        The contents of made.json.
+        The contents of made.json, and the runs whose score here is not that of a record.
 
     Raises:
         UserError: the record there has results that would be lost, or the study would be another
             one if its file were in `out`.
     """
-    rows = [_at_rest(row) for row in rows_of(grid, layout, mark=False)]
+    records = [out] * (out / RECORD).is_file() + records_below(others)
+    recorded = recorded_rows(records)
+    here = [_at_rest(row) for row in rows_of(grid, layout, mark=False)]
+    rows = filled(here, grid.runs, recorded)
     _write_study(grid, out / RECORDED)
-    write_rows(rows, layout, out / RECORD)
+    write_rows(rows, layout, out / RECORD, recorded.keys() & grid.runs.keys())
     before = read_json(out / MADE) if (out / MADE).is_file() else {}
     made = {
         **made_of(rows, grid),
         "commit": commit or before.get("commit", ""),
-        "answers": _write_answers(grid, layout, out),
+        "answers": _write_answers(grid, layout, out, records),
     }
     write_json(out / MADE, made)
-    return made
+    return made, other_scores(here, recorded)
 
 
 def _at_rest(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +80,7 @@ def made_of(rows: Sequence[Mapping[str, Any]], grid: Grid) -> dict[str, Any]:
     """How far a study is, and on what its runs were made, from the rows of its record."""
     done = [row for row in rows if row["status"] == "done"]
     dates = sorted(row["created"] for row in done if row.get("created"))
-    seconds = [row["train_seconds"] for row in done if row.get("train_seconds")]
+    seconds = [float(row["train_seconds"]) for row in done if row.get("train_seconds")]
     return {
         "study": grid.study.name,
         "runs": len(rows),
@@ -97,9 +107,9 @@ def _counted(values: Iterable[Any]) -> dict[str, int]:
     return dict(sorted(Counter(str(value) for value in values if value not in (None, "")).items()))
 
 
-def _write_answers(grid: Grid, layout: Layout, out: Path) -> str:
+def _write_answers(grid: Grid, layout: Layout, out: Path, records: Sequence[Path]) -> str:
     """Write answers/; the returned sentence says what is there."""
-    remarks = write_answers(grid, layout, out / RECORD)
+    remarks = write_answers(grid, layout, out / RECORD, [folder / RECORD for folder in records])
     files = sorted((out / ANSWERS).glob("*.parquet"))
     size = sum(file.stat().st_size for file in files)
     if size > _SMALL:

@@ -217,7 +217,7 @@ _HISTORY = {
 }
 
 # Only in runs.csv, the same in every row: what the study tunes, the part of its grid, its looks.
-_WHOLE = {
+WHOLE = {
     "select": _text(
         "what the study selects on the slice, as JSON: `axes` (the values of each, in the study's "
         "order) and `cells` (the axes that tell its cells apart); blank where it selects nothing"
@@ -244,12 +244,15 @@ COLUMNS: dict[str, Column] = {
     **_OBJECTIVE,
     **METRICS,
     **_HISTORY,
-    **_WHOLE,
+    **WHOLE,
 }
 
 
 # `accuracy@hard`: a metric, or the score, on a further dev split of a task of the user's own.
 SPLIT_COLUMN = "^[a-z0-9_]+@[a-z0-9-]+$"
+
+# How far a student agrees with a teacher, which may be one that it did not learn from.
+FIDELITY = ("agreement", "agreement_where_teacher_errs", "teacher_kl", "teacher_difference")
 
 # What can make runs with the same spec differ: versions, hardware and data.
 ENVIRONMENT = (

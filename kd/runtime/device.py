@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from kd.runtime.bf16 import bf16_autocast
 from kd.runtime.gpu_slots import jobs_per_gpu, slots_folder, take_slot
 
 K = TypeVar("K")
@@ -79,7 +80,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
 
 def autocast(precision: str, device: torch.device) -> Any:
     """bf16 autocast, or nothing."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    return bf16_autocast(device) if precision == "bf16" else nullcontext()
 
 
 def pinned(batch: dict[K, Tensor], device: torch.device) -> dict[K, Tensor]:

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from typing import ClassVar
 
+import pandas as pd
 import pytest
 import yaml
 from studies import study_dict, write_study
 from test_answers import leave
 
 from kd.cli.main import main
+from kd.monitor.recorded import filled
 from kd.monitor.ship import moved
 from kd.results.record import load_record
 from kd.results.report.cautions import cautions
@@ -68,6 +71,9 @@ def test_a_record_does_not_lose_runs(study, tmp_path, capsys):
     out = tmp_path / "record"
     assert main(["record", str(study), str(out)]) == 0
     before = (out / "runs.csv").read_bytes()
+    keys = yaml.safe_load(study.read_text())
+    keys["axes"]["seed"][0] = 9  # the run that is done is none of the study any more
+    study.write_text(yaml.safe_dump(keys))
     shutil.rmtree(tmp_path / "results/runs")
     assert main(["record", str(study), str(out)]) == 2
     assert "has the results of 1 runs" in capsys.readouterr().err
@@ -95,3 +101,68 @@ def test_only_paths_change_when_a_study_moves(tmp_path):
         "again": "../a/data/it",
         "number": "1e-4",
     }
+
+
+def test_a_record_grows_where_its_results_are_gone(study, tmp_path, capsys):
+    """The record of another machine, whose results are not here, and a second one."""
+    first, second = tmp_path / "records/first", tmp_path / "records/second"
+    assert main(["record", str(study), str(first), "--commit", "abc"]) == 0
+    grid = load_grid(study)
+    done, working, *_ = grid.runs.values()
+    shutil.move(tmp_path / "results", tmp_path / "elsewhere")
+    leave(Layout(tmp_path / "results"), working, answer=1)
+    facts = {"run": working.id, "score": 0.75, "created": "2026-01-02", "train_seconds": 72.0}
+    write_record(Layout(tmp_path / "results").run(working) / "metrics.json", facts)
+    capsys.readouterr()
+    assert main(["runs", str(study), "--not-in", str(first.parent), "--files"]) == 0
+    left = [run for run in grid.runs.values() if run is not done]
+    files = [f"results/runs/{run.id}/metrics.json" for run in left]
+    assert capsys.readouterr().out.split() == files
+    before = load_record(first / "runs.csv", first / "study.yaml").runs.iloc[0]
+    # In the folder of the record, and in another one.
+    assert main(["record", str(study), str(second), "--from", str(first)]) == 0
+    assert main(["record", str(study), str(first)]) == 0
+    for out in (first, second):
+        runs = load_record(out / "runs.csv", out / "study.yaml").runs
+        assert list(runs["status"]) == ["done", "done", "missing", "missing"]
+        assert runs.iloc[0].dropna().equals(before.dropna())
+        made = json.loads((out / "made.json").read_text())
+        assert made["train_hours"] == 0.03
+        assert [made["first"], made["last"]] == ["2026-01-01", "2026-01-02"]
+        answers = pd.read_parquet(out / "answers/mine.parquet")
+        assert list(answers[done.id]) == [0, 0, 0] and list(answers[working.id]) == [1, 1, 1]
+    assert (first / "runs.csv").read_bytes() == (second / "runs.csv").read_bytes()
+
+
+def test_another_score_than_the_recorded_one_is_said(study, tmp_path, capsys):
+    out = tmp_path / "record"
+    assert main(["record", str(study), str(out)]) == 0
+    assert "another score" not in capsys.readouterr().err
+    done = next(iter(load_grid(study).runs.values()))
+    path = Layout(tmp_path / "results").run(done) / "metrics.json"
+    path.unlink()
+    write_record(path, {"run": done.id, "score": 0.25})
+    assert main(["record", str(study), str(out)]) == 0
+    assert f"1 runs ({done.id}, ...) have another score" in capsys.readouterr().err
+    assert load_record(out / "runs.csv", out / "study.yaml").runs["score"][0] == 0.25
+
+
+def test_a_control_takes_no_agreement_with_the_teacher_of_another_study():
+    class Control:
+        needs_teacher = False
+        labels: ClassVar = {"teacher": "b"}
+
+    row = {"run": "r", "status": "missing", "error": "", "teacher": "b", "design": "d"}
+    recorded = {"run": "r", "status": "done", "teacher": "a", "score": "0.5", "agreement": "0.9"}
+    (found,) = filled([row], {"r": Control}, {"r": {**recorded, "design": "other"}})
+    assert found == {**row, "status": "done", "score": "0.5"}
+    Control.labels = {"teacher": "a"}
+    (found,) = filled([row], {"r": Control}, {"r": recorded})
+    assert found["agreement"] == "0.9"
+
+
+def test_a_folder_without_a_record_is_refused(study, tmp_path, capsys):
+    assert main(["record", str(study), str(tmp_path / "record"), "--from", str(tmp_path)]) == 2
+    assert "no record; expected runs.csv in it" in capsys.readouterr().err
+    assert main(["runs", str(study), "--not-in", str(tmp_path)]) == 2
+    assert "no record; expected runs.csv in it" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def cautions(record: Record) -> list[str]:
             if seeds == 1
             else "Only two seeds have finished: intervals are wide, and recommendations need three."
         )
-    texts += [*_part(frame), *_looks(frame)]
+    texts += [*_teachers(frame), *_part(frame), *_looks(frame)]
     texts += record.remarks
     names = names_of(record.study)
     for axis, value, reason in pruned_values(record.grid):
@@ -64,6 +64,22 @@ def _unfinished(every: pd.DataFrame) -> list[str]:
     told = [f"{group.sum()} of {len(group)} on {task}" for task, group in tasks]
     by_task = f": {listed(told, shown=12)}" if len(told) > 1 else ""
     return [f"Not finished: {done.sum():,} of {count(len(every), 'run')} are done{by_task}."]
+
+
+def _teachers(frame: pd.DataFrame) -> list[str]:
+    """Sentences on tasks whose runs had several teachers of one recipe."""
+    columns = ["task", "teacher", "teacher_id", "teacher_fingerprint"]
+    known = frame.reindex(columns=columns).dropna().drop_duplicates()
+    texts = []
+    for _, group in known.groupby(columns[:-1], sort=False):
+        if len(group) > 1:
+            task, teacher = group[["task", "teacher"]].iloc[0]
+            texts.append(
+                f"{task}: the runs learned from {len(group)} trainings of the teacher {teacher} "
+                "with different weights, on different machines or versions. Between such runs a "
+                "difference is that of the teachers too."
+            )
+    return texts
 
 
 def _part(frame: pd.DataFrame) -> list[str]:

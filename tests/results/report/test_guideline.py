@@ -180,6 +180,20 @@ def test_few_seeds_and_good_teachers_are_remarked():
     assert told.startswith("The teacher ta is a teacher assistant (12L-768 > 6L-384).")
 
 
+def test_teachers_of_one_recipe_with_other_weights_are_remarked():
+    """A study that went on where its teachers were trained again, on another kind of machine."""
+    plain = noisy(lambda c: 0, mapping=["first", "last"], seed=["1", "2", "3"])
+    same = plain.assign(teacher="big", teacher_id="big-1", teacher_fingerprint="aa")
+    assert cautions(Record(same)) == []
+    (told,) = cautions(
+        Record(same.assign(teacher_fingerprint=same["teacher_fingerprint"].where(
+            (same["task"] != "rte") | (same["mapping"] == "first"), "bb")))
+    )  # fmt: skip
+    assert told.startswith("rte: the runs learned from 2 trainings of the teacher big")
+    by_seed = same.assign(teacher_id="big-" + same["seed"], teacher_fingerprint=same["seed"])
+    assert cautions(Record(by_seed)) == []  # a teacher of its own for each seed
+
+
 def test_pruned_values_are_named(tmp_path):
     study = study_dict(
         axes={"knowledge": ["logits", "logits+attention", "attention"], "seed": [1, 2, 3]},

@@ -319,7 +319,6 @@ def test_a_study_without_axes_or_scores_has_a_report_too(frame, browser, tmp_pat
     assert browser.problems == []
 
 
-@pytest.mark.browser
 @pytest.mark.slow
 def test_charts_of_equal_scores_single_points_and_controls_that_an_axis_cannot_affect(
     browser, tmp_path
@@ -347,7 +346,6 @@ def test_charts_of_equal_scores_single_points_and_controls_that_an_axis_cannot_a
     assert browser.problems == []
 
 
-@pytest.mark.browser
 @pytest.mark.slow
 def test_costs_have_the_cells_that_an_axis_does_not_divide_on_some_task(browser, tmp_path):
     """Temperature has no effect on stsb: its one run there is that of both temperatures."""
@@ -394,7 +392,6 @@ ASK = "f = document.querySelector('#filter'); f.value = '{}'; f.dispatchEvent(ne
 ROWS = "document.querySelectorAll('#runs tbody tr').length"
 
 
-@pytest.mark.browser
 def test_the_table_of_runs_sorts_and_filters(page):
     column = "[...document.querySelectorAll('#runs tbody tr')].map(r => r.cells[4].textContent)"
     title = "[...document.querySelectorAll('#runs th button')].find(b => b.textContent == 'score')"
@@ -416,7 +413,6 @@ def test_the_table_of_runs_sorts_and_filters(page):
     assert page.run(whole) and page.run("document.images.length") == 2
 
 
-@pytest.mark.browser
 def test_a_click_in_a_chart_filters_the_others_and_the_table(page):
     rows = "drawn.then(() => views.effect).then(view => view.data('rows'))"
     dots = f"{rows}.then(rows => rows.filter(row => row.kind == 'run' && row.shown).length)"
@@ -437,7 +433,6 @@ def test_a_click_in_a_chart_filters_the_others_and_the_table(page):
     assert page.run(f"drawn.then(() => {focused})") == "logits", "and keeps its place"
 
 
-@pytest.mark.browser
 def test_a_mark_names_its_run_and_opens_it(page):
     dot = "document.querySelector('#effect .mark-symbol path')"
     page.move(dot)
@@ -470,7 +465,6 @@ def test_a_mark_names_its_run_and_opens_it(page):
     ]  # fmt: skip
 
 
-@pytest.mark.browser
 @pytest.mark.slow
 def test_each_chart_can_be_saved_as_data_and_picture(page):
     page.run("saved = []; save = (name, content, kind) => saved.push([name, content, kind])")
@@ -494,7 +488,6 @@ def test_each_chart_can_be_saved_as_data_and_picture(page):
     assert page.run(f"{svg}.startsWith('<svg') && {svg}.includes('fill=\"#0072b2\"')")
 
 
-@pytest.mark.browser
 @pytest.mark.slow
 def test_page_at_phone_width_and_in_print(browser, frame, tmp_path):
     report(frame, tmp_path)
@@ -511,7 +504,6 @@ def test_page_at_phone_width_and_in_print(browser, frame, tmp_path):
     assert browser.problems == []
 
 
-@pytest.mark.browser
 @pytest.mark.slow
 def test_a_report_of_five_thousand_runs_is_below_15_mb(browser, tmp_path):
     """Without its figures, which take 5.5 MB where there are eight tasks, and the ends of logs."""
