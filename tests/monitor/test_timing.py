@@ -10,6 +10,7 @@ from studies import json_of, study_dict, tiny_study, write_study
 from kd.axes.shapes import parse_shape
 from kd.cli.main import main
 from kd.jobs import calibrate
+from kd.monitor import rates as rates_module
 from kd.monitor.costs import training_seconds
 from kd.monitor.plan import plan
 from kd.monitor.rates import ASSUMED, Rates
@@ -49,6 +50,21 @@ def finish(grid, layout, seconds, count=4, device="cpu (x86_64)", **more):
     packed = {"labels": torch.zeros(96), "input_ids": torch.zeros(96 * 12)}
     save_file(packed, tokens / "train.safetensors")
     return runs
+
+
+@pytest.mark.parametrize(
+    ("flags", "fast"),
+    [("flags\t: fpu avx512bw avx512_bf16", True), ("Features : asimd bf16", True),
+     ("flags : avx2 avx512bw", False), (None, False)],
+)  # fmt: skip
+def test_bf16_is_assumed_slow_where_the_processor_lacks_it(flags, fast, tmp_path, monkeypatch):
+    info = tmp_path / "cpuinfo"
+    if flags:
+        info.write_text(flags)
+    assert rates_module._has_fast_bf16(info) == fast
+    monkeypatch.setattr(rates_module, "_has_fast_bf16", lambda: fast)
+    training = rates_module.rates_of("cpu", Layout(tmp_path), []).training
+    assert (training["bf16"] > training["fp32"]) == fast
 
 
 def test_a_training_takes_steps_updates_and_operations():
