@@ -12,7 +12,7 @@ from kd import __version__
 from kd.axes.constant_answer import teacher_warning
 from kd.axes.labels import INERT
 from kd.axes.shapes import parse_shape
-from kd.runtime.bf16 import has_bf16_products
+from kd.runtime.device_names import bf16_instructions
 from kd.runtime.seals import read_record
 from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
@@ -140,11 +140,12 @@ def evaluation_record(device: torch.device, threads: int) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or as 'cpu (x86_64, AVX512, bf16)': the instructions decide the last bits."""
+    """The GPU's name, or the CPU's instructions, as in 'cpu (x86_64, AVX512, avx512_bf16)': they
+    decide the last bits."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     facts = [platform.machine(), torch.backends.cpu.get_cpu_capability()]
-    return f"cpu ({', '.join(facts + ['bf16'] * has_bf16_products())})"
+    return f"cpu ({', '.join(facts + bf16_instructions())})"
 
 
 def now() -> str:

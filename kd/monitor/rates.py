@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kd.runtime.device_names import kind_of
+from kd.runtime.device_names import bf16_instructions, kind_of
 from kd.runtime.errors import UserError, unknown
 from kd.runtime.seals import read_record
 from kd.study.paths import Layout
@@ -99,12 +99,6 @@ def rates_of(device: str | None, layout: Layout, recorded: list[str]) -> Rates:
     if device in known:
         return known[device]
     assumed = replace(ASSUMED[kind_of(device)], device=device)
-    if assumed.kind == "cpu" and not _has_fast_bf16():
+    if assumed.kind == "cpu" and not bf16_instructions():
         return replace(assumed, training={**assumed.training, "bf16": _SLOW_BF16})
     return assumed
-
-
-def _has_fast_bf16(info: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor of this machine is known to multiply bf16 faster than fp32."""
-    known = info.read_text(encoding="utf-8").split() if info.is_file() else []
-    return not {"avx512_bf16", "bf16"}.isdisjoint(known)

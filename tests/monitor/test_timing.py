@@ -14,6 +14,7 @@ from kd.monitor import rates as rates_module
 from kd.monitor.costs import training_seconds
 from kd.monitor.plan import plan
 from kd.monitor.rates import ASSUMED, Rates
+from kd.runtime.device_names import bf16_instructions
 from kd.runtime.errors import UserError
 from kd.runtime.seals import write_record
 from kd.study.grid import load_grid
@@ -61,8 +62,9 @@ def test_bf16_is_assumed_slow_where_the_processor_lacks_it(flags, fast, tmp_path
     info = tmp_path / "cpuinfo"
     if flags:
         info.write_text(flags)
-    assert rates_module._has_fast_bf16(info) == fast
-    monkeypatch.setattr(rates_module, "_has_fast_bf16", lambda: fast)
+    found = bf16_instructions(info)
+    assert bool(found) == fast
+    monkeypatch.setattr(rates_module, "bf16_instructions", lambda: found)
     training = rates_module.rates_of("cpu", Layout(tmp_path), []).training
     assert (training["bf16"] > training["fp32"]) == fast
 

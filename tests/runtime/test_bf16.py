@@ -118,12 +118,11 @@ def test_a_processor_with_the_instructions_uses_them(monkeypatch, products):
     assert not products
 
 
-@pytest.mark.parametrize("products", [True, False])
-def test_the_name_of_a_processor_says_how_it_computes(products, monkeypatch):
-    monkeypatch.setattr(record, "has_bf16_products", lambda: products)
+def test_the_name_of_a_processor_says_how_it_computes(monkeypatch):
+    monkeypatch.setattr(record, "bf16_instructions", lambda: ["avx512_bf16"])
     name = record.device_name(CPU)
     assert kind_of(name) == "cpu" and torch.backends.cpu.get_cpu_capability() in name
-    assert name.endswith("bf16)") == products
+    assert name.endswith(", avx512_bf16)")
 
 
 def test_the_processor_is_asked():
