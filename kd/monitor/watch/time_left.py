@@ -69,7 +69,7 @@ def time_left(
         work += _rest(known) if known else start + extra_flops(run, extra) / speed
     for run in left:
         if run.id in busy:
-            work += _rest(busy[run.id]) + evaluation * (busy[run.id]["step"] == "distil")
+            work += _rest(busy[run.id]) + evaluation * (busy[run.id]["phase"] != "evaluating")
         elif (layout.run(run) / TRAINING).is_file():
             work += evaluation
         else:

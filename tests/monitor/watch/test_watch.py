@@ -107,6 +107,12 @@ def test_the_time_left_comes_from_measured_speeds(grid):
     assert left["at_once"] == 1
     assert left["seconds"] == pytest.approx((30 + 4.3) + 2 * (2 + 30 + 4.3))
     layout = Layout("results")
+    state = layout.run(runs[1]) / "state.json"
+    training = json.loads(state.read_text())
+    write_json(state, {**training, "phase": "evaluating", "total": 41, "per_second": 0.25})
+    left = look_at(grid)["left"]  # in the process of the training: 1 of 41 batches is left
+    assert left["seconds"] == pytest.approx(4 + 2 * (2 + 30 + 4.3))
+    write_json(state, training)
     for file in ("metrics.json", "training.json"):
         (layout.run(runs[0]) / file).unlink()
     # Nothing is done: 100 steps take 50 s, and starting and evaluating 10 s each, by assumption.
