@@ -115,7 +115,8 @@ def page_text(collection: Collection, design: str, place: str) -> str:
         f"`make record` draws all tables, figures and reports of these records. To repeat a study, "
         f"put its data where [the design]({design}) says, and start `snakemake --configfile "
         f"{shown}/knowledge/study.yaml`. Then `python -m kd compare {shown}/knowledge "
-        f"reference-knowledge` compares your runs with these.",
+        f"reference-knowledge` compares your runs with these. `python -m kd runs STUDY --not-in "
+        f"{shown} --files` lists what is left to run.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
