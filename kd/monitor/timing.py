@@ -22,7 +22,7 @@ from kd.study.paths import Layout
 from kd.study.run import Run
 from kd.study.stage import Stage
 from kd.study.teacher import Teacher
-from kd.study.teacher_outputs import keys_of
+from kd.study.teacher_outputs import keys_of, need_of
 from kd.teacher.budget import Choice
 
 DRAWN = ("collect", "tables", "figures", "report", "guideline")
@@ -133,7 +133,7 @@ class _Seconds:
                 if place in tokenised
             ],
             "teacher": [self.teach(run) for run in todo.untaught],
-            "outputs": list(self.outputs().values()),
+            "outputs": self._output_jobs(),
             "corpus": [self.pack(stage) for stage in todo.unpacked],
             "stage": [self.stage(stage) for stage in todo.unstaged],
             "distil": [self.distil(run) for run in todo.untrained],
@@ -244,6 +244,13 @@ class _Seconds:
     def pack(self, stage: Stage) -> float:
         """Of the packing of a corpus."""
         return self.start + stage.tokens / _UNPACKED
+
+    def _output_jobs(self) -> list[float]:
+        """Of all jobs of rule `outputs`: those that find everything stored only start."""
+        stored = self.outputs()
+        needs = {(r.teacher.id, r.tokens_id, need_of(r)) for r in self.todo.untrained}
+        jobs = sum(bool(need) and (teacher, name) in stored for teacher, name, need in needs)
+        return [*stored.values(), *[self.start] * (jobs - len(stored))]
 
     def outputs(self) -> dict[tuple[str, str], float]:
         """{(teacher, tokens): seconds} of storing the outputs of a teacher. One job of each stores

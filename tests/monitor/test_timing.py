@@ -93,6 +93,18 @@ def test_without_records_the_kind_of_device_is_assumed(grid, layout):
         plan(grid, layout, "tpu")
 
 
+def test_jobs_that_find_their_outputs_stored_still_start(tmp_path):
+    """The first job stores what all runs need. Here two needs are two jobs."""
+    found = []
+    for knowledge in (["logits+hidden"], ["logits", "logits+hidden"]):
+        axes = {"knowledge": knowledge, "seed": [1]}
+        grid = load_grid(write_study(tmp_path, tiny_study(axes=axes)))
+        planned = plan(grid, Layout(tmp_path / "results"), "cpu")
+        assert planned["jobs"]["outputs"] == len(knowledge)
+        found.append(planned["time"]["rules"]["outputs"]["hours"] * 3600)
+    assert found[1] - found[0] == pytest.approx(ASSUMED["cpu"].start)
+
+
 def test_several_devices_share_the_work_but_not_the_chain(grid, layout):
     alone, some, many = (plan(grid, layout, "cpu", n)["time"] for n in (1, 2, 10_000))
     assert alone["wall_hours"] == pytest.approx([alone["hours"]] * 2)
