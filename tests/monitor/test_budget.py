@@ -77,7 +77,7 @@ def test_a_fraction_says_what_it_mixes_and_never_mixes_two_axes(tmp_path):
         "seed": [1, 2, 3],
     }
     study = tiny_study(axes=axes)
-    grid, hours, found = found_in(write_study(tmp_path, study), tmp_path, 0.7)
+    grid, hours, found = found_in(write_study(tmp_path, study), tmp_path, 0.72)
     (part,) = [one for one in found if one.name == "a fraction of the cells"]
     assert part.content["design"] == {"fraction": "1/2"}
     (cut,) = part.cuts
