@@ -72,7 +72,7 @@ def test_a_record_does_not_lose_runs(study, tmp_path, capsys):
     assert main(["record", str(study), str(out)]) == 0
     before = (out / "runs.csv").read_bytes()
     keys = yaml.safe_load(study.read_text())
-    keys["axes"]["seed"][0] = 9  # the run that is done is none of the study any more
+    keys["axes"]["seed"][0] = 9  # the finished run is no longer in the study
     study.write_text(yaml.safe_dump(keys))
     shutil.rmtree(tmp_path / "results/runs")
     assert main(["record", str(study), str(out)]) == 2
