@@ -86,7 +86,6 @@ def _teacher(options: argparse.Namespace) -> None:
 
 
 def _outputs(options: argparse.Namespace) -> None:
-    startup.prepare()
     from kd.jobs.outputs import run_outputs
 
     run_outputs(*grid_of(options), options.teacher, options.tokens, options.need, options.threads)

@@ -32,6 +32,7 @@ _NO_NUMBERS = (
     "kd.jobs.outputs",
     "kd.jobs.record",
     "kd.jobs.setup",
+    "kd.jobs.stored",
     "kd.encoders.save",
     "kd.training.checkpoint",
     "kd.training.evaluation",

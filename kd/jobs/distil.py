@@ -29,9 +29,9 @@ from kd.jobs.inputs import (
     text_fingerprint,
     tokens_fingerprint,
 )
-from kd.jobs.outputs import open_again, open_store
 from kd.jobs.record import READ, environment, training_record
 from kd.jobs.setup import is_whole, prepare_device
+from kd.jobs.stored import open_again, open_store
 from kd.losses.objective import Objective, reads_classifier
 from kd.runtime.files import write_json
 from kd.runtime.hashes import model_fingerprint

@@ -1,15 +1,14 @@
-"""Rule `outputs`: stores teacher outputs, within the budget, in one pass over the training data."""
+"""Rule `outputs`: stores teacher outputs, within the budget, in one pass over the training data.
+
+A job that finds everything stored does not load torch, which would take most of its time.
+"""
 
 import os
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from kd.data import tokens
-from kd.jobs.inputs import load_teacher, teacher_fingerprint, tokens_fingerprint
-from kd.jobs.setup import prepare_device
+from kd.jobs.inputs import teacher_fingerprint, tokens_fingerprint
+from kd.runtime import startup
 from kd.runtime.errors import UserError
 from kd.runtime.files import remove_leftovers
 from kd.runtime.locks import only_one
@@ -21,7 +20,9 @@ from kd.study.run import Run
 from kd.study.teacher_outputs import WRITER, Key, keys_of, name_of, need_of
 from kd.teacher.budget import choose_outputs, unfinished
 from kd.teacher.manifests import is_stored, missing_outputs, remove
-from kd.teacher.store import StoredOutputs, open_outputs, write_outputs
+
+# Stores outputs in a folder: those keys, made from that teacher and those tokens.
+Compute = Callable[[Path, set[Key], dict[str, str]], None]
 
 # Environment variable, set where a job has a folder of its own, in which no other job reads.
 ALONE = "KD_NOTHING_SHARED"
@@ -46,24 +47,27 @@ def run_outputs(
     with step_state(layout.storing(run), "outputs") as progress:
         remove_leftovers(layout.need(run).parent, layout.need(run).name)
         source = check_seal(layout.tokens(run.data_id, run.task, tokens_id))
-        split = tokens.load_split(source, "train")
-        ready = partial(prepare_device, threads, progress)
-        stored = store_outputs(grid, layout, run, split, ready, progress)
+
+        def compute(folder: Path, keys: set[Key], identity: dict[str, str]) -> None:
+            startup.prepare()
+            from kd.data.tokens import load_split
+            from kd.jobs.setup import prepare_device
+            from kd.jobs.stored import compute_outputs
+
+            split, device = load_split(source, "train"), prepare_device(threads, progress)
+            compute_outputs(folder, keys, identity, run, layout, split, device, progress)
+
+        stored = store_outputs(grid, layout, run, compute, progress)
         write_record(layout.need(run), {"stored": sorted(map(name_of, stored))})
 
 
 def store_outputs(
-    grid: Grid,
-    layout: Layout,
-    run: Run,
-    split: tokens.Split,
-    device: Callable[[], torch.device],
-    progress: Progress,
+    grid: Grid, layout: Layout, run: Run, compute: Compute, progress: Progress
 ) -> set[Key]:
     """Store the outputs of its teacher that a run reads, as far as the budget has room.
 
     If some are missing, all outputs of this teacher and these tokens that the grid needs are
-    computed in one pass. One job at a time does that. It calls `device` only after it has waited
+    computed in one pass. One job at a time does that. It calls `compute` only after it has waited
     for the others, so that no job holds a GPU while it waits. A job that shares no folder with
     others stores only what its own run reads.
 
@@ -96,8 +100,7 @@ def store_outputs(
             )
         if lacking & keys:
             _remove_stale(folder, identity)
-            teacher = load_teacher(run, layout)
-            write_outputs(folder, lacking, teacher, split, identity, device(), progress)
+            compute(folder, lacking, identity)
     return keys
 
 
@@ -106,47 +109,6 @@ def _remove_stale(folder: Path, identity: dict[str, str]) -> None:
     for array in folder.glob("[!.]*.npy"):
         if not is_stored(array, identity):
             remove(array)
-
-
-def open_store(
-    grid: Grid,
-    layout: Layout,
-    run: Run,
-    split: tokens.Split,
-    device: Callable[[], torch.device],
-    progress: Progress,
-) -> StoredOutputs:
-    """Store the outputs that a run reads (see `store_outputs`), and open those that are stored."""
-    keys = store_outputs(grid, layout, run, split, device, progress)
-    if not keys:
-        return StoredOutputs({}, split)
-    folder = layout.outputs(run.teacher, run.tokens_id)
-    return open_outputs(folder, keys, split, identity_of(run, layout))
-
-
-def open_again(
-    names: Collection[str],
-    layout: Layout,
-    run: Run,
-    split: tokens.Split,
-    folder: Path,
-    device: Callable[[], torch.device],
-    progress: Progress,
-) -> StoredOutputs:
-    """Open the outputs that an earlier training of a run read, by their names.
-
-    Those that are no longer stored are computed again and stored in `folder`: outside of the
-    study's budget, for this training alone.
-    """
-    keys = {key for key in keys_of(run) if name_of(key) in names}
-    place, identity = layout.outputs(run.teacher, run.tokens_id), identity_of(run, layout)
-    if missing_outputs(place, keys, identity):
-        place = folder / "outputs"
-        place.mkdir(parents=True, exist_ok=True)
-        if lacking := missing_outputs(place, keys, identity):
-            teacher = load_teacher(run, layout)
-            write_outputs(place, lacking, teacher, split, identity, device(), progress)
-    return open_outputs(place, keys, split, identity)
 
 
 def identity_of(run: Run, layout: Layout) -> dict[str, str]:

@@ -3,12 +3,14 @@ one pass over the data makes it, and it is the same whatever the precision of th
 
 import json
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
 from studies import tiny_study, write_study
 
-from kd.jobs import outputs, setup
+from kd.jobs import outputs, setup, stored
 from kd.jobs.data import prepare_task
 from kd.jobs.distil import run_distil
 from kd.jobs.evaluate import run_evaluate
@@ -212,6 +214,24 @@ def test_one_pass_of_the_teacher_serves_the_whole_grid(tmp_path, layout, seen, m
     assert [wanted for wanted, _ in seen[1:]] == [{("value", 1)}]
 
 
+def test_a_job_that_finds_all_stored_does_not_load_torch(tmp_path, layout):
+    grid = grid_of(tmp_path, axes={"knowledge": ["logits", "logits+hidden@3-1"]})
+    first, second = grid.runs.values()
+    jobs = [(run.teacher.id, run.tokens_id, need_of(run)) for run in (first, second)]
+    run_outputs(grid, layout, *jobs[0], threads=1)
+    code = (
+        "import sys; from pathlib import Path; from kd.jobs.outputs import run_outputs\n"
+        "from kd.study.grid import load_grid; from kd.study.paths import Layout\n"
+        "study, results, *job = sys.argv[1:]\n"
+        "run_outputs(load_grid(study), Layout(Path(results)), *job, threads=1)\n"
+        "print('loaded', *({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    asked = [sys.executable, "-c", code, str(grid.study.path), str(layout.results), *jobs[1]]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1].split() == ["loaded"]
+    assert set(read_record(layout.need(second))["stored"]) == {"logits", "hidden-3"}
+
+
 def test_what_was_freed_comes_back_for_unfinished_runs_alone(tmp_path, layout, seen):
     grid = grid_of(tmp_path, axes={"knowledge": ["logits+hidden@3-1"]})
     distil(grid, layout)
@@ -298,9 +318,9 @@ def test_what_no_run_can_read_any_more_makes_room(tmp_path, layout):
 def test_peak_memory_is_that_of_the_training_alone(tmp_path, layout, monkeypatch):
     """Lost outputs are stored again in the same process, before."""
     happened = []
-    write, reset = outputs.write_outputs, memory.reset_peak
+    write, reset = stored.write_outputs, memory.reset_peak
     monkeypatch.setattr(
-        outputs, "write_outputs", lambda *given: (happened.append("store"), write(*given))
+        stored, "write_outputs", lambda *given: (happened.append("store"), write(*given))
     )
     monkeypatch.setattr(
         memory,
