@@ -20,7 +20,7 @@ TERMS = 1.15
 DEV_SHARE = 0.1  # examples of the dev splits, of those of the training: 0.05 to 0.6 in GLUE
 SINGLES = 35  # examples that are evaluated one by one, for the latency
 _TOKENS_PER_SECOND = 2e5  # of a tokenizer
-TAKEN = 0.3  # seconds of a job that takes the evaluation which the training has done
+TAKEN = 0.3  # seconds of a job that takes what an earlier one has made, without torch
 _DRAWING = 5.0  # seconds of one step that draws or collects, beside its start
 
 

@@ -67,6 +67,7 @@ def time_of(
     by_rule = seconds.by_rule()
     hours = {rule: sum(each) / 3600 for rule, each in by_rule.items()}
     chain = [(name, value / 3600) for name, value in seconds.longest_chain()]
+    starts = sum(job > costs.TAKEN for each in by_rule.values() for job in each)
     work, longest = sum(hours.values()), sum(value for _, value in chain)
     trained = measured["distil"] if measured["distil"].jobs else measured["teacher"]
     return {
@@ -80,7 +81,7 @@ def time_of(
             for rule, each in by_rule.items()
             if each
         },
-        "starts": sum(map(len, by_rule.values())) * seconds.start / 3600,
+        "starts": starts * seconds.start / 3600,
         "chain": chain,
         "chain_hours": longest,
         "devices": count,
@@ -246,11 +247,11 @@ class _Seconds:
         return self.start + stage.tokens / _UNPACKED
 
     def _output_jobs(self) -> list[float]:
-        """Of all jobs of rule `outputs`: those that find everything stored only start."""
+        """Of all jobs of rule `outputs`: those that find everything stored load no torch."""
         stored = self.outputs()
         needs = {(r.teacher.id, r.tokens_id, need_of(r)) for r in self.todo.untrained}
         jobs = sum(bool(need) and (teacher, name) in stored for teacher, name, need in needs)
-        return [*stored.values(), *[self.start] * (jobs - len(stored))]
+        return [*stored.values(), *[costs.TAKEN] * (jobs - len(stored))]
 
     def outputs(self) -> dict[tuple[str, str], float]:
         """{(teacher, tokens): seconds} of storing the outputs of a teacher. One job of each stores
