@@ -16,6 +16,7 @@ from kd.results.report.words import (
     Names,
     count,
     listed,
+    points,
     quoted,
     signed,
     significance,
@@ -87,7 +88,7 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
             )
         if advice.equal:
             alike = f"{q([c.other for c in advice.equal])} {is_or_are(advice.equal)} equal to it"
-            parts.append(f"{alike} within {margin:g} points")
+            parts.append(f"{alike} within {points(margin)}")
         if beaten:
             parts.append(f"Significantly worse: {q(beaten)}")
         elif advice.elsewhere:
@@ -102,7 +103,7 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
     if advice.equal and not advice.not_worse:
         widest = max(others, key=lambda c: abs(c.difference))
         return (
-            f"No difference: all values are within {margin:g} points of {best}, with their "
+            f"No difference: all values are within {points(margin)} of {best}, with their "
             f"intervals. The furthest is {q(widest.other)} ({short_contrast(widest)})."
         )
     unsure += [f"{q(c.other)} ({short_contrast(c)})" for c in advice.equal]
@@ -127,7 +128,7 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
             start = "It does not matter: use"
     text = f"{start or 'Use'} {q(advice.best)}"
     if alike:
-        text += f" or {listed((q(c.other) for c in alike), 'or')}, equal within {margin:g} points "
+        text += f" or {listed((q(c.other) for c in alike), 'or')}, equal within {points(margin)} "
         text += f"({'; '.join(f'over {q(c.other)} {short_contrast(c)}' for c in alike[:3])})"
     text += "."
     if small:

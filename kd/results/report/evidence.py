@@ -18,6 +18,7 @@ from kd.results.report.words import (
     count,
     listed,
     p_words,
+    points,
     quoted,
     signed,
     span,
@@ -37,7 +38,7 @@ def evidence(
 
     texts = []
     kinds = (
-        (f"Equal to {q(advice.best)} within {margin:g} points", advice.equal),
+        (f"Equal to {q(advice.best)} within {points(margin)}", advice.equal),
         (f"Not shown to be worse than {q(advice.best)}", advice.not_worse),
         (f"Significantly worse than {q(advice.best)}", advice.worse),
     )

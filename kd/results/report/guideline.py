@@ -16,7 +16,7 @@ from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.evidence import evidence, limits
 from kd.results.report.findings import winners
 from kd.results.report.likeness import likeness_answer
-from kd.results.report.words import Names, count, names_of
+from kd.results.report.words import Names, count, names_of, points
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import control_of, levels
 from kd.results.statistics.selection import chosen_note
@@ -196,7 +196,7 @@ def guideline_text(record: Record, name: str) -> str:
         f"{', '.join(levels(frame['teacher']))}. The best value is chosen on the dev scores that "
         "are reported, so its lead is optimistic, and more so if many values were tried. Two "
         "values count as equal where the whole 95 % interval of their difference lies within "
-        f"{margin:g} points (the study's key `margin`). Intervals are over seeds; they do not "
+        f"{points(margin)} (the study's key `margin`). Intervals are over seeds; they do not "
         "cover other dev examples or new tasks." + chosen_note(record.selection),
         "",
     ]

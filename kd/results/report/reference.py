@@ -24,7 +24,7 @@ from kd.results.advice.verdicts import (
 from kd.results.numbers import NOTHING, p_text
 from kd.results.record import Record, load_record
 from kd.results.report.guideline import guideline_text
-from kd.results.report.words import count, listed, signed, span
+from kd.results.report.words import count, listed, points, signed, span
 from kd.runtime.files import read_json
 from kd.runtime.hashes import short_hash
 from kd.study.check import Study, load_study
@@ -82,11 +82,12 @@ def page_text(collection: Collection, design: str, place: str) -> str:
     """The page.
 
     Args:
-        found: what it is made of.
+        collection: what it is made of.
         design: link to the page on the design, from this page.
         place: link to the folder of the records, from this page.
     """
     shown = place.removeprefix("../")
+    example = next(iter(collection.records or collection.studies))
     parts = [
         "# Results of the reference study",
         f"<!-- Made by `make reference` of {shown}, digest {digest(collection.folder)}. -->",
@@ -114,9 +115,9 @@ def page_text(collection: Collection, design: str, place: str) -> str:
         markdown_table(["study", "on", "with", "commit", "hours", "when"], _made(collection)),
         f"`make record` draws all tables, figures and reports of these records. To repeat a study, "
         f"put its data where [the design]({design}) says, and start `snakemake --configfile "
-        f"{shown}/knowledge/study.yaml`. Then `python -m kd compare {shown}/knowledge "
-        f"reference-knowledge` compares your runs with these. `python -m kd runs STUDY --not-in "
-        f"{shown} --files` lists what is left to run.",
+        f"{shown}/{example}/study.yaml`. Then `python -m kd compare {shown}/{example} "
+        f"{collection.studies[example].name}` compares your runs with these. `python -m kd runs "
+        f"STUDY --not-in {shown} --files` lists what is left to run.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -177,7 +178,7 @@ def _so_far(*findings: Finding) -> str:
 
 def _explained(collection: Collection) -> str:
     margins = sorted({study.margin for study in collection.studies.values()})
-    margin = f"{margins[0]:g} point" + "s" * (margins[0] != 1)
+    margin = points(margins[0])
     return (
         f"A claim is confirmed if all its contrasts confirm it, and contradicted if one contrast "
         f"contradicts it. For a claim that something matters, one contrast is enough to confirm "

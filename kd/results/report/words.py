@@ -50,6 +50,11 @@ def count(n: int, one: str, several: str = "") -> str:
     return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
+def points(value: float) -> str:
+    """'1 point', '0.5 points'."""
+    return f"{value:g} {'point' if value == 1 else 'points'}"
+
+
 def names_of(study: Study | None) -> Names:
     """The values whose labels are not how the study file writes them: bert-tiny, 2L-128-2h-512."""
     names: Names = {}
