@@ -1,5 +1,6 @@
 """The values of all axes as text, for `kd axes` and docs/axes.md."""
 
+import re
 import textwrap
 from collections.abc import Iterable
 from typing import Any
@@ -54,7 +55,10 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", r"\|").replace("<", r"\<").replace("*", r"\*").replace("_", r"\_")
+    """Text for a cell of a table. Markdown shows a backslash within code, so code has none."""
+    parts = text.replace("|", r"\|").split("`")
+    parts[::2] = [re.sub(r"[<*_]", r"\\\g<0>", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:

@@ -15,7 +15,7 @@ from kd.study.paths import METRICS, Layout
 _PLAN = """\
 Show what a study would run, and what it costs; start nothing
 
-Prints how many cells the study has, which have no meaning and why, how many runs are left, how many
+Prints how many cells the study has, which cannot run and why, how many runs are left, how many
 jobs of each kind, the disk that the results will take, and the time. Hours come from the records of
 trainings that are done, of this study or of others below the same results. Without any, they come
 from `kd calibrate`, and without that they are assumed.
