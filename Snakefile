@@ -20,7 +20,7 @@ from kd.monitor.copies import settle_times
 from kd.monitor.overwriting import refuse_to_lose
 from kd.monitor.students import refuse_removed, remove_unrecorded
 from kd.runtime.errors import UserError
-from kd.runtime.seals import marked, set_aside
+from kd.runtime.seals import is_whole, marked, set_aside
 from kd.runtime.retries import START
 from kd.study.find import namesakes, same_name
 from kd.study.grid import load_grid

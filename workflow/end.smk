@@ -86,7 +86,7 @@ onerror:
     if STOPPED:
         sys.exit(130)
     # What is done is drawn all the same; what is not is shown as missing.
-    if workflow.is_main_process and not DRAW_ONLY and has_report():
+    if workflow.is_main_process and not (DRAW_ONLY or IN_STORE) and has_report():
         for step in ("collect", "tables", "figures", "report", "guideline"):
             subprocess.run(
                 [sys.executable, "-m", "kd", step, STUDY], stdout=subprocess.DEVNULL

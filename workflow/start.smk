@@ -25,6 +25,9 @@ def settle_copies():
 def set_damaged_aside():
     """Rename what jobs have found damaged, so that Snakemake makes it again."""
     for mark in HERE.marks():
+        if is_whole(marked(mark)):
+            mark.unlink()
+            continue
         kept = set_aside(mark)
         print(
             f"{marked(mark)}: damaged; kept as {kept.name}, and made again",

@@ -84,7 +84,13 @@ def or_auto(field: dict[str, Any]) -> dict[str, Any]:
     """The word `auto`, or a value of another kind."""
 
     def parse(value: object) -> Any:
-        return value if value == "auto" else field["parse"](value)
+        if value == "auto":
+            return value
+        try:
+            return field["parse"](value)
+        except UserError as error:
+            text = str(error).replace("allowed: ", "allowed: auto, ", 1)
+            raise UserError(text + nearest(value, ("auto",))) from None
 
     return {"parse": parse, "schema": {"anyOf": [{"const": "auto"}, field["schema"]]}}
 

@@ -12,6 +12,27 @@ Commands = Any  # what argparse's add_subparsers returns: its class is private
 Act = Callable[[argparse.Namespace], None]
 
 STUDY = "a study file (YAML), or the name of a study in ., studies/ or config/studies/"
+
+
+def limited(
+    kind: type[int] | type[float], low: float, high: float, allowed: str
+) -> Callable[[str], Any]:
+    """What reads an option that is a number from `low` to `high`; `allowed` says so in words."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(low) - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"found {text}, allowed: {allowed}")
+        return value
+
+    return read
+
+
+COUNT = limited(int, 1, 10**9, "a number from 1")
+POINTS = limited(float, 1e-9, 100, "above 0, up to 100 points")
 _SHARED: dict[str, dict[str, Any]] = {
     "--results": {
         "default": os.environ.get("KD_RESULTS", "results"),
@@ -28,7 +49,7 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--stage": {"required": True, "metavar": "ID", "help": "id of the stage, as in results/stages"},
     "--run": {"required": True, "metavar": "ID", "help": "id of the run, as `kd runs` prints it"},
     "--threads": {
-        "type": int,
+        "type": COUNT,
         "default": 1,
         "metavar": "N",
         "help": "CPU threads (default: 1); numbers are equal to the bit only for equal counts",

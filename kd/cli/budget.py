@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kd.cli.power import planned_runs, points, variances_for
+from kd.cli.arguments import COUNT, POINTS, limited
+from kd.cli.power import planned_runs, variances_for
 from kd.results.advice import FEW_SEEDS
 from kd.runtime.errors import UserError, listing
 from kd.study.grid import Grid, load_grid
@@ -18,11 +19,11 @@ _WITH = ("difference", "write", "choose")  # options that go with --budget-hours
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a budget to the command `plan`."""
     parser.add_argument(
-        "--budget-hours", type=_hours, metavar="H",
+        "--budget-hours", type=limited(float, 1e-6, 1e7, "hours above 0"), metavar="H",
         help="propose smaller studies that take at most H hours on one device",
     )  # fmt: skip
     parser.add_argument(
-        "--difference", type=points, metavar="POINTS",
+        "--difference", type=POINTS, metavar="POINTS",
         help="with --budget-hours: keep the seeds that find it (default: the study's margin)",
     )  # fmt: skip
     parser.add_argument(
@@ -30,15 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="with --budget-hours: write a proposal as a study file, beside that of the study",
     )  # fmt: skip
     parser.add_argument(
-        "--choose", type=int, metavar="N", help="with --write: the number of the proposal (1)"
+        "--choose", type=COUNT, metavar="N", help="with --write: the number of the proposal (1)"
     )
-
-
-def _hours(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e7:
-        raise argparse.ArgumentTypeError(f"found {text}, allowed: hours above 0")
-    return value
 
 
 def is_asked(options: argparse.Namespace) -> bool:

@@ -6,7 +6,7 @@ import sys
 from math import prod
 from typing import Any
 
-from kd.cli.arguments import Commands, grid_of, study_command
+from kd.cli.arguments import COUNT, Commands, grid_of, study_command
 from kd.runtime.errors import UserError
 from kd.study.grid import Grid
 from kd.study.paths import RECORD, Layout
@@ -26,18 +26,11 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = study_command(commands, "next", _next, _NEXT, "--json")
     parser.add_argument(
-        "--runs", type=_runs, metavar="N", help="at most so many new runs (default: all that help)"
+        "--runs", type=COUNT, metavar="N", help="at most so many new runs (default: all that help)"
     )
     parser.add_argument(
         "--write", action="store_true", help="add the cells to the study file, under include"
     )
-
-
-def _runs(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"found {text}, allowed: a number of runs from 1")
-    return value
 
 
 def _next(options: argparse.Namespace) -> None:

@@ -73,15 +73,14 @@ def _new(options: argparse.Namespace) -> None:
 
 
 def _copied(source: Path, out: Path) -> str:
-    """The text of a study under another name; its comments stay."""
+    """The text of a study under another name and in another folder; its comments stay."""
+    from kd.monitor.ship import moved
     from kd.study.new_study import name_of
 
     load_study(source)
     text = source.read_text(encoding="utf-8")
-    schema = re.search(r"^(# yaml-language-server: \$schema=)(.*)$", text, re.MULTILINE)
-    if schema and not schema[2].startswith(("http", "/")):
-        moved = os.path.relpath(source.parent / schema[2], out.parent)
-        text = text.replace(schema[0], schema[1] + moved)
+    if source.parent.resolve() != out.parent.resolve():
+        text = moved(text, source.parent, out.parent)
     return re.sub(r"^study:\s*[^\s#]+", f"study: {name_of(out)}", text, count=1, flags=re.MULTILINE)
 
 

@@ -6,7 +6,16 @@ import sys
 from pathlib import Path
 
 from kd.cli import budget, calibrate, further_seeds, new, power
-from kd.cli.arguments import STUDY, Commands, add_options, command, grid_of, study_command
+from kd.cli.arguments import (
+    COUNT,
+    STUDY,
+    Commands,
+    add_options,
+    command,
+    grid_of,
+    limited,
+    study_command,
+)
 from kd.study.find import find_study, namesakes, same_name
 from kd.study.grid import load_grid
 from kd.study.inputs import check_inputs
@@ -71,7 +80,7 @@ def add(commands: Commands) -> None:
         "study's records, of a calibration, or of this machine)",
     )  # fmt: skip
     plan.add_argument(
-        "--devices", type=_count, default=1, metavar="N", help="jobs that run at once (default: 1)"
+        "--devices", type=COUNT, default=1, metavar="N", help="jobs that run at once (default: 1)"
     )
     budget.add_options(plan)
     calibrate.add(commands)
@@ -95,10 +104,14 @@ def add(commands: Commands) -> None:
     watch = study_command(commands, "watch", _watch, _WATCH)
     watch.add_argument("--web", action="store_true", help="serve a page on 127.0.0.1")
     watch.add_argument(
-        "--port", type=int, metavar="N", help="of the page (default: the first free one from 8765)"
+        "--port",
+        type=limited(int, 0, 65535, "0 to 65535"),
+        metavar="N",
+        help="of the page (default: the first free one from 8765)",
     )
     watch.add_argument(
-        "--every", type=_seconds, default=5.0, metavar="SECONDS",
+        "--every", type=limited(float, 0.5, 3600, "0.5 to 3600 seconds"), default=5.0,
+        metavar="SECONDS",
         help="time between two looks at the files (default: 5)",
     )  # fmt: skip
     study_command(
@@ -168,20 +181,6 @@ def _status(options: argparse.Namespace) -> None:
 
     facts = study_status(*grid_of(options))
     print(json.dumps(facts, indent=2) if options.json else status_text(facts))
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"found {text}, allowed: a number from 1")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.5 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"found {text}, allowed: 0.5 to 3600 seconds")
-    return value
 
 
 def _watch(options: argparse.Namespace) -> None:

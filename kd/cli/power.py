@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kd.cli.arguments import Commands, grid_of, study_command
+from kd.cli.arguments import POINTS, Commands, grid_of, study_command
 from kd.runtime.errors import UserError
 from kd.study.check import Study
 from kd.study.paths import RECORD, Layout
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = study_command(commands, "power", _power, _POWER, "--json")
     parser.add_argument(
-        "--difference", type=points, metavar="POINTS",
+        "--difference", type=POINTS, metavar="POINTS",
         help="a difference to find, in points of the score (default: the study's margin)",
     )  # fmt: skip
     parser.add_argument(
@@ -38,17 +38,6 @@ def add(commands: Commands) -> None:
         "--figure", type=Path, metavar="FILE",
         help=f"draw the smallest difference by seeds ({', '.join(_SUFFIXES)})",
     )  # fmt: skip
-
-
-def points(text: str) -> float:
-    """A difference in points, of an option."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 100:
-        raise argparse.ArgumentTypeError(f"found {text}, allowed: above 0, up to 100 points")
-    return value
 
 
 def _power(options: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from kd.cli.arguments import Commands, add_options, command, grid_of, study_command
+from kd.cli.arguments import COUNT, Commands, add_options, command, grid_of, study_command
 from kd.runtime.errors import UserError
 from kd.study.paths import RECORDED
 
@@ -74,7 +74,7 @@ def add(commands: Commands) -> None:
         "--simulated", action="store_true", help="also simulated studies with known effects"
     )
     replay.add_argument(
-        "--draws", type=int, default=6, metavar="N", help="of seeds and cells (default: 6)"
+        "--draws", type=COUNT, default=6, metavar="N", help="of seeds and cells (default: 6)"
     )
     replay.add_argument("--page", type=Path, metavar="FILE.md", help="write this page")
     add_options(replay, "--json")

@@ -8,7 +8,7 @@ from typing import Any
 
 from kd.cli import retrain, submission
 from kd.cli.arguments import Commands, add_options, command
-from kd.runtime.errors import UserError, unknown
+from kd.runtime.errors import UserError, nearest
 from kd.runtime.files import read_json
 from kd.study.assistant_keys import first_teacher
 from kd.study.find import find_study
@@ -55,7 +55,10 @@ def _export(options: argparse.Namespace) -> None:
         run = layout.runs / options.what
         if not run.is_dir():
             known = [path.name for path in (layout.runs).glob("*")]
-            raise unknown("export: run", options.what, sorted(known))
+            raise UserError(
+                f"export: no run {options.what!r} in {layout.runs}{nearest(options.what, known)}; "
+                f"for a study, add --best and leave {options.out} out"
+            )
         _make({Path(): (run, None, None)}, Path(options.out), options)
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import warnings
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ from kd.runtime.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+_LINE_END = re.compile(r"\r\n|\r|\n")  # str.splitlines knows more, which are part of a text
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 
 
@@ -67,7 +69,7 @@ def _frame(file: Path, source: Source) -> "pd.DataFrame":
         raise UserError(f"{file}: empty; a task needs rows in it")
     if source.format == "lines":
         return pd.DataFrame(
-            [line.partition(" ")[::2] for line in text.splitlines() if line.strip()]
+            [line.partition(" ")[::2] for line in _LINE_END.split(text) if line.strip()]
         )
     if source.format == "jsonl":
         try:

@@ -74,6 +74,11 @@ def _read(task: Task) -> tuple[dict[str, "pd.DataFrame"], tuple[str, ...]]:
             _check_labels(frame, labels, place, task, split)
     if source.share is not None:
         frames = _shared_out(train, source, task, labels)
+    places = dict(source.splits)
+    for split, frame in frames.items():
+        if task.kind is SCORES and split != "train" and len(frame) < 2:
+            where = places.get(split, places["train"])
+            raise UserError(f"{where}: one dev example; correlations need two or more")
     return frames, labels
 
 
@@ -138,7 +143,7 @@ def _scores(raw: list[str], task: Task, where: str) -> Iterator[float]:
 def _sorted(labels: set[str]) -> tuple[str, ...]:
     """By number where all are whole numbers, else by letter."""
     numbers = all(label.removeprefix("-").isdecimal() for label in labels)
-    return tuple(sorted(labels, key=int) if numbers else sorted(labels))
+    return tuple(sorted(labels, key=lambda text: (int(text), text)) if numbers else sorted(labels))
 
 
 def _check_labels(
@@ -205,7 +210,7 @@ def _shared_out(
         split: train.iloc[sorted(rows)].reset_index(drop=True)
         for split, rows in (("train", kept), ("dev", dev))
     }
-    if task.kind is LABELS:
+    if task.kind is not SCORES:
         why = f" once a share of {source.share:g} is the dev split"
         _check_taught(frames["train"], labels, source.splits[0][1], task, why)
     return frames

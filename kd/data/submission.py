@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def problems(path: Path, numbers: Mapping[str, Sequence[int]]) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             contents = {name: archive.read(name) for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError) as error:  # type: ignore[attr-defined]
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise UserError(f"{path}: not a readable zip ({error})") from None
     texts = [f"{name}: missing" for name in SHEETS if name not in contents]
     texts += [

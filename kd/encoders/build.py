@@ -21,9 +21,9 @@ from kd.axes.pretrained import SCRATCH
 from kd.axes.shapes import Shape
 from kd.axes.tasks import Task
 from kd.encoders.facts import Encoder
-from kd.encoders.from_pretrained import aligned, from_pretrained
+from kd.encoders.from_pretrained import aligned, from_pretrained, may_pass
 from kd.encoders.label_order import label_order, other_kind, unknown_names
-from kd.runtime.errors import UserError
+from kd.runtime.errors import Transient, UserError
 from kd.runtime.startup import no_compiler
 
 
@@ -148,7 +148,12 @@ def load_weights(
 
 
 def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """A model that an earlier step exported."""
+    """A model that an earlier step exported.
+
+    Raises:
+        UserError: its files are missing or damaged.
+        Transient: memory ran out, or the files could not be read.
+    """
     try:
         with no_compiler():
             model = AutoModelForSequenceClassification.from_pretrained(
@@ -157,6 +162,8 @@ def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrain
         return aligned(model)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
+        if may_pass(error):
+            raise Transient(f"{folder}: could not be loaded: {reason}") from error
         raise UserError(f"{folder}: missing or damaged ({reason}); delete it") from error
 
 

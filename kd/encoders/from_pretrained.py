@@ -3,6 +3,7 @@
 No remote code runs.
 """
 
+import errno
 from typing import Any
 
 from transformers import PreTrainedModel, logging
@@ -30,10 +31,20 @@ def from_pretrained(auto: Any, encoder: Encoder, **kwargs: Any) -> Any:
         return auto.from_pretrained(encoder.location, trust_remote_code=False, **kwargs)
     except Exception as error:  # safetensors, JSON, network: each has errors of its own
         reason = " ".join(str(error).split())[:300]
+        if may_pass(error):
+            raise Transient(f"{encoder.location}: could not be loaded: {reason}") from error
         if cure := _cure(encoder, reason):
             raise UserError(cure) from error
         kind = UserError if encoder.revision is None else Transient  # a folder, or the hub
         raise kind(f"{encoder.location}: could not be loaded: {reason}") from error
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a model could not be loaded for lack of memory, or because the file system failed."""
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return True
+    # transformers raises OSError without a number for files that are missing or wrong.
+    return isinstance(error, OSError) and error.errno not in (None, errno.ENOENT)
 
 
 def aligned(model: PreTrainedModel) -> PreTrainedModel:

@@ -29,7 +29,6 @@ _NO_NUMBERS = (
     "kd.jobs.corpus",
     "kd.jobs.evaluate",
     "kd.jobs.inputs",
-    "kd.jobs.outputs",
     "kd.jobs.record",
     "kd.jobs.setup",
     "kd.jobs.stored",
@@ -39,7 +38,11 @@ _NO_NUMBERS = (
     "kd.training.history",
     "kd.training.watch",
 )
-_NUMBERS = ("kd.runtime.device", "kd.runtime.startup")  # exceptions: these do change numbers
+_NUMBERS = (
+    "kd.runtime.bf16",
+    "kd.runtime.device",
+    "kd.runtime.startup",
+)  # exceptions: these do change numbers
 
 
 def circumstances(device: torch.device, threads: int) -> dict[str, Any]:

@@ -83,14 +83,15 @@ def run_record(
 
 def _stage_facts(stage: dict[str, Any]) -> dict[str, Any]:
     """What a run's record says of the stage that its student starts from."""
-    return {
+    facts = {
         "stage_id": stage["stage"],
         "stage_steps": stage["steps"],
         "stage_tokens": stage["tokens"],
         "stage_seconds": stage["train_seconds"],
-        "stage_loss_before": stage["held_out_before"]["loss"],
+        "stage_loss_before": stage["held_out_before"].get("loss"),
         "stage_loss": stage["held_out_losses"]["loss"],
     }
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _relation_heads(run: Run) -> dict[str, int]:

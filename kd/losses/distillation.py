@@ -1,6 +1,7 @@
 """The objectives of this package for your own training loop, for any two encoders."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -9,8 +10,9 @@ from transformers import PreTrainedModel
 
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.kinds import LABELS, SCORES
+from kd.axes.mappings import mapping_row
 from kd.axes.tasks import Task
-from kd.axes.terms import parse_knowledge
+from kd.axes.terms import Term, parse_knowledge
 from kd.encoders.build import classifier_of, shape_of
 from kd.encoders.capture import Capture, capture_teacher
 from kd.encoders.facts import Encoder
@@ -44,13 +46,15 @@ class Distillation(nn.Module):
         teacher: another encoder with a classification head for the same task; widths and depths
             may differ.
         knowledge: the terms, as in a study: `logits+hidden:mse@uniform*0.5`, or `none`.
-        steps: the number of steps of the training; needed for moving mappings and for weights
-            that change.
+        steps: the number of steps of the training; needed for mappings whose pairs change and for
+            weights that change.
+        steps_per_epoch: the number of steps of an epoch; needed for the mapping `random-per-epoch`.
         settings: fields of a run: matching, mapping, temperature, temperature_schedule,
             probability_shift, hard_weight, projection, relation_heads, errata, seed.
 
     Raises:
-        UserError: a term or a setting is unknown, or a term is not defined for these models.
+        UserError: a term or a setting is unknown, a term is not defined for these models, or a
+            number of steps that a term needs is missing.
     """
 
     def __init__(
@@ -59,7 +63,8 @@ class Distillation(nn.Module):
         teacher: PreTrainedModel,
         knowledge: str = "logits",
         *,
-        steps: int = 1,
+        steps: int | None = None,
+        steps_per_epoch: int | None = None,
         **settings: Any,
     ) -> None:
         super().__init__()
@@ -79,11 +84,13 @@ class Distillation(nn.Module):
             raise UserError(f"{knowledge}: {pruned}") from None
         if values["relation_heads"] == "auto":
             values["relation_heads"] = relation_heads(shape, encoder.shape)
+        _check_steps(terms, steps, steps_per_epoch)
         classifier = classifier_of(teacher) if reads_classifier(terms) else None
         self.objective = Objective(
             terms, task.kind, shape, encoder.shape, values, classifier=classifier
         )
-        self.steps, self.step, self.seed = steps, 0, values["seed"]
+        self.steps, self.step, self.seed = steps or 1, 0, values["seed"]
+        self.steps_per_epoch = steps_per_epoch or self.steps
         self.parts: dict[str, Tensor] = {}
         teacher.eval()
         # In a tuple, because torch would register an attribute as a submodule.
@@ -102,7 +109,8 @@ class Distillation(nn.Module):
         inputs = {name: value for name, value in batch.items() if name != "labels"}
         student, teacher = self._captures
         taught = capture_teacher(teacher, **inputs) if teacher else {}
-        moment = Moment(min(self.step, self.steps - 1), self.steps, 0, self.seed)
+        step = min(self.step, self.steps - 1)
+        moment = Moment(step, self.steps, step // self.steps_per_epoch, self.seed)
         loss, self.parts = self.objective(
             student(**inputs), taught, batch["attention_mask"].bool(), batch["labels"], moment
         )
@@ -120,6 +128,16 @@ class Distillation(nn.Module):
         """Restore the attention functions of the models."""
         for capture in filter(None, self._captures):
             capture.close()
+
+
+def _check_steps(terms: Iterable[Term], steps: int | None, steps_per_epoch: int | None) -> None:
+    for term in terms:
+        row = mapping_row(term.moving) if term.moving else None
+        chooses = row is not None and row.choosing
+        if steps is None and (chooses or not term.weight.constant):
+            raise UserError(f"{term}: it changes during the training, so it needs `steps`")
+        if steps_per_epoch is None and term.moving == "random-per-epoch":
+            raise UserError(f"{term}: it is drawn in every epoch, so it needs `steps_per_epoch`")
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class TermLoss(nn.Module):
             student: the student's features by (feature, layer); layer 0 is the embeddings.
             teacher: the teacher's features.
             mask: (B, L) bool, true for real tokens.
-            labels: (B,) class indices, or scores.
+            labels: (B,) class indices or scores; (B, C) of 0 and 1 in a multi-label task.
             moment: where the training stands.
         """
         term = self.term

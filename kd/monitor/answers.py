@@ -43,7 +43,7 @@ def write_answers(
     Raises:
         UserError: the answers of one of `records` cannot be read.
     """
-    with record.open(newline="", encoding="utf-8") as handle:
+    with record.open(newline="", encoding="utf-8-sig") as handle:
         finished = {row["run"] for row in csv.DictReader(handle) if row["status"] == "done"}
     folder, remarks = record.parent / ANSWERS, []
     by_task: dict[str, list[Run]] = {}
@@ -89,7 +89,7 @@ def _answers(
     """The answers of one task's runs; those of the first one say which examples there are."""
     import pandas as pd
 
-    examples, columns, remarks = None, {}, []
+    examples, first, columns, remarks = None, "", {}, []
     for run in runs:
         path = layout.run(run) / PREDICTIONS
         if not path.is_file() and run.id not in recorded:
@@ -101,9 +101,9 @@ def _answers(
             continue
         own = own.set_index(_EXAMPLE)
         if examples is None:
-            examples = own[["label"]]
+            examples, first = own[["label"]], run.id
         elif len(own) != len(examples) or not own.index.isin(examples.index).all():
-            remarks.append(f"{path}: has other examples than {runs[0].id}; it is left out")
+            remarks.append(f"{run.id}: has other examples than {first}; its answers are left out")
             continue
         columns[run.id] = own["answer"].reindex(examples.index)
     if examples is None:

@@ -227,18 +227,16 @@ def _cuts(whole: Content, smaller: Content) -> list[str]:
     """What a smaller study leaves out, a sentence each."""
     sentences = []
     if smaller.get("design") == ALONE != whole.get("design"):
-        sentences.append("one axis at a time: it does not show how axes depend on each other")
+        sentences.append("combinations of axes: each is varied alone, so interactions do not show")
     for axis in whole["axes"]:
         before, after = _axis(whole, axis), _axis(smaller, axis)
         gone = [value for value in before if value not in after]
         if axis == "seed" and gone:
-            sentences.append(f"{len(after)} seeds of {len(before)}")
+            sentences.append(f"{len(gone)} of {len(before)} seeds")
         elif gone:
             names = ", ".join(map(str, gone))
-            sentences.append(f"{axis} without {names} ({len(after)} of {len(before)} stay)")
-    for key in ("exclude", "include"):
-        entries = smaller.get(key, [])
-        gone = [entry for entry in whole.get(key, []) if entry not in entries]
-        if gone and key == "include":
-            sentences.append(f"without the included cells {', '.join(map(str, gone))}")
+            sentences.append(f"{names} of {axis} ({len(after)} of {len(before)} values stay)")
+    kept = smaller.get("include", [])
+    if gone := [entry for entry in whole.get("include", []) if entry not in kept]:
+        sentences.append(f"the included cells {', '.join(map(str, gone))}")
     return sentences

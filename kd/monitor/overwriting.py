@@ -14,7 +14,7 @@ def only_in_record(path: Path, runs: Path, others: Container[str] = ()) -> list[
     Ids in `others` are left out.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
             done = [row["run"] for row in csv.DictReader(handle) if row["status"] == "done"]
     except (OSError, ValueError, KeyError, csv.Error):  # there is none, or it is no record
         return []
@@ -28,7 +28,8 @@ def refuse_to_lose(path: Path, runs: Path, others: Container[str] = ()) -> None:
         UserError: `only_in_record` finds some.
     """
     if lost := only_in_record(path, runs, others):
+        which = lost[0] if len(lost) == 1 else f"{len(lost)} runs ({lost[0]}, ...)"
         raise UserError(
-            f"{path}: has the results of {len(lost)} runs ({lost[0]}, ...) whose metrics.json is "
-            f"not in {runs}; move {path.name} away to have it made without them"
+            f"{path}: has the results of {which}, whose metrics.json is not in {runs}; move "
+            f"{path.name} away to have it made without them"
         )

@@ -45,8 +45,9 @@ def recorded_rows(records: Iterable[Path]) -> dict[str, dict[str, str]]:
 
 def _done(path: Path) -> Iterator[dict[str, str]]:
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            yield from (row for row in csv.DictReader(handle) if row["status"] == "done")
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            rows = csv.DictReader(handle)
+            yield from (row for row in rows if row["status"] == "done" and row["score"].strip())
     except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a record: {error}") from error
 
@@ -65,7 +66,7 @@ def filled(rows: Iterable[dict[str, Any]], runs: Mapping[str, Run], recorded: Ro
 
 def _row(row: dict[str, Any], run: Run, recorded: Mapping[str, str]) -> dict[str, Any]:
     measured = {k: v for k, v in recorded.items() if v and k not in (*RUN_FIELDS, *WHOLE)}
-    if not run.needs_teacher and recorded["teacher"] != run.labels["teacher"]:
+    if not run.needs_teacher and recorded.get("teacher") != run.labels["teacher"]:
         # A control is compared with the teacher of its cell, which is another one here.
         measured = {k: v for k, v in measured.items() if k not in FIDELITY}
     return {**row, **measured, "status": "done", "error": ""}

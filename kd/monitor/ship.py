@@ -108,14 +108,18 @@ def _counted(values: Iterable[Any]) -> dict[str, int]:
 
 
 def _write_answers(grid: Grid, layout: Layout, out: Path, records: Sequence[Path]) -> str:
-    """Write answers/; the returned sentence says what is there."""
+    """Write answers/, unless they are large; the returned sentence says what is there.
+
+    Answers that were there before stay: those of runs of other machines may be nowhere else.
+    """
+    before = (out / ANSWERS).exists()
     remarks = write_answers(grid, layout, out / RECORD, [folder / RECORD for folder in records])
     files = sorted((out / ANSWERS).glob("*.parquet"))
     size = sum(file.stat().st_size for file in files)
-    if size > _SMALL:
+    if size > _SMALL and not before:
         shutil.rmtree(out / ANSWERS)
         return f"left out: {size / 1e6:.1f} MB"
-    return "; ".join([f"{len(files)} tasks", *remarks]) if files else "none"
+    return "; ".join([f"{len(files)} task{'s' * (len(files) != 1)}", *remarks]) if files else "none"
 
 
 def _write_study(grid: Grid, path: Path) -> None:

@@ -85,6 +85,6 @@ def _recorded(layout: Layout, study: str) -> set[str]:
     ids: set[str] = set()
     for path in sorted(layout.study("*").parent.glob(f"*/{RECORD}")):
         if path.parent.name != study:
-            with path.open(encoding="utf-8", errors="replace", newline="") as handle:
+            with path.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
                 ids.update(row.get("run") or "" for row in csv.DictReader(handle))
     return ids

@@ -13,6 +13,7 @@ from kd.results.statistics.cells import describe
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import control_of, studied
 from kd.runtime.errors import UserError, nearest
+from kd.study.check import load_study
 from kd.study.paths import RECORD
 
 _SHOWN = 20
@@ -25,7 +26,9 @@ def find_record(text: str, results: Path) -> Path:
         UserError: it is missing; the message lists the paths that were tried.
     """
     path = Path(text)
-    name = path.stem if path.suffix in (".yaml", ".yml") else text
+    name = text
+    if path.suffix in (".yaml", ".yml"):
+        name = load_study(path).name if path.is_file() else path.stem
     tried = [path] if path.suffix == ".csv" else [path / RECORD]
     if "/" not in name:
         tried.append(results / "studies" / name / RECORD)
@@ -39,13 +42,15 @@ def find_record(text: str, results: Path) -> Path:
 def compare(a: Path, b: Path) -> dict[str, Any]:
     """The runs that two records share, their differences in score, and other differences.
 
-    Runs with the same id are the same run, because the id is a hash of all that is computed.
+    Runs with the same id are the same run, because the id is a hash of all that is computed. Where
+    a study tunes axes, runs with every tried value count. The best cells are at the chosen values.
     Keys: `a`, `b` (paths, counts), `shared` (runs done in both), `equal` (scores equal to the last
     digit), `mean`, `sd`, `largest` (of b minus a, in points), `differences` (a list by size),
     `only_a`, `only_b` (ids of runs that are done in only one record), `environment`, `best` (the
     best cells by task).
     """
-    first, second = (warned(load_record(path)).runs for path in (a, b))
+    records = [warned(load_record(path)) for path in (a, b)]
+    first, second = (record.every for record in records)
     left, right = (f[f["status"] == "done"].set_index("run") for f in (first, second))
     shared = [run for run in left.index if run in right.index]
     gaps = 100 * (right.loc[shared, "score"] - left.loc[shared, "score"])
@@ -70,7 +75,7 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
         "only_a": [run for run in left.index if run not in right.index],
         "only_b": [run for run in right.index if run not in left.index],
         "environment": _environment(left, right),
-        "best": _best(first, second),
+        "best": _best(*(record.runs for record in records)),
     }
 
 

@@ -34,7 +34,7 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
 
 def remove_path(path: Path) -> None:
     """Remove a file, or a folder with its contents."""
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
@@ -75,9 +75,14 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     make_folder(temporary, new=True)
     try:
         yield temporary
-        for file in filter(Path.is_file, temporary.iterdir()):
-            # Libraries write files that only their owner may read.
-            file.chmod(temporary.stat().st_mode & 0o666)
+        mode = temporary.stat().st_mode & 0o666
+        for file in filter(Path.is_file, temporary.rglob("*")):
+            # Libraries write files that only their owner may read. A file that is a link of another
+            # user's cannot be changed, and need not be.
+            if file.stat().st_mode & 0o777 != mode:
+                file.chmod(mode)
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
         take_the_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

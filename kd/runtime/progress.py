@@ -3,6 +3,7 @@
 The state file also says how a step ended if it did not end well.
 """
 
+import math
 import sys
 import threading
 import time
@@ -95,7 +96,10 @@ class Progress:
         """Write the state file. If the disk is full the step goes on without it."""
         self._written = time.monotonic()
         speed = self._per_second(self._written)
-        more: dict[str, Any] = {"history": list(self.history)} if self.history else {}
+        more: dict[str, Any] = {}
+        if self.history:  # JSON has no NaN; the training itself reports it
+            finite = [{k: v for k, v in row.items() if math.isfinite(v)} for row in self.history]
+            more["history"] = finite
         if self._tokens:
             more["tokens_per_second"] = round(self._tokens * speed, 1)
         with suppress(OSError):

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from kd.runtime.errors import UserError, listing
+from kd.runtime.errors import Transient, UserError, listing
 from kd.runtime.files import atomic_dir, atomic_write, remove_path, take_the_place, write_json
 from kd.runtime.hashes import file_digest, short_hash
 
@@ -46,15 +46,21 @@ def check_seal(folder: Path) -> Path:
 
 
 def broken_seal(folder: Path) -> str:
-    """Why the contents of a sealed folder are not those written; '' if they are. Marks nothing."""
+    """Why the contents of a sealed folder are not those written; '' if they are. Marks nothing.
+
+    Raises:
+        Transient: the files cannot be read, which does not say that they are damaged.
+    """
     if emptied(folder):
         return "its files were removed"
     try:
         expected = json.loads((folder / SEAL).read_bytes())
         found = folder_digests(folder)
         differing = [n for n in sorted(found.keys() | expected) if found.get(n) != expected.get(n)]
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, AttributeError):
         return f"{SEAL} is missing or broken"
+    except OSError as error:  # as of a network file system; the files may be whole
+        raise Transient(f"{folder}: cannot be read ({error.strerror})") from None
     return f"{differing[0]} is not as it was written" if differing else ""
 
 
@@ -87,13 +93,21 @@ def emptied(folder: Path) -> str:
 
 
 def mark_emptied(folder: Path) -> None:
-    """Raises a UserError if the files of a folder were removed, and marks it for the next start."""
+    """Mark a folder for the next start if its files were removed.
+
+    Raises:
+        UserError: they were removed.
+    """
     if emptied(folder):
         raise _damaged(folder, "its weights were removed before its evaluation was complete")
 
 
 def check_not_emptied(folder: Path) -> None:
-    """Raises a UserError that says why the files of a folder were removed, if they were."""
+    """Check that the files of a folder were not removed.
+
+    Raises:
+        UserError: they were removed; the message says why.
+    """
     if why := emptied(folder):
         raise UserError(f"{folder}: {why}")
 
@@ -141,6 +155,11 @@ def read_record(path: Path, *keys: str, mark: bool = True) -> dict[str, Any]:
 def marked(mark: Path) -> Path:
     """The file or folder that a mark says is damaged."""
     return mark.with_name(mark.name.removesuffix(MARK))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a folder that was marked as damaged is as it was written: reading it failed then."""
+    return (path / SEAL).is_file() and not broken_seal(path)
 
 
 def set_aside(mark: Path) -> Path:

@@ -115,7 +115,7 @@ def _pairs(value: Any, where: str) -> tuple[tuple[str, str], ...]:
                 f"{here}: found {shown(pair)}, allowed: two axes, as [mapping, student]"
             )
         for axis in pair:
-            if axis not in RUN_FIELDS:
+            if not isinstance(axis, str) or axis not in RUN_FIELDS:
                 raise unknown(here, axis, RUN_FIELDS)
         pairs.append((pair[0], pair[1]))
     return tuple(pairs)

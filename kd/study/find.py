@@ -17,7 +17,7 @@ def find_study(text: str) -> Path:
     Raises:
         UserError: no file fits (the message names the nearest one), or several files fit.
     """
-    if Path(text).exists():
+    if Path(text).is_file():
         return Path(text)
     files = {path: _name_in(path) for folder in FOLDERS for path in _yaml_files(folder)}
     files = {path: name for path, name in files.items() if name}
@@ -32,6 +32,8 @@ def find_study(text: str) -> Path:
         )
     if matches:
         return matches[0]
+    if Path(text).exists():  # a folder: whoever reads it says so
+        return Path(text)
     near = get_close_matches(Path(text).stem[:80], names, n=1, cutoff=0.5)
     if near:
         raise UserError(f"{text}: no such study file (did you mean {names[near[0]][0]}?)")

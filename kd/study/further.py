@@ -29,7 +29,8 @@ def entries_of(grid: Grid, needs: Iterable[tuple[str, int]]) -> list[Entry]:
     tuned = study.select.axes if study.select else ()
     place = {run: number for number, run in enumerate(grid.runs)}
     entries: list[Entry] = []
-    for run, seed in sorted(needs, key=lambda need: (need[1], place[need[0]])):
+    known = [need for need in needs if need[0] in place]  # the study may have dropped a cell
+    for run, seed in sorted(known, key=lambda need: (need[1], place[need[0]])):
         cell = {**grid.written[run], "seed": seed}
         preset = cell.get("preset", NONE)
         named = "preset" in study.axes or preset != study.base.get("preset", NONE)

@@ -1,5 +1,6 @@
 """The text of a first study on a user's own task, for `kd new`."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ def guessed(labels: list[str]) -> dict[str, Any]:
     except ValueError:
         numbers = []
     several = len(set(labels))
+    if not all(map(math.isfinite, numbers)):  # names such as nan
+        numbers = []
     if numbers and (any(n != int(n) for n in numbers) or several > max(20, len(labels) // 10)):
         low, high = min(numbers), max(numbers)
         span = [int(v) if v == int(v) else v for v in (low, high)]

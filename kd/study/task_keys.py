@@ -169,6 +169,8 @@ def _files(keys: dict[Any, Any], study: Path) -> dict[str, Any]:
         ]
     }
     parts["splits"] = tuple(files.items())
+    if not isinstance(keys.get("format", ""), str):
+        raise unknown("format", keys["format"], FORMATS)
     kinds = {keys.get("format") or format_of(Path(file).name) for file in files.values()}
     if len(kinds) > 1:
         raise UserError(f"format: the files are of several: {listing(sorted(kinds))}")

@@ -48,7 +48,7 @@ def _set(keys: dict[str, Any], where: str, study: Path) -> TransferSet:
     if "files" not in keys:
         raise UserError(f"{where}.files: missing; a transfer set needs files of texts")
     kind = keys.get("format", "")
-    if "format" in keys and kind not in TRANSFER_ENDINGS:
+    if "format" in keys and (not isinstance(kind, str) or kind not in TRANSFER_ENDINGS):
         raise unknown(f"{where}.format", kind, TRANSFER_ENDINGS)
     located = located_files(keys["files"], f"{where}.files", study)
     files = tuple((f, kind or file_format(f, at, TRANSFER_ENDINGS)) for f, at in located.items())

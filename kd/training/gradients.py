@@ -88,7 +88,7 @@ class Gradients:
         self, split: Split, batch_size: int, moment: Moment, micro_batch: int
     ) -> dict[str, float]:
         """The loss and its parts on examples that are not trained on, by name: means over batches,
-        weighted by their examples.
+        weighted by their examples. Before weights are calibrated there are only the parts.
 
         The student is in eval mode meanwhile. No random number is drawn, and nothing that a loss
         carries from step to step is changed.
@@ -99,7 +99,9 @@ class Gradients:
         with torch.no_grad():
             for number, rows in enumerate(torch.arange(len(split)).split(batch_size)):
                 parts, _ = self._parts(self.load(rows, number, split), moment, micro_batch)
-                found = {"loss": self.objective.total(parts, moment), **parts}
+                found = dict(parts)
+                if not self.objective.waits:  # before calibration the weights are not known
+                    found["loss"] = self.objective.total(parts, moment)
                 for name, value in found.items():
                     sums[name] = sums.get(name, value.new_zeros(())) + len(rows) * value
                 for buffer, before in buffers:

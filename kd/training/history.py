@@ -33,9 +33,15 @@ class Recorder:
         values: dict[str, Tensor],
         measured: dict[str, float] | None = None,
     ) -> str:
-        """Add the losses of a step, scalars by name.
+        """Add the losses of a step.
 
-        What was measured on other examples ends a row, so that it stands at its own step.
+        Args:
+            step: its number, from 1.
+            last: whether it is the last of the training.
+            rate: its learning rate.
+            values: scalars by name.
+            measured: what was measured on other examples after it. It ends a row, so that it stands
+                at its own step.
 
         Returns:
             The mean loss of a row that ends here, as text; '' if none ends.

@@ -144,7 +144,7 @@ def fit(
             measured = measure(state.step) if _is_due(state, job, per_epoch, ends) else None
             watch.add(state.step, {**losses, "gradient": norm, **logits}, split.ids[rows], ends)
             job.progress.advance(state.recorder.add(state.step, ends, rate, losses, measured))
-            if asked is not None and not ends:
+            if asked is not None and (asked() or not ends):
                 _save_when_due(state, job, total, watch, asked)
     return TrainingResult(
         history=state.recorder.rows,
@@ -174,8 +174,7 @@ def _measured(
     per_epoch: int,
     step: int,
 ) -> dict[str, float]:
-    """What is measured on other examples after `step` steps; the time for it is none of the
-    training's."""
+    """What is measured on other examples after `step` steps. The time for it does not count."""
     found: dict[str, float] = {}
     with state.clock_stopped():
         if job.dev_score is not None:

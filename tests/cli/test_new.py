@@ -91,6 +91,9 @@ def test_a_copy_keeps_all_but_the_name(data):
     first, second = ((data / f"{name}.yaml").read_text() for name in ("first", "second"))
     assert second == first.replace("study: first", "study: second")
     assert [*load_grid(data / "second.yaml").runs] == [*load_grid(data / "first.yaml").runs]
+    (data / "below").mkdir()  # from there the data lie elsewhere
+    assert new("--from", "first", "--out", "below/third.yaml") == 0
+    assert [*load_grid(data / "below/third.yaml").runs] == [*load_grid(data / "first.yaml").runs]
 
 
 WRONG = {

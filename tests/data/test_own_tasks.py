@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kd.axes.tasks import Task
-from kd.data.own_reading import own_splits
+from kd.data.own_reading import _sorted, own_splits
 from kd.data.own_tasks import own_facts, own_identity
 from kd.runtime.errors import UserError
 from kd.study.task_keys import own_tasks
@@ -276,3 +276,28 @@ def test_a_dataset_of_the_hub(tmp_path, monkeypatch):
         own_facts(hidden)
     with pytest.raises(UserError, match=r"column 'boby' is missing; .*did you mean body"):
         own_facts(task(tmp_path, **{**keys, "text": "boby"}))
+
+
+def test_only_line_ends_end_a_line(tmp_path):
+    """A text may have characters that Python's str.splitlines takes for the end of a line."""
+    lines = ["pos good\x85film", "neg bad", "neg a\u2028b c", "pos x\x0cy"]
+    for end in ("\n", "\r\n"):
+        (tmp_path / "a.lines").write_bytes(end.join(lines).encode())
+        mine = task(tmp_path, train="a.lines", dev="a.lines", format="lines", text=1, label=0)
+        frame = own_splits(mine)["train"]
+        assert frame["sentence1"].tolist() == ["good\x85film", "bad", "a\u2028b c", "x\x0cy"]
+        assert frame["label"].tolist() == [1, 0, 0, 1]
+
+
+def test_the_order_of_equal_numbers_is_that_of_their_text():
+    assert _sorted({"1", "01", "2"}) == ("01", "1", "2") == _sorted({"2", "01", "1"})
+
+
+def test_a_share_must_leave_examples_of_each_label_and_two_scores(tmp_path):
+    rows = [(f"text {i}", "ab"[i % 2]) for i in range(120)] + [("rare one", "c"), ("rare two", "c")]
+    write(tmp_path, rows=rows)
+    with pytest.raises(UserError, match="no training example has the label 'c' once a share"):
+        own_splits(task(tmp_path, dev={"share": 0.8}))
+    write(tmp_path, rows=[(f"text {i}", i) for i in range(10)])
+    with pytest.raises(UserError, match="one dev example; correlations need two"):
+        own_splits(task(tmp_path, dev={"share": 0.1}, regression=[0, 10]))

@@ -70,6 +70,7 @@ def test_every_exception_is_one(edges):
     [
         ("losses/reduce.py", True),
         ("training/schedule.py", True),
+        ("runtime/bf16.py", True),
         ("runtime/device.py", True),
         ("axes/weights.py", True),
         ("data/tokens.py", True),

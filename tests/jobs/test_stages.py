@@ -97,6 +97,16 @@ def done(home, tmp_path_factory):
     return staged(home, tmp_path_factory.mktemp("done"))
 
 
+def test_a_stage_with_calibrated_weights_is_trained(home, tmp_path):
+    _, layout, stage = staged(home, tmp_path, {"general": {**STAGE, "weights": "calibrated"}})
+    found = record(layout, stage)
+    parts = set(found["losses"]) - {"loss"}
+    assert set(found["held_out_before"]) == parts != set(), (
+        "before the first step weights are not known"
+    )
+    assert set(found["held_out_losses"]) == {"loss", *parts}
+
+
 def weights(layout, stage):
     return load_file(layout.stage(stage) / "model/model.safetensors")
 

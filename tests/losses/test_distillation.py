@@ -8,6 +8,7 @@ from torch.nn import functional as F
 import kd
 from kd import Distillation
 from kd.axes.shapes import Shape
+from kd.losses import term
 from kd.runtime.errors import UserError
 
 NARROW = Shape(layers=2, hidden=12, heads=2, ffn=20)
@@ -83,6 +84,9 @@ def test_a_weight_that_changes_counts_the_steps(models):
         ({"temperature": -1}, "temperature: found -1"),
         ({"knowledge": "logit"}, "knowledge type 'logit'"),
         ({"knowledge": "attention:mse"}, "head with head"),
+        ({"knowledge": "logits*0..1"}, "it changes during the training, so it needs `steps`"),
+        ({"knowledge": "hidden@random-in-block"}, "so it needs `steps`"),
+        ({"knowledge": "hidden@random-per-epoch", "steps": 9}, "so it needs `steps_per_epoch`"),
     ],
 )
 def test_what_has_no_meaning_is_one_sentence(models, arguments, sentence):
@@ -99,3 +103,19 @@ def test_the_package_exports_it_and_nothing_else():
     assert kd.__all__ == ["Distillation"]
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = kd.Nothing
+
+
+def test_a_mapping_is_drawn_again_in_each_epoch(models, monkeypatch):
+    batch, drawn = batch_of(models[1]), []
+    active = term.active_pairs
+    monkeypatch.setattr(
+        term, "active_pairs", lambda *given: drawn.append(active(*given)) or drawn[-1]
+    )
+    with Distillation(
+        *models, "hidden@random-per-epoch", steps=60, steps_per_epoch=3
+    ) as distillation:
+        for _ in range(60):
+            distillation(batch)
+    count = len(drawn) // 20
+    epochs = [set(drawn[start : start + count]) for start in range(0, len(drawn), count)]
+    assert all(len(own) == 1 for own in epochs) and len(set.union(*epochs)) > 1

@@ -61,7 +61,7 @@ def test_proposals_fit_and_keep_runs_seeds_and_two_values(path, tmp_path):
         assert one.grid.runs.keys() < grid.runs.keys(), "a run got another id"
         axes = one.content["axes"]
         assert len(axes["seed"]) >= 3 and len(axes["mapping"]) >= 2 and one.cuts
-    assert by_name["fewer seeds"].cuts == ["3 seeds of 5"]
+    assert by_name["fewer seeds"].cuts == ["2 of 5 seeds"]
     assert "exclude" in by_name["fewer seeds"].content
     tasks = by_name["fewer tasks"]
     assert len(tasks.content["axes"]["task"]) == 1

@@ -70,3 +70,20 @@ def test_command(records, capsys):
     assert json.loads(capsys.readouterr().out)["shared"] == 5
     assert main(["compare", str(records[0]), "nowhere"]) == 2
     assert "no record of runs" in capsys.readouterr().err
+
+
+def test_every_tried_value_of_a_tuned_study_counts(tmp_path):
+    """Although the records choose different learning rates."""
+    paths = []
+    for best in ("0.001", "5e-05"):
+        frame = grid(
+            lambda c: 0.6, knowledge=["logits", "logits+hidden"], learning_rate=["0.001", "5e-05"],
+            seed=["1", "2"],
+        )  # fmt: skip
+        frame["slice_score"] = [0.7 if rate == best else 0.6 for rate in frame["learning_rate"]]
+        tuned = {"axes": {"learning_rate": ["5e-05", "0.001"]}, "cells": ["task", "knowledge"]}
+        frame["select"] = json.dumps(tuned)
+        paths.append(write(frame, tmp_path / f"{best}.csv"))
+    found = compare(*paths)
+    assert (found["a"]["done"], found["shared"], found["equal"]) == (8, 8, 8)
+    assert not found["only_a"] and not found["only_b"]

@@ -1,12 +1,16 @@
 """What is damaged is found, marked, and set aside later; a record comes back as it was written."""
 
+import errno
+
 import pytest
 
-from kd.runtime.errors import UserError
+from kd.runtime import seals
+from kd.runtime.errors import Transient, UserError
 from kd.runtime.seals import (
     MARK,
     SEAL,
     check_seal,
+    is_whole,
     read_record,
     sealed_dir,
     set_aside,
@@ -104,3 +108,18 @@ def test_a_record_without_what_is_needed_is_damaged(tmp_path):
     write_record(tmp_path / "r.json", {"run": "a"})
     with pytest.raises(UserError, match=r"it lacks run, score.*sets it aside"):
         read_record(tmp_path / "r.json", "run", "score")
+
+
+def test_what_could_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    folder = sealed(tmp_path / "f")
+
+    def stale(path):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patched, pytest.raises(Transient, match="Stale file handle"):
+        patched.setattr(seals, "folder_digests", stale)
+        check_seal(folder)
+    assert not (tmp_path / f"f{MARK}").exists()
+    assert is_whole(folder)
+    (folder / "a.txt").write_text("changed")
+    assert not is_whole(folder) and not is_whole(tmp_path / "no-folder")

@@ -29,7 +29,7 @@ def files(tmp_path, monkeypatch):
         ("my-question", "mine.yaml"),
         ("matching", "config/studies/matching.yaml"),
         ("quoted", "config/studies/broken.yaml"),
-        ("mapping", "mapping"),  # a folder: whoever reads it says that it is none
+        ("mapping", "mapping"),  # a folder: whoever reads it says so
     ],
 )
 def test_a_path_or_a_name(text, path):

@@ -30,7 +30,8 @@ _KINDS = {
 }
 _POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "script-src 'unsafe-inline'{evaluated}; connect-src 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'"
 )
 
 
@@ -107,6 +108,7 @@ def _handler(look: Looker, results: Path, every: float) -> type[BaseHTTPRequestH
                 self.send_error(HTTPStatus.FORBIDDEN)
                 return
             path = unquote(urlsplit(self.path).path)
+            evaluated = ""
             if path == "/":
                 content = page(every=every, main=view(look(), results)).encode()
                 kind = "text/html"
@@ -120,11 +122,12 @@ def _handler(look: Looker, results: Path, every: float) -> type[BaseHTTPRequestH
                     self.send_error(HTTPStatus.NOT_FOUND)
                     return
                 content, kind = file.read_bytes(), _KINDS[file.suffix[1:]]
+                evaluated = " 'unsafe-eval'"  # Vega, which draws the report's charts, needs it
             self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", f"{kind}; charset=utf-8" if "/" in kind else kind)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
             self.send_header("Cache-Control", "no-store")
-            self.send_header("Content-Security-Policy", _POLICY)
+            self.send_header("Content-Security-Policy", _POLICY.format(evaluated=evaluated))
             self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
             if body:

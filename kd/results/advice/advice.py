@@ -12,7 +12,7 @@ import pandas as pd
 
 from kd.axes.labels import parts as values_in
 from kd.results.advice.judge import contrasts_of, judge_values, leader_of, turned
-from kd.results.advice.soundness import average_error, seeds_done, students_at_floor
+from kd.results.advice.soundness import average_error, students_at_floor
 from kd.results.advice.student_sizes import equal_students, front
 from kd.results.advice.verdict import LEVEL, Advice, Contrast, Partner
 from kd.results.statistics.effects import contrasts, seed_share, variance
@@ -89,12 +89,11 @@ def _with_context(
     advice: Advice, frame: pd.DataFrame, runs: pd.DataFrame, shares: pd.DataFrame
 ) -> Advice:
     """The advice with facts from the whole study: lost runs, variance, interactions."""
-    tasks = tuple(dict.fromkeys(frame["task"]))
+    tasks = tuple(dict.fromkeys(frame.loc[frame["score"].notna(), "task"]))
     share, share_p, noise = _explained(shares, advice.axis)
     advice = replace(
         advice,
         lost=_lost(frame, advice.axis),
-        seeds=seeds_done(frame),
         tasks=tasks,
         share=share,
         share_p=share_p,
@@ -102,7 +101,7 @@ def _with_context(
         dev_error=average_error(frame),
         largest=_larger_teacher(frame) if advice.axis == "teacher" else "",
     )
-    if set(tasks) == {floor.task for floor in students_at_floor(frame)}:
+    if tasks and set(tasks) == {floor.task for floor in students_at_floor(frame)}:
         return replace(advice, strength="open", why="chance")
     if not advice.best:
         return advice

@@ -42,8 +42,10 @@ def read_claims(path: Path, studies: Mapping[str, Study]) -> list[Claim]:
         UserError: in one sentence: the file, the claim by its number, what was found, what is
             allowed.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file of claims")
     content = read_yaml(path)
-    if not isinstance(content, list):
+    if not isinstance(content, list) or not content:
         raise UserError(f"{path}: found {shown(content)}, allowed: a list of claims")
     claims = []
     for i, entry in enumerate(content):

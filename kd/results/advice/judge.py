@@ -12,11 +12,9 @@ import numpy as np
 import pandas as pd
 
 from kd.results.advice import FEW_SEEDS
-from kd.results.advice.soundness import seeds_done
 from kd.results.advice.verdict import Advice, Breadth, Contrast
 from kd.results.statistics.effects import contrasts, pairs
 from kd.results.statistics.fraction import mixed_with, part_of
-from kd.results.statistics.looks import looks_of
 from kd.results.statistics.runs import IDLE, each, levels
 from kd.study.aliasing import Mixed, mixed_sentence
 
@@ -49,21 +47,21 @@ def judge_values(runs: pd.DataFrame, axis: str, question: str, margin: float) ->
         axis, question, "", "", best, equal, unsure, worse, elsewhere,
         apart=tuple(v for v in values if v != best and v not in {c.other for c in own}),
         mixed=mixed, breadth=breadth, values=values,
-        comparisons=len(table) if looks_of(runs) else int(table["p"].notna().sum()),
+        comparisons=len(table), seeds=min((max(1, c.seeds) for c in own if c.pairs), default=0),
     )  # fmt: skip
-    strength = _strength(advice, seeds_done(runs))
+    strength = _strength(advice)
     if not about.clear and strength in ("strong", "moderate"):
         strength = "mixed"
     return replace(advice, strength=strength)
 
 
-def _strength(advice: Advice, seeds: int) -> str:
+def _strength(advice: Advice) -> str:
     """How certain the best value is. Lost runs never make it more certain."""
     ahead = [c for c in (*advice.equal, *advice.worse) if c.significant and c.difference > 0]
     against = [c for c in (*advice.equal, *advice.not_worse) if c.significant and c.difference < 0]
     if not (ahead or against or advice.elsewhere):
         return "none"
-    if advice.not_worse or not ahead or seeds < FEW_SEEDS:
+    if advice.not_worse or advice.apart or not ahead or advice.seeds < FEW_SEEDS:
         return "weak"
     return "strong" if advice.breadth and advice.breadth.broad else "moderate"
 
@@ -133,6 +131,7 @@ def _breadth(everything: pd.DataFrame, best: str) -> Breadth:
     return Breadth(
         int((tasks > 0).sum()),
         int((by_task.min() > 0).sum()),
+        int(tasks.notna().sum()),
         len(tasks),
         int((by_setting > 0).sum()),
         int(by_setting.notna().sum()),

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from kd.results.advice.judge import contrasts_of, judge_values, leader_of, turned
-from kd.results.advice.soundness import seeds_done, students_at_floor
+from kd.results.advice.soundness import students_at_floor
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.statistics.effects import contrasts
 from kd.results.statistics.runs import AVERAGE, studied
@@ -51,8 +50,9 @@ def likeness(runs: pd.DataFrame, margin: float) -> Likeness | None:
     """
     if "knowledge" not in studied(runs) or "agreement" not in runs:
         return None
-    tasks = tuple(task for task in dict.fromkeys(runs["task"]) if task != AVERAGE)
-    if set(tasks) == {floor.task for floor in students_at_floor(runs[runs["task"] != AVERAGE])}:
+    scores = runs[runs["score"].notna() & (runs["task"] != AVERAGE)]
+    tasks = tuple(dict.fromkeys(scores["task"]))
+    if tasks and set(tasks) == {floor.task for floor in students_at_floor(scores)}:
         return None
     both = runs["agreement"].notna() & runs["score"].notna()
     scored = runs.assign(score=runs["score"].where(both))
@@ -64,11 +64,8 @@ def likeness(runs: pd.DataFrame, margin: float) -> Likeness | None:
         return None
     best = leader_of(table)
     every = [c if c.value == best else turned(c) for c in contrasts_of(table)]
-    measured = runs.assign(
-        score=runs["score"].where(both), status=np.where(both, "done", "missing")
-    )
     return Likeness(
-        replace(alike, seeds=seeds_done(measured), tasks=tasks),
+        replace(alike, tasks=tasks),
         best,
         tuple(c for c in every if c.value == best),
     )

@@ -81,7 +81,7 @@ def dev_errors(frame: pd.DataFrame) -> dict[str, tuple[float, int]]:
     errors = {}
     for task, group in known.groupby("task", sort=False):
         error = group["score_se"].median() if "score_se" in group else np.nan
-        if pd.isna(error) and metrics_of(str(task), group) in ((), ("accuracy",), ("micro-f1",)):
+        if pd.isna(error) and metrics_of(str(task), group) in (("accuracy",), ("micro-f1",)):
             square = group["score"] * (1 - group["score"]) / group["examples_eval"]
             error = np.sqrt(max(0.0, square.median()))
         if error > 0:  # where all answers are right, they say nothing of the error

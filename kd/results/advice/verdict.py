@@ -51,6 +51,7 @@ class Breadth:
 
     tasks_led: int
     tasks_alone: int
+    tasks_done: int
     tasks: int
     settings_led: int
     settings_done: int
@@ -93,7 +94,8 @@ class Advice:
     but interactions may be part of it in the part of the grid that was run) or open (not answered
     here, and `why` says the reason: chance, held, follows, undone, mixed). `best` is '' where
     there is none. `equal`, `not_worse` and `worse` hold the best value's contrasts to the others by
-    size, `elsewhere` the significant ones among the others. `lost`: value -> (missing, planned).
+    size, `elsewhere` the significant ones among the others. `lost` has (value, missing, planned).
+    `seeds` is the smallest number of seeds behind a contrast of the best value.
     """
 
     axis: str

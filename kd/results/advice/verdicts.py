@@ -32,13 +32,12 @@ CONFIRMED, CONTRADICTED, UNDECIDED, OPEN = "confirmed", "contradicted", "undecid
 class Finding:
     """One contrast of a claim, in points; NaN: unknown.
 
-    `low` and `high` are the 95 % interval over seeds, not corrected; `p` is corrected. `pairs` of
-    runs on the finished `tasks`, which are some or all of the `planned` ones; `seeds` on each of
-    them. `done` and `runs` count all runs of the
-    two cells, with every value that was tried for them. `floor` are tasks that are left out because
-    no student is clearly above the constant answer. Of an undecided contrast: `needed` seeds find a
-    true difference of the margin with probability 0.8 (None: above 1,000, or not known), and take
-    `more` runs than were planned.
+    `low` and `high` are the 95 % interval over seeds, not corrected; `p` is corrected. The contrast
+    has `pairs` of runs and `seeds` on each of the finished `tasks`, of `planned` ones. `done` and
+    `runs` count all runs of the two cells, with every value that was tried for them. `floor` are
+    tasks that are left out because no student is clearly above the constant answer. If the contrast
+    is undecided, `needed` seeds find a true difference of the margin with probability 0.8 (None:
+    above 1,000, or not known). They take `more` runs than were planned.
     """
 
     contrast: tuple[str, str]
@@ -80,10 +79,13 @@ def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
         return [Finding(contrast, UNDECIDED, floor=floor) for contrast in claim.contrasts]
     runs = prepare(runs)
     table = _gains(runs, claim) if claim.gain else pairs(runs, claim.axis)
-    family = table.groupby(["a", "b"]).ngroups
+    family = table.groupby(["a", "b"]).size()
     table = table[_finished(table, every, claim)]
     means = seed_means(table, ["a", "b"], "difference")
-    rows = {row.Index: row for row in each(means.assign(p_holm=holm(means["p"])))}
+    # Contrasts that are not finished count in the family from the start.
+    p_holm = pd.Series(holm(means["p"].reindex(family.index).fillna(1.0)), family.index)
+    p_holm = p_holm.reindex(means.index).where(means["p"].notna())
+    rows = {row.Index: row for row in each(means.assign(p_holm=p_holm))}
     findings = []
     for contrast in claim.contrasts:
         ours = _runs_of(every, claim, contrast)
@@ -98,7 +100,7 @@ def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
         finding = _measured(start, rows[key], own, sign)
         verdict = verdict_of(claim.expected, finding, margin)
         finding = replace(finding, verdict=verdict)
-        if verdict == UNDECIDED and (enough := _enough(own, family, margin)):
+        if verdict == UNDECIDED and (enough := _enough(own, len(family), margin)):
             a_seed = ours["task"].isin(own["stratum"]).sum() / own["seed"].nunique()
             more = round(a_seed * max(0, enough - own["seed"].nunique()))
             finding = replace(finding, needed=enough, more=more)
@@ -192,7 +194,7 @@ def _runs_of(every: pd.DataFrame, claim: Claim, values: tuple[str, str]) -> pd.D
 
 def _finished(table: pd.DataFrame, every: pd.DataFrame, claim: Claim) -> "pd.Series[bool]":
     """For each pair, whether no run of its two cells on its task is still to be made."""
-    waiting = every[every["status"] == "missing"]
+    waiting = every[~every["status"].isin(["done", "failed"])]
     open_ = {
         (a, b, task)
         for a, b in table[["a", "b"]].drop_duplicates().itertuples(index=False)

@@ -60,7 +60,7 @@ def variance_figure(frame: pd.DataFrame) -> Figure:
     text = [
         f"n = {frame['score'].count()} runs",
         f"{len(own) - _MOST} smaller terms are in the table" * (len(own) > _MOST),
-        "nothing is tested, because there is one seed only" * bool(own["p"].isna().all()),
+        "nothing is tested, because there is one seed only" * (frame["seed"].nunique() < 2),
     ]
     used = [_KINDS[kind] for kind in _KINDS if kind in set(shown["kind"])]
     bars: dict[str, Look] = {

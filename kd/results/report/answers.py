@@ -86,6 +86,8 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
             parts[0] += (
                 f", but {count(advice.seeds, 'seed')} {is_or_are([''] * advice.seeds)} too few"
             )
+        elif advice.apart:
+            parts[0] += f", but no setting compares it with {q(advice.apart)}"
         if advice.equal:
             alike = f"{q([c.other for c in advice.equal])} {is_or_are(advice.equal)} equal to it"
             parts.append(f"{alike} within {points(margin)}")
@@ -103,8 +105,9 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
     if advice.equal and not advice.not_worse:
         widest = max(others, key=lambda c: abs(c.difference))
         return (
-            f"No difference: all values are within {points(margin)} of {best}, with their "
-            f"intervals. The furthest is {q(widest.other)} ({short_contrast(widest)})."
+            f"No difference: all {'compared ' * bool(advice.apart)}values are within "
+            f"{points(margin)} of {best}, with their intervals. The furthest is "
+            f"{q(widest.other)} ({short_contrast(widest)})."
         )
     unsure += [f"{q(c.other)} ({short_contrast(c)})" for c in advice.equal]
     return (

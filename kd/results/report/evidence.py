@@ -86,6 +86,9 @@ def _lead(advice: Advice, best: str) -> list[str]:
         return []
     where = f"{b.tasks_led} of {b.tasks} tasks" if b.tasks > 1 else (
         "the only task" if b.tasks_led else "no task")  # fmt: skip
+    if b.tasks > b.tasks_done > 0:
+        lost = b.tasks - b.tasks_done
+        where += f" ({lost} {is_or_are([''] * lost)} without a finished pair)"
     beats = "the average of the other values" if len(advice.values) > 2 else "the other value"
     text = f"{best} beats {beats} on {where}"
     if len(advice.values) > 2 and b.tasks > 1:

@@ -8,7 +8,8 @@ from kd.axes.figures import axis_words
 from kd.results.numbers import plain, points
 from kd.results.report.words import count, listed, p_words, significance, span
 from kd.results.statistics.cells import corrected, describe
-from kd.results.statistics.effects import SEEDS, seed_share, variance
+from kd.results.statistics.effects import seed_share, variance
+from kd.results.statistics.intervals import rounded
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, IDLE, control_of, each, metric, studied
 
@@ -52,7 +53,8 @@ def _headline(
     if 1 < len(done) < len(rows):
         which = f"the best of the {len(done)} cells that ran ({len(rows)} planned)"
     text = f"{title}: {which} is {_named(best, names)} with {_score(best)}"
-    rivals = done[(done["mean"] == best["mean"]) & (done.index != best.name)]
+    means = rounded(done["mean"])
+    rivals = done[(means == means[best.name]) & (done.index != best.name)]
     if len(rivals):
         text += f", tied with {listed(_named(row, names) for _, row in rivals.iterrows())}"
     whole = done[done["missing"] == ""]
@@ -68,7 +70,7 @@ def _headline(
 
 
 def _highest(cells: pd.DataFrame) -> Any:
-    return cells.sort_values("mean", kind="stable", ascending=False).iloc[0]
+    return cells.loc[rounded(cells["mean"]).sort_values(kind="stable", ascending=False).index[0]]
 
 
 def _named(cell: Any, names: list[str]) -> str:
@@ -120,7 +122,7 @@ def effects(frame: pd.DataFrame) -> list[str]:
     text = f"Of the variance in scores within tasks, {listed(told, shown=12)}"
     if (noise := seed_share(table)) >= 0:
         text += f"; seeds account for {100 * noise:.1f} %"
-    elif SEEDS not in set(table["term"]):
+    elif frame["seed"].nunique() < 2:
         text += "; with one seed nothing can be tested"
     sentences = [text + "."]
     tested = table[table["kind"].isin(["pair", "task"]) & table["p_holm"].notna()]
@@ -166,5 +168,6 @@ def winners(frame: pd.DataFrame) -> list[str]:
     if len(rest):
         told = [_named(row, names) for _, row in rest.iterrows()]
         more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
-        text += f" Not tested, because runs are missing: {'; '.join([*told[:_SHOWN], *more])}."
+        lost = ", because runs are missing" if (rest["missing"] != "").all() else ""
+        text += f" Not tested{lost}: {'; '.join([*told[:_SHOWN], *more])}."
     return [text]

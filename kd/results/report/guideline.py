@@ -185,7 +185,8 @@ def guideline_text(record: Record, name: str) -> str:
     every = answers(record)
     asked = [a for a in every if a.asked]
     done, total = int(frame["score"].notna().sum()), len(frame)
-    tasks, seeds = levels(frame["task"]), levels(frame["seed"])
+    finished = frame[frame["score"].notna()]
+    tasks, seeds = levels(finished["task"]), levels(finished["seed"])
     lines = [f"# Guideline from the study {name}", ""]
     lines += [question, ""] * bool(question)
     if warnings := cautions(record):
@@ -193,8 +194,8 @@ def guideline_text(record: Record, name: str) -> str:
     lines += [
         f"These answers rest on {done:,} of {count(total, 'run')}: {count(len(tasks), 'task')} "
         f"({', '.join(tasks)}), {count(len(seeds), 'seed')}, teacher "
-        f"{', '.join(levels(frame['teacher']))}. The best value is chosen on the dev scores that "
-        "are reported, so its lead is optimistic, and more so if many values were tried. Two "
+        f"{', '.join(levels(finished['teacher']))}. The best value is chosen on the dev scores "
+        "that are reported, so its lead is optimistic, and more so if many values were tried. Two "
         "values count as equal where the whole 95 % interval of their difference lies within "
         f"{points(margin)} (the study's key `margin`). Intervals are over seeds; they do not "
         "cover other dev examples or new tasks." + chosen_note(record.selection),

@@ -38,8 +38,10 @@ def p_words(p: float) -> str:
 
 
 def listed(items: Iterable[str], last: str = "and", shown: int = _SHOWN) -> str:
-    """'a, b and c'; of a long list the first ones, and how many more."""
+    """'a, b and c'; of a long list the first ones, and how many more; 'none' of an empty list."""
     names = list(items)
+    if not names:
+        return "none"
     if len(names) > shown + 1:
         names = [*names[:shown], f"{len(names) - shown} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"

@@ -61,7 +61,7 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
         if kind == "pair" and any(term == " × ".join(pair) for pair in mixed.unclear):
             continue
         others = [codes[name] for name in names if name != term] if kind == "axis" else [mains]
-        about = mixed.effects.get((term,), Mixed())
+        about = mixed.effects.get(tuple(term.split(" × ")), Mixed())
         if about.clear and mixed.effects and kind == "axis":
             others += [_product(codes[a], codes[b]) for a, b in combinations(names, 2)
                        if term not in (a, b)]  # fmt: skip
@@ -212,9 +212,9 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
 
     `runs` are prepared; differences are fractions (the tables and the guideline show points).
     Columns a, b, pairs (of runs), planned, blocks, seeds, mean, low, high, p, and p_holm over all
-    pairs of values of the axis, so that it holds whichever value is picked as best. In a study
-    with looks also `look`, the seeds of the last complete look (0: none), for which low, high and p
-    are corrected.
+    planned pairs of values of the axis, so that it holds whichever value is picked as best. In a
+    study with looks also `look`, the seeds of the last complete look (0: none), for which low, high
+    and p are corrected.
     """
     differences = pairs(runs, axis)
     keys = ["a", "b"]
@@ -225,12 +225,10 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     if part_of(runs):
         units = differences.dropna(subset="difference")[["task", "seed"]].drop_duplicates()
         table = widened(table, runs.merge(units) if looks_of(runs) else runs, axis)
-    family = table["p"]
     if looks_of(runs):
         table = corrected(table.assign(look=groups["look"].first()), looks_of(runs))
-        # A contrast that has no look yet will have one: it counts in the family from the start.
-        family = table["p"].fillna(1.0)
-    p_holm = pd.Series(holm(family), table.index).where(table["p"].notna())
+    # A contrast that has no p yet will have one: it counts in the family from the start.
+    p_holm = pd.Series(holm(table["p"].fillna(1.0)), table.index).where(table["p"].notna())
     return table.assign(p_holm=p_holm).reset_index()
 
 

@@ -22,7 +22,7 @@ def best_cells(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_and_near(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`best_cells`, and the other cells that are not significantly worse.
+    """`best_cells`, and the other cells that are not significantly different.
 
     Cells are rows of `describe` with the columns mean, sd, n and missing; scores are fractions. The
     test is a two-sided t test at 5 % with the standard deviation over seeds pooled over the cells,
@@ -35,5 +35,5 @@ def best_and_near(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         return best, best[:0]
     top = best.sort_values("mean", kind="stable").iloc[-1]
     least = stats.t.ppf(0.975, freedom) * sd * np.sqrt(1 / top["n"] + 1 / done["n"])
-    near = done[(top["mean"] - done["mean"] <= least) & ~done.index.isin(best.index)]
+    near = done[((top["mean"] - done["mean"]).abs() <= least) & ~done.index.isin(best.index)]
     return best, near

@@ -163,6 +163,13 @@ def test_watch_without_a_terminal_prints_one_view(grid, capsys):
     with pytest.raises(SystemExit):
         main(["watch", str(grid.study.path), "--every", "0"])
     assert "allowed: 0.5 to 3600" in capsys.readouterr().err
+    for option, value, allowed in (
+        ("--port", "99999", "0 to 65535"),
+        ("--every", "soon", "0.5 to 3600 seconds"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["watch", str(grid.study.path), option, value])
+        assert f"found {value}, allowed: {allowed}" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -180,6 +187,7 @@ def ask(grid, monkeypatch):
             connection.endheaders()
             answer = connection.getresponse()
             text = answer.read().decode()
+            ask.policy = answer.getheader("Content-Security-Policy")
             connection.close()
             return answer.status, text
 
@@ -222,6 +230,13 @@ def test_the_page_is_read_only_and_serves_nothing_outside_results(grid, ask, tmp
         assert ask("/", method)[0] == 501
     assert ask("/", host="example.org:80")[0] == 403
     assert file_below(tmp_path / "results", "/results/runs") is None
+
+
+def test_the_charts_of_a_report_are_drawn_from_here_too(grid, ask, tmp_path):
+    """Vega makes functions of text. The page itself needs none, and allows none."""
+    (tmp_path / "results/report.html").write_text("<p>a report")
+    assert ask("/results/report.html")[0] == 200 and "'unsafe-eval'" in ask.policy
+    assert ask("/")[0] == 200 and "script-src 'unsafe-inline';" in ask.policy
 
 
 @pytest.mark.browser

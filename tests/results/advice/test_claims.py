@@ -169,3 +169,25 @@ def test_a_mistake_in_a_claim_is_one_sentence(changes, message, tmp_path):
     path.write_text("-" + "".join(lines)[1:])
     with pytest.raises(UserError, match=rf"claims\.yaml: claim 1: .*{message}"):
         read_claims(path, STUDIES)
+
+
+def test_p_is_corrected_for_pairs_that_are_still_to_come():
+    """Or a verdict could be taken back when they are there."""
+    mappings = ["first", "last", "emd", "uniform", "reverse"]
+
+    def score(cell):
+        return mapped(cell) if cell["mapping"] in ("first", "last") else None
+
+    def p(names):
+        (found,) = judged(claim(), record(score, mapping=names), 1.0)
+        return found.p
+
+    assert p(mappings) == pytest.approx(10 * p(["first", "last"]), rel=1e-6)
+
+
+def test_a_run_that_is_running_is_still_to_come():
+    whole = record(mapped, mapping=["first", "last"])
+    here = (whole.every["task"] == "qnli") & (whole.every["seed"] == "3")
+    whole.every.loc[here, ["status", "score"]] = ["running", None]
+    (found,) = judged(claim(), whole, 1.0)
+    assert found.tasks == ("rte",) and found.so_far

@@ -288,3 +288,46 @@ def test_a_perfect_accuracy_has_no_error_of_its_own():
     """All answers are right: the examples say nothing of how far off that may be."""
     frame = grid(lambda c: 1.0, knowledge=["none", "logits"], seed=["1", "2"])
     assert dev_noise(frame) == ""
+
+
+def test_two_seeds_of_a_contrast_recommend_nothing_whatever_other_values_have():
+    frame = grid(
+        lambda c: 0.6 + 0.05 * (c["mapping"] == "last") + 0.001 * int(c["seed"]),
+        task=["rte", "sst2", "mrpc"], mapping=["first", "last"], seed=["1", "2", "3"],
+    )  # fmt: skip
+    frame.loc[frame["seed"] == "2", "score"] += 0.0001 * (frame["mapping"] == "last")
+    frame = lose(frame, mapping="last", seed="3")
+    advice = of(frame, "mapping")
+    assert advice.strength == "weak" and advice.seeds == 2
+    assert "2 seeds are too few" in answer(advice)
+    assert "Only 2 seeds: recommendations need three or more." in limits(advice)
+
+
+def test_a_value_that_was_not_compared_is_not_called_worse_or_equal():
+    def runs(effects, start=0):
+        rng = np.random.default_rng(start)
+        frame = grid(
+            lambda c: 0.6 + effects.get((c["hard_weight"], c["temperature"]), 0)
+            + rng.normal(0, 0.001),
+            task=["rte", "sst2", "mrpc"], hard_weight=["0.5", "1"], temperature=["1", "2", "4"],
+            seed=["1", "2", "3", "4"],
+        )  # fmt: skip
+        kept = [cell in effects for cell in zip(frame["hard_weight"], frame["temperature"])]  # noqa: B905
+        return frame[kept].reset_index(drop=True)
+
+    ahead = {("1", "1"): 0.0, ("1", "2"): 0.05, ("0.5", "1"): -0.1, ("0.5", "4"): -0.04}
+    advice = of(runs(ahead), "temperature")
+    assert (advice.best, advice.apart, advice.strength) == ("4", ("2",), "weak")
+    assert "but no setting compares it with `2`" in answer(advice)
+    alike = {("1", "1"): 0.0, ("1", "2"): 0.0, ("0.5", "1"): -0.1, ("0.5", "4"): -0.1}
+    assert "all compared values are within" in answer(of(runs(alike, 1), "temperature"))
+
+
+def test_tasks_and_seeds_without_results_are_not_counted(tmp_path):
+    frame = noisy(by("mapping", last=0.05), mapping=["first", "last"], seed=["1", "2", "3", "4"])
+    unfinished = (frame["task"] != "rte") | (frame["seed"] == "4")
+    frame.loc[unfinished, ["status", "score"]] = ["missing", None]
+    text = guideline_text(load_record(write(frame, tmp_path / "runs.csv")), "x")
+    assert "1 task (rte), 3 seeds" in text
+    assert "on 1 of 3 tasks (2 are without a finished pair)" in text
+    assert "Only rte was tested; other tasks may differ." in text

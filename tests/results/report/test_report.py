@@ -114,7 +114,7 @@ def test_the_answer_comes_first_and_readers_of_any_kind_find_their_way(frame, tm
     frame.loc[1, ["status", "score"]] = ["missing", None]
     html = report(frame, tmp_path)
     assert html.index('id="answers"') < html.index('id="findings"') < html.index('id="figures"')
-    assert "Undecided: <code>logits+hidden</code> has the highest mean" in html
+    assert "one seed gives no measure of chance. <code>logits+hidden</code> has the highest" in html
     assert "<main>" in html and 'aria-label="Sections"' in html and "prefers-color-scheme" in html
     assert not re.search(r"<th(?![^>]*scope=)[ >]", html), "a title without scope"
     scrolled = re.findall(r'<div class="scroll[^>]*>', html)

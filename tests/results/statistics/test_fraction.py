@@ -274,3 +274,22 @@ def test_intervals_of_a_part_cover_known_effects(monkeypatch, interaction, cells
         # Differences of one study share its interactions, so they are worth fewer.
         assert covered > 0.95 - 4 * np.sqrt(0.95 * 0.05 / (len(own) / 7))
         assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(own))
+
+
+def test_an_interaction_that_was_asked_for_has_no_test_where_another_one_mixes_with_it():
+    """In a half of 2^4, a × b has the same contrast as c × d."""
+    axes = {"temperature": ["1", "4"], "hard_weight": ["0.5", "1"], "epochs": ["3", "6"],
+            "batch_size": ["16", "32"]}  # fmt: skip
+    rng = np.random.default_rng(0)
+
+    def score(cell):
+        both = [axes[name].index(cell[name]) for name in ("epochs", "batch_size")]
+        return 0.6 + 0.02 * (both[0] == both[1]) + rng.normal(0, 0.002)
+
+    frame = part(score, even, axes, ["1", "2", "3", "4"])
+    asked = Design("fraction", pairs=(("temperature", "hard_weight"),))
+    frame["design"] = design_text(asked, 8, 16)
+    table = variance(frame)
+    (row,) = [row for row in table.itertuples() if "temperature × hard_weight" in row.term]
+    assert row.term == "temperature × hard_weight or epochs × batch_size"
+    assert np.isnan(row.p), "it is not known which of the two it is"
