@@ -10,6 +10,7 @@ from kd.cli.arguments import COUNT, POINTS, limited
 from kd.cli.power import planned_runs, variances_for
 from kd.results.advice import FEW_SEEDS
 from kd.runtime.errors import UserError, listing
+from kd.runtime.words import count
 from kd.study.grid import Grid, load_grid
 from kd.study.paths import Layout
 
@@ -135,7 +136,8 @@ def _text(facts: dict[str, Any], wanted: float) -> str:
     ]
     for row in facts["proposals"]:
         lines.append(
-            f"{row['number']}. {row['name']}: {row['runs']} runs, {row['device_hours']:.2f} hours"
+            f"{row['number']}. {row['name']}: {count(row['runs'], 'run')}, "
+            f"{row['device_hours']:.2f} hours"
         )
         lines += [f"     leaves out: {cut}" for cut in row["cuts"]]
         for shown in row["questions"]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kd.cli.arguments import COUNT, Commands, grid_of, study_command
 from kd.runtime.errors import UserError
+from kd.runtime.words import count
 from kd.study.grid import Grid
 from kd.study.paths import RECORD, Layout
 
@@ -151,18 +152,18 @@ def _text(facts: dict[str, Any]) -> str:
         )
     if facts["waiting"]:
         lines.append(
-            f"{_count(facts['waiting'], 'run')} of the study are not done yet: let Snakemake run "
-            f"them first, for they may decide more"
+            count(facts["waiting"], "run of the study is", "runs of the study are")
+            + " not done yet: let Snakemake run them first, for they may decide more"
         )
     if facts["steps"]:
         lines.append("further seeds, the contrast first that a run is most likely to decide:")
         lines += [_line(step, i) for i, step in enumerate(facts["steps"], start=1)]
-        new = _count(facts["runs"], "new run")
+        new = count(facts["runs"], "new run")
         lines.append(f"in all {new}, {facts['device_hours']:.2g} device hours:")
         lines += _cells(facts["include"])
     left = facts["further_steps"]
     if left and facts["runs_given"]:
-        lines.append(f"not within {_count(facts['runs_given'], 'run')}:")
+        lines.append(f"not within {count(facts['runs_given'], 'run')}:")
         lines += [_line(step) for step in left]
     if not facts["steps"] and not left and facts["questions"]:
         ended = any(question["at_last_look"] for question in facts["questions"])
@@ -183,21 +184,17 @@ def _line(step: dict[str, Any], number: int = 0) -> str:
             known += " ({:+.2f} to {:+.2f})".format(*step["interval"])
         known += f" with {step['look']} seeds"
     chance = "unknown" if step["chance"] is None else f"{step['chance']:.0%}"
-    cost = f"{_count(step['runs'], 'run')}: seeds {', '.join(map(str, step['seeds']))} of " + (
-        _count(step["cells"], "cell")
+    cost = f"{count(step['runs'], 'run')}: seeds {', '.join(map(str, step['seeds']))} of " + (
+        count(step["cells"], "cell")
     )
     if not step["cells"]:
         cost = "no new run"
-    waiting = f", and {_count(step['waiting'], 'planned run')}" if step["waiting"] else ""
+    waiting = f", and {count(step['waiting'], 'planned run')}" if step["waiting"] else ""
     return (
         f"  {f'{number}.' if number else '-'} {step['axis']}: {step['best']} against "
         f"{step['other']}, {known}; chance of a decision at {step['next_look']} seeds {chance}; "
         f"{cost}{waiting}"
     ).replace("-0.00", "0.00")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def _cells(entries: list[dict[str, Any]]) -> list[str]:
@@ -223,4 +220,4 @@ def _write(grid: Grid, facts: dict[str, Any], out: Any) -> None:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     atomic_write(path, text)
-    print(f"{path}: {len(entries)} entries added to include", file=out)
+    print(f"{path}: {count(len(entries), 'entry', 'entries')} added to include", file=out)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kd.cli.arguments import COUNT, Commands, add_options, command, grid_of, study_command
 from kd.runtime.errors import UserError
+from kd.runtime.words import count
 from kd.study.paths import RECORDED
 
 _RECORD = """\
@@ -93,8 +94,9 @@ def _record(options: argparse.Namespace) -> None:
     print(f"{out}: {made['done']} of {made['runs']} runs; answers: {made['answers']}")
     if others:
         print(
-            f"warning: {len(others)} runs ({others[0]}, ...) have another score in a record than "
-            f"in {layout.results}, whose scores are written",
+            f"warning: scores in {layout.results} differ from those of a record for "
+            f"{count(len(others), 'run')} ({others[0]}{', ...' * (len(others) > 1)}); those in "
+            f"{layout.results} are written",
             file=sys.stderr,
         )
     if not made["commit"]:

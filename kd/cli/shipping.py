@@ -10,6 +10,7 @@ from kd.cli import retrain, submission
 from kd.cli.arguments import Commands, add_options, command
 from kd.runtime.errors import UserError, nearest
 from kd.runtime.files import read_json
+from kd.runtime.words import count
 from kd.study.assistant_keys import first_teacher
 from kd.study.find import find_study
 from kd.study.paths import RECORD, SPEC, Layout
@@ -76,7 +77,8 @@ def _export_best(options: argparse.Namespace, layout: Layout) -> None:
         Path(task): (layout.runs / pick.run, pick, rows[pick.run]) for task, pick in best.items()
     }
     for task, pick in best.items():
-        print(f"{task}: {pick.run}, the best of {pick.cells} cells (mean {100 * pick.mean:.1f})")
+        cells = count(pick.cells, "cell")
+        print(f"{task}: {pick.run}, the best of {cells} (mean {100 * pick.mean:.1f})")
         if pick.remark:
             print(f"warning: {pick.remark}", file=sys.stderr)
     _make(wanted, Path(options.out) if options.out else folder / "export", options)

@@ -8,6 +8,7 @@ from typing import Any
 
 from kd.cli.arguments import STUDY, Commands, add_options, command
 from kd.runtime.errors import UserError
+from kd.runtime.words import count
 from kd.study.check import Study, load_study
 from kd.study.find import find_study
 from kd.study.grid import load_grid
@@ -65,7 +66,7 @@ def _check(path: Path, study: Study | None) -> None:
     if sentences := problems(path, at_hand):
         print("\n".join(sentences))
         raise UserError(
-            f"{path}: {len(sentences)} problems; the leaderboard would not take it as it is"
+            f"{path}: {count(len(sentences), 'problem')}; the leaderboard would not take it"
         )
     known = f", {len(at_hand)} of them against the test sets of {study.path}" if study else ""
     print(f"{path}: {len(SHEETS)} files as the leaderboard wants them{known}")

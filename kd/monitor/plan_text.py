@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from kd.runtime.errors import listing
+from kd.runtime.words import count
 
 
 def plan_text(facts: dict[str, Any], shown: int = 10) -> str:
@@ -31,13 +32,13 @@ def plan_text(facts: dict[str, Any], shown: int = 10) -> str:
     ]
     lines += [
         f"  plugin   {plugin['file']} (its code runs in every command and job; SHA-256 "
-        f"{plugin['sha256'][:12]}): {listing(plugin['rows'])}; {plugin['runs']} runs use it"
+        f"{plugin['sha256'][:12]}): {listing(plugin['rows'])}; {_of_it(plugin['runs'], 'use')} it"
         for plugin in facts["plugins"]
     ]
     lines += [f"  warning  {text}" for text in facts["warnings"]]
     if reasons:
         lines.append("pruned cells:")
-        lines += [f"  {count:>5} x {reason}" for reason, count in reasons.most_common(shown)]
+        lines += [f"  {n:>5} x {reason}" for reason, n in reasons.most_common(shown)]
         if len(reasons) > shown:
             lines.append(f"  and {len(reasons) - shown} more reasons: --json lists every cell")
     return "\n".join(lines)
@@ -63,7 +64,7 @@ def _tuning_lines(tuning: dict[str, Any] | None) -> list[str]:
         tried = " x ".join(f"{axis} {len(values)}" for axis, values in tuning["axes"].items())
         lines.append(
             f"  tuning   {tuning['values']:>7}   values for each cell ({tried}): without tuning "
-            f"there would be {tuning['runs_untuned']} runs"
+            f"there would be {count(tuning['runs_untuned'], 'run')}"
         )
     if tuning["teachers"]:
         tried = " x ".join(f"{key} {len(values)}" for key, values in tuning["teachers"].items())
@@ -119,7 +120,8 @@ def _time_lines(time: dict[str, Any]) -> list[str]:
         if left["hours"] >= 0.005 * time["hours"]:
             by_basis.setdefault(left["basis"], []).append(f"{rule} {_hours(left['hours']).strip()}")
     words = {
-        "measured": f"from {time['trainings']} trainings that are done",
+        "measured": "from "
+        + count(time["trainings"], "training that is done", "trainings that are done"),
         "calibrated": "from what `kd calibrate` measured",
         "assumed": "assumed",
     }
@@ -128,7 +130,7 @@ def _time_lines(time: dict[str, Any]) -> list[str]:
         for basis in words
         if basis in by_basis
     ]
-    if time["trainings"]:
+    if time["trainings"] > 1:
         low, high = time["spread"]
         lines.append(
             f"             half of those trainings took {low:.2f} to {high:.2f} times what is "
@@ -171,9 +173,9 @@ def _store_lines(facts: dict[str, Any]) -> list[str]:
     if facts["store_there"]:
         lines.append(f"  stored   {there:>7.2f}   GB of teacher outputs are there, and are read")
     if facts["store_computed"]:
-        count = len(facts["store_computed"])
+        arrays = count(len(facts["store_computed"]), "array")
         lines.append(
-            f"  computed {computed:>7.2f}   GB of teacher outputs ({count} arrays) are not stored "
+            f"  computed {computed:>7.2f}   GB of teacher outputs ({arrays}) are not stored "
             f"(the study's `store`): every run that reads them computes them"
         )
         if others := facts["store_others"]:

@@ -12,6 +12,7 @@ from kd.monitor.slurm_queue import waiting, waiting_text
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
 from kd.runtime.state import STATE, STATES, read_state
+from kd.runtime.words import count
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
@@ -142,7 +143,7 @@ def _teacher_warnings(grid: Grid, layout: Layout) -> list[dict[str, str]]:
 def status_text(facts: dict[str, Any]) -> str:
     """The status for people."""
     total = ", ".join(f"{facts[state]} {state}" for state in STATES)
-    lines = [f"study {facts['study']}: {facts['runs']} runs: {total}"]
+    lines = [f"study {facts['study']}: {count(facts['runs'], 'run')}: {total}"]
     width = max((len(v) for values in facts["axes"].values() for v in values), default=0)
     for axis, values in facts["axes"].items():
         lines.append(f"  {axis}")

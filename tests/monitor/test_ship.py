@@ -143,7 +143,7 @@ def test_another_score_than_the_recorded_one_is_said(study, tmp_path, capsys):
     path.unlink()
     write_record(path, {"run": done.id, "score": 0.25})
     assert main(["record", str(study), str(out)]) == 0
-    assert f"1 runs ({done.id}, ...) have another score" in capsys.readouterr().err
+    assert f"of a record for 1 run ({done.id}); those in" in capsys.readouterr().err
     assert load_record(out / "runs.csv", out / "study.yaml").runs["score"][0] == 0.25
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kd.runtime.state import STATES
+from kd.runtime.words import count
 
 
 def duration(seconds: float) -> str:
@@ -36,7 +37,7 @@ def left_text(look: dict[str, Any]) -> str:
 def counts_text(look: dict[str, Any]) -> str:
     """'21 runs: 3 done, 1 running, 17 missing'; states without runs are left out."""
     told = ", ".join(f"{look[state]} {state}" for state in STATES if look[state])
-    return f"{look['runs']} runs: {told}"
+    return f"{count(look['runs'], 'run')}: {told}"
 
 
 def step_text(row: dict[str, Any]) -> str:

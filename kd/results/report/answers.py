@@ -12,16 +12,8 @@ from kd.axes.figures import axis_words
 from kd.results.advice import FEW_SEEDS
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.numbers import plain
-from kd.results.report.words import (
-    Names,
-    count,
-    listed,
-    points,
-    quoted,
-    signed,
-    significance,
-    span,
-)
+from kd.results.report.words import Names, points, quoted, signed, significance, span
+from kd.runtime.words import count, listed
 
 _STEPS = 3  # up the Pareto front that are told one by one
 

@@ -12,11 +12,12 @@ from kd.results.advice.soundness import (
     teachers_at_floor,
 )
 from kd.results.record import Record
-from kd.results.report.words import count, listed, names_of, quoted
+from kd.results.report.words import names_of, quoted
 from kd.results.statistics.fraction import mixed_effects
 from kd.results.statistics.intervals import LEVEL
 from kd.results.statistics.looks import looks_of, share_of
 from kd.results.statistics.pairing import prepare
+from kd.runtime.words import count, listed
 from kd.study.aliasing import sentences
 from kd.study.design_keys import FRACTION, read_design
 from kd.study.pruned import pruned_values

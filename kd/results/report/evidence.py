@@ -13,16 +13,8 @@ from kd.results.report.answers import (
     short_contrast,
     verdict_sentences,
 )
-from kd.results.report.words import (
-    Names,
-    count,
-    listed,
-    p_words,
-    points,
-    quoted,
-    signed,
-    span,
-)
+from kd.results.report.words import Names, p_words, points, quoted, signed, span
+from kd.runtime.words import count, listed
 
 _FURTHER = 1.5  # students that cost so many times as much are not alike
 

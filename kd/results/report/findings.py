@@ -6,12 +6,13 @@ import pandas as pd
 
 from kd.axes.figures import axis_words
 from kd.results.numbers import plain, points
-from kd.results.report.words import count, listed, p_words, significance, span
+from kd.results.report.words import p_words, significance, span
 from kd.results.statistics.cells import corrected, describe
 from kd.results.statistics.effects import seed_share, variance
 from kd.results.statistics.intervals import rounded
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, IDLE, control_of, each, metric, studied
+from kd.runtime.words import count, listed
 
 _SHOWN = 6  # cells that are named one by one
 

@@ -16,11 +16,12 @@ from kd.results.report.cautions import cautions, dev_noise
 from kd.results.report.evidence import evidence, limits
 from kd.results.report.findings import winners
 from kd.results.report.likeness import likeness_answer
-from kd.results.report.words import Names, count, names_of, points
+from kd.results.report.words import Names, names_of, points
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import control_of, levels
 from kd.results.statistics.selection import chosen_note
 from kd.runtime.files import atomic_write
+from kd.runtime.words import count
 from kd.study.check import MARGIN
 from kd.study.pruned import PrunedValue, pruned_values
 

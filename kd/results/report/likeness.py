@@ -2,7 +2,8 @@
 
 from kd.results.advice.likeness import Likeness
 from kd.results.advice.verdict import Contrast
-from kd.results.report.words import Names, count, listed, quoted, signed, significance, span
+from kd.results.report.words import Names, quoted, signed, significance, span
+from kd.runtime.words import count, listed
 
 
 def likeness_answer(result: Likeness, names: Names | None = None) -> str:

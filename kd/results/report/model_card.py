@@ -19,6 +19,7 @@ from kd.axes.terms import matchings_of, parse_knowledge
 from kd.data.identity import HUB_DATASET
 from kd.results.best_students import BestStudent
 from kd.results.report.model_card_measured import scores_section, speed_section, words
+from kd.runtime.words import count
 from kd.study.assistant_keys import RUN, first_teacher
 
 _HUB_METRICS = {"matthews": "matthews_correlation", "pearson": "pearsonr", "spearman": "spearmanr"}
@@ -102,7 +103,7 @@ def _summary(facts: Mapping[str, Any], row: Task) -> str:
         LABELS: f"gives each of {names} a probability, so that a text may have any number of them",
     }[row.kind]
     return (
-        f"An encoder with {_count(record['student_layers'], 'layer')} and a hidden size of "
+        f"An encoder with {count(int(record['student_layers']), 'layer')} and a hidden size of "
         f"{record['student_hidden']} that {kind} ({row.title}). It has "
         f"{_millions(record['student_parameters'])} parameters{ratio}."
     )
@@ -242,10 +243,6 @@ def _provenance(facts: Mapping[str, Any]) -> str:
         f"{record.get('transformers_version', '?')}. Weights: `{record['model_fingerprint']}`. "
         f"Exported with {versions}. All measurements are in `export.json`."
     )
-
-
-def _count(number: Any, noun: str) -> str:
-    return f"{number} {noun}{'' if int(number) == 1 else 's'}"
 
 
 def _millions(count: float) -> str:

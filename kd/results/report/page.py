@@ -24,10 +24,10 @@ from kd.results.report.explore import explorer, to_script
 from kd.results.report.findings import effects, headlines, winners
 from kd.results.report.guideline import STRENGTH, answers
 from kd.results.report.log_ends import log_ends
-from kd.results.report.words import count
 from kd.results.statistics.runs import AXES, IDLE, axes, followers, levels
 from kd.results.tables.write import make_tables
 from kd.runtime.files import atomic_write
+from kd.runtime.words import count
 from kd.study.check import Study
 
 _RUNS = "../../runs"  # from the folder of the study, where the report lies
@@ -149,7 +149,7 @@ def pruned_text(record: Record) -> str:
     (most, n), more = reasons.most_common(1)[0], len(reasons) - 1
     return (
         f"{count(len(record.grid.pruned), 'cell')} of {record.grid.cells:,} cannot run or were "
-        f"excluded: {n} because {most}"
+        f"excluded. For {n} the reason is: {most}"
         + f"; {count(more, 'other reason')}, see `kd plan`" * bool(more)
         + "."
     )
@@ -215,6 +215,6 @@ def environment_of(frame: pd.DataFrame) -> list[tuple[str, str]]:
         values = done[name].map(lambda v: f"{v:g}" if isinstance(v, float) else v)
         counts = values[~values.isin(["", "nan"])].value_counts()
         if len(counts):
-            text = ", ".join(f"{value} ({n} runs)" for value, n in counts.items())
+            text = ", ".join(f"{value} ({count(n, 'run')})" for value, n in counts.items())
             rows.append((name.replace("_", " "), text))
     return rows

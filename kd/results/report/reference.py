@@ -24,9 +24,10 @@ from kd.results.advice.verdicts import (
 from kd.results.numbers import NOTHING, p_text
 from kd.results.record import Record, load_record
 from kd.results.report.guideline import guideline_text
-from kd.results.report.words import count, listed, points, signed, span
+from kd.results.report.words import points, signed, span
 from kd.runtime.files import read_json
 from kd.runtime.hashes import short_hash
+from kd.runtime.words import count, listed
 from kd.study.check import Study, load_study
 from kd.study.paths import MADE, RECORD, RECORDED
 

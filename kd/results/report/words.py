@@ -1,15 +1,15 @@
 """How numbers and names are written in sentences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from kd.axes.fields import RUN_FIELDS
 from kd.axes.initialisations import PRETRAINED
 from kd.results.numbers import p_text, plain
+from kd.runtime.words import listed
 from kd.study.check import Study
 
-_SHOWN = 6  # items of a list that are named one by one
 Names = dict[str, dict[str, str]]  # axis -> value -> how the study file writes it
 
 
@@ -35,21 +35,6 @@ def significance(p: float, comparisons: int) -> str:
 def p_words(p: float) -> str:
     """'p < 0.001' or 'p = 0.012'."""
     return "p < 0.001" if p < 0.001 else f"p = {p_text(p)}"
-
-
-def listed(items: Iterable[str], last: str = "and", shown: int = _SHOWN) -> str:
-    """'a, b and c'; of a long list the first ones, and how many more; 'none' of an empty list."""
-    names = list(items)
-    if not names:
-        return "none"
-    if len(names) > shown + 1:
-        names = [*names[:shown], f"{len(names) - shown} more"]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
-
-
-def count(n: int, one: str, several: str = "") -> str:
-    """'1 run', '3 runs'."""
-    return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
 def points(value: float) -> str:

@@ -7,6 +7,7 @@ from kd.results.numbers import NOTHING, millions, plain
 from kd.results.statistics.cost import with_costs
 from kd.results.tables.rows import by_teacher, listed_note
 from kd.results.tables.table import Table
+from kd.runtime.words import count
 
 HEADER = [
     *("student", "knowledge", "parameters", "non-embedding", "GFLOPs", "ms", "runs"),
@@ -98,4 +99,4 @@ def _devices(frame: pd.DataFrame) -> list[str]:
 
 def _counts(values: "pd.Series[str]") -> str:
     counts = values[values != ""].value_counts()
-    return ", ".join(f"{value} ({n} runs)" for value, n in counts.items())
+    return ", ".join(f"{value} ({count(n, 'run')})" for value, n in counts.items())

@@ -7,6 +7,7 @@ import pandas as pd
 from kd.results.numbers import NOTHING, plain
 from kd.results.statistics.selection import Candidate, Selection
 from kd.results.tables.table import Table
+from kd.runtime.words import count
 
 # One recipe in the column `teacher_candidates`.
 _CANDIDATE = r"([^:;]+): slice (-?[\d.]+), dev (-?[\d.]+)( \(selected\))?(?:; |$)"
@@ -93,5 +94,6 @@ def _budget(selection: Selection) -> str:
         counts[candidate.cell] = counts.get(candidate.cell, 0) + 1
     numbers = sorted(set(counts.values()))
     if len(numbers) == 1:
-        return f"equal budgets: each of the {len(counts)} cells tried {numbers[0]} values"
+        cells, values = count(len(counts), "cell"), count(numbers[0], "value")
+        return f"equal budgets: each of {cells} tried {values}"
     return f"unequal budgets: cells tried {numbers[0]} to {numbers[-1]} values"

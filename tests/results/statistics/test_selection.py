@@ -108,7 +108,7 @@ def test_the_table_shows_every_value_and_the_equal_budget(tmp_path):
         "chosen; the smallest learning_rate that was tried",
     ]
     assert table.rows[4] == ["rte", "logits+hidden", "0.0003", "85.0", "71.0", "2", "chosen"]
-    assert "equal budgets: each of the 2 cells tried 3 values" in table.notes
+    assert "equal budgets: each of 2 cells tried 3 values" in table.notes
 
 
 def test_a_best_value_at_the_end_of_the_range_is_a_warning(tmp_path):
