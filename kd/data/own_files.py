@@ -37,6 +37,12 @@ def read_table(file: Path, source: Source) -> "pd.DataFrame":
     return table
 
 
+def once_misread(file: Path, encoding: str) -> bool:
+    """Whether a file of format `lines` has characters that earlier versions took for line ends."""
+    text = decoded(_bytes(file), encoding, file)
+    return list(filter(None, text.splitlines())) != list(filter(None, _LINE_END.split(text)))
+
+
 def columns_of(source: Source) -> list[str | int]:
     """The columns that are read: texts, then the label or the columns of 0 and 1."""
     return [*source.text, *(source.flags or [source.label])]

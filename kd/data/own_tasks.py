@@ -13,12 +13,13 @@ from typing import Any
 
 from kd.axes.kinds import SCORES
 from kd.axes.tasks import Source, Task
+from kd.data.own_files import once_misread
 from kd.runtime.digests import cache_folder, cached_content_digest
 from kd.runtime.files import atomic_write
 from kd.runtime.hashes import short_hash
 from kd.runtime.user_paths import readable
 
-_READER = 4  # to be raised when the same data give other facts
+_READER = 5  # to be raised when the same data give other facts
 NOTED = 0.01  # share of repeated texts that leads to a warning
 
 
@@ -48,6 +49,7 @@ def own_identity(task: Task) -> dict[str, Any]:
     """
     source = task.source
     assert source is not None
+    files: dict[str, Path] = {}
     identity: dict[str, Any] = {"source": "hub" if source.hub else "files"}
     if source.hub:
         identity |= {"dataset": source.hub, "config": source.config, "revision": source.revision}
@@ -66,6 +68,8 @@ def own_identity(task: Task) -> dict[str, Any]:
         *("multi", "separator", "flags"),
     )
     identity |= {n: v for n in names if (v := getattr(source, n)) != getattr(usual, n)}
+    if source.format == "lines" and any(once_misread(f, source.encoding) for f in files.values()):
+        identity["line_ends"] = 2  # runs of earlier versions saw other examples
     identity |= {"text": list(source.text), "label": source.label}
     identity["metrics"] = [*task.metrics, *task.others]
     if task.plugins:

@@ -287,6 +287,10 @@ def test_only_line_ends_end_a_line(tmp_path):
         frame = own_splits(mine)["train"]
         assert frame["sentence1"].tolist() == ["good\x85film", "bad", "a\u2028b c", "x\x0cy"]
         assert frame["label"].tolist() == [1, 0, 0, 1]
+        assert own_identity(mine)["line_ends"] == 2, "earlier versions saw other examples"
+    (tmp_path / "b.lines").write_text("pos good\nneg bad\n")
+    plain = task(tmp_path, train="b.lines", dev="b.lines", format="lines", text=1, label=0)
+    assert "line_ends" not in own_identity(plain)
 
 
 def test_the_order_of_equal_numbers_is_that_of_their_text():
