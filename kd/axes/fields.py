@@ -32,7 +32,10 @@ def _hard_weight(value: object) -> int | float | str:
     except UserError:
         if not isinstance(value, str):
             raise
-    weight = parse_weight(value)
+    try:
+        weight = parse_weight(value)
+    except UserError as error:
+        raise UserError(f"{error}; or 0") from None
     return _WEIGHT_NUMBER["parse"](weight.start) if weight.constant else str(weight)
 
 

@@ -137,14 +137,14 @@ def _text(facts: dict[str, Any]) -> str:
     looks = ", ".join(map(str, facts["looks"]))
     lines = [f"study {facts['study']}: looks at {looks} seeds"]
     for question in facts["questions"]:
-        parts = []
+        parts = [f"{question['best']} leads"]
         for key, words in (
             ("decided", "decided"), ("open", "open"), ("at_last_look", "open after the last look"),
         ):  # fmt: skip
             if question[key]:
                 parts.append(f"{words}: {', '.join(question[key])}")
         of = f" of {question['size']}" if question["size"] else ""
-        lines.append(f"  {question['axis']}{of}: {question['best']} leads; {'; '.join(parts)}")
+        lines.append(f"  {question['axis']}{of}: {'; '.join(parts)}")
     if not facts["questions"]:
         lines.append(
             "  no question has an answer yet: no two values of an axis have a complete look on the "

@@ -212,10 +212,11 @@ def mixed_sentence(effect: Pair, mixed: Mixed) -> str:
             f"either's are not given"
         )
     if mixed.pairs:
-        more = "interactions" if len(mixed.pairs) > 1 else "interaction"
+        several = len(mixed.pairs) > 1
+        more = "interactions" if several else "interaction"
         return (
             f"{name} cannot be separated from the {more} {_named(mixed.pairs)}: what looks like "
-            f"an effect of {name} may be theirs"
+            f"an effect of {name} may be {'theirs' if several else 'one of that interaction'}"
         )
     if mixed.partly:
         pair, share = mixed.partly[0]

@@ -152,10 +152,14 @@ def is_or_are(items: Sequence[Any]) -> str:
 
 
 def short_contrast(c: Contrast) -> str:
-    """How far the best value leads: 'a lead of 0.3 points; −0.4 to +1.0; 19 of 24 pairs'."""
+    """How far the best value leads: 'a lead of 0.3 points; −0.4 to +1.0; 19 of 24 pairs'.
+
+    Where values were run on different settings, the best mean may lose a comparison.
+    """
     if not c.pairs:
         return f"none of {count(c.planned, 'pair')} has finished"
-    parts = [f"a lead of {plain(c.difference, 1)} points"]
+    lead = plain(abs(c.difference), 1)
+    parts = [f"{lead} points behind" if c.difference < 0 else f"a lead of {lead} points"]
     if not pd.isna(c.low):
         parts.append(span(c.low, c.high))
     if c.pairs < c.planned:

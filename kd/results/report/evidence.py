@@ -116,9 +116,8 @@ def _control(advice: Advice, control: str) -> list[str]:
         return ["No other knowledge has a higher mean than the control."]
     unsure = [c.other for c in (*advice.equal, *advice.not_worse)]
     if control in unsure:
-        return [
-            f"The control, `{control}`, is the simplest knowledge that is not shown to be worse."
-        ]
+        simplest = "" if "none" in (advice.best, *unsure) else "the simplest knowledge that is "
+        return [f"The control, `{control}`, is {simplest}not shown to be worse."]
     return []
 
 

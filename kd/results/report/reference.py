@@ -179,17 +179,17 @@ def _so_far(*findings: Finding) -> str:
 
 def _explained(collection: Collection) -> str:
     margins = sorted({study.margin for study in collection.studies.values()})
-    margin = points(margins[0])
+    margin = f"the margin of its study ({listed(map(points, margins), 'or')})"
     return (
         f"A claim is confirmed if all its contrasts confirm it, and contradicted if one contrast "
         f"contradicts it. For a claim that something matters, one contrast is enough to confirm "
         f"it, and all are needed to contradict it. Differences are judged as in the guidelines. "
         f"There is no difference that matters if the whole interval lies within {margin}. "
         f"Otherwise there is a difference if p is below 0.05 after Holm's correction over all "
-        f"pairs of values. A contrast uses the tasks on which all runs of its cells are finished "
-        f"(n). Intervals are over seeds, for these dev splits and one teacher. The column *to "
-        f"decide* has the number of seeds that find a true difference of {margin} with probability "
-        f"0.8, and how many more runs they need."
+        f"planned pairs of values. A contrast uses the tasks on which all runs of its cells are "
+        f"finished (n). Intervals are over seeds, for these dev splits and one teacher. The column "
+        f"*to decide* has the number of seeds that find a true difference of this margin with "
+        f"probability 0.8, and how many more runs they need."
     )
 
 
