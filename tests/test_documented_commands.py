@@ -50,7 +50,7 @@ LINES = sorted({line for line in [*BLOCKS, *CODE] if COMMAND.match(line)})
 
 
 def test_there_are_commands_of_each_kind():
-    for start in ("python -m kd plan", "snakemake --configfile", "make "):
+    for start in ("kd plan", "snakemake --configfile", "make "):
         assert any(line.startswith(start) for line in LINES), start
 
 
