@@ -108,9 +108,9 @@ def _counted(values: Iterable[Any]) -> dict[str, int]:
 
 
 def _write_answers(grid: Grid, layout: Layout, out: Path, records: Sequence[Path]) -> str:
-    """Write answers/, unless they are large; the returned sentence says what is there.
+    """Write answers/ if they are small, and return a sentence on what the folder has.
 
-    Answers that were there before stay: those of runs of other machines may be nowhere else.
+    Answers that were there before stay, because the record may have the only copy of them.
     """
     before = (out / ANSWERS).exists()
     remarks = write_answers(grid, layout, out / RECORD, [folder / RECORD for folder in records])
