@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SNAKEFILE = f"""
 import sys
 from pathlib import Path
-FOLDER, STUDY, DRAW_ONLY = Path("."), Path("study.yaml"), False
+FOLDER, STUDY, DRAW_ONLY, IN_STORE = Path("."), Path("study.yaml"), False, False
 include: "{ROOT}/workflow/end.smk"
 rule report:
     input: "part.txt"
