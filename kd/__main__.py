@@ -1,5 +1,6 @@
 """Starts the command line, as `python -m kd` and as `kd`."""
 
+import atexit
 import os
 import signal
 import sys
@@ -21,7 +22,10 @@ def run() -> None:
     status = main()
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    if status in (STATUS, BY_HAND):  # all is tidy: to take torch apart would cost seconds
+    if status in (STATUS, BY_HAND):
+        _end(status)
+    if "torch" in sys.modules:  # to take it apart would cost two seconds
+        atexit._run_exitfuncs()
         _end(status)
     sys.exit(status)
 

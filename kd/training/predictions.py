@@ -9,17 +9,16 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from kd.axes.kinds import LABELS, SCORES
 from kd.axes.tasks import Task
 from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_write
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _COLUMNS = ["split", "id", "label", "logits"]
 
@@ -36,21 +35,19 @@ class Predictions:
 
 def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
     """Write the answers on all dev splits, as one file that appears whole or not at all."""
-    import pandas as pd
-
-    frame = pd.concat(
-        pd.DataFrame(
-            {
-                "split": name,
-                "id": split.ids,
-                "label": split.labels if split.labels.ndim == 1 else list(split.labels),
-                "logits": list(split.logits.astype(np.float32)),
-            }
-        )
-        for name, split in splits.items()
+    answers = splits.values()
+    table = pa.table(
+        {
+            "split": np.repeat(list(splits), [len(split.ids) for split in answers]),
+            "id": np.concatenate([split.ids for split in answers]),
+            "label": _column(np.concatenate([split.labels for split in answers])),
+            "logits": _column(
+                np.concatenate([split.logits for split in answers], dtype=np.float32)
+            ),
+        }
     )
     file = io.BytesIO()
-    frame.to_parquet(file, index=False)
+    pq.write_table(table, file)
     atomic_write(path, file.getvalue())
 
 
@@ -60,25 +57,30 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
     Raises:
         UserError: the file is missing, damaged, or has other columns.
     """
-    import pandas as pd
-
     try:
-        frame = pd.read_parquet(path, columns=_COLUMNS)
+        # Not with pandas: a training needs it for nothing else, and it takes half a second to load.
+        table = pq.read_table(path, columns=_COLUMNS).combine_chunks()
+        split, ids, labels, logits = (_values(table[name]) for name in _COLUMNS)
     except Exception as error:  # pyarrow has many errors of its own
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: missing or damaged ({reason}); `kd evaluate` makes it") from None
     return {
-        str(name): Predictions(
-            rows["id"].to_numpy(), _stacked(rows["label"]), _stacked(rows["logits"])
-        )
-        for name, rows in frame.groupby("split", sort=False)
+        str(name): Predictions(ids[split == name], labels[split == name], logits[split == name])
+        for name in dict.fromkeys(split)
     }
 
 
-def _stacked(column: "pd.Series[Any]") -> np.ndarray:
+def _column(values: np.ndarray) -> pa.Array:
+    """A column of (n,) numbers, or of n lists for (n, C)."""
+    return pa.array(values if values.ndim == 1 else list(values))
+
+
+def _values(column: pa.ChunkedArray) -> np.ndarray:
     """(n,), or (n, C) of a column of lists."""
-    values: np.ndarray = column.to_numpy()
-    return np.stack(list(values)) if values.dtype == object else values
+    if not pa.types.is_list(column.type):
+        return np.asarray(column.to_numpy())
+    flat = pc.list_flatten(column).to_numpy()
+    return np.asarray(flat.reshape(len(column), -1))
 
 
 def chosen_answers(task: Task, logits: np.ndarray) -> np.ndarray:

@@ -95,6 +95,20 @@ def test_a_stopped_process_ends_at_once():
     assert (done.returncode, done.stdout, done.stderr) == (75, "", "")
 
 
+@pytest.mark.parametrize(
+    ("loaded", "said"),
+    [("", ["at exit", "taken apart"]), ("sys.modules['torch'] = sys", ["at exit"])],
+)
+def test_a_process_that_loaded_torch_does_not_take_it_apart(loaded, said):
+    late = "import atexit; atexit.register(print, 'at exit')"
+    part = (
+        "class Part:\n    __del__ = lambda self, print=print: print('taken apart')\npart = Part()"
+    )
+    work = "import kd.cli.main as cli; cli.main = lambda: 3"
+    done = process("\n".join((late, part, work, loaded)))
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (3, said, "")
+
+
 def test_schedulers_and_shells_know_the_statuses():
     assert (STATUS, BY_HAND) == (75, 130)
 
