@@ -26,6 +26,7 @@ ELSEWHERE = [
     r"source \.venv/bin/activate",
     r"chgrp GROUP /data/shared && chmod 2775 /data/shared",
     r"umask 002",
+    r"sbatch (--[a-z-]+=\S+ )+--wrap=\"\.venv/bin/snakemake --profile \S+ --configfile STUDY\"",
     r"export SNAKEMAKE_STORAGE_S3_ACCESS_KEY=\.\.\. SNAKEMAKE_STORAGE_S3_SECRET_KEY=\.\.\.",
     r"aws s3 sync s3://BUCKET/PREFIX/results results( --(ex|in)clude '\*[.a-z]*')*",
 ]
