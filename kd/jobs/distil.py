@@ -4,8 +4,11 @@ import math
 from collections.abc import Collection
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from kd.axes.extra import EXAMPLES
 from kd.axes.initialisations import needs_teacher
@@ -80,17 +83,9 @@ def distil(
         The checkpoint, which the caller removes when it no longer needs it, and the device.
     """
     ready = cache(partial(prepare_device, threads, progress))
-    task, settings = run.task_row, run.values
     source = check_seal(layout.tokens(run.data_id, run.task, run.tokens_id))
-    shape, teacher_shape = parse_shape(run.spec["student"]), run.teacher.encoder.shape
-    split, init = tokens.load_split(source, "train"), run.spec.get("init", "random")
-    own = examples = examples_of(split, settings, task.kind)
-    if run.extras:
-        assert own is not None
-        examples = with_extras(split, own, run.alone)
-        if settings["compare_at"] == EXAMPLES:
-            per_epoch = math.ceil(len(own) / settings["batch_size"])
-            settings = {**settings, "steps_per_epoch": per_epoch}
+    split = tokens.load_split(source, "train")
+    own, examples = _training_examples(run, split)
     taught = taught_keys(run.terms)
     if again is None:
         stored = open_store(grid, layout, run, split, ready, progress)
@@ -98,44 +93,27 @@ def distil(
         stored = open_again(again, layout, run, split, folder, ready, progress)
     device = ready()
     read = taught & set(stored.arrays)
-    teacher = None
-    own_start = run.donor is None and run.stage is None
-    classified = reads_classifier(run.terms)
-    if taught - read or classified or (own_start and needs_teacher(init)):
-        teacher = load_teacher(run, layout)
+    teacher = load_teacher(run, layout) if _reads_teacher(run, taught - read) else None
 
-    if run.donor is not None and (run.donor.revision or run.teacher.encoder.revision):
-        check_same_words(run.donor, source)
-    torch.manual_seed(settings["seed"])
-    student = build.build_random(build.shaped_config(build.saved_config(source), shape))
-    known = split.labels[split.originals if own is None or not settings["held_out"] else own]
-    if not run.alone:  # which reads no label
-        build.start_at_mean(student, task, known)
-    start = stage_student(run.stage, layout) if run.stage else run.donor
-    origins = initialise(student, init, teacher, start)
-
-    heads = settings["relation_heads"]
-    if heads == "auto":
-        settings = {**settings, "relation_heads": relation_heads(shape, teacher_shape)}
-    classifier = build.classifier_of(teacher) if teacher is not None and classified else None
-    objective = Objective(
-        run.terms, task.kind, shape, teacher_shape, settings, not run.alone, classifier
-    )
+    student, origins = _first_student(run, layout, source, split, own, teacher)
+    settings = _settings(run, own)
+    objective = _objective(run, settings, teacher)
     trains = "teacher-in-training" in objective.errata
     teacher_features = TeacherFeatures(taught, stored, teacher, device, trains) if taught else None
+    fingerprints = _fingerprints(run, layout)
     checkpoint = Checkpoint(
         folder / CHECKPOINT,
         {
             "spec": run.spec,
             "tokens": tokens_fingerprint(source),
-            "teacher": teacher_fingerprint(run, layout) if run.needs_teacher else None,
+            "teacher": None,
             "stored": sorted(map(name_of, read)),
-            **({"stage": stage_fingerprint(run.stage, layout)} if run.stage else {}),
+            **fingerprints,
             **circumstances(device, threads),
         },
     )
     every = grid.study.evaluate_every
-    dev = DevScore(source, task, device) if every else None
+    dev = DevScore(source, run.task_row, device) if every else None
     job = Job(device, progress, "distilling", checkpoint, dev, every)
     result = fit(student, objective, split, settings, job, teacher_features, examples)
 
@@ -157,19 +135,91 @@ def distil(
             "student_dtype": weights_dtype(student),
             **environment(device, threads),
             "data_fingerprint": text_fingerprint(source),
-            **(
-                {"teacher_fingerprint": teacher_fingerprint(run, layout)}
-                if run.needs_teacher
-                else {}
-            ),
-            **({"stage_fingerprint": stage_fingerprint(run.stage, layout)} if run.stage else {}),
+            **{f"{name}_fingerprint": value for name, value in fingerprints.items()},
             "model_fingerprint": model_fingerprint(folder / MODEL),
         },
     )
     return checkpoint, device
 
 
-def _extra_counts(split: tokens.Split, examples: torch.Tensor | None) -> dict[str, int]:
+def _training_examples(run: Run, split: tokens.Split) -> tuple[Tensor | None, Tensor | None]:
+    """The numbers of the run's own examples, and of all that it trains on; None for all examples.
+
+    They differ by the extra examples of a run that has some.
+    """
+    own = examples_of(split, run.values, run.task_row.kind)
+    if not run.extras:
+        return own, own
+    assert own is not None
+    return own, with_extras(split, own, run.alone)
+
+
+def _settings(run: Run, own: Tensor | None) -> dict[str, Any]:
+    """The run's values, with those that depend on its examples or shapes as numbers."""
+    settings = dict(run.values)
+    if run.extras and own is not None and settings["compare_at"] == EXAMPLES:
+        settings["steps_per_epoch"] = math.ceil(len(own) / settings["batch_size"])
+    if settings["relation_heads"] == "auto":
+        shapes = parse_shape(run.spec["student"]), run.teacher.encoder.shape
+        settings["relation_heads"] = relation_heads(*shapes)
+    return settings
+
+
+def _reads_teacher(run: Run, computed: Collection[Any]) -> bool:
+    """Whether the training needs the teacher's weights: for outputs that are not stored, for its
+    classifier, or for the student's first weights."""
+    own_start = run.donor is None and run.stage is None
+    initialises = own_start and needs_teacher(run.spec.get("init", "random"))
+    return bool(computed) or reads_classifier(run.terms) or initialises
+
+
+def _first_student(
+    run: Run,
+    layout: Layout,
+    source: Path,
+    split: tokens.Split,
+    own: Tensor | None,
+    teacher: PreTrainedModel | None,
+) -> tuple[PreTrainedModel, dict[str, str]]:
+    """The student before its first step, and where each of its tensors comes from."""
+    if run.donor is not None and (run.donor.revision or run.teacher.encoder.revision):
+        check_same_words(run.donor, source)
+    torch.manual_seed(run.values["seed"])
+    config = build.shaped_config(build.saved_config(source), parse_shape(run.spec["student"]))
+    student = build.build_random(config)
+    if not run.alone:  # which reads no label
+        known = split.originals if own is None or not run.values["held_out"] else own
+        build.start_at_mean(student, run.task_row, split.labels[known])
+    start = stage_student(run.stage, layout) if run.stage else run.donor
+    return student, initialise(student, run.spec.get("init", "random"), teacher, start)
+
+
+def _objective(run: Run, settings: dict[str, Any], teacher: PreTrainedModel | None) -> Objective:
+    classifier = None
+    if teacher is not None and reads_classifier(run.terms):
+        classifier = build.classifier_of(teacher)
+    return Objective(
+        run.terms,
+        run.task_row.kind,
+        parse_shape(run.spec["student"]),
+        run.teacher.encoder.shape,
+        settings,
+        not run.alone,
+        classifier,
+    )
+
+
+def _fingerprints(run: Run, layout: Layout) -> dict[str, str]:
+    """Of the models that the training reads: `teacher`, where it needs one, and `stage`."""
+    found: dict[str, str] = {}
+    if run.needs_teacher:
+        found["teacher"] = teacher_fingerprint(run, layout)
+    if run.stage:
+        found["stage"] = stage_fingerprint(run.stage, layout)
+    return found
+
+
+def _extra_counts(split: tokens.Split, examples: Tensor | None) -> dict[str, int]:
     """How many of the examples have labels and how many have none; {} without extra examples."""
     if split.made_of is None or examples is None:
         return {}
