@@ -8,8 +8,6 @@ from kd.axes.extra import EPOCHS
 from kd.axes.shapes import VOCABULARY, Shape, parse_shape
 from kd.data.corpus import Corpus
 from kd.study.extra import Extra
-from kd.study.grid import Grid
-from kd.study.paths import METRICS, Layout
 from kd.study.run import Run
 from kd.study.stage import Stage
 from kd.study.teacher_outputs import training_size
@@ -52,37 +50,6 @@ def by_teacher(runs: Iterable[Run]) -> dict[str, Run]:
     }
 
 
-def to_teach(runs: Iterable[Run], layout: Layout) -> list[Run]:
-    """Of `by_teacher` those that are still to be made: no candidate of one that is selected."""
-
-    def is_there(run: Run) -> bool:
-        return (layout.teacher(run.teacher) / METRICS).is_file()
-
-    waiting = [run for run in runs if run.needs_teacher and not is_there(run)]
-    return [run for run in by_teacher(waiting).values() if not is_there(run)]
-
-
-def to_evaluate(grid: Grid, layout: Layout, done: Collection[str] | None = None) -> list[Run]:
-    """The runs that are still to be evaluated, each after the runs whose students teach it.
-
-    A run that is no cell of the study is among them only while a teacher is missing whose student
-    it trains. `done` are the ids of runs that are evaluated; by default those with a record.
-    """
-    left: dict[str, Run] = {}
-
-    def add(run: Run) -> None:
-        if run.id in done if done is not None else (layout.run(run) / METRICS).is_file():
-            return
-        taught_by = run.teacher.student_of if run.needs_teacher else None
-        if taught_by and not (layout.teacher(run.teacher) / METRICS).is_file():
-            add(taught_by)
-        left[run.id] = run
-
-    for run in grid.runs.values():
-        add(run)
-    return list(left.values())
-
-
 def stage_flops(stage: Stage) -> float:
     """Operations of a stage, as of a run; its teacher runs at every step. Without the head of the
     masked language model."""
@@ -91,16 +58,6 @@ def stage_flops(stage: Stage) -> float:
     if stage.terms:
         each += stage.encoder.shape.flops(length)
     return float(stage.tokens / length * each)
-
-
-def to_extend(runs: Iterable[Run], layout: Layout) -> dict[Path, tuple[Run, Extra]]:
-    """By folder, the extra examples that these runs need and that are still to be made."""
-    return {
-        folder: (run, extra)
-        for run in runs
-        for folder, extra in zip(layout.extras(run), run.extras, strict=True)
-        if not folder.is_dir()
-    }
 
 
 def extra_flops(run: Run, extra: Extra) -> float:

@@ -3,25 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from kd.data.corpus import MANIFEST, TOKENS
-from kd.monitor.estimate import (
-    corpus_bytes,
-    kept_bytes,
-    stage_bytes,
-    teacher_bytes,
-    to_evaluate,
-    to_extend,
-    to_teach,
-)
+from kd.monitor.estimate import corpus_bytes, kept_bytes, stage_bytes, teacher_bytes
 from kd.monitor.plan_warnings import warnings_of
-from kd.monitor.timing import Todo, time_of
+from kd.monitor.timing import time_of
+from kd.monitor.todo import todo_of
 from kd.monitor.tuning import tuning
 from kd.study.extra import Extra
 from kd.study.grid import Grid
-from kd.study.paths import METRICS, RECORD, TRAINING, Layout
+from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
-from kd.study.teacher_outputs import need_of, training_size
-from kd.teacher.budget import choose_outputs, label
+from kd.study.teacher_outputs import training_size
+from kd.teacher.budget import label
 
 
 def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) -> dict[str, Any]:
@@ -40,74 +32,34 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
     `tuning`: what the study's `select` multiplies (see `tuning`), or None. `design`: what a part of
     the grid can separate (see `_design`), or None where all cells are run.
     """
-    runs = list(grid.runs.values())
-    left = to_evaluate(grid, layout)
-    cells_left = sum(run.id in grid.runs for run in left)
-    untrained = [run for run in left if not (layout.run(run) / TRAINING).is_file()]
-    untaught = to_teach(left, layout)
-    tokens = set(map(_place, untrained))
-    tokens |= {(run.data_id, run.task, run.teacher.tokens_id) for run in untaught}
-    missing = {key for key in tokens if not layout.tokens(*key).is_dir()}
-    text = {key[:2] for key in missing if not layout.text(*key[:2]).is_dir()}
-    unmade = to_extend((run for run in untrained if _place(run) in missing), layout)
-    places = {(run.data_id, run.task) for run, _ in unmade.values()}
-    text |= {place for place in places if not layout.text(*place).is_dir()}
-    study = layout.study(grid.study.name)
-    asked = {(run.teacher.id, run.task, run.tokens_id, need_of(run)): run for run in untrained}
-    needs = {layout.need(run) for run in asked.values() if need_of(run)}
-    outputs = choose_outputs(grid, layout, untrained)
+    todo = todo_of(grid, layout)
     store, there, computed = (
         {label(place): size for place, size in part.items()}
-        for part in (outputs.new, outputs.there, outputs.computed)
-    )
-    staged = {run.stage.id: run.stage for run in untrained if run.stage}
-    unstaged = [s for s in staged.values() if not (layout.stage(s) / TRAINING).is_file()]
-    unpacked = {
-        place: stage
-        for place, stage in ((layout.corpus(stage), stage) for stage in unstaged)
-        if not (place / MANIFEST).is_file() or not (place / TOKENS).is_dir()
-    }
-    jobs = {
-        "data": len(text),
-        "extra": len(unmade),
-        "tokenise": len(missing),
-        "teacher": len(untaught),
-        "outputs": sum(not need.is_file() for need in needs),
-        "corpus": len(unpacked),
-        "stage": len(unstaged),
-        "distil": len(untrained),
-        "evaluate": len(left),
-    }
-    changed = bool(left) or not (study / RECORD).is_file()
-    jobs |= dict.fromkeys(("collect", "tables", "figures", "report", "guideline"), int(changed))
-    corpora = list(unpacked.values())
-    extended = list(unmade.values())
-    todo = Todo(
-        *(text, extended, missing, untaught, outputs, unstaged, corpora, untrained, left, changed)
+        for part in (todo.outputs.new, todo.outputs.there, todo.outputs.computed)
     )
     time = time_of(grid, layout, todo, device, count)
-    students = kept_bytes(untrained, grid.study.keep_students, grid.assistants)
+    students = kept_bytes(todo.untrained, grid.study.keep_students, grid.assistants)
     return {
         "study": grid.study.name,
         "cells": grid.cells,
         "pruned": [{"cell": cell, "reason": reason} for cell, reason in grid.pruned],
-        "runs": len(runs),
-        "done": len(runs) - cells_left,
-        "jobs": jobs,
+        "runs": len(grid.runs),
+        "done": len(grid.runs) - sum(run.id in grid.runs for run in todo.left),
+        "jobs": todo.jobs,
         "device_hours": round(time["hours"], 3),
         "device_hours_measured": time["trainings"] > 0,
         "time": time,
         "disk_bytes": students[0]
-        + sum(map(teacher_bytes, untaught))
-        + sum(map(stage_bytes, unstaged))
-        + sum(corpus_bytes(corpus) for corpus in dict.fromkeys(s.corpus for s in unstaged))
+        + sum(map(teacher_bytes, todo.untaught))
+        + sum(map(stage_bytes, todo.unstaged))
+        + sum(corpus_bytes(corpus) for corpus in dict.fromkeys(s.corpus for s in todo.unstaged))
         + sum(store.values()),
         "students": {"keep": grid.study.keep_students, "bytes": students[1]},
         "store": store,
         "warnings": warnings_of(grid),
         "store_there": there,
         "store_computed": computed,
-        "store_others": outputs.others,
+        "store_others": todo.outputs.others,
         "tuning": tuning(grid),
         "design": _design(grid),
         "assistants": _assistants(grid, layout),
@@ -172,11 +124,6 @@ def _assistants(grid: Grid, layout: Layout) -> list[dict[str, Any]]:
         for teacher in grid.teachers.values()
         if (run := teacher.student_of)
     ]
-
-
-def _place(run: Run) -> tuple[str, str, str]:
-    """The place of the tokens of a run."""
-    return run.data_id, run.task, run.tokens_id
 
 
 def _extras(grid: Grid, layout: Layout) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ work / n + (1 - 1/n) x chain, whatever the order in which jobs that can start ar
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from kd.monitor import costs
 from kd.monitor.estimate import extra_flops
 from kd.monitor.measured import Correction, corrections, devices, of_device, samples, sizes_of
 from kd.monitor.rates import Rates, rates_of
+from kd.monitor.todo import DRAWN, Todo
 from kd.study.extra import Extra
 from kd.study.grid import Grid
 from kd.study.paths import Layout
@@ -23,26 +23,8 @@ from kd.study.run import Run
 from kd.study.stage import Stage
 from kd.study.teacher import Teacher
 from kd.study.teacher_outputs import keys_of, need_of
-from kd.teacher.budget import Choice
 
-DRAWN = ("collect", "tables", "figures", "report", "guideline")
 _UNPACKED = 3e5  # tokens of a corpus that are packed in a second
-
-
-@dataclass(frozen=True)
-class Todo:
-    """What a study has still to do."""
-
-    text: set[tuple[str, str]]  # (data, task)
-    extended: list[tuple[Run, Extra]]  # extra examples to make, each with a run that learns from it
-    tokens: set[tuple[str, str, str]]  # (data, task, tokens)
-    untaught: list[Run]  # runs with the teachers to make
-    outputs: Choice
-    unstaged: list[Stage]
-    unpacked: list[Stage]  # one for each corpus that is still to be packed
-    untrained: list[Run]
-    left: list[Run]  # not evaluated
-    drawn: bool
 
 
 def time_of(

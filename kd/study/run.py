@@ -62,6 +62,7 @@ from kd.study.terms import (
 
 # What became terms and weights, or extra examples.
 _DECIDED = ("preset", "init", "knowledge", "matching", "mapping", *OF_AUGMENTATION, "transfer")
+_SETTINGS = [name for name in RUN_DEFAULTS if name not in _DECIDED]
 
 
 @dataclass(frozen=True)
@@ -124,19 +125,12 @@ def resolve(study: Study, cell: Cell) -> Run:
     """
     if lacking := lacks_stage(cell["preset"], cell["knowledge"], cell["init"].startswith(STAGE)):
         raise Pruned(lacking)
-    task = task_of(study, cell["task"])
+    task, shape = task_of(study, cell["task"]), parse_shape(cell["student"])
     if cell["held_out"]:
         size = study.data["train"] if task.synthetic else task.examples
         check_share(task, size, cell["held_out"])
     teacher = _teacher(study, cell)
-    shape = parse_shape(cell["student"])
-    if teacher.encoder.positions is not None and cell["max_length"] > teacher.encoder.positions:
-        raise Pruned(
-            f"max_length {cell['max_length']} is above the {teacher.encoder.positions} tokens that "
-            f"the teacher's encoder can read"
-        )
-    if reason := shape_obstacle(teacher.encoder.arch, shape):
-        raise Pruned(reason)
+    _check_encoder(cell, shape, teacher.encoder)
     start = located_init(cell["init"], shape, study.path)
     stage = None
     if start.startswith(STAGE):
@@ -177,30 +171,27 @@ def resolve(study: Study, cell: Cell) -> Run:
         "projection": same_projection(cell["projection"], projected),
     }
 
-    spec: dict[str, Any] = {
+    rows = rows_used(task.kind, terms, zip(written, mappings, strict=True), cell["init"])
+    plugins = plugins_of([*rows, *(METRICS[name] for name in (*task.metrics, *task.others))])
+    identity = dict(teacher.identity if needs_teacher else teacher.encoder.identity)
+    settings = {k: cell[k] for k in _SETTINGS}
+    spec = {
         "task": task.name,
         "data": dict(teacher.data),
         "student": str(shape),
-        "teacher": dict(teacher.identity if needs_teacher else teacher.encoder.identity),
+        "teacher": identity,
         "objective": [str(term) for term in terms],
+        **({"init": init} if init != RUN_DEFAULTS["init"] else {}),
+        **({"extra": [dict(extra.spec) for extra in extras]} if extras else {}),
+        **({"alone": True} if is_alone(cell) else {}),
+        **{k: v for k, v in settings.items() if k not in inert and v != RUN_DEFAULTS[k]},
+        **({"plugins": hashes(plugins)} if plugins else {}),
     }
-    if init != RUN_DEFAULTS["init"]:
-        spec["init"] = init
-    if extras:
-        spec["extra"] = [dict(extra.spec) for extra in extras]
-    if is_alone(cell):
-        spec["alone"] = True
-    settings = [k for k in RUN_DEFAULTS if k not in _DECIDED]
-    spec |= {k: cell[k] for k in settings if k not in inert and cell[k] != RUN_DEFAULTS[k]}
-    rows = rows_used(task.kind, terms, zip(written, mappings, strict=True), cell["init"])
-    metrics = [METRICS[name] for name in (*task.metrics, *task.others)]
-    if plugins := plugins_of([*rows, *metrics]):
-        spec["plugins"] = hashes(plugins)
     return Run(
         id=f"{_slug(task.name, shape, terms)}-{short_hash(spec)}",
         spec=spec,
         labels=labels,
-        values={k: cell[k] for k in (*settings, *OF_AUGMENTATION, "transfer")},
+        values=settings | {k: cell[k] for k in (*OF_AUGMENTATION, "transfer")},
         task_row=task,
         terms=terms,
         teacher=teacher,
@@ -212,6 +203,21 @@ def resolve(study: Study, cell: Cell) -> Run:
         plugins=plugins,
         extras=extras,
     )
+
+
+def _check_encoder(cell: Cell, shape: Shape, encoder: facts.Encoder) -> None:
+    """Check what the teacher's encoder allows its student.
+
+    Raises:
+        Pruned: it reads shorter inputs, or its kind has no encoders of this shape.
+    """
+    if encoder.positions is not None and cell["max_length"] > encoder.positions:
+        raise Pruned(
+            f"max_length {cell['max_length']} is above the {encoder.positions} tokens that "
+            f"the teacher's encoder can read"
+        )
+    if reason := shape_obstacle(encoder.arch, shape):
+        raise Pruned(reason)
 
 
 def _teacher(study: Study, cell: Cell) -> Teacher:

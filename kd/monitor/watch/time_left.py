@@ -14,10 +14,8 @@ from kd.monitor.estimate import (
     run_flops,
     stage_flops,
     teacher_flops,
-    to_evaluate,
-    to_extend,
-    to_teach,
 )
+from kd.monitor.todo import to_evaluate, to_extend, to_teach
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
 from kd.study.grid import Grid
