@@ -22,17 +22,17 @@ RESULTS = "KD_RESULTS"
 
 def put(path: Path) -> None:
     """Copy a file to the store."""
-    _quietly(path, "not copied to the store", lambda found: found.upload_file(str(path)))
+    _quietly(path, "not copied to the store", lambda s3, *at: s3.upload_file(str(path), *at))
 
 
 def fetch(path: Path) -> None:
     """Copy a file from the store, if it is there and not here."""
 
-    def copy(found: Any) -> None:
+    def copy(s3: Any, bucket: str, key: str) -> None:
         temporary = aside(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            found.download_file(str(temporary))
+            s3.download_file(bucket, key, str(temporary))
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -43,32 +43,38 @@ def fetch(path: Path) -> None:
 
 def remove(path: Path) -> None:
     """Remove the copy of a file from the store."""
-    _quietly(path, "not removed from the store", lambda found: found.delete())
+    _quietly(
+        path,
+        "not removed from the store",
+        lambda s3, bucket, key: s3.delete_object(Bucket=bucket, Key=key),
+    )
 
 
-def _quietly(path: Path, trouble: str, act: Callable[[Any], object]) -> None:
+def _quietly(path: Path, trouble: str, act: Callable[[Any, str, str], object]) -> None:
+    """Call `act` with the store's client, and the bucket and key of a file."""
     if not os.environ.get(BUCKET):
         return
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        act(_object(path))
+        act(_client(), *_place(path))
     except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
         code = getattr(error, "response", {}).get("Error", {}).get("Code")
         if code not in ("404", "NoSuchKey"):
             print(f"{path}: {trouble} ({error})", flush=True)
 
 
-def _object(path: Path) -> Any:
-    """The object of a file: its place below the results, below the place of the bucket."""
+def _place(path: Path) -> tuple[str, str]:
+    """Bucket and key of a file: its place below the results, below the place of the bucket."""
     place = urlparse(os.environ[BUCKET])
     name = path.absolute().relative_to(Path(os.environ[RESULTS]).absolute())
-    return _store().Object(place.netloc, f"{place.path.strip('/')}/{name.as_posix()}")
+    return place.netloc, f"{place.path.strip('/')}/{name.as_posix()}"
 
 
 @cache
-def _store() -> Any:
+def _client() -> Any:
+    """A client, which several threads may use, as they may not a resource of boto3."""
     import boto3
 
-    return boto3.resource("s3")
+    return boto3.client("s3")

@@ -35,6 +35,19 @@ def predict(
     Raises:
         UserError: a logit is NaN or infinite, which argmax would take for some class.
     """
+    logits = _logits(model, split, device, progress)
+    if bad := _not_finite(logits, split):
+        raise UserError(
+            f"{getattr(model, 'name_or_path', '') or 'the model'}: its logits are not finite for "
+            f"{len(bad)} of {len(split)} examples, the first has the id {bad[0]}; its weights are "
+            f"damaged, or too large for their dtype"
+        )
+    return logits
+
+
+def _logits(
+    model: nn.Module, split: Split, device: torch.device, progress: Progress | None
+) -> Tensor:
     if progress:
         progress.start("evaluating", math.ceil(len(split) / _BATCH))
     model.to(device).eval()
@@ -49,13 +62,12 @@ def predict(
             if progress:
                 progress.advance()
     assert logits is not None, "a split has at least one example"
-    if bad := split.ids[~logits.isfinite().all(-1)].tolist():
-        raise UserError(
-            f"{getattr(model, 'name_or_path', '') or 'the model'}: its logits are not finite for "
-            f"{len(bad)} of {len(split)} examples, the first has the id {bad[0]}; its weights are "
-            f"damaged, or too large for their dtype"
-        )
     return logits
+
+
+def _not_finite(logits: Tensor, split: Split) -> list[int]:
+    """The ids of the examples whose logits are not finite."""
+    return split.ids[~logits.isfinite().all(-1)].tolist()
 
 
 def latency(model: nn.Module, split: Split, device: torch.device) -> float:
@@ -186,14 +198,19 @@ class DevScore:
         self.splits = {name: load_split(tokens, name) for name in task.scored}
 
     def __call__(self, model: nn.Module) -> float:
-        """The score, a fraction; the mean of the metrics, and over the dev splits."""
-        answers = {
-            name: Predictions(
-                split.ids.numpy(),
-                split.labels.numpy(),
-                predict(model, split, self.device, None).numpy(),
-            )
-            for name, split in self.splits.items()
-        }
+        """The score, a fraction; the mean of the metrics, and over the dev splits.
+
+        Raises:
+            UserError: a logit is not finite.
+        """
+        answers = {}
+        for name, split in self.splits.items():
+            logits = _logits(model, split, self.device, None)
+            if bad := _not_finite(logits, split):
+                raise UserError(
+                    f"the training is not finite: the student's logits are not for {len(bad)} of "
+                    f"{len(split)} examples of {name}; a smaller learning_rate or weight may help"
+                )
+            answers[name] = Predictions(split.ids.numpy(), split.labels.numpy(), logits.numpy())
         model.train()
         return float(scores(self.task, answers)["score"])

@@ -16,6 +16,7 @@ from trainings import (
     term,
 )
 
+from kd.axes.tasks import TASKS
 from kd.runtime.errors import UserError
 from kd.runtime.signals import Stopped
 from kd.study.check import load_study
@@ -139,7 +140,6 @@ def test_other_values_are_one_sentence(tmp_path, value):
 
 
 def test_a_score_of_two_dev_splits_is_their_mean(monkeypatch):
-    from kd.axes.tasks import TASKS
 
     splits = {"dev": make_split(10), "dev_mismatched": make_split(20)}
     monkeypatch.setattr("kd.training.evaluation.load_split", lambda tokens, name: splits[name])
@@ -151,3 +151,13 @@ def test_a_score_of_two_dev_splits_is_their_mean(monkeypatch):
         for split in splits.values()
     ]
     assert found == pytest.approx(torch.stack(right).mean().item())
+
+
+def test_logits_that_are_not_finite_are_said_to_be_the_trainings(monkeypatch):
+    splits = {"dev": make_split(10)}
+    monkeypatch.setattr("kd.training.evaluation.load_split", lambda tokens, name: splits[name])
+    model = tiny_model(shape=NARROW)
+    model.name_or_path = "a/folder"
+    torch.nn.init.constant_(model.classifier.weight, torch.inf)
+    with pytest.raises(UserError, match=r"^the training is not finite: .* 10 of 10 examples"):
+        DevScore(None, TASKS["sst2"], CPU)(model)
