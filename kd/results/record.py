@@ -79,18 +79,9 @@ def load_record(path: Path, study: Path | Study | None = None, planned: bool = T
         UserError: in one sentence: the file, the line, the column, what was found, what is allowed.
     """
     rows, remarks = _rows(path)
-    frame = pd.DataFrame([row for _, row in rows]) if rows else pd.DataFrame(columns=NEEDED)
-    frame = frame.astype(object)
+    _check_rows(path, rows)
     lines = [line for line, _ in rows]
-    _check_rows(path, frame, lines)
-    absent = {
-        **dict.fromkeys(COLUMNS, ""),
-        **{name: str(RUN_DEFAULTS.get(name, IDLE)) for name in AXES},
-    }
-    lacking = [name for name in absent if name not in frame]
-    added = pd.DataFrame({n: absent[n] for n in lacking}, index=frame.index, dtype=object)
-    frame = pd.concat([frame, added], axis=1)
-    frame[AXES] = frame[AXES].replace("", IDLE)
+    frame = _text([row for _, row in rows])
     asked = load_study(study) if isinstance(study, Path | str) else study
     grid = _planned(asked) if asked and planned else None
     written = list(frame["score"])
@@ -98,29 +89,14 @@ def load_record(path: Path, study: Path | Study | None = None, planned: bool = T
         frame[name], told = _measured(path, frame, lines, name)
         remarks += told
     frame["history"] = [text if _is_history(text) else "" for text in frame["history"]]
-    unscored = (frame["status"] == "done") & frame["score"].isna()
-    frame.loc[unscored, "error"] = "done according to runs.csv, which has no score for it"
-    frame.loc[unscored, "status"] = "missing"
-    if unscored.any():
-        first = int(np.flatnonzero(unscored)[0])
-        run, score, more = frame["run"].iloc[first], written[first], int(unscored.sum()) - 1
-        others = f", as are {more} more" if more else ""
-        remarks.append(
-            f"{path.name}: line {lines[first]} (run {run}): done, but its score is "
-            f"{shown(score) if score.strip() else 'blank'}; it is shown as missing{others}."
-        )
-    # A score counts only where the run says that it is done.
-    frame["score"] = frame["score"].where(frame["status"] == "done")
+    remarks += _scored(path, frame, lines, written)
     frame = frame.copy()  # in one piece
     if grid:
         frame, told = _completed(frame, grid, path)
         remarks += told
     if frame.empty:
         raise UserError(f"{path}: found a header and no runs, allowed: one row for each run")
-    # Tasks are in GLUE's order everywhere, and users' own tasks come after them.
-    place = {task: i for i, task in enumerate(TASKS)}
-    tasks = frame["task"].map(lambda task: place.get(task, len(place)))
-    frame = frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)
+    frame = _by_task(frame)
     if frame[BUNDLE].nunique() > 1:  # runs without a preset are named by their knowledge
         frame[BUNDLE] = frame[BUNDLE].where(frame[BUNDLE] != "none", frame["knowledge"])
     frame = frame.copy()  # columns set one by one lie apart; pandas warns of a hundred
@@ -179,10 +155,24 @@ def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     return [(line, dict(zip(header, cells, strict=True))) for line, cells in rows], remarks
 
 
-def _check_rows(path: Path, frame: pd.DataFrame, lines: list[int]) -> None:
+def _text(rows: list[dict[str, str]]) -> pd.DataFrame:
+    """The cells as text, with all columns: an axis that the file lacks has its default."""
+    frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=NEEDED)
+    absent = {
+        **dict.fromkeys(COLUMNS, ""),
+        **{name: str(RUN_DEFAULTS.get(name, IDLE)) for name in AXES},
+    }
+    lacking = {name: value for name, value in absent.items() if name not in frame}
+    added = pd.DataFrame(lacking, index=frame.index, dtype=object)
+    frame = pd.concat([frame.astype(object), added], axis=1)
+    frame[AXES] = frame[AXES].replace("", IDLE)
+    return frame
+
+
+def _check_rows(path: Path, rows: list[tuple[int, dict[str, str]]]) -> None:
     """Check that every row has a run of its own, a status and a task."""
     seen: set[str] = set()
-    for line, row in zip(lines, frame.to_dict("records"), strict=True):
+    for line, row in rows:
         run, status = row["run"], row["status"]
         if not run or not row["task"]:
             raise UserError(f"{path}: line {line}: the column {'task' if run else 'run'} is blank")
@@ -222,6 +212,31 @@ def _measured(
     if len(unknown) > 1:
         told[0] += f", as are {len(unknown) - 1} more of that column"
     return pd.Series(values, index=frame.index, dtype=float), [f"{text}." for text in told]
+
+
+def _scored(path: Path, frame: pd.DataFrame, lines: list[int], written: list[str]) -> list[str]:
+    """Make runs that are done without a score missing, in place, and say so. A score counts only
+    where the run says that it is done."""
+    unscored = (frame["status"] == "done") & frame["score"].isna()
+    frame.loc[unscored, "error"] = "done according to runs.csv, which has no score for it"
+    frame.loc[unscored, "status"] = "missing"
+    frame["score"] = frame["score"].where(frame["status"] == "done")
+    if not unscored.any():
+        return []
+    first = int(np.flatnonzero(unscored)[0])
+    run, score, more = frame["run"].iloc[first], written[first], int(unscored.sum()) - 1
+    others = f", as are {more} more" if more else ""
+    return [
+        f"{path.name}: line {lines[first]} (run {run}): done, but its score is "
+        f"{shown(score) if score.strip() else 'blank'}; it is shown as missing{others}."
+    ]
+
+
+def _by_task(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with tasks in GLUE's order, as everywhere, and users' own tasks after them."""
+    place = {task: i for i, task in enumerate(TASKS)}
+    tasks = frame["task"].map(lambda task: place.get(task, len(place)))
+    return frame.iloc[np.argsort(tasks.to_numpy(), kind="stable")].reset_index(drop=True)
 
 
 def _bounds(name: str, metrics: Collection[str]) -> tuple[float, float, str]:
