@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     PreTrainedModel,
 )
+from transformers.initialization import no_init_weights
 
 from kd.axes.architectures import ARCHS, arch_facts
 from kd.axes.kinds import SCORES
@@ -155,16 +157,35 @@ def load_finetuned(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrain
         Transient: memory ran out, or the files could not be read.
     """
     try:
-        with no_compiler():
-            model = AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
-            )
-        return aligned(model)
+        return _exported(folder, dtype)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         if may_pass(error):
             raise Transient(f"{folder}: could not be loaded: {reason}") from error
         raise UserError(f"{folder}: missing or damaged ({reason}); delete it") from error
+
+
+def _exported(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The model of a folder of `save_pretrained`.
+
+    `from_pretrained` would load SymPy to build a model without memory, which takes a second. Only
+    it knows the encoders whose weights transformers saves under other names (Nomic BERT).
+    """
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with no_init_weights():
+        model = AutoModelForSequenceClassification.from_config(
+            config, dtype=dtype, trust_remote_code=False
+        )
+    weights = load_file(folder / "model.safetensors")
+    if weights.keys() == model.state_dict().keys():
+        model.load_state_dict(weights)
+        model.name_or_path = str(folder)
+        return model.eval()
+    with no_compiler():
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+    return aligned(model)
 
 
 def build_random(config: Any) -> PreTrainedModel:

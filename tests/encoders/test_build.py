@@ -219,6 +219,33 @@ def test_load_finetuned_of_a_damaged_folder_is_a_sentence(tmp_path):
         assert str(folder) in str(error.value) and "\n" not in str(error.value)
 
 
+def test_weights_that_transformers_saves_under_other_names_are_found(tmp_path):
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = AutoConfig.for_model("nomic_bert", vocab_size=99, intermediate_size=64, **size)
+    model = AutoModelForSequenceClassification.from_config(config)
+    model.save_pretrained(tmp_path)
+    assert load_file(tmp_path / "model.safetensors").keys() != model.state_dict().keys()
+    loaded = load_finetuned(tmp_path).state_dict()
+    assert all(torch.equal(loaded[name], weight) for name, weight in model.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@every_kind
+def test_exported_models_load_as_transformers_loads_them(arch, dtype, tmp_path):
+    tiny_model(arch, labels=3).to(dtype).save_pretrained(tmp_path)
+    state = torch.get_rng_state()
+    found = load_finetuned(tmp_path, dtype)
+    assert torch.equal(torch.get_rng_state(), state), "it drew random numbers"
+    right = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=dtype)
+    assert not found.training and found.name_or_path == str(tmp_path)
+    assert found.config.to_dict() == right.config.to_dict()
+    for tensors in (PreTrainedModel.named_parameters, PreTrainedModel.named_buffers):
+        one, other = dict(tensors(found)), dict(tensors(right))
+        assert one.keys() == other.keys()
+        for name, tensor in one.items():
+            assert tensor.dtype == other[name].dtype and torch.equal(tensor, other[name]), name
+
+
 def test_loaded_weights_are_aligned_as_those_of_a_training(tmp_path):
     """Without AVX-512, products of unaligned weights with one row differ in the last bit."""
     model = tiny_model("bert")
