@@ -162,7 +162,7 @@ def _check_keys(raw: dict[Any, Any]) -> None:
         return
     for key in ("study", "axes"):
         if key not in raw:
-            keep(UserError(f"{key}: missing; a study needs the keys study, axes and base"))
+            keep(UserError(f"{key}: missing; a study needs the keys study, teachers and axes"))
     if "teachers" not in raw:
         keep(UserError(_NO_TEACHER))
 
