@@ -4,6 +4,7 @@ import atexit
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 from kd.runtime.signals import BY_HAND, SIGNALS, STATUS, Stopped
@@ -24,7 +25,9 @@ def run() -> None:
         signal.signal(number, signal.SIG_IGN)
     if status in (STATUS, BY_HAND):
         _end(status)
-    if "torch" in sys.modules:  # to take it apart would cost two seconds
+    if "torch" in sys.modules and not (sys.getprofile() or sys.gettrace()):
+        # What the interpreter does at its end, but not the two seconds that it takes torch apart.
+        threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         _end(status)
     sys.exit(status)

@@ -17,6 +17,7 @@ from kd.data.extra import TRANSFERRED
 from kd.data.slice_share import slice_size
 from kd.data.strata import strata_of
 from kd.data.tokens import Split
+from kd.runtime.errors import UserError
 
 
 def examples_of(split: Split, settings: Mapping[str, Any], kind: Kind) -> Tensor | None:
@@ -81,7 +82,13 @@ def held_out_rows(split: Split, share: float, seed: int, kind: Kind) -> Tensor:
     """
     rows = split.originals
     size = partial(slice_size, share=share) if kind is not LABELS else lambda n: round(share * n)
-    return _drawn(split, rows, f"held out {seed}", kind, size)
+    found = _drawn(split, rows, f"held out {seed}", kind, size)
+    if not len(found):
+        raise UserError(
+            f"held_out: found {share}, which is less than half an example of each set of labels; "
+            f"allowed: a larger share"
+        )
+    return found
 
 
 def _drawn(split: Split, rows: Tensor, seed: str, kind: Kind, size: Callable[[int], int]) -> Tensor:

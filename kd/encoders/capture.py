@@ -117,6 +117,9 @@ class Capture:
         self._features: Features = {}
         self._layer = 0  # the one that runs, from 1
         self._handles: list[Any] = []
+        self._captures = (
+            False  # a model that is called by itself, as for a dev score, keeps nothing
+        )
         self._own_attention = model.config._attn_implementation
         layers = encoder_layers(model)
         if _captures(self.wanted):
@@ -146,9 +149,13 @@ class Capture:
             UserError: a feature was not seen.
         """
         self._features, self._layer = {}, 0
-        with suppress(_DeepEnough):
-            output = self.model(**inputs)
-            self._keep("logits", 0, output.logits)
+        self._captures = True
+        try:
+            with suppress(_DeepEnough):
+                output = self.model(**inputs)
+                self._keep("logits", 0, output.logits)
+        finally:
+            self._captures = False
         features, self._features = self._features, {}
         missing = sorted(self.wanted - set(features))
         if missing:
@@ -188,7 +195,7 @@ class Capture:
         self._keep("representation", 0, args[0])
 
     def _keep(self, name: str, layer: int, tensor: Tensor) -> None:
-        if (name, layer) in self.wanted:
+        if self._captures and (name, layer) in self.wanted:
             self._features[name, layer] = tensor
             if len(self._features) == len(self.wanted):
                 raise _DeepEnough

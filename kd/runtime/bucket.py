@@ -54,15 +54,23 @@ def _quietly(path: Path, trouble: str, act: Callable[[Any, str, str], object]) -
     """Call `act` with the store's client, and the bucket and key of a file."""
     if not os.environ.get(BUCKET):
         return
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    try:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        _say_once("boto3 is not installed here, so nothing is copied to the store")
+        return
     try:
         act(_client(), *_place(path))
-    except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+    except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
         code = getattr(error, "response", {}).get("Error", {}).get("Code")
         if code not in ("404", "NoSuchKey"):
             print(f"{path}: {trouble} ({error})", flush=True)
+
+
+@cache
+def _say_once(sentence: str) -> None:
+    print(sentence, flush=True)
 
 
 def _place(path: Path) -> tuple[str, str]:

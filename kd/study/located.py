@@ -10,6 +10,8 @@ from kd.runtime.errors import UserError, listing, shown
 from kd.runtime.user_paths import is_folder
 from kd.study.mistakes import at
 
+_WILD = r"[*?[]"
+
 
 def located_path(text: str, study: Path) -> str:
     """The absolute path that `text` in a study file names.
@@ -67,9 +69,12 @@ def located_files(value: Any, where: str, study: Path) -> dict[str, str]:
         with at(f"{where}[{i}]"):
             place = located_path(pattern.strip(), study)
         files = [place]
-        if re.search(r"[*?[]", place):
-            anchor = Path(place).anchor
-            names = Path(anchor).glob(place.removeprefix(anchor))
+        if re.search(_WILD, pattern) and not _exists(Path(place)):
+            # Only what the user wrote is a pattern, not the name of the study's folder.
+            parts = Path(pattern.strip()).expanduser().parts
+            first = next(i for i, part in enumerate(parts) if re.search(_WILD, part))
+            folder = Path(located_path(str(Path(*parts[:first])), study))
+            names = folder.glob(str(Path(*parts[first:])))
             files = sorted(str(name) for name in names if name.is_file())
             if not files:
                 raise UserError(f"{where}[{i}]: no file is named like {place}")

@@ -16,7 +16,7 @@ from kd.axes.tasks import Task
 from kd.data.subset import held_out_rows
 from kd.data.tokens import Split, load_split, ordered_batches
 from kd.runtime.device import model_inputs, to_device
-from kd.runtime.errors import UserError
+from kd.runtime.errors import Transient, UserError
 from kd.runtime.progress import Progress
 from kd.training.fidelity import fit_of, mean_of
 from kd.training.metrics import constant_score, evaluate_metrics, other_metrics
@@ -48,12 +48,30 @@ def predict(
 def _logits(
     model: nn.Module, split: Split, device: torch.device, progress: Progress | None
 ) -> Tensor:
+    """Where memory runs out, with half as many examples at once."""
+    size = _BATCH
+    while True:
+        try:
+            return _logits_of(model, split, device, progress, size)
+        except torch.OutOfMemoryError:
+            pass  # the memory of the failed try is freed only after this block
+        if size == 1:
+            raise Transient("out of memory on the device with one example at a time")
+        size //= 2
+        print(f"out of memory on the device: evaluated with {size} examples at once", flush=True)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _logits_of(
+    model: nn.Module, split: Split, device: torch.device, progress: Progress | None, size: int
+) -> Tensor:
     if progress:
-        progress.start("evaluating", math.ceil(len(split) / _BATCH))
+        progress.start("evaluating", math.ceil(len(split) / size))
     model.to(device).eval()
     logits: Tensor | None = None
     with torch.inference_mode():
-        for rows in ordered_batches(split, _BATCH):
+        for rows in ordered_batches(split, size):
             batch = to_device(split.batch(rows), device)
             output = model(**model_inputs(batch)).logits.float().cpu()
             if logits is None:

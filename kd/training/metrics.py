@@ -3,6 +3,7 @@
 They are imported where they are used, because a training alone needs neither.
 """
 
+import math
 import warnings
 
 import numpy as np
@@ -68,19 +69,22 @@ def evaluate_metrics(task: Task, predictions: np.ndarray, labels: np.ndarray) ->
         name: functions[name]() if name in functions else plugin_metric(name, predictions, labels)
         for name in task.metrics
     }
+    # What is not defined, as a correlation with constant answers, counts as 0.
+    values = {name: 0.0 if math.isnan(value) else value for name, value in values.items()}
     return {"score": sum(values.values()) / len(values), **values}
 
 
 def plugin_metric(name: str, predictions: np.ndarray, labels: np.ndarray) -> float:
-    """A metric of a plugin; arguments as in `evaluate_metrics`.
+    """A metric of a plugin; arguments as in `evaluate_metrics`. NaN where it is not defined.
 
     Raises:
-        UserError: it is no number.
+        UserError: it is no number, or infinite.
     """
     function = METRICS[name].function
     assert function is not None, f"metric {name} has no function"
     value = function(predictions, labels)
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or math.isinf(value):
         raise UserError(f"metric {name}: its function gave {shown(value)}, allowed: a number")
     return float(value)
 

@@ -79,6 +79,8 @@ def _values(column: pa.ChunkedArray) -> np.ndarray:
     """(n,), or (n, C) of a column of lists."""
     if not pa.types.is_list(column.type):
         return np.asarray(column.to_numpy())
+    if column.null_count or len(pc.unique(pc.list_value_length(column))) > 1:
+        raise ValueError("its lists are not of one length")
     flat = pc.list_flatten(column).to_numpy()
     return np.asarray(flat.reshape(len(column), -1))
 

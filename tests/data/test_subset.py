@@ -124,6 +124,12 @@ def test_the_slice_is_of_its_seed_and_the_ids_alone():
     assert set(first) != set(other)
 
 
+def test_a_slice_without_examples_is_refused():
+    split = replace(make_split(200), labels=torch.eye(20)[torch.arange(200) % 20])
+    with pytest.raises(UserError, match=r"held_out: found 0\.02, .* allowed: a larger share"):
+        held_out_rows(split, 0.02, 0, LABELS)
+
+
 def test_the_slice_of_today_is_that_of_tomorrow():
     split = make_split(30)
     assert split.ids[held_out_rows(split, 0.3, 0, CLASSES)].tolist() == STORED_SLICE

@@ -395,3 +395,15 @@ def test_attention_that_is_not_seen_is_a_sentence():
     with pytest.raises(UserError, match="query seen in layer 1"):
         capture(**tiny_inputs(model))
     capture.close()
+
+
+@pytest.mark.parametrize("wanted", [("hidden", 1), ("representation", 0)])
+def test_a_model_that_is_called_by_itself_is_not_captured(wanted):
+    """As for a dev score during a training."""
+    model = tiny_model().eval()
+    inputs = tiny_inputs(model)
+    logits = model(**inputs).logits
+    with Capture(model, {wanted}) as capture:
+        assert torch.equal(model(**inputs).logits, logits)
+        assert set(capture(**inputs)) == {wanted}
+        assert torch.equal(model(**inputs).logits, logits)

@@ -254,3 +254,24 @@ def test_a_damaged_copy_is_refused(done, tmp_path):
     (tmp_path / "plugins" / one.copy_name).write_text("x = 1")
     with pytest.raises(UserError, match="has no source with the SHA-256"):
         copies(tmp_path, [one.sha256])
+
+
+def test_a_metric_that_is_not_defined_counts_as_zero(tmp_path):
+    """As a correlation with a constant answer, which every regression is compared with."""
+    plugin(
+        tmp_path,
+        "from kd.axes.rows import *\n"
+        "def tau(p, y):\n    return float('nan') if len(set(p)) == 1 else 0.5\n"
+        "def far(p, y):\n    return float('inf')\n"
+        "of = (kinds.SCORES,)\n"
+        "METRICS = {'tau': Metric(of, CORRELATION, 'rank', function=tau),\n"
+        "           'infinite': Metric(of, CORRELATION, 'no number', function=far)}\n",
+    )
+    from dataclasses import replace
+
+    task = replace(TASKS["stsb"], metrics=("tau",), name="t")
+    split = Predictions(np.arange(4), np.arange(4.0), np.arange(4, dtype=np.float32)[:, None])
+    found = scores(task, {"dev": split})
+    assert found["score"] == found["tau"] == 0.5 and found["majority_score"] == 0
+    with pytest.raises(UserError, match="metric infinite: its function gave inf"):
+        scores(replace(task, metrics=("infinite",)), {"dev": split})

@@ -109,6 +109,16 @@ def test_a_process_that_loaded_torch_does_not_take_it_apart(loaded, said):
     assert (done.returncode, done.stdout.splitlines(), done.stderr) == (3, said, "")
 
 
+def test_what_other_threads_have_begun_is_finished_first():
+    work = (
+        "from concurrent.futures import ThreadPoolExecutor; import time\n"
+        "def late():\n    time.sleep(0.2)\n    print('done')\n"
+        "import kd.cli.main as cli; sys.modules['torch'] = sys\n"
+        "cli.main = lambda: ThreadPoolExecutor().submit(late) and 0"
+    )
+    assert process(work).stdout == "done\n"
+
+
 def test_schedulers_and_shells_know_the_statuses():
     assert (STATUS, BY_HAND) == (75, 130)
 

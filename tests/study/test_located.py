@@ -10,6 +10,7 @@ from kd.cli.main import main
 from kd.encoders import facts
 from kd.runtime.errors import UserError
 from kd.study.grid import load_grid
+from kd.study.located import located_files
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
 ROWS = "0\ta b\tc\tentailment\n1\td\te f\tnot_entailment\n"
@@ -118,3 +119,23 @@ def test_a_pretrained_start_in_the_working_directory_alone(place):
     path = study(place, "encoder", base={"init": "pretrained:./donor"})
     with pytest.raises(UserError, match=r"init pretrained:\./donor: found '\./donor', which is in"):
         load_grid(path)
+
+
+def test_only_what_the_user_wrote_is_a_pattern(tmp_path):
+    folder = tmp_path / "run[12]"
+    for name in (folder, tmp_path / "run1"):
+        name.mkdir()
+        for file in ("a.txt", "b.txt", "c[0].txt", "c0.txt"):
+            (name / file).write_text("text")
+    path = folder / "study.yaml"
+
+    def found(pattern):
+        return [os.path.relpath(file, folder) for file in located_files(pattern, "files", path)]
+
+    assert found("a.txt") == ["a.txt"]
+    assert found("[ab].txt") == found("../run?12]/[ab].txt") == ["a.txt", "b.txt"]
+    assert found("c[0].txt") == ["c[0].txt"], "it is there under this name"
+    assert found(f"{tmp_path}/run1/[ab].txt") == ["../run1/a.txt", "../run1/b.txt"]
+    assert found("../*/a.txt") == ["../run1/a.txt", "a.txt"]
+    with pytest.raises(UserError, match=r"files\[0\]: no file is named like .*x\*"):
+        found("x*")

@@ -1,6 +1,7 @@
 """Scores of a task with two dev splits, and the time of one example."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from trainings import make_split
 
 from kd.axes.tasks import TASKS
 from kd.data.tokens import Split, load_split, tokenise
+from kd.runtime.errors import Transient
 from kd.runtime.progress import Progress
 from kd.training import evaluation
 from kd.training.evaluation import evaluate, explained, latency, predict
@@ -116,3 +118,22 @@ def test_the_error_of_a_score_of_two_splits_is_that_of_their_mean(tokens, tmp_pa
         tiny_model(labels=3), tokens, TASKS["mnli"], CPU, Progress(tmp_path, "test")
     )
     assert record["score_se"] == pytest.approx(0.05 / 2)
+
+
+def test_out_of_memory_is_answered_with_smaller_batches(monkeypatch, capsys):
+    model, split = tiny_model(seed=5), make_split(70)
+    wanted, sizes, forward = predict(model, split, CPU, None), [], model.forward
+
+    def small(room, **inputs):
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > room:
+            raise torch.OutOfMemoryError
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", partial(small, 20))
+    torch.testing.assert_close(predict(model, split, CPU, None), wanted)
+    assert sizes == [64, 32, 16, 16, 16, 16, 6]
+    assert "evaluated with 16 examples at once" in capsys.readouterr().out
+    monkeypatch.setattr(model, "forward", partial(small, 0))
+    with pytest.raises(Transient, match="with one example at a time"):
+        predict(model, split, CPU, None)

@@ -55,3 +55,11 @@ def test_a_damaged_file_is_one_sentence(tmp_path, content):
         (tmp_path / PREDICTIONS).write_bytes(content)
     with pytest.raises(UserError, match="missing or damaged"):
         read_predictions(tmp_path / PREDICTIONS)
+
+
+@pytest.mark.parametrize("logits", [[[1.0], [2.0, 3.0, 4.0]], [[1.0, 2.0, 3.0, 4.0], None]])
+def test_lists_of_other_lengths_are_damage(tmp_path, logits):
+    frame = pd.DataFrame({"split": "dev", "id": [1, 2], "label": [0, 1], "logits": logits})
+    frame.to_parquet(tmp_path / PREDICTIONS)
+    with pytest.raises(UserError, match=r"damaged .*not of one length"):
+        read_predictions(tmp_path / PREDICTIONS)
