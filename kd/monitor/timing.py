@@ -1,4 +1,4 @@
-"""The time of what a study has still to do: by rule, its longest chain, and with more devices.
+"""The time of the work that is left of a study: by rule, its longest chain, and with more devices.
 
 Each job takes one device. With n of them, the whole takes at least its longest chain of jobs that
 wait for each other, and at least a share of 1/n of the work. It takes at most

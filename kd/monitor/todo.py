@@ -1,4 +1,4 @@
-"""What a study has still to do, by what is there in its results."""
+"""The work that is left of a study: what its results lack."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DRAWN = ("collect", "tables", "figures", "report", "guideline")
 
 @dataclass(frozen=True)
 class Todo:
-    """What a study has still to do."""
+    """The work that is left of a study."""
 
     text: set[tuple[str, str]]  # (data, task)
     extended: list[tuple[Run, Extra]]  # extra examples to make, each with a run that learns from it
@@ -51,7 +51,7 @@ class Todo:
 
 
 def todo_of(grid: Grid, layout: Layout) -> Todo:
-    """What is still to do of a study."""
+    """The work that is left of a study, by the files in its results."""
     left = to_evaluate(grid, layout)
     untrained = [run for run in left if not (layout.run(run) / TRAINING).is_file()]
     untaught = to_teach(left, layout)
