@@ -117,9 +117,7 @@ class Capture:
         self._features: Features = {}
         self._layer = 0  # the one that runs, from 1
         self._handles: list[Any] = []
-        self._captures = (
-            False  # a model that is called by itself, as for a dev score, keeps nothing
-        )
+        self._captures = False  # in `__call__` alone: a dev score calls the model itself
         self._own_attention = model.config._attn_implementation
         layers = encoder_layers(model)
         if _captures(self.wanted):

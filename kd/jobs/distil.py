@@ -168,8 +168,7 @@ def _settings(run: Run, own: Tensor | None) -> dict[str, Any]:
 def _reads_teacher(run: Run, computed: Collection[Any]) -> bool:
     """Whether the training needs the teacher's weights: for outputs that are not stored, for its
     classifier, or for the student's first weights."""
-    own_start = run.donor is None and run.stage is None
-    initialises = own_start and needs_teacher(run.spec.get("init", "random"))
+    initialises = not (run.donor or run.stage) and needs_teacher(run.spec.get("init", "random"))
     return bool(computed) or reads_classifier(run.terms) or initialises
 
 
