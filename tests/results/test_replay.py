@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from drawn import texts
 from fake_runs import grid
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from planted import lose
 
 from kd.cli.main import main
@@ -103,6 +104,16 @@ def test_the_page_is_made_of_its_facts():
     for replay in facts["replays"]:
         assert f"{replay['name']}: {replay['runs']} runs" in shown
     assert NEXT in shown
+
+
+def test_a_study_without_effects_keeps_the_figures_layout():
+    shown = {"runs": 20, "ways": {ALL: [{"runs": 0.5, "best": 0.5, "signs": 0.5}]}}
+    none = {"runs": 20, "ways": {ALL: [{"runs": 0.5, "best": 0.5, "signs": None}]}}
+    figure = replay_figure([{"name": "with", **shown}, {"name": "without", **none}])
+    FigureCanvasAgg(figure).draw()
+    for ax in figure.axes:
+        assert ax.get_position().width > 0.3 and ax.get_position().height > 0.2
+    assert "no effect to find" in texts(figure)
 
 
 def test_a_replay_of_nothing_is_one_sentence(capsys, tmp_path):

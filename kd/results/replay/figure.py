@@ -26,6 +26,7 @@ def write_replay_figure(replays: list[dict[str, Any]], path: Path) -> None:
 def replay_figure(replays: list[dict[str, Any]]) -> Figure:
     """A row for each replay, with a panel for best values and one for signs."""
     ways = list(dict.fromkeys(way for facts in replays for way in facts["ways"]))
+    fewest = min(s["runs"] for facts in replays for steps in facts["ways"].values() for s in steps)
     figure = Figure(figsize=(PAGE, 1.9 * len(replays) + 0.8), layout="constrained")
     grid = figure.subplots(len(replays), len(MEASURES), squeeze=False, sharex=True, sharey=True)
     handles: dict[str, Any] = {}
@@ -34,6 +35,8 @@ def replay_figure(replays: list[dict[str, Any]]) -> Figure:
             for way, steps in facts["ways"].items():
                 place = ways.index(way)
                 known = [step for step in steps if step[measure] is not None]
+                if not known:  # an empty line that is not clipped breaks the layout
+                    continue
                 (handles[way],) = ax.plot(
                     [100 * step["runs"] for step in known],
                     [100 * step[measure] for step in known],
@@ -44,10 +47,13 @@ def replay_figure(replays: list[dict[str, Any]]) -> Figure:
                     clip_on=False,
                     label=way,
                 )
+            if not ax.lines:
+                ax.text(0.5, 0.5, "no effect to find", transform=ax.transAxes, ha="center")
             ax.axhline(95, color=GREY, linewidth=0.6, linestyle=":")
             ax.set_title(f"{facts['name']}: {facts['runs']} runs", loc="left")
             ax.set_ylabel(label)
             ax.set_xscale("log")
+            ax.set_xlim(100 * fewest / 1.2, 100 * 1.1)
             ax.set_ylim(0, 103)
             ax.xaxis.set_major_locator(FixedLocator([2, 5, 10, 20, 50, 100]))
             ax.xaxis.set_minor_locator(NullLocator())
