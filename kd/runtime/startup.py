@@ -101,6 +101,24 @@ def no_compiler() -> Iterator[None]:
 
 
 @contextmanager
+def one_machine() -> Iterator[None]:
+    """Let code ask, inside the block, whether a tensor is spread over machines, without loading
+    what spreads it.
+
+    Saving a model asks that of each weight, and torch takes a second to load it. If it is loaded,
+    it stays.
+    """
+    name = "torch.distributed.tensor"
+    if name in sys.modules:
+        yield
+        return
+    module = ModuleType(name)
+    module.__dict__["DTensor"] = type("DTensor", (), {})
+    with replaced({name: module}):
+        yield
+
+
+@contextmanager
 def replaced(modules: dict[str, ModuleType | None]) -> Iterator[None]:
     """Replace modules inside the block; one replaced by None looks as if it were not installed."""
     before = _loaded(modules)

@@ -58,8 +58,10 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
         UserError: the file is missing, damaged, or has other columns.
     """
     try:
-        # Not with pandas: a training needs it for nothing else, and it takes half a second to load.
-        table = pq.read_table(path, columns=_COLUMNS).combine_chunks()
+        # Neither pandas nor `pq.read_table`, which loads it: a training needs it for nothing else,
+        # and it takes half a second to load.
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=_COLUMNS).combine_chunks()
         split, ids, labels, logits = (_values(table[name]) for name in _COLUMNS)
     except Exception as error:  # pyarrow has many errors of its own
         reason = " ".join(str(error).split())[:200]
