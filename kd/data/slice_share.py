@@ -1,6 +1,9 @@
 """How many examples of a label a held-out slice takes, and whether a task has enough of them."""
 
-from kd.axes.kinds import SCORES
+from collections.abc import Mapping
+from typing import Any
+
+from kd.axes.kinds import LABELS, SCORES, Kind
 from kd.axes.tasks import Task
 from kd.data.own_tasks import own_facts
 from kd.runtime.errors import UserError
@@ -23,6 +26,21 @@ def slice_size(examples: int, share: float) -> int:
     return taken
 
 
+def sets_slice_size(examples: int, share: float) -> int:
+    """Examples of a multi-label task that the slice takes. It need not have each label.
+
+    Raises:
+        UserError: none would be in the slice, or none outside of it.
+    """
+    taken = round(share * examples)
+    if not 0 < taken < examples:
+        raise UserError(
+            f"a share of {share:g} of {examples} examples is {taken}, but the slice needs one "
+            f"example at least, and the training another"
+        )
+    return taken
+
+
 def check_share(task: Task, examples: int, share: float) -> None:
     """Check what can be known of a slice before the data are loaded.
 
@@ -33,8 +51,15 @@ def check_share(task: Task, examples: int, share: float) -> None:
 
     Raises:
         UserError: the rarest label of a task of the user's own has too few examples; or a task of
-            the tables has too few even if all of its labels are equally frequent.
+            the tables has too few even if all of its labels are equally frequent; or a multi-label
+            task has too few.
     """
+    if task.kind is LABELS:
+        try:
+            sets_slice_size(examples, share)
+        except UserError as error:
+            raise UserError(f"of task {task.title}, {error}") from None
+        return
     rarest = examples // (STRATA if task.kind is SCORES else task.outputs)
     if task.source and task.kind is not SCORES:
         rarest = own_facts(task).rarest
@@ -43,3 +68,10 @@ def check_share(task: Task, examples: int, share: float) -> None:
     except UserError as error:
         whose = "a tenth of the scores" if task.kind is SCORES else "the rarest label"
         raise UserError(f"of {whose} of task {task.title}, {error}") from None
+
+
+def drawn_differently(kind: Kind, settings: Mapping[str, Any]) -> dict[str, int]:
+    """What joins the identity of a run or teacher that learns a part of a multi-label task: with
+    the same settings, runs of earlier versions saw other examples, and far too many or too few."""
+    part = settings["held_out"] or settings["train_fraction"] != 1
+    return {"label_sets": 2} if kind is LABELS and part else {}

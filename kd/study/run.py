@@ -24,7 +24,7 @@ from kd.axes.presets import lacks_stage
 from kd.axes.shapes import Shape, parse_shape
 from kd.axes.tasks import Task
 from kd.axes.terms import RawTerm, Term, matchings_of, parse_knowledge, weight_text
-from kd.data.slice_share import check_share
+from kd.data.slice_share import check_share, drawn_differently
 from kd.encoders import facts
 from kd.runtime.errors import Pruned, UserError
 from kd.runtime.hashes import short_hash
@@ -185,6 +185,7 @@ def resolve(study: Study, cell: Cell) -> Run:
         **({"extra": [dict(extra.spec) for extra in extras]} if extras else {}),
         **({"alone": True} if is_alone(cell) else {}),
         **{k: v for k, v in settings.items() if k not in inert and v != RUN_DEFAULTS[k]},
+        **drawn_differently(task.kind, cell),
         **({"plugins": hashes(plugins)} if plugins else {}),
     }
     return Run(

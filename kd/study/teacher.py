@@ -10,6 +10,7 @@ from kd.axes.kinds import SCORES
 from kd.axes.pretrained import HUB_ENCODERS, SCRATCH
 from kd.axes.tasks import Task
 from kd.data.identity import data_identity
+from kd.data.slice_share import drawn_differently
 from kd.encoders import facts
 from kd.encoders.folder import CONFIG, label_names, model_config
 from kd.encoders.label_order import (
@@ -134,6 +135,7 @@ def _resolved(study: Study, name: str, task: str, changes: dict[str, Any]) -> Te
         )
     recipe = {k: full[k] for k in TEACHER_DEFAULTS if k in RUN_FIELDS}
     identity = _recipe_identity(encoder, full["finetuned"], full["dtype"], recipe)
+    identity |= drawn_differently(row.kind, recipe)
     if order is not None and order != named:
         identity["labels"] = list(order)
     size = f"{encoder.shape.layers}l-{encoder.shape.hidden}"

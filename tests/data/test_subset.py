@@ -59,19 +59,50 @@ def test_a_regression_has_its_share_of_each_tenth_of_the_scores():
     assert len(chosen) == 40 and low == sum(4 * (i + 1) for i in range(10))
 
 
+SETS = [[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 1, 1]]
+
+
 def in_sets():
     """(200, 3): 120 examples with the first label, 60 with two, 17 without, 3 with all."""
-    sets = [[1, 0, 0]] * 120 + [[1, 1, 0]] * 60 + [[0, 0, 0]] * 17 + [[1, 1, 1]] * 3
+    sets = [SETS[0]] * 120 + [SETS[1]] * 60 + [SETS[2]] * 17 + [SETS[3]] * 3
     order = torch.randperm(200, generator=torch.Generator().manual_seed(5))
     return torch.tensor(sets, dtype=torch.uint8)[order]
 
 
 @pytest.mark.parametrize("fraction", FRACTIONS[:-1])
-def test_each_set_of_labels_has_its_share(fraction):
+def test_each_set_of_labels_has_its_share_but_for_an_example(fraction):
     split = replace(make_split(200), labels=in_sets())
     chosen = split.labels[training_rows(split, fraction, 0, LABELS)].tolist()
-    counts = [chosen.count(s) for s in ([1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 1, 1])]
-    assert counts == [max(1, round(fraction * n)) for n in (120, 60, 17, 3)]
+    assert len(chosen) == round(fraction * 200)
+    for labels, count in zip(SETS, (120, 60, 17, 3), strict=True):
+        assert abs(chosen.count(labels) - fraction * count) < 1.5
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_many_rare_sets_of_labels_do_not_change_the_size_of_a_part(share):
+    """A rounded share of each set, and one example at least, took six times the examples."""
+    rng = torch.Generator().manual_seed(0)
+    split = replace(make_split(6000), labels=(torch.rand(6000, 9, generator=rng) < 0.4).byte())
+    rows = training_rows(split, share, 0, LABELS)
+    held = held_out_rows(split, share, 0, LABELS)
+    assert len(rows) == len(rows.unique()) == len(held) == len(held.unique()) == 6000 * share
+    whole, part = split.labels.float().mean(0), split.labels[rows].float().mean(0)
+    assert (whole - part).abs().max() < 4 * (0.24 / (6000 * share)) ** 0.5
+    settings = {"held_out": share, "held_out_seed": 0, "train_fraction": 0.5, "fraction_seed": 0}
+    trained = examples_of(split, settings, LABELS)
+    assert len(trained) == 0.5 * (6000 - 6000 * share)
+    assert not set(trained.tolist()) & set(held.tolist())
+
+
+def test_each_example_of_a_multi_label_task_is_as_likely_as_any_other():
+    split = replace(make_split(200), labels=in_sets())
+    counts = torch.zeros(200)
+    for seed in range(400):
+        counts[training_rows(split, 0.1, seed, LABELS)] += 1
+    # Their sets: 3 of 200, 17, 60 and 120 examples.
+    sizes = torch.tensor([SETS.index(row) for row in split.labels.tolist()])
+    for kind in range(4):
+        assert abs(counts[sizes == kind].mean() / 400 - 0.1) < 0.025
 
 
 def test_the_choice_is_of_the_seed_and_the_ids_alone():
@@ -126,8 +157,8 @@ def test_the_slice_is_of_its_seed_and_the_ids_alone():
 
 def test_a_slice_without_examples_is_refused():
     split = replace(make_split(200), labels=torch.eye(20)[torch.arange(200) % 20])
-    with pytest.raises(UserError, match=r"held_out: found 0\.02, .* allowed: a larger share"):
-        held_out_rows(split, 0.02, 0, LABELS)
+    with pytest.raises(UserError, match=r"a share of 0\.002 of 200 examples is 0"):
+        held_out_rows(split, 0.002, 0, LABELS)
 
 
 def test_the_slice_of_today_is_that_of_tomorrow():

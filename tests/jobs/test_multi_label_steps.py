@@ -57,6 +57,22 @@ def done(tmp_path_factory):
     return folder, grid, Layout(folder / "results")
 
 
+def test_runs_that_learn_a_part_have_other_ids_than_those_of_earlier_versions(done):
+    """They saw another part."""
+    folder, grid, _ = done
+    assert all(run.spec["label_sets"] == 2 for run in grid.runs.values())
+    text = (folder / "study.yaml").read_text()
+    for fraction, held_out, marked in ((1, 0, 0), (1, 0.1, 1), (0.3, 0, 1)):
+        new = text.replace(
+            "train_fraction: 0.5", f"train_fraction: {fraction}\n  held_out: {held_out}"
+        )
+        (folder / "other.yaml").write_text(new)
+        runs = load_grid(folder / "other.yaml").runs.values()
+        assert {"label_sets" in run.spec for run in runs} == {bool(marked)}
+        taught = {run.spec["teacher"].get("label_sets") for run in runs if run.needs_teacher}
+        assert taught == {2 if held_out else None}
+
+
 def rows_of(layout):
     with (layout.study("sets") / "runs.csv").open() as handle:
         return list(csv.DictReader(handle))
