@@ -134,7 +134,7 @@ class _Packer:
         self.room = max_length - len(frame.before) - len(frame.after)
         self.sequences = self.top = 0
         self._tokens: list[int] = []
-        self._ended = True  # nothing since the last separator
+        self.ended = True  # nothing since the last separator
 
     @property
     def waiting(self) -> int:
@@ -144,15 +144,15 @@ class _Packer:
     def add(self, ids: list[int]) -> None:
         """The tokens of a text."""
         self._tokens += ids
-        self._ended = False
+        self.ended = False
         self.top = max([self.top, *ids])
         self._write()
 
     def end(self) -> None:
         """The document ends."""
-        if not self._ended:
+        if not self.ended:
             self._tokens += self.frame.between
-            self._ended = True
+            self.ended = True
             self._write()
 
     def _write(self) -> None:
@@ -189,7 +189,7 @@ def _add(
     counts["texts"] += len(texts)
     for text in batch:
         if text is END:
-            counts["documents"] += 1
+            counts["documents"] += any(not packer.ended for packer in packers.values())
             for packer in packers.values():
                 packer.end()
         else:

@@ -178,6 +178,11 @@ def test_sequences_are_full_and_hold_the_text_in_order(tmp_path):
     check_whole(tmp_path)
 
 
+def test_blank_lines_and_the_ends_of_files_are_no_documents(tmp_path):
+    packed(tmp_path, [None, *lines(60), None, None, *lines(60, 1), None, None])
+    assert manifest_of(tmp_path)["documents"] == 2
+
+
 def test_long_texts_are_tokenised_few_at_a_time(tmp_path, monkeypatch):
     """The numbers of a corpus do not depend on how many texts a call of the tokenizer has."""
     texts = [*lines(60), None, *lines(60, 1), None]
