@@ -33,6 +33,7 @@ from kd.axes.knowledge import KNOWLEDGE
 from kd.axes.shapes import Shape
 from kd.axes.terms import taught_keys
 from kd.encoders.capture import Capture
+from kd.encoders.micro_batches import in_micro_batches
 from kd.losses.moving import Moment
 from kd.losses.objective import Objective
 from kd.runtime.device import autocast, make_deterministic
@@ -253,6 +254,29 @@ def test_examples_in_its_memory_make_the_batches_of_the_cpu(tmp_path):
             assert torch.equal(there.cpu(), value), name
             assert there.dtype == value.dtype
             assert there.stride() == value.to(CUDA).stride(), name
+
+
+@BOTH
+def test_micro_batches_have_the_gradient_of_the_dropout_of_their_loss(device):
+    """The activations are computed twice: the second time with the masks of the first."""
+    model = tiny_model("bert").to(device).train()
+    inputs = {name: tensor.to(device) for name, tensor in tiny_inputs(model, (7, 3, 5, 6)).items()}
+    found = []
+    with Capture(model, {("hidden", 3), ("logits", 0)}) as capture:
+        for recomputed in (True, False):
+            torch.manual_seed(3)
+            model.zero_grad()
+            if recomputed:
+                features = in_micro_batches(capture, inputs, 2)
+            else:
+                halves = [{n: t[i : i + 2] for n, t in inputs.items()} for i in (0, 2)]
+                parts = [capture(**half) for half in halves]
+                features = {key: torch.cat([p[key] for p in parts]) for key in parts[0]}
+            sum(f.square().mean() for f in features.values()).backward()
+            found.append([features["logits", 0], *(p.grad for p in model.parameters())])
+    for one, two in zip(*found, strict=True):
+        assert (one is None) == (two is None)
+        assert one is None or torch.allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
 def train_with_less_memory(tmp_path) -> None:

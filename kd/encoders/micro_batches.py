@@ -6,7 +6,6 @@ They are computed again for the backward pass, which costs one more forward pass
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -31,11 +30,18 @@ def in_micro_batches(
     count = len(next(iter(inputs.values())))
     if size >= count:
         return run(**inputs)
+
+    def forward(*tensors: Tensor) -> Features:
+        return run(**dict(zip(inputs, tensors, strict=True)))
+
     parts = []
     for start in range(0, count, size):
-        part = {name: tensor[start : start + size] for name, tensor in inputs.items()}
-        forward = partial(run, **part)
+        part = [tensor[start : start + size] for tensor in inputs.values()]
+        # The tensors are positional: checkpoint repeats the random numbers, so the dropout, only of
+        # devices that it finds among its positional arguments.
         parts.append(
-            checkpoint(forward, use_reentrant=False) if torch.is_grad_enabled() else forward()
+            checkpoint(forward, *part, use_reentrant=False)
+            if torch.is_grad_enabled()
+            else forward(*part)
         )
     return {key: torch.cat([features[key] for features in parts]) for key in parts[0]}

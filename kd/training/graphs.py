@@ -62,7 +62,7 @@ class Graphs:
         """What `Gradients` does, with the same result."""
         objective = self.gradients.objective
         if micro_batch < len(loaded.rows):
-            self._forget()  # memory ran out
+            self.free()  # memory ran out
         if not self._on or objective.waits or not loaded.same_shape:
             return self.gradients(loaded, moment, micro_batch)
         key = _shapes(loaded), objective.choices(moment)
@@ -72,7 +72,7 @@ class Graphs:
             if self._seen[key] == _BEFORE and len(self._graphs) < _MOST:
                 self._capture(key, loaded, moment)
             if len(self._seen) > _KINDS:
-                self._forget()
+                self.free()
             return step
         self.replayed += 1
         return self._graphs[key].replay(loaded)
@@ -93,15 +93,19 @@ class Graphs:
             reason = str(error).partition("\n")[0]
             print(f"no CUDA graphs in this training: {reason}", flush=True)
             load_random(random, device)
-            self._forget()
+            self.free()
         for p, grad in zip(self._parameters, made, strict=True):
             p.grad = grad
 
-    def _forget(self) -> None:
-        if self._on:
-            self._on = False
-            self._graphs.clear()
-            self._memory.clear()
+    def free(self) -> bool:
+        """Make ordinary steps from now on. Returns whether that frees memory: that of a graph is of
+        no use to other steps."""
+        had = bool(self._graphs)
+        self._on = False
+        self._graphs.clear()
+        self._memory.clear()
+        self._pool = None
+        return had
 
 
 class _Graph:

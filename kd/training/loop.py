@@ -115,7 +115,8 @@ def fit(
         gradients = stack.enter_context(
             Gradients(student, objective, teacher, split, precision, device, prepare)
         )
-        step_of = Graphs(gradients) if graphs_wanted(device) else gradients
+        graphs = Graphs(gradients) if graphs_wanted(device) else None
+        step_of, free = (graphs, graphs.free) if graphs else (gradients, lambda: False)
         asked = stack.enter_context(deferred()) if job.checkpoint is not None else None
         job.progress.start(job.label, total, state.step, job.tokens)
         job.progress.history = state.recorder.rows
@@ -137,7 +138,7 @@ def fit(
         for loaded in stack.enter_context(closing(loads)):
             rows, moment = loaded.rows, moment_of(state.step)
             of_batch = partial(step_of, loaded, moment)
-            losses, logits = memory.with_less_memory(of_batch, state, device)
+            losses, logits = memory.with_less_memory(of_batch, state, device, free)
             norm, rate = _update(state.optimiser, schedule, recipe["max_grad_norm"])
             state.step, state.examples = state.step + 1, state.examples + len(rows)
             ends = state.step == total

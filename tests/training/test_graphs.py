@@ -82,6 +82,33 @@ def test_a_step_that_cannot_be_captured_ends_the_replay_and_nothing_else(
     assert capsys.readouterr().out.count(said) == 1
 
 
+@pytest.mark.parametrize("tight", [False, True])
+def test_where_memory_runs_out_the_graphs_go_first(monkeypatch, tmp_path, tight):
+    """Only if that is not enough, the encoders get fewer examples at a time."""
+    sizes = []
+
+    class Crowded(Counted):
+        had = False
+
+        def __call__(self, loaded, moment, micro_batch):
+            sizes.append(micro_batch)
+            full = bool(self._graphs) or (tight and self.had and micro_batch == 8)
+            if full:
+                self.had = True
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(loaded, moment, micro_batch)
+
+    plain = Training(tmp_path, *TWO, epochs=6)
+    monkeypatch.setattr(loop, "Graphs", Crowded)
+    monkeypatch.setattr(loop, "graphs_wanted", lambda device: True)
+    monkeypatch.setattr(graphs, "captured", lambda step, pool: (step, None))
+    again = Training(tmp_path, *TWO, epochs=6)
+    assert Crowded.last.had and Crowded.last.replayed == 0
+    assert again.result.micro_batch == (4 if tight else 8)
+    assert sizes.count(4) == 0 or tight
+    assert tight or not differs(plain.state(), again.state())
+
+
 def test_graphs_are_for_gpus_and_can_be_turned_off(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert graphs.wanted(gpu)

@@ -48,6 +48,21 @@ def test_features_and_gradients_are_those_of_the_whole(arch, size):
             assert torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-6), name
 
 
+def test_the_dropout_of_every_device_of_a_batch_is_repeated(monkeypatch):
+    """torch repeats the random numbers of the devices that it finds among these arguments. On a
+    CPU they are repeated in any case; test_gpu.py compares the gradients."""
+    model = tiny_model("bert").train()
+    seen = []
+    infer = torch.utils.checkpoint._infer_device_type
+    monkeypatch.setattr(
+        torch.utils.checkpoint, "_infer_device_type", lambda *a: seen.append(a) or infer(*a)
+    )
+    with Capture(model, {("logits", 0)}) as capture:
+        in_micro_batches(capture, tiny_inputs(model, (7, 3, 5, 6)), 2)["logits", 0].sum().backward()
+    assert len(seen) >= 2
+    assert all(args and all(isinstance(a, torch.Tensor) for a in args) for args in seen)
+
+
 def out_of_memory_above(monkeypatch, most: int) -> list[int]:
     """A device that holds `most` examples; the sizes that were tried."""
     tried: list[int] = []
