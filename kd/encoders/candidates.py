@@ -8,6 +8,7 @@ Only whole words are candidates, so no part of a word is.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from kd.data.augment import is_word, word_spans
 from kd.data.masking import PREDICTED
 from kd.encoders.build import longest_input
 from kd.encoders.masked_lm import predict_masked_alone
+from kd.runtime.device import in_batches_that_fit
 from kd.runtime.errors import UserError
 
 _BATCH = 64  # masked texts in the model at once
@@ -83,16 +85,25 @@ class WordCandidates:
         ]
         single = [i for i, word in enumerate(words) if len(word.places) == 1]
         single.sort(key=lambda i: len(rows[words[i].text]))
-        found: dict[int, list[str]] = {}
-        for first in range(0, len(single), _BATCH):
-            batch = single[first : first + _BATCH]
-            likely = self._likely([words[i] for i in batch], rows)
-            found |= dict(zip(batch, likely, strict=True))
+        likely = in_batches_that_fit(
+            partial(self._all_likely, [words[i] for i in single], rows),
+            _BATCH,
+            self.device,
+            "masked",
+        )
+        found = dict(zip(single, likely, strict=True))
         by_text: list[list[list[str]]] = [[] for _ in texts]
         for i, word in enumerate(words):
             options = found[i] if i in found else self._nearest(word.ids) if word.ids else []
             by_text[word.text].append(options)
         return by_text
+
+    def _all_likely(
+        self, words: Sequence[_Word], rows: list[list[int]], size: int
+    ) -> list[list[str]]:
+        """`_likely` of all these words, `size` texts at a time."""
+        batches = [words[first : first + size] for first in range(0, len(words), size)]
+        return [best for batch in batches for best in self._likely(batch, rows)]
 
     def _likely(self, words: Sequence[_Word], rows: list[list[int]]) -> list[list[str]]:
         """The most probable words in the place of each of these, in its text."""

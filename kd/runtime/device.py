@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from kd.runtime.bf16 import bf16_autocast
+from kd.runtime.errors import Transient
 from kd.runtime.gpu_slots import jobs_per_gpu, slots_folder, take_slot
 
 K = TypeVar("K")
+T = TypeVar("T")
 
 
 def choose_device(waiting: Callable[[str], None] = print) -> torch.device:
@@ -31,6 +33,28 @@ def choose_device(waiting: Callable[[str], None] = print) -> torch.device:
     index = 0 if parts else _take(names, waiting)
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
+
+
+def in_batches_that_fit(work: Callable[[int], T], size: int, device: torch.device, what: str) -> T:
+    """What `work(size)` returns; where memory runs out, with half as many examples at once.
+
+    Args:
+        what: is done to the examples, for the message: `evaluated`.
+
+    Raises:
+        Transient: there is no room for one example.
+    """
+    while True:
+        try:
+            return work(size)
+        except torch.OutOfMemoryError:
+            pass  # the memory of the failed try is freed only after this block
+        if size == 1:
+            raise Transient("out of memory on the device with one example at a time")
+        size //= 2
+        print(f"out of memory on the device: {what} with {size} examples at once", flush=True)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 def _visible_parts() -> list[str]:

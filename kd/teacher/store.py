@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from transformers import PreTrainedModel
 
 from kd.data.tokens import Split, ordered_batches
 from kd.encoders.capture import ATTENTION_FEATURES, VECTORS, Capture, Features, frozen, vector_of
-from kd.runtime.device import model_inputs, to_device
+from kd.runtime.device import in_batches_that_fit, model_inputs, to_device
 from kd.runtime.errors import Transient, UserError
 from kd.runtime.files import aside
 from kd.runtime.progress import Progress
@@ -98,7 +99,9 @@ def write_outputs(
             remove(array_of(folder, key))
         arrays = {key: _reserve(f, key, split, teacher.config) for key, f in files.items()}
         if arrays:
-            _fill(arrays, teacher, split, device, progress)
+            size = _batch_size(len(captured(arrays)), split, teacher.config.hidden_size)
+            fill = partial(_fill, arrays, teacher, split, device, progress)
+            in_batches_that_fit(fill, size, device, "stored")
         for key, array in arrays.items():
             array.flush()
             publish(files[key], array_of(folder, key), identity)
@@ -128,10 +131,10 @@ def _fill(
     split: Split,
     device: torch.device,
     progress: Progress,
+    size: int,
 ) -> None:
     teacher.to(device).eval()  # type: ignore[arg-type]
     wanted = captured(arrays)
-    size = _batch_size(len(wanted), split, teacher.config.hidden_size)
     progress.start("teacher outputs", math.ceil(len(split) / size))
     with Capture(teacher, wanted) as capture, frozen(teacher):
         for rows in ordered_batches(split, size):

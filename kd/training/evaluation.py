@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from kd.axes.metrics import column_of
 from kd.axes.tasks import Task
 from kd.data.subset import held_out_rows
 from kd.data.tokens import Split, load_split, ordered_batches
-from kd.runtime.device import model_inputs, to_device
-from kd.runtime.errors import Transient, UserError
+from kd.runtime.device import in_batches_that_fit, model_inputs, to_device
+from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress
 from kd.training.fidelity import fit_of, mean_of
 from kd.training.metrics import constant_score, evaluate_metrics, other_metrics
@@ -48,19 +49,8 @@ def predict(
 def _logits(
     model: nn.Module, split: Split, device: torch.device, progress: Progress | None
 ) -> Tensor:
-    """Where memory runs out, with half as many examples at once."""
-    size = _BATCH
-    while True:
-        try:
-            return _logits_of(model, split, device, progress, size)
-        except torch.OutOfMemoryError:
-            pass  # the memory of the failed try is freed only after this block
-        if size == 1:
-            raise Transient("out of memory on the device with one example at a time")
-        size //= 2
-        print(f"out of memory on the device: evaluated with {size} examples at once", flush=True)
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+    work = partial(_logits_of, model, split, device, progress)
+    return in_batches_that_fit(work, _BATCH, device, "evaluated")
 
 
 def _logits_of(

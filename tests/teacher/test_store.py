@@ -273,6 +273,27 @@ def test_features_that_are_large_are_computed_a_few_examples_at_once(tmp_path, m
     assert max(sizes) == 4 and sum(sizes) == len(split)
 
 
+def test_where_memory_runs_out_fewer_examples_are_stored_at_once(tmp_path, monkeypatch, capsys):
+    split, forward = make_split(), Capture.__call__
+
+    def limited(self, **inputs):
+        if len(inputs["input_ids"]) > 20:
+            raise torch.OutOfMemoryError
+        return forward(self, **inputs)
+
+    write(tmp_path / "whole", split)
+    monkeypatch.setattr(Capture, "__call__", limited)
+    write(tmp_path / "parts", split)
+    assert "stored with 16 examples at once" in capsys.readouterr().out
+    rows = torch.arange(len(split))
+    whole, parts = (
+        open_outputs(tmp_path / name, KEYS, split, IDENTITY).batch(rows)
+        for name in ("whole", "parts")
+    )
+    for key in KEYS:
+        assert torch.allclose(whole[key].float(), parts[key].float(), rtol=1e-2, atol=1e-3), key
+
+
 def test_an_array_without_manifest_is_not_there(tmp_path):
     """Killed between the two."""
     split, folder = make_split(), tmp_path / "outputs"
