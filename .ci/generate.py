@@ -36,6 +36,7 @@ DATA = {
 RECORDS = {
     "demo": "results/records/demo/runs.csv",
     "reference-knowledge": "results/records/reference/knowledge/runs.csv",
+    "reference-matching": "results/records/reference/matching/runs.csv",
     "reference-mapping": "results/records/reference/mapping/runs.csv",
 }
 

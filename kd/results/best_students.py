@@ -97,15 +97,17 @@ def best_of(
 
 def _remark(cells: pd.DataFrame, cell: "pd.Series[float]", names: list[str]) -> str:
     """What lost runs may have changed: runs of the chosen cell, or of cells with higher means."""
+    said = ""
     if cell["missing"]:
-        return f"{cell['task']}: no cell is complete; the best one has {cell['missing']}"
+        said = f"{cell['task']}: no cell is complete; the best one has {cell['missing']}"
     higher = cells[(cells["missing"] != "") & (cells["mean"] > cell["mean"])]
     if higher.empty:
-        return ""
+        return said
     first = higher.sort_values("mean", kind="stable").iloc[-1]
     values = ", ".join(f"{name} {first[name]}" for name in names)
-    return (
-        f"{cell['task']}: {values} has a higher mean ({100 * first['mean']:.1f} against "
+    start = f"{said}; " if said else f"{cell['task']}: "
+    return start + (
+        f"{values} has a higher mean ({100 * first['mean']:.1f} against "
         f"{100 * cell['mean']:.1f}), but {first['missing']}: it was not chosen"
     )
 

@@ -16,7 +16,7 @@ from kd.results.advice.soundness import average_error, students_at_floor
 from kd.results.advice.student_sizes import equal_students, front
 from kd.results.advice.verdict import LEVEL, Advice, Contrast, Partner
 from kd.results.statistics.effects import contrasts, seed_share, variance
-from kd.results.statistics.pairing import prepare
+from kd.results.statistics.pairing import prepare, without_controls_matching
 from kd.results.statistics.runs import ALIAS, AVERAGE, CELL, IDLE, each, followers, levels, studied
 
 # The questions of Lu et al. 2022 (arXiv:2206.14366), in its order, and the axis that answers each.
@@ -119,7 +119,8 @@ def _larger_teacher(frame: pd.DataFrame) -> str:
 
 def _lost(frame: pd.DataFrame, axis: str) -> tuple[tuple[str, int, int], ...]:
     """(value, missing runs, planned runs). A run that stands for two values counts for both."""
-    parts = frame.assign(value=frame[axis].map(values_in)).explode("value")
+    own = without_controls_matching(frame)[axis]
+    parts = frame.assign(value=own.map(values_in)).explode("value")
     scores = parts[parts["value"] != IDLE].groupby("value", sort=False)["score"]
     return tuple(
         (str(value), int(group.isna().sum()), len(group))

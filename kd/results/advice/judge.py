@@ -117,13 +117,16 @@ def _ends(table: pd.DataFrame) -> Iterable[tuple[str, str]]:
 
 
 def _breadth(everything: pd.DataFrame, best: str) -> Breadth:
-    """The tasks and settings in which the best value leads, of all that were planned."""
+    """The tasks and settings in which the best value leads, of all that were planned. A task
+    counts once it has a finished pair with each of the other values."""
     own = everything[(everything["a"] == best) | (everything["b"] == best)]
     sign = np.where(own["b"] == best, 100, -100)
     own = own.assign(
         gap=sign * own["difference"], other=np.where(own["b"] == best, own["a"], own["b"])
     )
-    by_task = own.groupby(["task", "other"], sort=False)["gap"].mean().groupby("task", sort=False)
+    gaps = own.groupby(["task", "other"], sort=False)["gap"].mean()
+    whole = gaps.notna().groupby("task", sort=False).transform("all")
+    by_task = gaps.where(whole).groupby("task", sort=False)
     by_setting = own.groupby("setting", sort=False)["gap"].mean()
     tasks = by_task.mean()
     lost = [(f"on {task}", gap) for task, gap in tasks.items() if gap <= -0.05]

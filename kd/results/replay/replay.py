@@ -11,7 +11,7 @@ from kd.results.advice.verdict import LEVEL
 from kd.results.replay.ways import looks_for, points_of, samples
 from kd.results.statistics.effects import contrasts
 from kd.results.statistics.fraction import part_of
-from kd.results.statistics.pairing import prepare
+from kd.results.statistics.pairing import prepare, without_controls_matching
 from kd.results.statistics.runs import ALIAS, AXES, IDLE, levels, studied
 
 FEW = 3  # seeds that a record needs
@@ -75,6 +75,7 @@ def _with_every_cell(frame: pd.DataFrame, names: list[str]) -> list[tuple[str, s
 
 def _prepared(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs for contrasts; as they are, if each stands for one value of each axis."""
+    frame = without_controls_matching(frame)
     names = studied(frame)
     simple = not any(IDLE in (own := set(frame[n])) or ALIAS in " ".join(own) for n in names)
     return frame if simple else prepare(frame)

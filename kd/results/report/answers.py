@@ -86,10 +86,11 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
         if beaten:
             parts.append(f"Significantly worse: {q(beaten)}")
         elif advice.elsewhere:
-            c = advice.elsewhere[0]
+            c = min(advice.elsewhere, key=lambda c: c.equal(margin))
+            small = f"One difference is significant, but within {points(margin)}"
             parts.append(
-                f"The choice matters: {q(c.value)} is better than {q(c.other)} by "
-                f"{plain(c.difference, 1)} points"
+                f"{small if c.equal(margin) else 'The choice matters'}: {q(c.value)} is better "
+                f"than {q(c.other)} by {plain(c.difference, 1)} points"
             )
         return ". ".join(parts) + "."
     if advice.seeds < 2:

@@ -80,7 +80,8 @@ def _lead(advice: Advice, best: str) -> list[str]:
         "the only task" if b.tasks_led else "no task")  # fmt: skip
     if b.tasks > b.tasks_done > 0:
         lost = b.tasks - b.tasks_done
-        where += f" ({lost} {is_or_are([''] * lost)} without a finished pair)"
+        pair = "a finished pair of each value" if len(advice.values) > 2 else "a finished pair"
+        where += f" ({lost} {is_or_are([''] * lost)} without {pair})"
     beats = "the average of the other values" if len(advice.values) > 2 else "the other value"
     text = f"{best} beats {beats} on {where}"
     if len(advice.values) > 2 and b.tasks > 1:

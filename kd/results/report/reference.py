@@ -186,7 +186,8 @@ def _explained(collection: Collection) -> str:
         f"it, and all are needed to contradict it. Differences are judged as in the guidelines. "
         f"There is no difference that matters if the whole interval lies within {margin}. "
         f"Otherwise there is a difference if p is below 0.05 after Holm's correction over all "
-        f"planned pairs of values. A contrast uses the tasks on which all runs of its cells are "
+        f"planned pairs of values. That a value is *not better* is confirmed if the whole interval "
+        f"is below the margin. A contrast uses the tasks on which all runs of its cells are "
         f"finished (n). Intervals are over seeds, for these dev splits and one teacher. The column "
         f"*to decide* has the number of seeds that find a true difference of this margin with "
         f"probability 0.8, and how many more runs they need."
@@ -210,6 +211,8 @@ def _contrast(claim: Claim, finding: Finding) -> str:
 
 def _numbers(finding: Finding) -> list[str]:
     """Difference, interval, p, n."""
+    if not finding.tasks and finding.floor and not finding.planned:
+        return [NOTHING, NOTHING, NOTHING, f"{listed(finding.floor)}: at the constant answer"]
     if not finding.tasks:
         runs = f"{finding.done} of {finding.runs} runs" if finding.done else NOTHING
         return [NOTHING, NOTHING, NOTHING, runs]
@@ -227,11 +230,14 @@ def _decided(finding: Finding) -> list[str]:
     if finding.verdict != UNDECIDED:
         return [verdict, NOTHING]
     if not finding.tasks:
-        return [verdict, "its runs"]
+        return [verdict, "its runs" if finding.planned else "students above the constant answer"]
     if finding.needed is None:
         return [verdict, "above 1,000 seeds, or not known"]
-    more = f", {count(finding.more, 'run')} more" if finding.more else ", as many as there are"
-    return [verdict, f"{finding.needed} seeds{more}"]
+    if finding.more:
+        more = f"{count(finding.more, 'run')} more"
+    else:
+        more = "as many as there are" if finding.needed == finding.seeds else "fewer than there are"
+    return [verdict, f"{finding.needed} seeds, {more}"]
 
 
 def _study(collection: Collection, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from kd.results.statistics.fraction import estimates, mixed_effects, part_of, wi
 from kd.results.statistics.intervals import holm, seed_means
 from kd.results.statistics.looks import at_looks, corrected, looks_of
 from kd.results.statistics.noise import Noise
-from kd.results.statistics.pairing import prepare
+from kd.results.statistics.pairing import prepare, without_controls_matching
 from kd.results.statistics.runs import AVERAGE, IDLE, disagreements, levels, studied
 from kd.results.statistics.views import base_of
 from kd.study.aliasing import Aliasing, Mixed, effect_name
@@ -42,6 +42,7 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
         squared), unbiased (omega squared, 0 in the mean where there is no effect), F, df_error, p,
         p_holm (over all terms).
     """
+    frame = without_controls_matching(frame)
     done = frame[frame["score"].notna() & (frame["task"] != AVERAGE)]
     names = studied(done)
     score = 100 * (done["score"] - done.groupby("task")["score"].transform("mean")).to_numpy(float)

@@ -28,7 +28,7 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     `difference_none` to the run that learns hard labels only.
     """
     control = control_of(frame)
-    plain = _split_chance_aliases(_without_matching(frame, control))
+    plain = _split_chance_aliases(without_controls_matching(frame))
     # A copy is in one piece: exploded frames have a block for each column, and pandas warns.
     runs = _with_average(_spread(plain)).reset_index(drop=True).copy()
     names = runs["knowledge"].map(values_in)
@@ -65,10 +65,10 @@ def _free(runs: pd.DataFrame) -> list[str]:
     return [*TERMS, BUNDLE, *bundled]
 
 
-def _without_matching(frame: pd.DataFrame, control: str) -> pd.DataFrame:
+def without_controls_matching(frame: pd.DataFrame) -> pd.DataFrame:
     """Blank the control's own matching, unless it has several: KL here and MSE for a regression
     are one control, and no value on the axis of how the other knowledge is matched."""
-    own = frame["knowledge"] == control
+    own = frame["knowledge"] == control_of(frame)
     if frame[own].groupby("task")["matching"].nunique().max() > 1:
         return frame
     return frame.assign(matching=frame["matching"].mask(own, IDLE))

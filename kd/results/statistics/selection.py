@@ -10,7 +10,7 @@ import pandas as pd
 
 from kd.axes.labels import ALIAS, parts
 from kd.results.columns import numbers
-from kd.results.statistics.runs import IDLE
+from kd.results.statistics.runs import AXES, IDLE
 from kd.study.selected import Tuned
 
 TUNED = "tuned"  # the value of a tuned axis, once each cell is at its own
@@ -50,15 +50,17 @@ class Selection:
 def select(frame: pd.DataFrame, tuned: Tuned) -> Selection:
     """For each cell the values of the tuned axes with the highest mean slice score over seeds.
 
-    A cell is a group of runs that agree in `tuned.cells`. Its candidates are compared on the seeds
-    that all of them have; where they are equal, the first in the order of the study is chosen. The
-    order of the rows changes nothing but the order of the result.
+    A cell is a group of runs that agree in `tuned.cells`, and in all other axes in which runs of
+    one value and seed differ: the matching, where the study writes it into the knowledge. Its
+    candidates are compared on the seeds that all of them have; where they are equal, the first in
+    the order of the study is chosen. The order of the rows changes nothing but the order of the
+    result.
 
     Args:
         frame: all runs, with the columns of runs.csv.
         tuned: the axes and their values in the study's order.
     """
-    axes, cells = list(tuned.axes), [axis for axis in tuned.cells if axis in frame]
+    axes, cells = list(tuned.axes), _cells(frame, tuned)
     groups = _members(frame, axes, cells)
     candidates: list[Candidate] = []
     kept: dict[int, list[tuple[tuple[str, ...], str]]] = {}  # row: (cell, value chosen there)
@@ -76,6 +78,16 @@ def select(frame: pd.DataFrame, tuned: Tuned) -> Selection:
     runs = _reduced(frame, axes, cells, kept, lost_rows)
     remarks = _remarks(axes, cells, candidates, unchosen)
     return Selection(runs, axes, cells, candidates, remarks)
+
+
+def _cells(frame: pd.DataFrame, tuned: Tuned) -> list[str]:
+    """The axes by which cells differ."""
+    named = [axis for axis in tuned.cells if axis in frame]
+    keys = [*named, *tuned.axes, "seed"]
+    alike = frame[frame.duplicated(keys, keep=False)].groupby(keys)
+    rest = [axis for axis in AXES if axis in frame and axis not in keys]
+    more = [axis for axis in rest if (alike[axis].nunique() > 1).any()]
+    return [axis for axis in AXES if axis in named or axis in more]
 
 
 Members = dict[tuple[str, ...], list[int]]  # rows of a cell by value

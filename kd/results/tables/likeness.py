@@ -24,7 +24,9 @@ def likeness_table(runs: pd.DataFrame) -> Table | None:
     runs = runs.assign(score=runs["score"].where(both), agreement=runs["agreement"].where(both))
     view, note = grid_view(runs, ["knowledge"])
     means = view.groupby(["knowledge", "task"], sort=False)[["agreement", "score"]].mean()
-    over_tasks = means.groupby("knowledge", sort=False).mean()
+    by_value = means.groupby("knowledge", sort=False)
+    whole = by_value.count().eq(by_value.size(), axis=0)  # a value that lacks a task has no mean
+    over_tasks = by_value.mean().where(whole)
     counts = view.dropna(subset="agreement").groupby("knowledge")["run"].nunique()
     values = [value for value in values_of(runs, "knowledge") if value in counts]
     if len(values) < 2:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kd.results.numbers import NOTHING, interval, p_text, plain
@@ -85,11 +86,14 @@ def _mixed_notes(runs: pd.DataFrame) -> list[str]:
 
 def contrasts_table(runs: pd.DataFrame) -> Table | None:
     """The contrasts of each two values of every axis."""
-    rows, looks = [], looks_of(runs)
+    rows: list[list[str]] = []
+    tested: list[float] = []
+    looks = looks_of(runs)
     for axis in studied(runs):
         for row in each(contrasts(runs, axis).dropna(subset="mean")):
             look = [_look(row.look, looks)] if looks else []
             rows.append([axis, f"{row.b} − {row.a}", *contrast_cells(row), *look])
+            tested.append(row.p_holm)
     if not rows:
         return None
     return Table(
@@ -105,7 +109,7 @@ def contrasts_table(runs: pd.DataFrame) -> Table | None:
             *[_PART] * bool(part_of(runs)),
             *_mixed_notes(runs),
         ],
-        first=sorted(range(len(rows)), key=lambda i: (rows[i][4] == NOTHING, rows[i][4])),
+        first=np.argsort(tested, kind="stable").tolist(),  # NaN comes last
     )
 
 

@@ -1,10 +1,12 @@
 """Which knowledge is most like the teacher, and whether it scores best: worked out by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_runs import grid
 
 from kd.results.advice.likeness import QUESTION, likeness
+from kd.results.numbers import NOTHING
 from kd.results.record import Record
 from kd.results.report.guideline import advice_data, answers, guideline_text
 from kd.results.report.likeness import likeness_answer
@@ -100,3 +102,17 @@ def test_the_table_has_both_measures_and_their_contrasts():
     last = table.rows[-1]
     assert (last[0], last[1], last[4], last[7]) == ("logits+hidden − logits", "+10.0", "−5.0", "4")
     assert likeness_table(prepare(record(ALIKE, SAME).assign(agreement=np.nan))) is None
+
+
+def test_a_value_that_lacks_a_task_has_no_mean_over_tasks():
+    """Its mean over easier tasks would stand beside those over all tasks."""
+    easy, hard = record(ALIKE, SAME, noise=0), record(ALIKE, SAME, noise=0)
+    hard[["score", "agreement"]] -= 0.2
+    hard.loc[hard["knowledge"] == "none", ["score", "agreement"]] = np.nan
+    frame = pd.concat([easy, hard.assign(task="cola", run="hard " + hard["run"])])
+    table = likeness_table(prepare(frame.reset_index(drop=True)))
+    assert [[row[0], row[1], row[4]] for row in table.rows[:3]] == [
+        ["none", NOTHING, NOTHING],
+        ["logits", "70.0", "60.0"],
+        ["logits+hidden", "80.0", "55.0"],
+    ]

@@ -42,6 +42,21 @@ def test_a_clear_winner_with_its_numbers():
     assert limits(advice) == []
 
 
+def test_a_task_on_which_a_value_has_no_pair_is_no_lead():
+    frame = noisy(by("knowledge", none=-0.04, hidden=0.03, attention=0.01), knowledge=KNOWLEDGE)
+    lost = lose(frame, knowledge="none", task="rte")
+    text = " ".join(evidence(of(lost, "knowledge")))
+    assert "on 2 of 3 tasks (1 is without a finished pair of each value)" in text
+    assert "is the single best on 2" in text
+
+
+def test_a_significant_difference_that_is_small_is_not_said_to_matter():
+    frame = open_leader()
+    small = answer(of(frame, "mapping"), margin=4.0)
+    assert "The choice matters" not in small
+    assert "One difference is significant, but within 4 points: `first` is better" in small
+
+
 def test_what_is_not_shown_to_be_worse_comes_with_gap_interval_and_pairs():
     frame = noisy(by("mapping", first=-0.2, last=0.01), noise=0.02,
                   mapping=["first", "last", "emd"])  # fmt: skip

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kd.results.advice.verdicts import UNDECIDED, Finding
 from kd.results.figures.reference import write_page_figures
 from kd.results.report.first_answer import first_answer
-from kd.results.report.reference import digest, page_text, read_collection
+from kd.results.report.reference import _decided, _numbers, digest, page_text, read_collection
 
 ROOT = Path(__file__).parents[3]
 RECORDS = ROOT / "results/records/reference"
@@ -36,6 +37,26 @@ def test_the_page_and_its_figures_are_what_the_command_makes(tmp_path):
             for one in (path, ROOT / "docs" / path.name)
         )
         assert ours.shape == shipped.shape and np.sqrt(np.mean((ours - shipped) ** 2)) < 10
+
+
+def test_tasks_at_the_constant_answer_lack_no_runs():
+    nothing = Finding(("a", "b"), UNDECIDED, floor=("mrpc",))
+    assert _numbers(nothing)[-1] == "mrpc: at the constant answer"
+    assert _decided(nothing)[-1] == "students above the constant answer"
+    some = Finding(("a", "b"), UNDECIDED, floor=("mrpc",), planned=1, done=2, runs=10)
+    assert _numbers(some)[-1] == "2 of 10 runs" and _decided(some)[-1] == "its runs"
+
+
+@pytest.mark.parametrize(
+    ("needed", "more", "text"),
+    [(8, 18, "8 seeds, 18 runs more"), (5, 0, "5 seeds, as many as there are"),
+     (3, 0, "3 seeds, fewer than there are")],
+)  # fmt: skip
+def test_the_seeds_that_would_decide(needed, more, text):
+    finding = Finding(
+        ("a", "b"), UNDECIDED, planned=1, tasks=("trec",), seeds=5, needed=needed, more=more
+    )
+    assert _decided(finding)[-1] == text
 
 
 @pytest.fixture

@@ -148,6 +148,19 @@ def test_idle_and_equal_values_neither_help_nor_harm_an_axis():
     assert table.loc["knowledge", "share"] == pytest.approx((50 + 200 / 3) / total)
 
 
+def test_the_matching_of_the_control_is_no_value_of_the_axis():
+    """`logits` has its own matching (kl), which no other knowledge can have."""
+    rows = [
+        one_run({"knowledge": k, "matching": m, "seed": s}, 0.5 + gain + int(s) / 100)
+        for k, m, gain in (("logits", "kl", 0), ("hidden", "mse", 0.03), ("hidden", "cka", 0.05))
+        for s in SEED
+    ]
+    table = shares(frame_of(*rows))
+    assert table.loc["knowledge", "df"] == table.loc["matching", "df"] == 1
+    assert table.loc["knowledge", "share"] == pytest.approx(3 * (2 / 3) * 16 / (3 * 38 / 3 + 6))
+    assert REST not in table.index
+
+
 @pytest.fixture(scope="module")
 def crossed():
     """Four mappings and two students on two tasks with three seeds; scores are replaced."""

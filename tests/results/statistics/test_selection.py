@@ -67,6 +67,24 @@ def test_every_cell_is_at_its_own_best_value_on_the_slice(tmp_path):
     assert list(record.runs["score"]) == [0.60, 0.62, 0.70, 0.72]
 
 
+def test_matchings_that_are_written_into_one_knowledge_are_cells_of_their_own(tmp_path):
+    """`knowledge: [logits+hidden:mse, logits+hidden:cka]` is one knowledge and no axis matching."""
+    best = {"mse": "0.0001", "cosine": "0.0003", "cka": "0.001"}
+    rows = []
+    for matching, rate in ((m, r) for m in best for r in RATES):
+        for seed in "12":
+            cell = {"knowledge": "logits+hidden", "matching": matching, "learning_rate": rate}
+            on_slice = 0.9 if best[matching] == rate else 0.8
+            more = {"slice_score": on_slice, "select": SELECT}
+            rows.append(one_run({**cell, "seed": seed, "held_out": "0.1"}, 0.5, **more))
+    record = load_record(write(frame_of(*rows), tmp_path / "runs.csv"))
+    assert record.selection.cells == ["task", "knowledge", "matching"]
+    assert {c.cell[2]: c.value[0] for c in record.selection.candidates if c.chosen} == best
+    assert dict(zip(record.runs["matching"], record.runs["chosen"], strict=True)) == {
+        matching: f"learning_rate {rate}" for matching, rate in best.items()
+    }
+
+
 def test_dev_scores_have_no_part_in_the_choice(tmp_path):
     """Any other dev scores, and the same runs are chosen."""
     turned = {

@@ -296,3 +296,15 @@ def test_runs_without_answers_are_left_out_of_the_table_of_examples_and_counted(
     (row,) = table["examples"].rows
     assert row[2:6] == ["+4.0", "–", "–", "1"]
     assert "rows with fewer seeds than were run: 1" in table["examples"].notes[-1]
+
+
+def test_where_not_all_contrasts_fit_the_most_significant_are_shown():
+    """As text, `<0.001` comes after `1.000`."""
+    gains = {"first": 0.0, "last": 0.1, "uniform": 0.001, "emd": 0.002}
+    rng = np.random.default_rng(0)
+    frame = grid(lambda c: 0.5 + gains[c["mapping"]] + rng.normal(0, 0.004),
+                 mapping=list(gains), seed=["1", "2", "3", "4"])  # fmt: skip
+    table = make_tables(frame)["contrasts"]
+    shown = [table.rows[i][4] for i in table.first]
+    assert shown[0] == "<0.001" and float(shown[-1]) > 0.5
+    assert sorted(table.first) == list(range(6))
