@@ -125,6 +125,7 @@ include: "workflow/rules/guideline.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/submission.smk"
 include: "workflow/errors.smk"  # what is printed of a job that failed
+include: "workflow/signals.smk"  # what a job of a cluster does with them
 include: "workflow/end.smk"  # what is printed at the end, and drawn after a failure
 
 

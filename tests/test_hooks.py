@@ -17,6 +17,7 @@ SNAKEFILE = f"""
 import sys
 from pathlib import Path
 FOLDER, STUDY, DRAW_ONLY, IN_STORE = Path("."), Path("study.yaml"), False, False
+include: "{ROOT}/workflow/signals.smk"
 include: "{ROOT}/workflow/end.smk"
 rule report:
     input: "part.txt"
@@ -41,9 +42,10 @@ JOB = """
 import signal, sys
 def end(number, frame):
     with open("saved.txt", "w") as handle:
-        handle.write("state")
+        handle.write(f"state at {signal.Signals(number).name}")
     sys.exit(75)
-signal.signal(signal.SIGINT, end)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, end)
 with open("running", "w") as handle:  # a pipe: the test waits for it
     handle.write("yes")
 while True:
@@ -85,8 +87,20 @@ def test_ctrl_c_is_one_calm_sentence_and_draws_nothing(start, tmp_path):
     assert after[1] and len(after[2].strip().splitlines()) == 1, err
     assert "Error" not in err and "None" not in err and "Traceback" not in err
     assert "step collect" not in err and "Done" not in out
-    assert (tmp_path / "saved.txt").read_text() == "state"
+    assert (tmp_path / "saved.txt").read_text() == "state at SIGINT"
     assert not list((tmp_path / ".snakemake/locks").glob("*")), "the next start would be refused"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_job_of_a_cluster_passes_on_what_asks_it_to_end(start, tmp_path, number):
+    """SLURM asks the first process of a job alone, which is Snakemake."""
+    run = start("--mode", "remote", "--target-jobs", "blocks:", "--nolock")
+    with (tmp_path / "running").open() as pipe:
+        assert pipe.read() == "yes"
+    os.kill(run.pid, number)
+    _, err = run.communicate()
+    assert run.returncode == 1, err
+    assert (tmp_path / "saved.txt").read_text() == f"state at {number.name}"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ SLURM sends SIGTERM at pre-emption, `scancel` and a time limit, and SIGUSR1 some
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -26,6 +27,10 @@ class Stopped(BaseException):
 
 _waiting = False  # whether a training is running, which stops after its current step
 _asked = ""
+_last = (0, 0.0)  # the last signal, and when it came
+# Seconds in which a signal that comes again is the same request: a scheduler sends it to all
+# processes of a job, and the Snakemake of the job passes it on. A second ctrl-C is a person's.
+_SAME = 5.0
 
 
 @contextmanager
@@ -37,6 +42,8 @@ def watched() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    global _last
+    _last = (0, 0.0)
     before = {number: signal.signal(number, _handle) for number in SIGNALS}
     try:
         yield
@@ -46,7 +53,10 @@ def watched() -> Iterator[None]:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    global _asked
+    global _asked, _last
+    (last, since), _last = _last, (number, time.monotonic())
+    if number == last != signal.SIGINT and _last[1] - since < _SAME:
+        return
     again, _asked = bool(_asked), signal.Signals(number).name
     if not _waiting or again:
         raise Stopped(_asked)
@@ -56,8 +66,8 @@ def _handle(number: int, frame: FrameType | None) -> None:
 def deferred() -> Iterator[Callable[[], str]]:
     """Within the block the first signal only sets what the yielded function returns. The second one
     raises `Stopped`."""
-    global _waiting, _asked
-    _waiting, _asked = True, ""
+    global _waiting, _asked, _last
+    _waiting, _asked, _last = True, "", (0, 0.0)
     try:
         yield lambda: _asked
     finally:

@@ -10,6 +10,7 @@ import pytest
 
 from kd.cli import drawing, steps
 from kd.cli import main as cli
+from kd.runtime import signals
 from kd.runtime.signals import BY_HAND, SIGNALS, STATUS, Stopped, deferred, watched
 
 
@@ -34,6 +35,22 @@ def test_within_a_training_the_first_is_noted_and_the_second_ends():
             assert asked() == "", "a signal of long ago is remembered"
         with pytest.raises(Stopped):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(monkeypatch):
+    """From the scheduler, and from the Snakemake of the job; a second ctrl-C is a person's."""
+    with watched(), deferred() as asked:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert asked() == "SIGTERM"
+        monkeypatch.setattr(signals, "_SAME", 0.0)
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)
+    monkeypatch.undo()
+    with watched(), deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize(
