@@ -8,7 +8,8 @@ from snakemake.scheduling.job_scheduler import JobScheduler
 
 
 def pass_on(number, frame=None):
-    """The commands of the job save their state and end; shells would die and leave them behind."""
+    """Let the commands of the job save their state and end. Their shells get no signal, because
+    they would end at once."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if not process.children():

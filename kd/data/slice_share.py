@@ -71,7 +71,7 @@ def check_share(task: Task, examples: int, share: float) -> None:
 
 
 def drawn_differently(kind: Kind, settings: Mapping[str, Any]) -> dict[str, int]:
-    """What joins the identity of a run or teacher that learns a part of a multi-label task: with
-    the same settings, runs of earlier versions saw other examples, and far too many or too few."""
+    """A mark for the identity of a run or teacher that learns a part of a multi-label task. Earlier
+    versions chose other examples for the same settings, and far too many or too few."""
     part = settings["held_out"] or settings["train_fraction"] != 1
     return {"label_sets": 2} if kind is LABELS and part else {}

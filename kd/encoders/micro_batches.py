@@ -37,7 +37,7 @@ def in_micro_batches(
     parts = []
     for start in range(0, count, size):
         part = [tensor[start : start + size] for tensor in inputs.values()]
-        # The tensors are positional: checkpoint repeats the random numbers, so the dropout, only of
+        # The second pass must repeat the dropout. `checkpoint` restores the random states only of
         # devices that it finds among its positional arguments.
         parts.append(
             checkpoint(forward, *part, use_reentrant=False)

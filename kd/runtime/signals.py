@@ -28,8 +28,8 @@ class Stopped(BaseException):
 _waiting = False  # whether a training is running, which stops after its current step
 _asked = ""
 _last = (0, 0.0)  # the last signal, and when it came
-# Seconds in which a signal that comes again is the same request: a scheduler sends it to all
-# processes of a job, and the Snakemake of the job passes it on. A second ctrl-C is a person's.
+# Within these seconds a repeated signal counts once: a scheduler may send it to all processes of a
+# job, and the Snakemake of the job passes it on. A second ctrl-C always counts.
 _SAME = 5.0
 
 

@@ -103,9 +103,9 @@ def no_compiler() -> Iterator[None]:
 @contextmanager
 def one_machine() -> Iterator[None]:
     """Let code ask, inside the block, whether a tensor is spread over machines, without loading
-    what spreads it.
+    torch's module for that.
 
-    Saving a model asks that of each weight, and torch takes a second to load it. If it is loaded,
+    Saving a model asks it of each weight, and the module takes a second to load. If it is loaded,
     it stays.
     """
     name = "torch.distributed.tensor"

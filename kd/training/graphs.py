@@ -98,8 +98,8 @@ class Graphs:
             p.grad = grad
 
     def free(self) -> bool:
-        """Make ordinary steps from now on. Returns whether that frees memory: that of a graph is of
-        no use to other steps."""
+        """Make ordinary steps from now on. Returns whether there were graphs: other steps cannot use
+        their memory."""
         had = bool(self._graphs)
         self._on = False
         self._graphs.clear()

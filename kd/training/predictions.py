@@ -58,8 +58,8 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
         UserError: the file is missing, damaged, or has other columns.
     """
     try:
-        # Neither pandas nor `pq.read_table`, which loads it: a training needs it for nothing else,
-        # and it takes half a second to load.
+        # `pq.read_table` would load pandas. That takes half a second, and a training needs it for
+        # nothing else.
         with pq.ParquetFile(path) as file:
             table = file.read(columns=_COLUMNS).combine_chunks()
         split, ids, labels, logits = (_values(table[name]) for name in _COLUMNS)
