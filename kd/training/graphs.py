@@ -98,8 +98,8 @@ class Graphs:
             p.grad = grad
 
     def free(self) -> bool:
-        """Make ordinary steps from now on. Returns whether there were graphs: other steps cannot use
-        their memory."""
+        """Make ordinary steps from now on. Returns whether there were graphs, whose memory other steps
+        cannot use."""
         had = bool(self._graphs)
         self._on = False
         self._graphs.clear()
