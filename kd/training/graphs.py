@@ -98,8 +98,8 @@ class Graphs:
             p.grad = grad
 
     def free(self) -> bool:
-        """Make ordinary steps from now on. Returns whether there were graphs, whose memory other steps
-        cannot use."""
+        """Make ordinary steps from now on. Returns whether there were graphs: no other step can use
+        their memory."""
         had = bool(self._graphs)
         self._on = False
         self._graphs.clear()
