@@ -9,10 +9,11 @@ from kd.data.own_tasks import own_facts
 from kd.runtime.errors import UserError
 
 STRATA = 10  # groups of a regression's examples, by their score
+WHOLE = "a multi-label task"  # its slice need not have each label
 
 
-def slice_size(examples: int, share: float) -> int:
-    """Examples of a stratum that the slice takes: the rounded share.
+def slice_size(examples: int, share: float, who: str = "each label") -> int:
+    """The rounded share of so many examples; `who` has them, for the message.
 
     Raises:
         UserError: none would be in the slice, or none outside of it.
@@ -21,22 +22,7 @@ def slice_size(examples: int, share: float) -> int:
     if not 0 < taken < examples:
         raise UserError(
             f"a share of {share:g} of {examples} example{'s' * (examples != 1)} is {taken}, but "
-            f"each label needs one example at least in the slice and one outside of it"
-        )
-    return taken
-
-
-def sets_slice_size(examples: int, share: float) -> int:
-    """Examples of a multi-label task that the slice takes. It need not have each label.
-
-    Raises:
-        UserError: none would be in the slice, or none outside of it.
-    """
-    taken = round(share * examples)
-    if not 0 < taken < examples:
-        raise UserError(
-            f"a share of {share:g} of {examples} examples is {taken}, but the slice needs one "
-            f"example at least, and the training another"
+            f"{who} needs one example at least in the slice and one outside of it"
         )
     return taken
 
@@ -47,26 +33,24 @@ def check_share(task: Task, examples: int, share: float) -> None:
     Args:
         task: as a study knows it.
         examples: in its training split.
-        share: of each label that the slice takes.
+        share: of each label that the slice takes; of all examples in a multi-label task.
 
     Raises:
         UserError: the rarest label of a task of the user's own has too few examples; or a task of
             the tables has too few even if all of its labels are equally frequent; or a multi-label
             task has too few.
     """
+    who = "each label"
     if task.kind is LABELS:
-        try:
-            sets_slice_size(examples, share)
-        except UserError as error:
-            raise UserError(f"of task {task.title}, {error}") from None
-        return
-    rarest = examples // (STRATA if task.kind is SCORES else task.outputs)
-    if task.source and task.kind is not SCORES:
-        rarest = own_facts(task).rarest
+        fewest, whose, who = examples, "the examples", WHOLE
+    elif task.kind is SCORES:
+        fewest, whose = examples // STRATA, "a tenth of the scores"
+    else:
+        fewest = own_facts(task).rarest if task.source else examples // task.outputs
+        whose = "the rarest label"
     try:
-        slice_size(rarest, share)
+        slice_size(fewest, share, who)
     except UserError as error:
-        whose = "a tenth of the scores" if task.kind is SCORES else "the rarest label"
         raise UserError(f"of {whose} of task {task.title}, {error}") from None
 
 

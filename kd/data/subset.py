@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kd.axes.kinds import LABELS, Kind
 from kd.data.extra import TRANSFERRED
-from kd.data.slice_share import sets_slice_size, slice_size
+from kd.data.slice_share import WHOLE, slice_size
 from kd.data.strata import strata_of
 from kd.data.tokens import Split
 
@@ -87,7 +87,7 @@ def held_out_rows(split: Split, share: float, seed: int, kind: Kind) -> Tensor:
     rows, seeds = split.originals, f"held out {seed}"
     if kind is not LABELS:
         return _drawn(split, rows, seeds, kind, partial(slice_size, share=share))
-    return _spread(split, rows, seeds, sets_slice_size(len(rows), share))
+    return _spread(split, rows, seeds, slice_size(len(rows), share, WHOLE))
 
 
 def _drawn(split: Split, rows: Tensor, seed: str, kind: Kind, size: Callable[[int], int]) -> Tensor:

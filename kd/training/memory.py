@@ -17,7 +17,7 @@ def with_less_memory(
     one_step: Callable[[int], T],
     state: State,
     device: torch.device,
-    free: Callable[[], bool] = lambda: False,
+    free: Callable[[], bool],
 ) -> T:
     """Call `one_step(micro_batch)`; if memory runs out, again with half as many examples at a time.
 
