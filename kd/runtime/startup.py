@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -66,6 +67,7 @@ def _import_encoders() -> None:
 
 def _import_quickly() -> None:
     """Import them without three optional packages that nothing here uses: half of the imports.
+    Their list of models is made once.
 
     These are SciPy (losses of object detection), torch.distributed (models over several machines)
     and the compiler, which decorators load even if they compile nothing. To transformers they look
@@ -76,10 +78,42 @@ def _import_quickly() -> None:
     available = torch.distributed.is_available
     try:
         torch.distributed.is_available = lambda: False
-        with replaced({"scipy": None}), no_compiler():
+        with replaced({"scipy": None}), no_compiler(), _models_listed_once():
             _import_encoders()
     finally:
         torch.distributed.is_available = available
+
+
+@contextmanager
+def _models_listed_once() -> Iterator[None]:
+    """Let `transformers.models` take, inside the block, its list of models from `transformers`.
+
+    Both read the files of all models for it, and each takes most of a second. The cache that
+    transformers has for this is smaller than the number of its models.
+    """
+    import transformers.utils.import_utils as imports
+
+    listed = imports.define_import_structure
+
+    def once(module_path: Any, prefix: str | None = None) -> Any:
+        path = Path(module_path)
+        if prefix or path.parts[-2:] != ("models", "__init__.py"):
+            return listed(module_path, prefix)
+        known = listed(path.parent, prefix="models")  # cached: `transformers` has asked for it
+        return {
+            needs: {
+                name.removeprefix("models."): objects
+                for name, objects in modules.items()
+                if name.startswith("models.")
+            }
+            for needs, modules in known.items()
+        }
+
+    imports.__dict__["define_import_structure"] = once
+    try:
+        yield
+    finally:
+        imports.__dict__["define_import_structure"] = listed
 
 
 @contextmanager

@@ -58,8 +58,8 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
         UserError: the file is missing, damaged, or has other columns.
     """
     try:
-        # `pq.read_table` would load pandas. That takes half a second, and a training needs it for
-        # nothing else.
+        # `pq.read_table` and `to_numpy` would load pandas. That takes half a second, and a training
+        # needs it for nothing else.
         with pq.ParquetFile(path) as file:
             table = file.read(columns=_COLUMNS).combine_chunks()
         split, ids, labels, logits = (_values(table[name]) for name in _COLUMNS)
@@ -79,12 +79,13 @@ def _column(values: np.ndarray) -> pa.Array:
 
 def _values(column: pa.ChunkedArray) -> np.ndarray:
     """(n,), or (n, C) of a column of lists."""
-    if not pa.types.is_list(column.type):
-        return np.asarray(column.to_numpy())
-    if column.null_count or len(pc.unique(pc.list_value_length(column))) > 1:
-        raise ValueError("its lists are not of one length")
-    flat = pc.list_flatten(column).to_numpy()
-    return np.asarray(flat.reshape(len(column), -1))
+    if pa.types.is_list(column.type):
+        if column.null_count or len(pc.unique(pc.list_value_length(column))) > 1:
+            raise ValueError("its lists are not of one length")
+        return _values(pc.list_flatten(column)).reshape(len(column), -1)
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return np.from_dlpack(column.combine_chunks())
+    return np.array(column.to_pylist())
 
 
 def chosen_answers(task: Task, logits: np.ndarray) -> np.ndarray:

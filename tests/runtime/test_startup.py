@@ -77,6 +77,28 @@ def test_a_job_trains_without_what_it_does_not_use_or_with_all_of_it_to_the_same
     assert quick[3] == full[4]
 
 
+_LIST = """
+from kd.runtime import startup
+startup.prepare()
+import transformers.models as models, transformers.utils.import_utils as imports
+scanned = imports.create_import_structure_from_path.cache_info().misses
+imports.create_import_structure_from_path.cache_clear()
+imports.define_import_structure.cache_clear()
+structure = imports.define_import_structure(models.__file__)
+whole = imports._LazyModule("models", models.__file__, structure)
+once = imports.create_import_structure_from_path.cache_info().misses
+print(models._class_to_module == whole._class_to_module, models._modules == whole._modules,
+      set(models.__all__) == set(whole.__all__), "BertModel" in models._class_to_module)
+print(scanned < 1.5 * once)
+"""
+
+
+def test_the_list_of_models_is_made_once_and_is_that_of_transformers() -> None:
+    answer = subprocess.run([sys.executable, "-c", _LIST], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == ["True"] * 5
+
+
 def test_replaced_modules_come_back() -> None:
     import json
 

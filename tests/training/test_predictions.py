@@ -1,5 +1,8 @@
 """The file of predictions: what is written is read, and joined by example."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,6 +37,17 @@ def test_pandas_alone_reads_it(tmp_path):
     write_predictions(tmp_path / PREDICTIONS, {"dev": predictions([1, 2], classes=1)})
     frame = pd.read_parquet(tmp_path / PREDICTIONS)
     assert list(frame) == ["split", "id", "label", "logits"] and len(frame["logits"][0]) == 1
+
+
+def test_reading_loads_no_pandas(tmp_path):
+    write_predictions(tmp_path / PREDICTIONS, {"dev": predictions([1, 2])})
+    code = (
+        "import sys; from pathlib import Path; "
+        "from kd.training.predictions import read_predictions; "
+        "print(len(read_predictions(Path(sys.argv[1]))['dev'].ids), 'pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / PREDICTIONS]
+    assert subprocess.check_output(command, text=True).split() == ["2", "False"]
 
 
 def test_answers_are_joined_by_example_not_by_position():
