@@ -12,7 +12,7 @@ import pandas as pd
 
 from kd.axes.labels import parts as values_in
 from kd.results.advice.judge import contrasts_of, judge_values, leader_of, turned
-from kd.results.advice.soundness import average_error, students_at_floor
+from kd.results.advice.soundness import above_floor, average_error, students_at_floor
 from kd.results.advice.student_sizes import equal_students, front
 from kd.results.advice.verdict import LEVEL, Advice, Contrast, Partner
 from kd.results.statistics.effects import contrasts, seed_share, variance
@@ -34,10 +34,13 @@ QUESTIONS = {
 def advise(frame: pd.DataFrame, margin: float = 0.5) -> list[Advice]:
     """The questions of the paper in its order, even if the study did not ask them, then other axes.
 
+    Tasks on which no student is above the constant answer are left out.
+
     Args:
         frame: runs, as `read_runs` gives them.
         margin: largest difference, in points, of values that count as equal.
     """
+    frame = above_floor(frame)
     runs = prepare(frame)
     varying = studied(frame)
     shares = variance(frame)

@@ -17,6 +17,7 @@ from scipy import stats
 from kd.axes.labels import ALIAS
 from kd.results.advice.advice import judged_axes
 from kd.results.advice.judge import contrasts_of
+from kd.results.advice.soundness import above_floor
 from kd.results.advice.verdict import LEVEL, Advice, Contrast
 from kd.results.statistics.effects import contrasts, planned_pairs
 from kd.results.statistics.fraction import part_of
@@ -58,14 +59,15 @@ def next_steps(
 ) -> tuple[list[Step], list[Advice]]:
     """The steps of all open contrasts, the best first, and the advice that has a best value.
 
-    Where no contrast of an axis has a look, because runs failed, all of them are open.
+    Where no contrast of an axis has a look, because runs failed, all of them are open. Tasks on
+    which no student is above the constant answer are left out.
 
     Args:
         frame: runs with looks, as `load_record` gives them.
         margin: largest difference, in points, of values that count as equal.
         each_cell: runs that a seed of a cell takes (more than 1 where axes are tuned).
     """
-    looks, runs = looks_of(frame), prepare(frame)
+    looks, runs = looks_of(frame), prepare(above_floor(frame))
     judged = judged_axes(runs, margin)
     steps = []
     for advice in judged:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from kd.results.advice.judge import contrasts_of, judge_values, leader_of, turned
-from kd.results.advice.soundness import students_at_floor
+from kd.results.advice.soundness import above_floor, students_at_floor
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.statistics.effects import contrasts
 from kd.results.statistics.runs import AVERAGE, studied
@@ -42,7 +42,8 @@ class Likeness:
 
 def likeness(runs: pd.DataFrame, margin: float) -> Likeness | None:
     """The judgement; None where the study cannot tell: it varies no knowledge, has no two runs with
-    an agreement that can be compared, or no student is above the constant answer.
+    an agreement that can be compared, or no student is above the constant answer. Tasks where no
+    student is above it are left out.
 
     Args:
         runs: prepared runs.
@@ -50,7 +51,8 @@ def likeness(runs: pd.DataFrame, margin: float) -> Likeness | None:
     """
     if "knowledge" not in studied(runs) or "agreement" not in runs:
         return None
-    scores = runs[runs["score"].notna() & (runs["task"] != AVERAGE)]
+    runs = above_floor(runs[runs["task"] != AVERAGE])
+    scores = runs[runs["score"].notna()]
     tasks = tuple(dict.fromkeys(scores["task"]))
     if tasks and set(tasks) == {floor.task for floor in students_at_floor(scores)}:
         return None

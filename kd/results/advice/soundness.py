@@ -34,6 +34,12 @@ def students_at_floor(frame: pd.DataFrame) -> list[Floor]:
     return floors
 
 
+def above_floor(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs without those tasks, which show nothing; all runs, where no task is left."""
+    left = frame[~frame["task"].isin([floor.task for floor in students_at_floor(frame)])]
+    return left if left["score"].notna().any() else frame
+
+
 def teachers_at_floor(frame: pd.DataFrame) -> list[Floor]:
     """Teachers that are not two standard errors above the constant answer, by task."""
     runs = frame[frame["score"].notna() & frame["teacher_score"].notna()]

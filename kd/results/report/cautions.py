@@ -147,12 +147,12 @@ def _floors(frame: pd.DataFrame) -> list[str]:
     tasks = frame.loc[frame["score"].notna(), "task"].nunique()
     texts = []
     if students:
-        start = (
-            "This study cannot answer its question: no student is clearly above the constant answer"
+        cause = f"no student is clearly above the constant answer ({listed(map(_told, students))})"
+        texts.append(
+            f"This study cannot answer its question: {cause}."
             if len(students) == tasks
-            else "Some tasks show nothing, because no student is clearly above the constant answer"
+            else f"The answers leave out {count(len(students), 'task')}, on which {cause}."
         )
-        texts.append(f"{start} ({listed(map(_told, students))}).")
     columns = ["teacher", "task", "teacher_warning"]
     warned = frame.reindex(columns=columns).fillna("").drop_duplicates()
     warned = warned[warned["teacher_warning"] != ""]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kd.results.advice.advice import advise
 from kd.results.advice.likeness import Likeness, likeness
+from kd.results.advice.soundness import above_floor
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.record import Record, load_record, warned
 from kd.results.report.answers import answer
@@ -185,16 +186,16 @@ def guideline_text(record: Record, name: str) -> str:
     margin, *_ = _settings(record)
     every = answers(record)
     asked = [a for a in every if a.asked]
-    done, total = int(frame["score"].notna().sum()), len(frame)
-    finished = frame[frame["score"].notna()]
+    finished = above_floor(frame)
+    finished = finished[finished["score"].notna()]
     tasks, seeds = levels(finished["task"]), levels(finished["seed"])
     lines = [f"# Guideline from the study {name}", ""]
     lines += [question, ""] * bool(question)
     if warnings := cautions(record):
         lines += [*(f"- {text}" for text in warnings), ""]
     lines += [
-        f"These answers rest on {done:,} of {count(total, 'run')}: {count(len(tasks), 'task')} "
-        f"({', '.join(tasks)}), {count(len(seeds), 'seed')}, teacher "
+        f"These answers rest on {len(finished):,} of {count(len(frame), 'run')}: "
+        f"{count(len(tasks), 'task')} ({', '.join(tasks)}), {count(len(seeds), 'seed')}, teacher "
         f"{', '.join(levels(finished['teacher']))}. The best value is chosen on the dev scores "
         "that are reported, so its lead is optimistic, and more so if many values were tried. Two "
         "values count as equal where the whole 95 % interval of their difference lies within "

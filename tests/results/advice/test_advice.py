@@ -157,6 +157,19 @@ def test_a_study_at_the_constant_answer_cannot_answer():
     assert of(frame.assign(majority_score=0.3), "mapping").strength == "strong"
 
 
+def test_a_task_at_the_constant_answer_is_left_out():
+    """Its scores would halve the lead, and widen the interval."""
+    low = TASKS[0]
+    frame = noisy(
+        lambda c: -0.15 if c["task"] == low else 0.03 * (c["mapping"] == "last"),
+        mapping=["first", "last"], task=TASKS[:3],
+    )  # fmt: skip
+    advice, alone = of(frame, "mapping"), of(frame[frame["task"] != low], "mapping")
+    assert advice == alone and advice.tasks == tuple(TASKS[1:3])
+    (lead,) = advice.worse
+    assert lead.difference == pytest.approx(3, abs=0.5) and lead.planned == 6
+
+
 def test_interactions_name_who_leads_where():
     students = ["6L-768-12h-3072", "3L-384-12h-1536"]
     frame = noisy(

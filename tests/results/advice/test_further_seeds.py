@@ -148,3 +148,14 @@ def test_a_list_in_one_line_is_refused():
 def test_a_study_without_looks_is_told_how(tmp_path, capsys):
     assert main(["next", str(write_study(tmp_path, study_dict()))]) == 2
     assert "kd next needs the key looks" in capsys.readouterr().err
+
+
+def test_no_seeds_go_to_a_task_at_the_constant_answer():
+    rng = np.random.default_rng(4)
+    frame = grid(
+        lambda c: MEANS[c["mapping"]] - 0.2 * (c["task"] == "mrpc") + rng.normal(0, 0.004),
+        mapping=list(MEANS), task=["rte", "mrpc"], seed=["1", "2", "3"],
+    ).assign(looks="3 5 8")  # fmt: skip
+    alone = frame[frame["task"] == "rte"].reset_index(drop=True)
+    steps, judged = next_steps(frame, 0.1)
+    assert steps and (steps, judged) == next_steps(alone, 0.1)
