@@ -48,7 +48,8 @@ EXTRA_FIELDS: dict[str, Field] = {
         meaning="more examples, made from those of the training set and labelled by the teacher",
     ),
     "augmentation_factor": Field(
-        **number(1, 1000, whole=True), meaning="examples that are made from each one, at most"
+        **number(1, 1000, whole=True),
+        meaning="largest number of examples made from each training example",
     ),
     "augmentation_probability": Field(
         **number(0, 1, above=True), meaning="probability p that a word is replaced"
@@ -94,7 +95,7 @@ TRANSFER_KEYS: dict[str, str] = {
     "files": "files of texts, from the study file's folder; * stands for any names",
     "text": "column of the text, or a list of two for pairs: a name, or a position from 0; not of "
     "text files, which have a text on each line",
-    "format": "text, csv, tsv, jsonl or parquet, where the names of the files do not tell it",
+    "format": "text, csv, tsv, jsonl or parquet, if the file names do not show it",
     "header": "false: CSV or TSV files have no header, and columns are positions",
 }
 TRANSFER_ENDINGS = {

@@ -110,7 +110,7 @@ _HELD_OUT: dict[str, Field] = {
     "held_out": Field(
         **number(0, 0.9),
         meaning="share of the training examples, of each label, that is left out of the training "
-        "of students and teachers and scored apart; `select` sets it",
+        "of students and teachers and scored separately; `select` sets it",
     ),
     "held_out_seed": Field(
         **number(0, 2**32 - 1, whole=True), meaning="seed of the choice of examples for `held_out`"

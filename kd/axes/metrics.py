@@ -45,9 +45,7 @@ METRICS = {
         _ANY, SHARE, "F1 of all answers together; with one label an example, the accuracy"
     ),
     "weighted-f1": Metric(_ANY, SHARE, "mean of the F1 of each label, weighted by its examples"),
-    "subset-accuracy": Metric(
-        (LABELS,), SHARE, "share of examples for which all labels are right, of several at a time"
-    ),
+    "subset-accuracy": Metric((LABELS,), SHARE, "share of examples whose labels are all right"),
     "matthews": Metric((CLASSES,), CORRELATION, "Matthews' correlation"),
     "pearson": Metric((SCORES,), CORRELATION, "Pearson's correlation; 0 for a constant prediction"),
     "spearman": Metric(

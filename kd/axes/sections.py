@@ -178,8 +178,8 @@ def _temperatures() -> Section:
         "temperature_schedule",
         "The temperature of the soft labels of each example. `temperature` is tau. With "
         "`probability_shift: true`, the teacher's largest logit and its logit of the right class "
-        f"are swapped ({PROBABILITY_SHIFT_SOURCE}). In a multi-label task, each logit with which "
-        "the teacher errs changes its sign instead, and only `constant` is defined.",
+        f"are swapped ({PROBABILITY_SHIFT_SOURCE}). In a multi-label task, the sign of each logit "
+        "for which the teacher is wrong is changed instead, and only `constant` is defined.",
         ("schedule", "temperature of an example"),
         list(TEMPERATURE_SCHEDULES.items()),
     )

@@ -182,8 +182,8 @@ def _task() -> Section:
 def _metrics() -> Section:
     return Section(
         "metrics",
-        "What a task of your own is scored by (its key `metrics`). The score is the mean of those "
-        "that may be a part of it.",
+        "The metrics of a task of your own (its key `metrics`). The score is the mean of those "
+        "that can be a part of the score.",
         ("metric", "what it is", "of", "bounds", "part of the score", "source"),
         [
             (

@@ -155,7 +155,7 @@ PROJECTION = {
     "none": "For contrastive between equal widths.",
 }
 INIT = {
-    "random": "As a control. It shows what any other start is worth.",
+    "random": "As a control. It shows how much any other start gains.",
     "teacher-first": "Where student and teacher have the same width. Fits mapping first.",
     "teacher-last": "Like teacher-first. Fits mapping last.",
     "teacher-uniform": "Like teacher-first. Fits mapping uniform.",
@@ -170,5 +170,6 @@ INIT = {
 
 AUGMENTATION = {
     "word-replacement": "Where the training set is small. Compare it with none at equally many "
-    "examples seen (compare_at), so that more steps are not taken for better ones.",
+    "examples seen (compare_at), so that the effect of more steps is not mistaken for that of "
+    "better examples.",
 }
