@@ -38,3 +38,11 @@ def test_a_file_has_one_rule_of_its_name_with_its_frozen_shell_line(path):
     assert re.findall(r"^ *rule (\w+):", text, re.MULTILINE) == [path.stem]
     (line,) = re.findall(r"shell:\n +'(.*)'\n", text)
     assert line == STUDY.format(path.stem) + OPTIONS[path.stem] + " > {log} 2>&1"
+
+
+@pytest.mark.parametrize("name", ["teacher", "stage"])
+def test_ids_may_start_with_the_name_of_any_architecture(name):
+    inputs = RULES[0].parents[1] / "inputs.smk"
+    allowed = dict(re.findall(r' (\w+)=r"(.+)",\n', inputs.read_text()))
+    for architecture in ("bert", "deberta-v2", "nomic_bert"):
+        assert re.fullmatch(allowed[name], f"{architecture}-2l-32-6be73c187a")

@@ -18,10 +18,10 @@ wildcard_constraints:
     data="[a-z0-9-]+",
     extra="extra-[0-9a-f]+",
     tokens="tokens-[0-9a-f]+",
-    teacher=r"[a-z0-9-]+-[0-9a-f]+",
+    teacher=r"[a-z0-9_-]+-[0-9a-f]+",
     need="need-[0-9a-f]+",
     corpus="(files|hub)-[0-9a-f]+",
-    stage=r"[a-z0-9-]+-[0-9a-f]+",
+    stage=r"[a-z0-9_-]+-[0-9a-f]+",
     run=r"[a-z0-9-]+-[0-9a-f]+",
 
 

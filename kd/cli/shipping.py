@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from kd.study.assistant_keys import first_teacher
 from kd.study.find import find_study
 from kd.study.paths import RECORD, SPEC, Layout
 from kd.study.plugins import copies
+
+_FACTS = "export.json"  # the file by which an export is known
 
 _EXPORT = """\
 Make a folder to ship: weights, tokenizer, ONNX in fp32 and int8, model card
@@ -90,10 +93,18 @@ def _plugins_in(run: Path) -> list[str]:
     return [str(sha256) for sha256 in hashes]
 
 
+def _check_replaceable(folder: Path) -> None:
+    """Check that a folder is not there, is empty, or is an earlier export, which is replaced."""
+    if folder.is_dir() and ((folder / _FACTS).is_file() or not any(folder.iterdir())):
+        return
+    if folder.exists():
+        raise UserError(f"{folder}: is there, and no earlier export; give another folder")
+
+
 def _make(
     wanted: dict[Path, tuple[Path, Any, Any]], out: Path, options: argparse.Namespace
 ) -> None:
-    """Make the folder `out` with one model in each of the folders below it, or none of it."""
+    """Make `out`, or each of the folders below it that are wanted, with one model; or none."""
     from kd.runtime import startup
 
     startup.prepare()
@@ -104,12 +115,13 @@ def _make(
     from kd.runtime.files import atomic_dir
     from kd.study.cited import citations_of_row
 
-    if out.exists() and not list(out.glob("**/export.json")):
-        raise UserError(f"{out}: is there, and no earlier export; give another folder")
-    with atomic_dir(out) as whole:
-        for place, (run, best, row) in wanted.items():
-            folder = whole / place
-            folder.mkdir(exist_ok=True)
+    for place in wanted:
+        _check_replaceable(out / place)
+    if Path() not in wanted and (out / _FACTS).is_file():
+        raise UserError(f"{out}: has the export of one run; give another folder")
+    with ExitStack() as stack:
+        folders = [stack.enter_context(atomic_dir(out / place)) for place in wanted]
+        for folder, (place, (run, best, row)) in zip(folders, wanted.items(), strict=True):
             activate(copies(run, _plugins_in(run)))  # those that it was trained with
             facts = export(run, Path(options.results), folder, options.threads)
             works = citations_of_row(
@@ -121,8 +133,6 @@ def _make(
             (folder / "README.md").write_text(
                 model_card(facts, best, works, name), encoding="utf-8"
             )
-            (folder / "export.json").write_text(json.dumps(facts, indent=2) + "\n")
-        for file in filter(Path.is_file, whole.rglob("*")):
-            file.chmod(whole.stat().st_mode & 0o666)  # libraries write files for their owner alone
+            (folder / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     names = ", ".join(str(place) for place in wanted if place.name)
     print(f"exported to {out}" + (f": {names}" if names else ""))

@@ -50,6 +50,11 @@ def _numbers(
 ) -> Iterator[list[int]]:
     """Of each example the numbers of its labels; those of one, where it is no list."""
     for row, value in enumerate(column, 1):
+        if value is None:
+            raise UserError(
+                f"{source.hub}, split {split}, row {row}: the labels ({source.label}) are missing; "
+                f"an example without a label has an empty list"
+            )
         numbers = [int(i) for i in (value if hasattr(value, "__len__") else [value])]
         if bad := [i for i in numbers if not 0 <= i < len(names)]:
             raise UserError(f"{source.hub}, split {split}, row {row}: it has no label ({bad[0]})")

@@ -27,7 +27,8 @@ def label_sets(table: "pd.DataFrame", source: Source, where: str) -> Iterator[tu
         return
     for row, value in enumerate(table["label"], 1):
         several = hasattr(value, "__len__") and not isinstance(value, str)
-        if not several and value != "" and text_of(value) == "":
+        empty = isinstance(value, str) and value == ""
+        if not (several or empty) and text_of(value) == "":
             raise UserError(
                 f"{where}, row {row}: the labels ({source.label}) are missing; an example without "
                 f"a label has an empty list or text"
@@ -56,7 +57,9 @@ def _of_flags(table: "pd.DataFrame", source: Source, where: str) -> Iterator[tup
 def text_of(value: Any) -> str:
     """A value as text; a missing value is ''. A whole number is written without a point, since
     Parquet and JSON make floats of integers where one is missing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    import pandas as pd
+
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

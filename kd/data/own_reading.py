@@ -91,6 +91,11 @@ def _checked(table: "pd.DataFrame", task: Task, where: str) -> "pd.DataFrame":
     assert task.source is not None
     columns: dict[str, Any] = {"id": range(len(table)), "sentence1": None, "sentence2": None}
     for i, name in enumerate(task.source.text):
+        for row, value in enumerate(table[f"text{i}"], 1):
+            if hasattr(value, "__len__") and not isinstance(value, str):
+                raise UserError(
+                    f"{where}, row {row}: text ({name}): found {shown(value)}, allowed: text"
+                )
         values = [_text(value) for value in table[f"text{i}"]]
         if "" in values:
             raise UserError(f"{where}, row {values.index('') + 1}: the text ({name}) is empty")

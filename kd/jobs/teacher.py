@@ -71,6 +71,7 @@ def _teacher(
     )
     if teacher.finetuned:
         build.align_labels(model, task, own_labels, teacher.order)
+        write_history(folder / HISTORY, [])  # an output of the rule, if jobs share no disk
     else:
         shape = teacher.encoder.shape
         objective = Objective((), task.kind, shape, shape, {})

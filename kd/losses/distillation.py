@@ -92,7 +92,7 @@ class Distillation(nn.Module):
         self.steps, self.step, self.seed = steps or 1, 0, values["seed"]
         self.steps_per_epoch = steps_per_epoch or self.steps
         self.parts: dict[str, Tensor] = {}
-        teacher.eval()
+        teacher.train("teacher-in-training" in self.objective.errata)
         # In a tuple, because torch would register an attribute as a submodule.
         self._captures = (
             Capture(student, {*wanted_features(terms, teacher=False), ("logits", 0)}),

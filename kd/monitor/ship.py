@@ -8,8 +8,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import yaml
 from kd.axes.initialisations import PRETRAINED
 from kd.monitor.answers import write_answers
 from kd.monitor.collect import rows_of, write_rows
+from kd.monitor.overwriting import refuse_to_lose
 from kd.monitor.recorded import filled, other_scores, recorded_rows, records_below
 from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_write, read_json, write_json
@@ -25,6 +25,8 @@ from kd.study.grid import Grid, load_grid
 from kd.study.paths import ANSWERS, MADE, RECORD, RECORDED, Layout
 
 _SMALL = 2_000_000  # bytes of answers that are shipped
+# Keys of a study whose values are files or folders: of a task, a teacher, a corpus, and so on.
+_PATHS = {"model", "train", "dev", "files", "path", "plugins", "augmentation_model"}
 _UNFINISHED = ("running", "stopped")
 # Columns of runs.csv on what trained the runs: their values are counted in made.json.
 _MADE_ON = ("device", "threads", "precision_used", "kd_version", "torch_version",
@@ -57,8 +59,10 @@ def write_record(
     recorded = recorded_rows(records)
     here = [_at_rest(row) for row in rows_of(grid, layout, mark=False)]
     rows = filled(here, grid.runs, recorded)
+    known = recorded.keys() & grid.runs.keys()
+    refuse_to_lose(out / RECORD, layout.runs, known)
     _write_study(grid, out / RECORDED)
-    write_rows(rows, layout, out / RECORD, recorded.keys() & grid.runs.keys())
+    write_rows(rows, layout, out / RECORD, known)
     before = read_json(out / MADE) if (out / MADE).is_file() else {}
     made = {
         **made_of(rows, grid),
@@ -145,20 +149,35 @@ def _write_study(grid: Grid, path: Path) -> None:
 def moved(text: str, old: Path, new: Path) -> str:
     """The text of a study file of the folder `old` for the folder `new`: only paths change."""
     text = re.sub(r"(?<=\$schema=)\.\.?/[\w./-]+", lambda m: _from(new, old / m[0]), text)
-    tokens = list(yaml.scan(text))
-    values = [  # no keys
-        token
-        for before, token in pairwise(tokens)
-        if isinstance(token, yaml.ScalarToken) and not isinstance(before, yaml.KeyToken)
-    ]
-    for token in reversed(values):
+    keys_by_end: dict[int, set[str]] = {}  # an anchor's value is there once, below several keys
+    for node, keys in _scalars(yaml.compose(text, yaml.SafeLoader)):
+        keys_by_end.setdefault(node.end_mark.index, set()).update(keys)
+    tokens = [token for token in yaml.scan(text) if isinstance(token, yaml.ScalarToken)]
+    for token in reversed(tokens):
+        start, end = token.start_mark.index, token.end_mark.index
+        if end not in keys_by_end:  # a key
+            continue
         prefix = PRETRAINED if token.value.startswith(PRETRAINED) else ""
         value = token.value.removeprefix(prefix)
-        if value.startswith(("./", "../")) or _is_file(old, value):
+        names_one = bool(prefix or keys_by_end[end] & _PATHS) and _is_file(old, value)
+        if value.startswith(("./", "../")) or names_one:
             quote = token.style or ""
-            start, end = token.start_mark.index, token.end_mark.index
             text = text[:start] + quote + prefix + _from(new, old / value) + quote + text[end:]
     return text
+
+
+def _scalars(
+    node: yaml.Node | None, keys: frozenset[str] = frozenset()
+) -> Iterator[tuple[yaml.ScalarNode, frozenset[str]]]:
+    """The values in a YAML node that are no keys, each with the keys that lead to it."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _scalars(value, keys | {str(key.value)})
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _scalars(value, keys)
+    elif isinstance(node, yaml.ScalarNode):
+        yield node, keys
 
 
 def _from(folder: Path, path: Path) -> str:
@@ -168,8 +187,10 @@ def _from(folder: Path, path: Path) -> str:
 
 
 def _is_file(folder: Path, text: str) -> bool:
-    """Whether a value names a file or folder next to the study file."""
+    """Whether a value names a file or folder next to the study file, or is a pattern of some."""
+    if not text.strip(". ") or Path(text).is_absolute():
+        return False
     try:
-        return bool(text.strip(". ")) and not Path(text).is_absolute() and (folder / text).exists()
+        return (folder / text).exists() or any(True for _ in folder.glob(text))
     except (OSError, ValueError):  # no file can have such a name
         return False

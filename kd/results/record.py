@@ -29,7 +29,10 @@ from kd.study.design_keys import read_design
 from kd.study.grid import Grid, expand
 from kd.study.selected import looks_text, part_text, read_tuned, tuned_of
 
-_SCORES = ("score", "teacher_score", "majority_score", "teacher_majority_score")
+_SCORES = (
+    *("score", "teacher_score", "majority_score", "teacher_majority_score"),
+    *("slice_score", "teacher_slice_score"),
+)
 
 
 @dataclass(frozen=True)

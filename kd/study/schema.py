@@ -108,7 +108,11 @@ def study_schema() -> dict[str, Any]:
             "uniqueItems": True,
             "description": "Python files with losses, mappings and the like of your own",
         },
-        "base": {**run, "description": "the run that the axes vary"},
+        "base": {
+            **run,
+            "type": ["object", "null"],
+            "description": "the run that the axes vary; empty: the defaults",
+        },
         "axes": {
             "type": "object",
             "properties": axes,

@@ -111,8 +111,12 @@ def task_schema() -> dict[str, Any]:
             for key, meaning in TASK_KEYS.items()
         },
         "oneOf": [
-            {"required": ["train", "dev", "text", "label"]},
-            {"required": ["hub", "revision", "splits", "text", "label"]},
+            {"required": ["train", "dev", "text"]},
+            {"required": ["hub", "revision", "splits", "text"]},
+        ],
+        "anyOf": [
+            {"required": ["label"]},
+            {"properties": {"labels": {"type": "object"}}, "required": ["labels"]},
         ],
         "additionalProperties": False,
     }

@@ -160,6 +160,10 @@ def _files(keys: dict[Any, Any], study: Path) -> dict[str, Any]:
         dev = {}
     elif not isinstance(dev, dict):
         dev = {"dev": dev}
+    if "train" in dev:
+        raise UserError(
+            "dev: found train, which is the training file; give this dev file another name"
+        )
     _check_splits({"train": 0, "dev": 0, **dev} if parts else {"train": 0, **dev}, "dev")
     files = {
         split: _file(file, key, study)
@@ -189,8 +193,9 @@ def _files(keys: dict[Any, Any], study: Path) -> dict[str, Any]:
             raise UserError(f"{key}: found {shown(parts[key])}, allowed: true, false")
     encoding = keys.get("encoding", "utf-8")
     try:
+        b"x".decode(encoding, "ignore")  # codecs such as hex are found, and decode no text
         parts["encoding"] = codecs.lookup(encoding).name
-    except (LookupError, TypeError):
+    except (LookupError, TypeError, ValueError):
         raise UserError(
             f"encoding: found {shown(encoding)}, allowed: a name such as utf-8, iso-8859-1, cp1252"
         ) from None

@@ -65,7 +65,7 @@ class Recorder:
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
     """Write rows as CSV. A cell is empty where a loss was not computed in any of its steps."""
     text = io.StringIO()
-    columns = dict.fromkeys(name for row in rows for name in row)
+    columns = dict.fromkeys(["step", *(name for row in rows for name in row)])
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

@@ -86,9 +86,11 @@ def test_a_mistake_in_the_labels_is_one_sentence(tmp_path, case):
 
 def test_a_missing_value_is_not_the_same_as_no_label(tmp_path):
     source = task(tmp_path, "a.csv").source
+    missing = r"here, row 3: the labels \(tags\) are missing; an example"
     table = pd.DataFrame({"label": [["a"], [], None]})
-    with pytest.raises(UserError, match=r"here, row 3: the labels \(tags\) are missing; an exampl"):
-        list(label_sets(table, source, "here"))
+    for own in (table, pd.DataFrame({"label": ["a", "", pd.NA]})):
+        with pytest.raises(UserError, match=missing):
+            list(label_sets(own, source, "here"))
     assert list(label_sets(table[:2], source, "here")) == [("a",), ()]
     with pytest.raises(UserError, match=r"here, row 1: a label \(tags\) is empty"):
         list(label_sets(pd.DataFrame({"label": [["a", ""]]}), source, "here"))
@@ -185,3 +187,5 @@ def test_the_hub_gives_lists_of_numbers_names_or_flags(tmp_path, monkeypatch):
         )
     with pytest.raises(UserError, match=r"some/dataset, split train, row 2: it has no label \(3\)"):
         list(_numbers([[0], [3]], tuple(names), source_of("tags"), "train"))
+    with pytest.raises(UserError, match=r"row 2: the labels \(tags\) are missing; an example wi"):
+        list(_numbers([[0], None], tuple(names), source_of("tags"), "train"))

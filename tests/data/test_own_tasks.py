@@ -121,6 +121,25 @@ def test_what_is_wrong_is_one_sentence(tmp_path, content):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("column", ["text", "label"])
+def test_a_missing_value_of_pandas_is_empty(tmp_path, column):
+    """Its own types have one, which is written as text otherwise."""
+    frame = pd.DataFrame({"text": ["a", "b", "c"], "label": ["x", "y", "x"]})
+    frame.loc[1, column] = None
+    frame.convert_dtypes().to_parquet(tmp_path / "train.parquet")
+    write(tmp_path, "dev.parquet", [("a", "x"), ("b", "y")])
+    with pytest.raises(UserError, match=rf"row 2: the {column} \({column}\) is empty"):
+        own_facts(task(tmp_path, train="train.parquet", dev="dev.parquet"))
+
+
+@pytest.mark.parametrize("text", [["b", "c"], {"en": "b"}])
+def test_text_that_is_a_list_or_a_mapping_is_refused(tmp_path, text):
+    rows = [{"text": "a", "label": "x"}, {"text": text, "label": "y"}]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=r"train.jsonl, row 2: text \(text\): found .*b.*, allowed"):
+        own_facts(task(tmp_path, train="train.jsonl", dev="train.jsonl"))
+
+
 def test_labels_that_the_training_lacks(tmp_path):
     write(tmp_path)
     write(tmp_path, "dev.csv", [("good", "yes"), ("so so", "maybe")])

@@ -210,6 +210,33 @@ def test_a_folder_of_other_files_is_not_replaced(place, tmp_path, capsys):
     assert "no earlier export" in capsys.readouterr().err and (tmp_path / "out/mine.json").is_file()
 
 
+def test_a_folder_that_only_has_an_export_below_it_is_not_replaced(place, tmp_path, capsys):
+    (tmp_path / "models/earlier").mkdir(parents=True)
+    kept = [tmp_path / "models/earlier/export.json", tmp_path / "models/thesis.txt"]
+    for path in kept:
+        path.write_text("{}")
+    (run,) = list((place / "results/runs").iterdir())[:1]
+    assert main(["export", run.name, str(tmp_path / "models"), *results(place)]) == 2
+    assert "no earlier export" in capsys.readouterr().err and all(p.is_file() for p in kept)
+    study = str(place / "study.yaml")
+    assert main(["export", study, str(tmp_path / "models/earlier"), "--best", *results(place)]) == 2
+    assert "has the export of one run" in capsys.readouterr().err and all(p.is_file() for p in kept)
+
+
+def test_the_best_students_take_the_place_of_their_own_folders_alone(place, tmp_path):
+    """One task of two can be exported again, also into a folder that has other files."""
+    (tmp_path / "out/other-task").mkdir(parents=True)
+    (tmp_path / "out/toy-pair").mkdir()
+    kept = tmp_path / "out/other-task/export.json"
+    for path in (kept, tmp_path / "out/toy-pair/export.json"):
+        path.write_text("{}")
+    study = str(place / "study.yaml")
+    assert main(["export", study, str(tmp_path / "out"), "--best", *results(place)]) == 0
+    assert kept.read_text() == "{}"
+    assert json.loads((tmp_path / "out/toy-pair/export.json").read_text())["record"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["other-task", "toy-pair"]
+
+
 def test_missing_packages_are_named(place, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     (run,) = list((place / "results/runs").iterdir())[:1]

@@ -414,6 +414,7 @@ def test_a_teacher_in_bfloat16(tmp_path):
         )
         (run,) = grid.runs.values()
         folder = layout.teacher(run.teacher)
+        assert (folder / "history.csv").read_text() == "step\n"
         assert read(folder / "model/config.json")["dtype"] == dtype
         scores[dtype] = read(layout.run(run) / "training.json")["final_loss"]
     assert scores["float32"] != scores["bfloat16"]

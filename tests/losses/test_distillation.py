@@ -52,6 +52,17 @@ def test_the_gradient_reaches_student_and_projections_and_no_teacher(models):
     assert student.base_model.encoder.layer[0].output.dense.weight.grad.norm() > 0
 
 
+def test_the_teacher_has_dropout_where_that_erratum_asks_for_it(models):
+    student, teacher = models
+    found = {}
+    for errata in ("none", "teacher-in-training"):
+        with Distillation(*models, hard_weight=0, errata=errata) as distillation:
+            assert teacher.training == (errata != "none")
+            student.eval()
+            found[errata] = {distillation(batch_of(teacher)).item() for _ in range(3)}
+    assert len(found["none"]) == 1 and len(found["teacher-in-training"]) == 3
+
+
 def test_two_kinds_of_encoder_share_a_loop():
     student = tiny_model("roberta", NARROW, pad_token_id=0)
     teacher = tiny_model("distilbert")

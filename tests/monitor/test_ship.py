@@ -70,14 +70,14 @@ def test_an_unfinished_study_as_a_record(study, tmp_path, capsys):
 def test_a_record_does_not_lose_runs(study, tmp_path, capsys):
     out = tmp_path / "record"
     assert main(["record", str(study), str(out)]) == 0
-    before = (out / "runs.csv").read_bytes()
+    before = {path: path.read_bytes() for path in (out / "runs.csv", out / "study.yaml")}
     keys = yaml.safe_load(study.read_text())
     keys["axes"]["seed"][0] = 9  # the finished run is no longer in the study
     study.write_text(yaml.safe_dump(keys))
     shutil.rmtree(tmp_path / "results/runs")
     assert main(["record", str(study), str(out)]) == 2
     assert "has the results of " in capsys.readouterr().err
-    assert (out / "runs.csv").read_bytes() == before
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_study_without_a_folder_needs_one(study, capsys):
@@ -101,6 +101,26 @@ def test_only_paths_change_when_a_study_moves(tmp_path):
         "again": "../a/data/it",
         "number": "1e-4",
     }
+
+
+def test_only_keys_of_files_have_names_without_a_dot_moved(tmp_path):
+    """Also patterns; a study or teacher may have the name of a folder beside it."""
+    old, new = tmp_path / "a", tmp_path / "b"
+    (old / "bert").mkdir(parents=True)
+    (old / "x.txt").write_text("")
+    study = {
+        "study": "bert",
+        "teachers": {"bert": {"model": "bert"}},
+        "tasks": {"mine": {"train": "x.txt", "dev": {"dev": "x.txt", "hard": "x.txt"}}},
+        "corpora": {"words": {"files": ["*.txt", "gone/*.txt"]}},
+        "base": {"teacher": "bert", "task": "x.txt"},
+    }
+    found = yaml.safe_load(moved(yaml.safe_dump(study), old, new))
+    assert found["teachers"] == {"bert": {"model": "../a/bert"}}
+    mine = found["tasks"]["mine"]
+    assert mine == {"train": "../a/x.txt", "dev": {"dev": "../a/x.txt", "hard": "../a/x.txt"}}
+    assert found["corpora"]["words"]["files"] == ["../a/*.txt", "gone/*.txt"]
+    assert (found["study"], found["base"]) == ("bert", study["base"])
 
 
 def test_a_record_grows_where_its_results_are_gone(study, tmp_path, capsys):

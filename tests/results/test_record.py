@@ -158,6 +158,9 @@ def test_correlations_may_be_negative(record):
     assert scores.index[0] == "cola" and scores["cola"] == -0.05  # tasks in GLUE's order
     frame = three_seeds().assign(task="stsb", r2=-3.0)  # a regression on another scale
     assert (load_record(write(frame, record)).runs["r2"] == -3).all()
+    frame = three_seeds().assign(task="cola", slice_score=-0.02, teacher_slice_score=-0.01)
+    runs = load_record(write(frame, record)).runs
+    assert (runs["slice_score"] == -0.02).all() and (runs["teacher_slice_score"] == -0.01).all()
 
 
 def header_only(text):

@@ -137,6 +137,9 @@ WRONG = {
     "name": (sets("label", names=["x"]), r"labels.names: found .*, allowed: a list of two names"),
     "of sets": ({**sets("label"), "metrics": ["accuracy"]}, r"found 'accuracy', allowed: macro-f1"),
     "of classes": ({"metrics": ["subset-accuracy"]}, r"metrics: found 'subset-accuracy', allowed"),
+    "train": ({"dev": {"dev": "dev.csv", "train": "dev.csv"}}, r"dev: found train, .*another name"),
+    "no encoding": ({"encoding": "hex"}, r"encoding: found 'hex', allowed: a name such as utf-8"),
+    "NUL": ({"encoding": "a\0b"}, r"encoding: found 'a\\x00b', allowed: a name such as utf-8"),
     "hub": ({"hub": "a/b"}, r"train: it is for files alone"),
     "splits": ({"splits": {}}, r"splits: it is for a dataset of the hub \(key hub\) alone"),
     "column": ({"text": "txet"}, r"train\.csv: column 'txet' is missing; .*mean text\?"),
@@ -197,6 +200,7 @@ def test_the_schema_accepts_what_the_code_accepts(tmp_path):
         {}, {"dev": {"share": 0.1}}, {"text": [0, 1], "label": 2, "header": False},
         {"dev": {"dev": "dev.csv", "hard": "dev.csv"}, "labels": [0, 1, 2]},
         {"label": "score", "regression": [0, 4], "metrics": ["pearson", "mse"]},
+        sets("label"), sets(["label", "score"]),
     ]  # fmt: skip
     for keys in every:
         path = own_study(tmp_path, **keys)
