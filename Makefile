@@ -38,8 +38,8 @@ reference: $(STAMP) ## write docs/reference-results.md, its figures, and the fir
 	$(BIN)/python -m kd draw results/records/reference --page docs/reference-results.md
 	PYTHONPATH=. $(BIN)/python .ci/generate.py
 
-replay: $(STAMP) ## write docs/replay.md and its figure: what a part of the runs finds (takes minutes)
-	$(BIN)/python -m kd replay results/records --simulated --draws 6 --page docs/replay.md
+replay: $(STAMP) ## write docs/replay.md and its figure: what a part of the runs finds (takes half an hour)
+	$(BIN)/python -m kd replay results/records --simulated --draws 24 --page docs/replay.md
 
 test: $(STAMP)   ## run the tests
 	$(PYTEST)

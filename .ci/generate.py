@@ -38,6 +38,7 @@ RECORDS = {
     "reference-knowledge": "results/records/reference/knowledge/runs.csv",
     "reference-matching": "results/records/reference/matching/runs.csv",
     "reference-mapping": "results/records/reference/mapping/runs.csv",
+    "reference-initialisation": "results/records/reference/initialisation/runs.csv",
 }
 
 

@@ -74,11 +74,11 @@ def variances_for(study: Study, layout: Layout, record: str | None = None) -> li
     if record:
         place = find_record(record, layout.results)
     if not place.is_file():
-        return list(shipped())
+        return [shipped()]
     known = known_from(load_record(place).runs, read_answers(place), str(place))
     if record and not known.axes:
         raise UserError(f"{place}: no cell has two seeds that are done with different scores")
-    return [known, *shipped()]
+    return [known, shipped()]
 
 
 def planned_runs(study: Study) -> Any:

@@ -2,7 +2,7 @@
 
 A value is *worse* than the best if the difference is significant after Holm's correction over all
 pairs of values, *equal* if the whole interval lies within the margin, and otherwise *not shown to
-be worse*. So few runs never make a value equal.
+be worse*. So few runs never make a value equal, and neither does a task without runs.
 """
 
 from collections.abc import Iterable
@@ -61,7 +61,8 @@ def _strength(advice: Advice) -> str:
     against = [c for c in (*advice.equal, *advice.not_worse) if c.significant and c.difference < 0]
     if not (ahead or against or advice.elsewhere):
         return "none"
-    if advice.not_worse or advice.apart or not ahead or advice.seeds < FEW_SEEDS:
+    whole = all(c.whole for c in (*advice.equal, *advice.worse))
+    if advice.not_worse or advice.apart or not (ahead and whole) or advice.seeds < FEW_SEEDS:
         return "weak"
     return "strong" if advice.breadth and advice.breadth.broad else "moderate"
 
@@ -72,7 +73,7 @@ def contrasts_of(table: pd.DataFrame) -> list[Contrast]:
         Contrast(
             row.b, row.a, 100 * row.mean, 100 * row.low, 100 * row.high, row.p_holm,
             int(row.pairs), int(row.planned), 0 if pd.isna(row.seeds) else int(row.seeds),
-            int(getattr(row, "look", 0)), 100 * row.error, row.free,
+            int(getattr(row, "look", 0)), 100 * row.error, row.free, bool(row.whole),
         )
         for row in each(table)
     ]  # fmt: skip

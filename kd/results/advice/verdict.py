@@ -15,7 +15,7 @@ class Contrast:
     `low` and `high` are the 95 % interval, not corrected; `p` is corrected (Holm). NaN: unknown.
     `error` is the standard error, in points, with `free` degrees of freedom. In a study with looks
     `look` is the number of seeds of the last complete one, 0 for none; interval and p hold for all
-    looks together.
+    looks together. `whole`: each planned task has a finished pair.
     """
 
     value: str
@@ -30,6 +30,7 @@ class Contrast:
     look: int = 0
     error: float = np.nan
     free: float = np.nan
+    whole: bool = True
 
     @property
     def significant(self) -> bool:
@@ -37,8 +38,9 @@ class Contrast:
         return self.p < LEVEL
 
     def equal(self, margin: float) -> bool:
-        """Whether the two differ by no more than `margin` points, with all of the interval."""
-        return -margin <= self.low and self.high <= margin
+        """Whether the two differ by no more than `margin` points, with all of the interval, and on
+        all planned tasks."""
+        return self.whole and -margin <= self.low and self.high <= margin
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ class Finding:
     """One contrast of a claim, in points; NaN: unknown.
 
     `low` and `high` are the 95 % interval over seeds, not corrected; `p` is corrected. The contrast
-    has `pairs` of runs and `seeds` on each of the finished `tasks`, of `planned` ones. `done` and
+    has `pairs` of runs and `seeds` on each of the finished `tasks`, of `planned` ones, and the mean
+    differences `by_task`. It is `equal` if its whole interval lies within the margin. `done` and
     `runs` count all runs of the two cells, with every value that was tried for them. `floor` are
     tasks that are left out because no student is clearly above the constant answer. If the contrast
     is undecided, `needed` seeds find a true difference of the margin with probability 0.8 (None:
@@ -49,6 +50,8 @@ class Finding:
     pairs: int = 0
     seeds: int = 0
     tasks: tuple[str, ...] = ()
+    by_task: tuple[tuple[str, float], ...] = ()
+    equal: bool = False
     planned: int = 0
     floor: tuple[str, ...] = ()
     done: int = 0
@@ -99,7 +102,7 @@ def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
         own = table[(table["a"] == key[0]) & (table["b"] == key[1])]
         finding = _measured(start, rows[key], own, sign)
         verdict = verdict_of(claim.expected, finding, margin)
-        finding = replace(finding, verdict=verdict)
+        finding = replace(finding, verdict=verdict, equal=_equal(finding, margin))
         if verdict == UNDECIDED and (enough := _enough(own, len(family), margin)):
             a_seed = ours["task"].isin(own["stratum"]).sum() / own["seed"].nunique()
             more = round(a_seed * max(0, enough - own["seed"].nunique()))
@@ -112,6 +115,7 @@ def _measured(start: Finding, row: Any, own: pd.DataFrame, sign: int) -> Finding
     """The finding with its numbers: a row of `seed_means`, and the pairs behind it."""
     low, high = sorted((100 * sign * row.low, 100 * sign * row.high))
     done = own.dropna(subset="difference")
+    by_task = done.groupby("stratum", sort=False)["difference"].mean()
     return replace(
         start,
         difference=100 * sign * row.mean,
@@ -120,14 +124,15 @@ def _measured(start: Finding, row: Any, own: pd.DataFrame, sign: int) -> Finding
         p=float(row.p_holm),
         pairs=len(done),
         seeds=int(done.groupby("stratum")["seed"].nunique().min()),
-        tasks=tuple(dict.fromkeys(done["stratum"])),
+        tasks=tuple(map(str, by_task.index)),
+        by_task=tuple((str(task), 100 * sign * gap) for task, gap in by_task.items()),
     )
 
 
 def verdict_of(expected: str, finding: Finding, margin: float) -> str:
     """Whether the difference of a finding is as a claim expects it. NaN decides nothing."""
-    difference, low, high, p = finding.difference, finding.low, finding.high, finding.p
-    equal = -margin <= low and high <= margin
+    difference, high, p = finding.difference, finding.high, finding.p
+    equal = _equal(finding, margin)
     sure = bool(p < LEVEL) and not equal
     if expected == BETTER:
         holds, fails = sure and difference > 0, equal or (sure and difference < 0)
@@ -136,6 +141,10 @@ def verdict_of(expected: str, finding: Finding, margin: float) -> str:
     else:
         holds, fails = (equal, sure) if expected == EQUAL else (sure, equal)
     return CONFIRMED if holds else CONTRADICTED if fails else UNDECIDED
+
+
+def _equal(finding: Finding, margin: float) -> bool:
+    return -margin <= finding.low and finding.high <= margin
 
 
 def overall(claim: Claim, findings: Sequence[Finding]) -> str:

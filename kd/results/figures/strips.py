@@ -150,7 +150,7 @@ class Strips:
             "mean, 95 % interval": MAIN,
             self._one(adjusted=ADJUSTED in text): RUN,
         }
-        if "control" in set(self.view["series"]):
+        if (table["n"] > 0)[table["series"] == "control"].any():
             keys[f"control ({control_of(runs)})"] = CONTROL
         if self.column == "score":
             keys |= REFERENCES

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from kd.results.statistics.runs import levels, metric, teacher_names
+from kd.results.statistics.runs import AVERAGE, levels, metric, teacher_names
 
 Look = dict[str, Any]  # keyword arguments of a matplotlib artist
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, both columns
@@ -80,6 +80,8 @@ def panels_of(
         # Two texts at fixed heights: the place of one text of two lines depends on its letters.
         ax.set_title(tasks[i], y=1.0, pad=18 if scores else 4)
         measure = metric(tasks[i], runs).replace("mean of ", "").replace(" and ", "/")
+        if tasks[i] == AVERAGE:
+            measure = f"mean of {(runs['task'].unique() != AVERAGE).sum()} tasks"
         if scores:
             ax.annotate(measure, (0.5, 1.0), (0, 9), xycoords="axes fraction", ha="center",
                         textcoords="offset points", fontsize=6.5, color=GREY)  # fmt: skip
@@ -125,8 +127,10 @@ def references(ax: Axes, runs: pd.DataFrame, sideways: bool) -> None:
 def finish(figure: Figure, sentences: Sequence[str], keys: dict[str, Look]) -> Figure:
     """Add the legend above and the sentences below; the figure grows by what these need.
 
-    `sentences` have no full stop; empty ones are left out.
+    `sentences` have no full stop; empty ones are left out. So are keys of lines that no panel has.
     """
+    drawn = {line.get_gid() for ax in figure.axes for line in ax.lines}
+    keys = {name: look for name, look in keys.items() if name not in REFERENCES or name in drawn}
     letters = int(figure.get_figwidth() / LETTER)
     more = 0.0
     if keys:

@@ -61,6 +61,7 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
     sizes = ", ".join(f"{names[student]} {value:.3g}" for student, value in cost.items())
     text = [
         note,
+        "marks of one student are drawn side by side" * (len(keys) > 1),
         count_text(table["n"], table, "hollow; x at the foot: no run is done"),
         f"{unit}: {sizes}" if len(cost) <= _NAMED else "students of the Pareto front are named",
     ]

@@ -217,7 +217,7 @@ def _legend(facts: Row) -> list[str]:
         "smallest, seeds: for a claim about this dev split. The test is the paired t test over "
         "seeds that the tables have.",
         "cautious: the same with a variance that the true one exceeds with probability "
-        f"{_CAUTIOUS:g}, because the record has few seeds.",
+        f"{_CAUTIOUS:g} (more if the record has few settings), because the record has few seeds.",
         "with examples, never below: for a claim about the task, beyond this dev split. More seeds "
         "do not remove the noise of its examples.",
     ]

@@ -4,7 +4,7 @@ The shipped table has what the shipped records say (`make generated` writes it).
 """
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -201,20 +201,18 @@ def table_of(records: Mapping[str, Known]) -> str:
 
 
 @cache
-def shipped() -> list[Known]:
-    """The variances that the shipped records have; the source of each is its record."""
-    return list(_read(SHIPPED.read_text(encoding="utf-8")))
-
-
-def _read(text: str) -> Iterator[Known]:
+def shipped() -> Known:
+    """The variances that the shipped records have, as one. The source of each is its record; where
+    several know an axis on a task, it is the first."""
+    text = SHIPPED.read_text(encoding="utf-8")
     table = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[], dtype=str)
-    for name, rows in table.groupby("record", sort=False):
-        known = Known(f"shipped record {name}")
-        for row in each(rows):
-            common = float(row.common) if row.common else np.nan
-            key = (row.axis, row.task)
-            known.axes[key] = Variance(float(row.total), common, int(row.freedom), known.name)
-            if row.examples:
-                error = np.sqrt(2) * float(row.score_se)
-                known.bound[row.task] = Noise(error, int(row.examples), False)
-        yield known
+    known = Known("shipped records")
+    for row in each(table):
+        common = float(row.common) if row.common else np.nan
+        source = f"shipped record {row.record}"
+        variance = Variance(float(row.total), common, int(row.freedom), source)
+        known.axes.setdefault((row.axis, row.task), variance)
+        if row.examples:
+            error = np.sqrt(2) * float(row.score_se)
+            known.bound.setdefault(row.task, Noise(error, int(row.examples), False))
+    return known

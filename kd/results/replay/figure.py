@@ -37,12 +37,14 @@ def replay_figure(replays: list[dict[str, Any]]) -> Figure:
                 known = [step for step in steps if step[measure] is not None]
                 if not known:  # an empty line that is not clipped breaks the layout
                     continue
-                (handles[way],) = ax.plot(
+                handles[way] = ax.errorbar(
                     [100 * step["runs"] for step in known],
                     [100 * step[measure] for step in known],
+                    [100 * (step[f"{measure}_error"] or 0) for step in known],
                     color=COLOURS[place % len(COLOURS)],
                     marker=MARKS[place % len(MARKS)],
                     linewidth=1.0,
+                    elinewidth=0.6,
                     markersize=3.5,
                     clip_on=False,
                     label=way,

@@ -13,7 +13,8 @@ This page replays whole studies with fewer of their runs. Each way of saving run
 the whole study: does it find the same best value of each axis, and the same sign of each effect?
 `make replay` writes this page.
 
-- **Best value**: the share of axes whose best value is that of the whole study.
+- **Best value**: the share of axes whose best value is that of the whole study. Only axes count
+  on which the whole study shows that the best value differs from every other one.
 - **Sign**: the share of effects whose sign is that of the whole study. Effects are the differences
   of two values that the whole study shows to be significant. In a simulated study, best values and
   effects are those that it was made with.
@@ -26,9 +27,10 @@ the whole study: does it find the same best value of each axis, and the same sig
   the whole study at a time, for contrasts that are still open
   ([statistics](statistics.md#looks-and-further-seeds)).
 
-Each number is a mean over draws. A draw orders the seeds, and draws the cells and the base. Signs
-are those of the estimates, significant or not. So this page says how good a first guess is, not
-what a part of the runs can prove.
+Each number is a mean over draws, with its standard error after ±. A draw orders the seeds, and
+draws the cells and the base. Signs are those of the estimates, significant or not. So this page
+says how good a first guess is, not what a part of the runs can prove. The parts of a record are
+parts of the runs that they are compared with, so they agree with them more than new runs would.
 """
 
 
@@ -95,15 +97,17 @@ def _section(facts: Row) -> list[str]:
         f"## {facts['name'][0].upper()}{facts['name'][1:]}",
         "",
         f"{facts['runs']} runs: {facts['cells']} cells, {tasks} ({', '.join(facts['tasks'])}), "
-        f"{facts['seeds']} seeds. Axes: {', '.join(facts['axes'])}. Effects to be found: "
-        f"{facts['effects']:g}. Looks of `{NEXT}`: {', '.join(map(str, facts['looks']))} seeds. "
+        f"{facts['seeds']} seeds. Axes: {', '.join(facts['axes'])}. To be found: "
+        f"best values {facts['best']:g}, effects {facts['effects']:g}. Looks of `{NEXT}`: "
+        f"{', '.join(map(str, facts['looks']))} seeds. "
         f"Draws: {facts['draws']}.",
     ]
     lines += _notes(facts)
     lines += ["", "| way | runs, % | best value, % | sign, % |", "|---|---|---|---|"]
     for way, steps in facts["ways"].items():
         for step in steps:
-            cells = [_percent(step[name]) for name in ("runs", "best", "signs")]
+            found = [_percent(step[n], step[f"{n}_error"]) for n in ("best", "signs")]
+            cells = [_percent(step["runs"]), *found]
             lines.append(f"| {way} | {' | '.join(cells)} |")
     return lines
 
@@ -125,5 +129,7 @@ def _notes(facts: Row) -> list[str]:
     return notes
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f}"
+def _percent(share: float | None, error: float | None = None) -> str:
+    if share is None:
+        return "–"
+    return f"{100 * share:.0f}" + ("" if error is None else f" ± {100 * error:.0f}")

@@ -97,15 +97,18 @@ def answers_of(frame: pd.DataFrame) -> Truth:
 
 
 def shown_by(frame: pd.DataFrame) -> Truth:
-    """What all runs show: the best values, and the significant differences."""
+    """What all runs show: the significant differences, and the best values that differ from every
+    other value of their axis. Other best values are best by chance."""
     runs, every = _prepared(frame), answers_of(frame)
-    clear = {
-        (axis, row["a"], row["b"])
-        for axis in every.best
-        for row in contrasts(runs, axis).to_dict("records")
-        if row["p_holm"] < LEVEL
-    }
-    return Truth(every.best, {key: gap for key, gap in every.effects.items() if key in clear})
+    best, clear = {}, set()
+    for axis, value in every.best.items():
+        table = contrasts(runs, axis)
+        table["clear"] = table["p_holm"] < LEVEL
+        if table.loc[(table["a"] == value) | (table["b"] == value), "clear"].all():
+            best[axis] = value
+        own = table[table["clear"]]
+        clear |= {(axis, a, b) for a, b in zip(own["a"], own["b"], strict=True)}
+    return Truth(best, {key: gap for key, gap in every.effects.items() if key in clear})
 
 
 def found(sample: pd.DataFrame, truth: Truth) -> Row:
@@ -129,15 +132,18 @@ def replayed(name: str, records: Iterable[tuple[pd.DataFrame, Truth | None]], ma
         margin: of the study.
 
     Returns:
-        Keys name, draws, runs, cells, seeds, tasks, axes, effects (to be found, on average), and
-        `ways`: for each way and step `runs` (share of all), `best` and `signs` (shares that are
-        found), as means over draws.
+        Keys name, draws, runs, cells, seeds, tasks, axes, best and effects (to be found, on
+        average), and `ways`: for each way and step `runs` (share of all), `best` and `signs`
+        (shares that are found), as means over draws, and the standard errors of these two as
+        `best_error` and `signs_error`.
     """
     rows: list[Row] = []
     facts: Row = {"name": name, "draws": 0}
+    best: list[int] = []
     effects: list[int] = []
     for draw, (whole, known) in enumerate(records):
         truth = known or shown_by(whole)
+        best.append(len(truth.best))
         effects.append(len(truth.effects))
         names = studied(whole)
         facts |= {
@@ -154,20 +160,22 @@ def replayed(name: str, records: Iterable[tuple[pd.DataFrame, Truth | None]], ma
             steps[way] = steps.get(way, -1) + 1
             share = len(sample) / len(whole)
             rows.append({"way": way, "step": steps[way], "runs": share, **found(sample, truth)})
-    facts["effects"] = sum(effects) / len(effects)
+    facts |= {"best": sum(best) / len(best), "effects": sum(effects) / len(effects)}
     return facts | {"ways": _by_way(rows)}
 
 
 def _by_way(rows: list[Row]) -> dict[str, list[Row]]:
-    """Means over draws of each step. `kd next` ends after fewer steps in some draws: these stay at
-    their last one."""
+    """Means and errors over draws of each step. `kd next` ends after fewer steps in some draws:
+    these stay at their last one."""
     table = pd.DataFrame(rows)
     ways: dict[str, list[Row]] = {}
     for way, own in table.groupby("way", sort=False):
         last = int(own["step"].max())
         draws = (own["step"] == 0).cumsum()
         even = pd.concat(list(_lengthened(own.groupby(draws), last)))
-        means = even.groupby("step")[["runs", "best", "signs"]].mean()
+        by_step = even.groupby("step")
+        errors = by_step[["best", "signs"]].sem().add_suffix("_error")
+        means = by_step[["runs", "best", "signs"]].mean().join(errors)
         ways[str(way)] = [
             {str(k): None if v != v else round(float(v), 4) for k, v in row.items()}
             for row in means.to_dict("records")

@@ -80,6 +80,8 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
             )
         elif advice.apart:
             parts[0] += f", but no setting compares it with {q(advice.apart)}"
+        elif partial := [c.other for c in advice.worse if not c.whole]:
+            parts[0] += f", but a task lacks runs that compare it with {q(partial)}"
         if advice.equal:
             alike = f"{q([c.other for c in advice.equal])} {is_or_are(advice.equal)} equal to it"
             parts.append(f"{alike} within {points(margin)}")
@@ -97,6 +99,11 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
         return f"Undecided: one seed gives no measure of chance. {best} has the highest mean."
     if advice.equal and not advice.not_worse:
         widest = max(others, key=lambda c: abs(c.difference))
+        if len(others) == 1 and not advice.apart:
+            return (
+                f"No difference: {q(widest.other)} is within {points(margin)} of {best}, with its "
+                f"whole interval ({short_contrast(widest)})."
+            )
         return (
             f"No difference: all {'compared ' * bool(advice.apart)}values are within "
             f"{points(margin)} of {best}, with their intervals. The furthest is "
@@ -163,6 +170,8 @@ def short_contrast(c: Contrast) -> str:
     parts = [f"{lead} points behind" if c.difference < 0 else f"a lead of {lead} points"]
     if not pd.isna(c.low):
         parts.append(span(c.low, c.high))
+        if not c.significant and not c.low <= 0 <= c.high:
+            parts.append(f"p = {c.p:.3f} after correction")
     if c.pairs < c.planned:
         parts.append(f"{c.pairs} of {count(c.planned, 'pair')}")
     return "; ".join(parts)

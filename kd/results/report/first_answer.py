@@ -51,7 +51,7 @@ def first_answer(folder: Path, pictures: str) -> str:
         [
             "## A first answer",
             f"![Score by what the student learns from]({pictures}/{figure_name('knowledge')})",
-            f"On TREC, {examples} questions of 6 kinds, a teacher of 6 layers has "
+            f"On TREC ({examples} dev questions of 6 kinds), a teacher of 6 layers has "
             f"{100 * teacher:.1f} points. Its students have 3 layers. "
             f"These are means over {seeds} seeds with 95 % intervals, each at the learning rate "
             f"that is best for it on held-out training examples:",

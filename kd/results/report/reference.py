@@ -108,12 +108,14 @@ def page_text(collection: Collection, design: str, place: str) -> str:
         "### Evidence",
         _explained(collection),
         markdown_table(
-            ["claim", "contrast", "points", "95 % interval", "p", "n", "verdict", "to decide"],
+            ["claim", "contrast", "points", "95 % interval", "p", "n", "verdict", "seeds needed"],
             _evidence(collection),
         ),
         *(text for name in collection.studies for text in _study(collection, name)),
         "## How it was made",
-        markdown_table(["study", "on", "with", "commit", "hours", "when"], _made(collection)),
+        markdown_table(
+            ["study", "on", "with", "commit", "training hours", "when"], _made(collection)
+        ),
         f"`make record` draws all tables, figures and reports of these records. To repeat a study, "
         f"put its data where [the design]({design}) says, and start `snakemake --configfile "
         f"{shown}/{example}/study.yaml`. Then `python -m kd compare {shown}/{example} "
@@ -132,7 +134,9 @@ def tally(collection: Collection) -> str:
         if verdict in verdicts
     ]
     begun = sum(any(f.so_far for f in findings) for _, findings in collection.findings)
-    rest = f" {count(begun, 'verdict rests', 'verdicts rest')} on some of the planned tasks so far."
+    rest = (
+        f" {count(begun, 'verdict uses', 'verdicts use')} only a part of the planned tasks so far."
+    )
     return f"Of {count(len(verdicts), 'claim')}: {listed(told)}." + rest * bool(begun)
 
 
@@ -169,7 +173,10 @@ def _progress(collection: Collection) -> Iterable[list[str]]:
 
 def _claims(collection: Collection) -> Iterable[list[str]]:
     for i, (claim, findings) in enumerate(collection.findings, 1):
-        verdict = f"**{overall(claim, findings)}**" + _so_far(*findings)
+        verdict = overall(claim, findings)
+        deciding = [finding for finding in findings if finding.verdict == verdict]
+        alike = _alike(verdict, deciding)
+        verdict = f"**{verdict}**" + _so_far(*findings) + alike
         yield [str(i), claim.claim, claim.source, verdict]
 
 
@@ -177,20 +184,28 @@ def _so_far(*findings: Finding) -> str:
     return " so far" * any(finding.so_far for finding in findings)
 
 
+def _alike(verdict: str, findings: Iterable[Finding]) -> str:
+    """What to add to a contradicted claim where nothing else than equality contradicts it."""
+    equal = verdict == CONTRADICTED and all(finding.equal for finding in findings)
+    return ": no difference that matters" * equal
+
+
 def _explained(collection: Collection) -> str:
     margins = sorted({study.margin for study in collection.studies.values()})
     margin = f"the margin of its study ({listed(map(points, margins), 'or')})"
     return (
         f"A claim is confirmed if all its contrasts confirm it, and contradicted if one contrast "
-        f"contradicts it. For a claim that something matters, one contrast is enough to confirm "
-        f"it, and all are needed to contradict it. Differences are judged as in the guidelines. "
-        f"There is no difference that matters if the whole interval lies within {margin}. "
+        f"contradicts it. A claim that a value is better is contradicted if it is worse, and also "
+        f"if there is no difference that matters. For a claim that something matters, one contrast "
+        f"is enough to confirm it, and all are needed to contradict it. Differences are judged as "
+        f"in the guidelines. No difference matters if the whole interval lies within {margin}. "
         f"Otherwise there is a difference if p is below 0.05 after Holm's correction over all "
         f"planned pairs of values. That a value is *not better* is confirmed if the whole interval "
         f"is below the margin. A contrast uses the tasks on which all runs of its cells are "
         f"finished (n). Intervals are over seeds, for these dev splits and one teacher. The column "
-        f"*to decide* has the number of seeds that find a true difference of this margin with "
-        f"probability 0.8, and how many more runs they need."
+        f"*seeds needed* has the number of seeds that find a true difference of this margin with "
+        f"probability 0.8, and how many more runs they need on these tasks. To show that there is "
+        f"no such difference can take more."
     )
 
 
@@ -220,13 +235,15 @@ def _numbers(finding: Finding) -> list[str]:
     floor = f"; not {listed(finding.floor)}: at the constant answer" if finding.floor else ""
     part = f" ({len(finding.tasks)} of {finding.planned} tasks)" * finding.so_far
     n = f"{finding.seeds} seeds on {listed(finding.tasks)}{part}: {count(finding.pairs, 'pair')}"
+    if len(finding.by_task) > 1:
+        n += " (" + ", ".join(f"{task} {signed(gap)}" for task, gap in finding.by_task) + ")"
     n += floor
     return [signed(finding.difference), low_high, p_text(finding.p), n]
 
 
 def _decided(finding: Finding) -> list[str]:
-    """The verdict, and what would decide it."""
-    verdict = finding.verdict + _so_far(finding)
+    """The verdict, and how many seeds find a difference of the margin."""
+    verdict = finding.verdict + _so_far(finding) + _alike(finding.verdict, [finding])
     if finding.verdict != UNDECIDED:
         return [verdict, NOTHING]
     if not finding.tasks:

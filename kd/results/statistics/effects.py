@@ -212,8 +212,9 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     """For each two values of an axis, b minus a over all settings that were run with both.
 
     `runs` are prepared; differences are fractions (the tables and the guideline show points).
-    Columns a, b, pairs (of runs), planned, blocks, seeds, mean, low, high, p, and p_holm over all
-    planned pairs of values of the axis, so that it holds whichever value is picked as best. In a
+    Columns a, b, pairs (of runs), planned, whole (each planned task has a pair), blocks, seeds,
+    mean, low, high, p, and p_holm over all planned pairs of values of the axis, so that it holds
+    whichever value is picked as best. In a
     study with looks also `look`, the seeds of the last complete look (0: none), for which low, high
     and p are corrected.
     """
@@ -221,6 +222,8 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     keys = ["a", "b"]
     groups = differences.groupby(keys, sort=False)
     table = groups.agg(pairs=("difference", "count"), planned=("difference", "size"))
+    by_task = differences.groupby([*keys, "task"], sort=False)["difference"].count()
+    table["whole"] = by_task.groupby(keys, sort=False).min() > 0
     table["blocks"] = differences.dropna(subset="difference").groupby(keys)["block"].nunique()
     table = table.join(seed_means(differences, keys, "difference").drop(columns="spread"))
     if part_of(runs):

@@ -11,6 +11,7 @@ import pandas as pd
 from kd.axes.labels import ALIAS, parts
 from kd.results.columns import numbers
 from kd.results.statistics.runs import AXES, IDLE
+from kd.runtime.words import count
 from kd.study.selected import Tuned
 
 TUNED = "tuned"  # the value of a tuned axis, once each cell is at its own
@@ -29,6 +30,7 @@ class Candidate:
     seeds: int  # that all candidates of the cell have
     lost: int  # runs that this one lacks
     equal: int  # of a chosen one: other values that are as good on the slice
+    close: int  # of a chosen one: other values within two standard errors on the slice
     ends: tuple[str, ...]  # of a chosen one alone at the top: where its range ends, in words
 
 
@@ -132,7 +134,11 @@ def _compared(
     common = sorted(set.intersection(*(set(by_seed) for by_seed in scored.values())))
     means = {value: _means([by_seed[seed] for seed in common]) for value, by_seed in scored.items()}
     chosen = max(values, key=lambda value: means[value][0]) if common else None
-    equal = sum(means[value][0] == means[chosen][0] for value in values) - 1 if chosen else 0
+    equal = close = 0
+    if chosen:
+        equal = sum(means[value][0] == means[chosen][0] for value in values) - 1
+        on_slice = {value: np.array([scored[value][s][0] for s in common]) for value in values}
+        close = sum(_close(on_slice[chosen] - own) for own in on_slice.values()) - 1
     return [
         Candidate(
             cell=cell,
@@ -143,10 +149,19 @@ def _compared(
             seeds=len(common),
             lost=len(planned) - len(scored[value]),
             equal=equal if value == chosen else 0,
+            close=close if value == chosen else 0,
             ends=_ends(value, values, tuned) if value == chosen and not equal else (),
         )
         for value in values
     ], chosen
+
+
+def _close(leads: np.ndarray) -> bool:
+    """Whether the mean of paired differences, one a seed, is within two of its standard errors."""
+    if len(leads) < 2:
+        return not leads.any()
+    error = leads.std(ddof=1) / math.sqrt(len(leads))
+    return bool(leads.mean() <= 2 * error)
 
 
 def _place(value: tuple[str, ...], tuned: Tuned) -> list[tuple[int, str]]:
@@ -236,8 +251,8 @@ def _remarks(
     sentences = []
     if unchosen:
         sentences.append(
-            f"No {names} is chosen for {_some(cells, unchosen, by_cell)}: the values have no "
-            f"seed in common that is done, so the cell is shown as missing."
+            f"{count(len(unchosen), 'cell is', 'cells are')} shown as missing, because no seed is "
+            f"done for all values of {names}: {_some(cells, unchosen, by_cell)}."
         )
     counts = {len(group) for group in by_cell.values()}
     if len(counts) > 1:
@@ -251,15 +266,21 @@ def _remarks(
             f"Runs are missing among the values of {names} in {_some(cells, short, by_cell)}: they "
             f"were compared on the seeds that all of them have."
         )
+    chosen = len(by_cell) - len(unchosen)
     ends: dict[str, int] = {}
     for candidate in candidates:
         for end in candidate.ends:
             ends[end] = ends.get(end, 0) + 1
-    for end, count in ends.items():
+    for end, number in ends.items():
         size, axis = end.split()
         sentences.append(
-            f"In {count} of {len(by_cell)} cells the best {axis} is the {size} that was tried: "
+            f"In {number} of {count(chosen, 'cell')} the best {axis} is the {size} that was tried: "
             f"extend its range, because the true best may lie outside."
+        )
+    if close := sum(candidate.close > 0 for candidate in candidates):
+        sentences.append(
+            f"In {close} of {count(chosen, 'cell')} another {names} is as good on the held-out "
+            f"slice, within two standard errors over seeds. Intervals do not include this choice."
         )
     return sentences
 

@@ -9,6 +9,7 @@ from kd.axes.equal_size import parse_iso
 from kd.axes.shapes import parse_shape
 from kd.results.advice.advice import advise
 from kd.results.advice.judge import judge_values
+from kd.results.report.answers import answer
 from kd.results.statistics.effects import contrasts
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE
@@ -66,6 +67,29 @@ def test_a_value_without_finished_runs_is_not_passed_over():
     assert (advice.best, advice.strength) == ("last", "weak")
     assert [(c.other, c.pairs, c.planned) for c in advice.not_worse] == [("emd", 0, 9)]
     assert advice.lost == (("emd", 9, 9),)
+
+
+def test_a_value_without_runs_on_a_task_is_neither_equal_nor_recommended():
+    """On rte the two are equal, on the other tasks `last` is far behind."""
+    frame = noisy(
+        lambda c: -0.05 * (c["mapping"] == "last" and c["task"] != "rte"), noise=0.002,
+        mapping=["first", "last"],
+    )  # fmt: skip
+    assert (of(frame, "mapping", 1).best, of(frame, "mapping", 1).strength) == ("first", "strong")
+    rest = (frame["mapping"] == "last") & (frame["task"] != "rte")
+    lost = frame.assign(score=frame["score"].mask(rest))
+    advice = of(lost, "mapping", 1)
+    (other,) = advice.not_worse
+    assert not advice.equal and not other.whole and -1 < other.low < other.high < 1
+    assert advice.strength == "none"
+
+
+def test_a_worse_value_without_runs_on_a_task_leaves_the_answer_weak():
+    frame = noisy(by("mapping", last=0.03), mapping=["first", "last"])
+    advice = of(lose(frame, mapping="first", task="rte"), "mapping")
+    assert (advice.best, advice.strength) == ("last", "weak")
+    assert others(advice.worse) == ["first"] and not advice.worse[0].whole
+    assert "but a task lacks runs that compare it with `first`" in answer(advice)
 
 
 def test_a_value_with_few_runs_is_not_the_best_but_named():

@@ -19,14 +19,18 @@ def test_effect_figure_shows_means_runs_references_and_what_is_missing(runs):
     figure = effect_figure(runs, "mapping")
     rte, cola, average = figure.axes
     assert [ax.get_title() for ax in figure.axes] == ["rte", "cola", "average"]
-    assert {"accuracy", "Matthews", "mean over tasks"} <= set(texts(figure))
+    assert {"accuracy", "Matthews", "mean of 2 tasks"} <= set(texts(figure))
     assert len(marked(cola, "mean")) == 3  # control, first, last
     assert len(marked(rte, "mean")) == len(marked(average, "mean")) == 2
     assert len(marked(rte, "missing")) == len(marked(average, "missing")) == 1
     assert marked(rte, "missing")[0].get_hatch()
     assert "missing" in texts(figure)
     assert [len(line.get_xdata()) for line in marked(cola, "runs")] == [6, 6, 6]  # every run
-    near = effect_figure(runs.assign(teacher_score=0.63, majority_score=0.54), "mapping").axes[1]
+    close = effect_figure(runs.assign(teacher_score=0.63, majority_score=0.54), "mapping")
+    near = close.axes[1]
+    keys = {"teacher", "constant answer"}
+    far = effect_figure(runs.assign(teacher_score=0.99, majority_score=0.01), "mapping")
+    assert keys <= set(texts(close)) and not keys & set(texts(far)), "no key without its line"
     assert marked(near, "teacher")[0].get_linestyle() == "--"
     assert marked(near, "constant answer")[0].get_linestyle() == ":"
     (control, *_), first = marked(cola, "mean"), marked(cola, "mean")[1]

@@ -17,7 +17,7 @@ def runs():
 def test_a_line_per_knowledge_and_ticks_at_sizes(runs):
     figure = tradeoff_figure(runs, "parameters")
     ax = figure.axes[1]
-    assert {"none", "logits", "logits+hidden", "teacher", "Pareto front"} <= set(texts(figure))
+    assert {"none", "logits", "logits+hidden", "Pareto front"} <= set(texts(figure))
     assert "million parameters\nwithout embeddings" in texts(figure)
     assert len(ax.containers) == 3
     assert [label.get_text() for label in ax.get_xticklabels()] == ["10", "20"]

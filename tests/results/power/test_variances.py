@@ -1,5 +1,7 @@
 """Variances of paired differences: by hand, with planted parts, and where a record has few."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,10 +115,25 @@ def test_the_shipped_table_keeps_what_a_record_says(tmp_path, monkeypatch):
     path = tmp_path / "shipped.csv"
     path.write_text(table_of({"pilot": known}), encoding="utf-8")
     monkeypatch.setattr(variances, "SHIPPED", path)
-    (read,) = variances.shipped.__wrapped__()
+    read = variances.shipped.__wrapped__()
     assert read.axes.keys() == known.axes.keys() and read.bound.keys() == known.bound.keys()
     for key, own in known.axes.items():
         assert read.axes[key].of_mean(2) == pytest.approx(own.of_mean(2), rel=1e-4)
         assert read.axes[key].freedom == own.freedom
     assert read.bound["rte"].error == pytest.approx(known.bound["rte"].error, rel=1e-4)
-    assert isinstance(read, Known) and "pilot" in read.name
+    assert {own.source for own in read.axes.values()} == {"shipped record pilot"}
+
+
+def test_a_shipped_record_that_varies_the_axis_comes_before_one_that_does_not(
+    tmp_path, monkeypatch
+):
+    first = known_from(planted(4, task=["rte"]), {}, "first")
+    axis = next(iter(first.axes))[0]
+    second = Known("second", {("another", "rte"): replace(first.axes[axis, "rte"], total=0.5)})
+    path = tmp_path / "shipped.csv"
+    path.write_text(table_of({"first": first, "second": second}), encoding="utf-8")
+    monkeypatch.setattr(variances, "SHIPPED", path)
+    read = variances.shipped.__wrapped__()
+    own, other = (read.variance(name, "a", "b", "rte") for name in ("another", "a third"))
+    assert (own.total, own.source) == (0.5, "shipped record second")
+    assert "other axes" in other.source and own.total > other.total

@@ -2,13 +2,14 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kd.results.advice.verdicts import UNDECIDED, Finding
+from kd.results.advice.verdicts import CONTRADICTED, UNDECIDED, Finding
 from kd.results.figures.reference import write_page_figures
 from kd.results.report.first_answer import first_answer
 from kd.results.report.reference import _decided, _numbers, digest, page_text, read_collection
@@ -52,11 +53,19 @@ def test_tasks_at_the_constant_answer_lack_no_runs():
     [(8, 18, "8 seeds, 18 runs more"), (5, 0, "5 seeds, as many as there are"),
      (3, 0, "3 seeds, fewer than there are")],
 )  # fmt: skip
-def test_the_seeds_that_would_decide(needed, more, text):
+def test_the_seeds_that_find_a_difference(needed, more, text):
     finding = Finding(
         ("a", "b"), UNDECIDED, planned=1, tasks=("trec",), seeds=5, needed=needed, more=more
     )
     assert _decided(finding)[-1] == text
+
+
+def test_a_contradiction_by_equality_says_so_and_tasks_are_shown_apart():
+    equal = Finding(("a", "b"), CONTRADICTED, equal=True, planned=2, seeds=5, pairs=10)
+    equal = replace(equal, tasks=("trec", "sst2"), by_task=(("trec", -0.96), ("sst2", 0.23)))
+    assert _decided(equal)[0] == "contradicted: no difference that matters"
+    assert _decided(replace(equal, equal=False))[0] == "contradicted"
+    assert _numbers(equal)[-1].endswith("10 pairs (trec −1.0, sst2 +0.2)")
 
 
 @pytest.fixture

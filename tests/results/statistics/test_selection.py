@@ -131,11 +131,32 @@ def test_the_table_shows_every_value_and_the_equal_budget(tmp_path):
 
 def test_a_best_value_at_the_end_of_the_range_is_a_warning(tmp_path):
     record = record_of(tmp_path, SCORES)
-    (told,) = record.selection.remarks
+    told = record.selection.remarks[0]
     assert told.startswith("In 1 of 2 cells the best learning_rate is the smallest")
     assert told in record.remarks and told in guideline_text(record, "x")
     at_top = {**SCORES, ("logits", "0.001"): [(0.9, 0.1), (0.9, 0.1)]}
     assert "the largest that was tried" in record_of(tmp_path, at_top).selection.remarks[0]
+
+
+def test_the_ends_of_the_range_are_counted_among_the_cells_with_a_choice(tmp_path):
+    scores = {**SCORES, ("logits+hidden", "0.0003"): [None, None]}
+    told = record_of(tmp_path, scores).selection.remarks
+    assert any(t.startswith("In 1 of 1 cell the best learning_rate is the smallest") for t in told)
+
+
+def test_a_choice_within_the_noise_of_the_slice_is_said(tmp_path):
+    """Paired: each seed of 0.0003 is 0.01 better or worse, and 0.001 is far below."""
+    pairs = {
+        "0.0001": [(0.70, 0.5), (0.80, 0.5)],
+        "0.0003": [(0.72, 0.6), (0.79, 0.6)],
+        "0.001": [(0.10, 0.9), (0.20, 0.9)],
+    }
+    record = record_of(tmp_path, {("logits", rate): own for rate, own in pairs.items()})
+    text = "In 1 of 1 cell another learning_rate is as good on the held-out slice, within two"
+    assert [t.startswith(text) for t in record.selection.remarks] == [True]
+    pairs["0.0001"] = [(0.60, 0.5), (0.671, 0.5)]
+    record = record_of(tmp_path, {("logits", rate): own for rate, own in pairs.items()})
+    assert record.selection.remarks == []
 
 
 @pytest.mark.parametrize("order", [RATES, RATES[::-1]])
@@ -169,7 +190,9 @@ def test_a_cell_without_a_common_seed_is_left_out_visibly(tmp_path):
     scores = {**SCORES, ("logits", "0.0001"): [(0.9, 0.9), None], ("logits", "0.001"): [None] * 2}
     record = record_of(tmp_path, scores)
     assert chosen(record) == {"logits+hidden": "0.0003"}
-    assert any(t.startswith("No learning_rate is chosen for logits:") for t in record.remarks)
+    missing = "1 cell is shown as missing, because no seed is done for all values of learning_rate"
+    assert f"{missing}: logits." in record.remarks
+    assert not any("of 2 cells" in text for text in record.remarks), "one cell has no choice"
     kept = record.runs[record.runs["knowledge"] == "logits"]
     assert len(kept) == 2 and kept["score"].isna().all() and set(kept["status"]) == {"missing"}
     table = make_tables(record.runs, None, record.selection)["scores"]
