@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from faults import ROOT, Place, environment, snakemake, status, write
+from helpers import save_encoder
 from moments import Gate
 from studies import tiny_study, write_study
 
@@ -155,3 +156,19 @@ def test_a_teacher_assistant_has_the_numbers_of_one_machine(server, place, tmp_p
     found = fetched(server, tmp_path_factory.mktemp("found"))
     wanted = Place(path, alone / "results").numbers()
     assert {name: Place(path, found / "results").numbers()[name] for name in wanted} == wanted
+
+
+def test_a_fine_tuned_teacher_has_all_files_that_its_rule_declares(server, place):
+    given = save_encoder(place / "given", "bert")
+    study = tiny_study(
+        study="given",
+        teachers={"given": {"model": str(given), "finetuned": True}},
+        base={"student": "1L-16-2h-32", "knowledge": "logits", "task": "toy-pair", "epochs": 1},
+        axes={"seed": [1]},
+    )
+    path = write_study(place, study)
+    head = start(place, server, "--until", "evaluate")
+    text = head.communicate()[0]
+    assert head.returncode == 0, text
+    found = fetched(server, place / "found")
+    assert status(found, path)["done"] == 1
