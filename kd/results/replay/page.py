@@ -40,11 +40,12 @@ def page_text(replays: list[Row], left_out: dict[str, str], figure: str) -> str:
     Args:
         replays: facts of `replay.replayed`.
         left_out: records that could not be replayed, and why.
-        figure: name of the figure beside the page.
+        figure: name of the figure beside the page; '' where there is none.
     """
     lines = [_HEAD]
-    if replays:
+    if figure:
         lines += [f"![Best values and signs that are found, by the share of runs]({figure})", ""]
+    if replays:
         lines += [*_shares(replays), ""]
     for facts in replays:
         lines += [*_section(facts), ""]

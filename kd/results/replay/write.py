@@ -7,7 +7,7 @@ from typing import Any
 
 from kd.results.draw_record import records_in, study_of
 from kd.results.record import load_record
-from kd.results.replay.figure import write_replay_figure
+from kd.results.replay.figure import telling, write_replay_figure
 from kd.results.replay.page import page_text
 from kd.results.replay.replay import replayed, whole_of
 from kd.results.replay.simulated import simulated
@@ -53,9 +53,10 @@ def write_replay(facts: Facts, page: Path) -> list[Path]:
     """Write the page, and beside it the figure (PNG) and the facts (JSON)."""
     figure, data = page.with_suffix(".png"), page.with_suffix(".json")
     atomic_write(data, json.dumps(facts, indent=1) + "\n")
-    atomic_write(page, page_text(facts["replays"], facts["left_out"], figure.name))
+    drawn = figure.name if telling(facts["replays"]) else ""
+    atomic_write(page, page_text(facts["replays"], facts["left_out"], drawn))
     written = [page, data]
-    if facts["replays"]:
+    if drawn:
         write_replay_figure(facts["replays"], figure)
         written.append(figure)
     return written
