@@ -35,7 +35,8 @@ def students_at_floor(frame: pd.DataFrame) -> list[Floor]:
 
 
 def above_floor(frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs without those tasks, which show nothing; all runs, where no task is left."""
+    """The runs without the tasks of `students_at_floor`, which show nothing. All runs, if no other
+    task has a score."""
     left = frame[~frame["task"].isin([floor.task for floor in students_at_floor(frame)])]
     return left if left["score"].notna().any() else frame
 

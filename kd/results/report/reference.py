@@ -198,7 +198,7 @@ def _explained(collection: Collection) -> str:
         f"contradicts it. A claim that a value is better is contradicted if it is worse, and also "
         f"if there is no difference that matters. For a claim that something matters, one contrast "
         f"is enough to confirm it, and all are needed to contradict it. Differences are judged as "
-        f"in the guidelines. No difference matters if the whole interval lies within {margin}. "
+        f"in the guidelines: one does not matter if its whole interval lies within {margin}. "
         f"Otherwise there is a difference if p is below 0.05 after Holm's correction over all "
         f"planned pairs of values. That a value is *not better* is confirmed if the whole interval "
         f"is below the margin. A contrast uses the tasks on which all runs of its cells are "

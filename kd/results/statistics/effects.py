@@ -214,9 +214,8 @@ def contrasts(runs: pd.DataFrame, axis: str) -> pd.DataFrame:
     `runs` are prepared; differences are fractions (the tables and the guideline show points).
     Columns a, b, pairs (of runs), planned, whole (each planned task has a pair), blocks, seeds,
     mean, low, high, p, and p_holm over all planned pairs of values of the axis, so that it holds
-    whichever value is picked as best. In a
-    study with looks also `look`, the seeds of the last complete look (0: none), for which low, high
-    and p are corrected.
+    whichever value is picked as best. In a study with looks also `look`, the seeds of the last
+    complete look (0: none), for which low, high and p are corrected.
     """
     differences = pairs(runs, axis)
     keys = ["a", "b"]
