@@ -74,7 +74,7 @@ class Known:
             return self.axes.get((_NO_AXIS, task))
         weights = [v.freedom for v in others]
         total = float(np.average([v.total for v in others], weights=weights))
-        return Variance(total, np.nan, min(weights), f"{self.name}, other axes")
+        return Variance(total, np.nan, min(weights), f"{self.name} (other axes)")
 
     def noise(self, axis: str, a: str, b: str, task: str) -> Noise | None:
         """Of the contrast, else of the axis, else an upper bound."""
@@ -166,7 +166,7 @@ def _add_cells(known: Known, task: str, rows: pd.DataFrame) -> None:
     sizes, squares = cells.count(), cells.var()
     freedom = int((sizes - 1)[squares.notna()].sum())
     if freedom and (total := 2 * float((squares * (sizes - 1)).sum() / freedom)) > 0:
-        source = f"{known.name}, single runs"
+        source = f"{known.name} (single runs)"
         known.axes[_NO_AXIS, task] = Variance(total, np.nan, freedom, source)
 
 
