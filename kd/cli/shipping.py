@@ -94,11 +94,11 @@ def _plugins_in(run: Path) -> list[str]:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Check that a folder is not there, is empty, or is an earlier export, which is replaced."""
+    """Check that a folder does not exist, is empty, or is an earlier export, which is replaced."""
     if folder.is_dir() and ((folder / _FACTS).is_file() or not any(folder.iterdir())):
         return
     if folder.exists():
-        raise UserError(f"{folder}: is there, and no earlier export; give another folder")
+        raise UserError(f"{folder}: exists, and is no earlier export; give another folder")
 
 
 def _make(

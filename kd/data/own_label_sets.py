@@ -26,7 +26,7 @@ def label_sets(table: "pd.DataFrame", source: Source, where: str) -> Iterator[tu
         yield from _of_flags(table, source, where)
         return
     for row, value in enumerate(table["label"], 1):
-        several = hasattr(value, "__len__") and not isinstance(value, str)
+        several = is_several(value)
         empty = isinstance(value, str) and value == ""
         if not (several or empty) and text_of(value) == "":
             raise UserError(
@@ -52,6 +52,11 @@ def _of_flags(table: "pd.DataFrame", source: Source, where: str) -> Iterator[tup
                 )
             chosen += [name] * _YES_OR_NO[text]
         yield tuple(sorted(chosen))
+
+
+def is_several(value: Any) -> bool:
+    """Whether a value is a list, a mapping or bytes, and not one text or number."""
+    return hasattr(value, "__len__") and not isinstance(value, str)
 
 
 def text_of(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kd.axes.kinds import CLASSES, LABELS, SCORES
 from kd.axes.tasks import Source, Task
 from kd.data.own_files import read_table
-from kd.data.own_label_sets import label_sets
+from kd.data.own_label_sets import is_several, label_sets
 from kd.data.own_label_sets import text_of as _text
 from kd.data.own_tasks import NOTED, Facts
 from kd.data.strata import strata_of, systematic_share
@@ -92,7 +92,7 @@ def _checked(table: "pd.DataFrame", task: Task, where: str) -> "pd.DataFrame":
     columns: dict[str, Any] = {"id": range(len(table)), "sentence1": None, "sentence2": None}
     for i, name in enumerate(task.source.text):
         for row, value in enumerate(table[f"text{i}"], 1):
-            if hasattr(value, "__len__") and not isinstance(value, str):
+            if is_several(value):
                 raise UserError(
                     f"{where}, row {row}: text ({name}): found {shown(value)}, allowed: text"
                 )
@@ -116,7 +116,7 @@ def _checked(table: "pd.DataFrame", task: Task, where: str) -> "pd.DataFrame":
 def _check_single(column: "pd.Series[Any]", name: str | int, where: str) -> None:
     """Check that no value is a list, which would be taken for one label with brackets."""
     for row, value in enumerate(column, 1):
-        if hasattr(value, "__len__") and not isinstance(value, str):
+        if is_several(value):
             raise UserError(
                 f"{where}, row {row}: label ({name}): found a list of {len(value)}, allowed: one "
                 f"label; for several, the key label gives way to "

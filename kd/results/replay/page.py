@@ -13,8 +13,8 @@ This page replays whole studies with fewer of their runs. Each way of saving run
 the whole study: does it find the same best value of each axis, and the same sign of each effect?
 `make replay` writes this page.
 
-- **Best value**: the share of axes whose best value is that of the whole study. Only axes count
-  on which the whole study shows that the best value differs from every other one.
+- **Best value**: the share of axes whose best value is that of the whole study. An axis counts only
+  if its best value differs significantly from every other value in the whole study.
 - **Sign**: the share of effects whose sign is that of the whole study. Effects are the differences
   of two values that the whole study shows to be significant. In a simulated study, best values and
   effects are those that it was made with.
@@ -29,8 +29,8 @@ the whole study: does it find the same best value of each axis, and the same sig
 
 Each number is a mean over draws, with its standard error after ±. A draw orders the seeds, and
 draws the cells and the base. Signs are those of the estimates, significant or not. So this page
-says how good a first guess is, not what a part of the runs can prove. The parts of a record are
-parts of the runs that they are compared with, so they agree with them more than new runs would.
+says how good a first guess is, not what a part of the runs can prove. In a record, a part is
+compared with all runs, which include the part itself. New runs would agree less often.
 """
 
 
@@ -40,7 +40,7 @@ def page_text(replays: list[Row], left_out: dict[str, str], figure: str) -> str:
     Args:
         replays: facts of `replay.replayed`.
         left_out: records that could not be replayed, and why.
-        figure: name of the figure beside the page; '' where there is none.
+        figure: name of the figure beside the page; '' if no figure is drawn.
     """
     lines = [_HEAD]
     if figure:

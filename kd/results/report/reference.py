@@ -185,7 +185,7 @@ def _so_far(*findings: Finding) -> str:
 
 
 def _alike(verdict: str, findings: Iterable[Finding]) -> str:
-    """What to add to a contradicted claim where nothing else than equality contradicts it."""
+    """What to add to a claim that is contradicted only because no difference matters."""
     equal = verdict == CONTRADICTED and all(finding.equal for finding in findings)
     return ": no difference that matters" * equal
 
@@ -204,8 +204,8 @@ def _explained(collection: Collection) -> str:
         f"is below the margin. A contrast uses the tasks on which all runs of its cells are "
         f"finished (n). Intervals are over seeds, for these dev splits and one teacher. The column "
         f"*seeds needed* has the number of seeds that find a true difference of this margin with "
-        f"probability 0.8, and how many more runs they need on these tasks. To show that there is "
-        f"no such difference can take more."
+        f"probability 0.8, and how many more runs they need on these tasks. Showing that there "
+        f"is no such difference can take more seeds."
     )
 
 

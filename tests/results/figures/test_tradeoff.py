@@ -18,6 +18,7 @@ def test_a_line_per_knowledge_and_ticks_at_sizes(runs):
     figure = tradeoff_figure(runs, "parameters")
     ax = figure.axes[1]
     assert {"none", "logits", "logits+hidden", "Pareto front"} <= set(texts(figure))
+    assert any(text.startswith("teacher") for text in texts(figure)), "in the panel or its legend"
     assert "million parameters\nwithout embeddings" in texts(figure)
     assert len(ax.containers) == 3
     assert [label.get_text() for label in ax.get_xticklabels()] == ["10", "20"]
