@@ -1,18 +1,23 @@
-"""The figures of a page with several records: the effect of each study's axis, as PNG."""
+"""The figures of a page with several records, as PNG: all claims, and the axis of each study."""
 
 import csv
 import shutil
 import tempfile
 from pathlib import Path
 
+from kd.results.figures.claims import claims_figure
 from kd.results.figures.draw import write_figures
-from kd.results.report.reference import Collection, figure_name
+from kd.results.figures.style import write_figure
+from kd.results.report.reference import CLAIMS_FIGURE, Collection, figure_name
 from kd.study.paths import RECORD
 
 
 def write_page_figures(collection: Collection, folder: Path) -> list[Path]:
-    """Write the figure of each study that has a complete cell into the folder of the page."""
-    written = []
+    """Write the figure of claims, and one of each study that has a complete cell, into the folder
+    of the page."""
+    claims, margins = folder / figure_name(CLAIMS_FIGURE), collection.margins()
+    write_figure(lambda: claims_figure(collection.findings, margins), claims)
+    written = [claims]
     for name in filter(collection.drawn, collection.studies):
         figure = f"effect-{collection.axis(name)}"
         with tempfile.TemporaryDirectory() as drawn:

@@ -1,18 +1,23 @@
 """What all figures share: colours, marks, panels, legend, the line of text at the foot."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from kd.results.statistics.runs import AVERAGE, levels, metric, teacher_names
+from kd.runtime.files import atomic_write
 
 Look = dict[str, Any]  # keyword arguments of a matplotlib artist
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, both columns
@@ -51,6 +56,23 @@ STYLE: Any = {
     "legend.frameon": False,
     "pdf.fonttype": 42,  # text stays text
 }
+
+
+def write_figure(draw: Callable[[], Figure], path: Path) -> None:
+    """Write the figure that `draw` makes as PNG, PDF or SVG, by the name's ending.
+
+    The same figure gives the same bytes, because the file has no date or version.
+    """
+    undated = {"png": ["Software"], "pdf": ["Creator", "Producer", "CreationDate"],
+               "svg": ["Creator", "Date"]}[path.suffix[1:]]  # fmt: skip
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = draw()
+        FigureCanvasAgg(figure)
+        content = BytesIO()
+        figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=dict.fromkeys(undated))
+    atomic_write(path, content.getvalue())
 
 
 def panels_of(

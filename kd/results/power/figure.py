@@ -3,19 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kd.results.figures.style import (
     COLUMN,
     GREY,
     PAGE,
-    STYLE,
     Look,
     across_of,
     finish,
     series_looks,
+    write_figure,
 )
 from kd.results.power.detect import smallest
 from kd.results.power.study import Row, design_of
@@ -34,15 +32,7 @@ def write_power_figure(facts: Row, path: Path) -> None:
     """
     if not facts["contrasts"]:
         raise UserError(f"{path}: not drawn, because no contrast of the study has a variance")
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        figure = power_figure(facts)
-        FigureCanvasAgg(figure)
-        undated = {"png": ["Software"], "pdf": ["Creator", "Producer", "CreationDate"],
-                   "svg": ["Creator", "Date"]}[path.suffix[1:]]  # fmt: skip
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=200, metadata=dict.fromkeys(undated))
+    write_figure(lambda: power_figure(facts), path)
 
 
 def power_figure(facts: Row) -> Figure:

@@ -1,26 +1,13 @@
 """What each way finds against the share of runs that it takes, as a figure."""
 
-from pathlib import Path
 from typing import Any
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from kd.results.figures.style import COLOURS, GREY, MARKS, PAGE, STYLE
+from kd.results.figures.style import COLOURS, GREY, MARKS, PAGE
 
 MEASURES = {"best": "best values", "signs": "signs of effects"}
-
-
-def write_replay_figure(replays: list[dict[str, Any]], path: Path) -> None:
-    """Write the figure as PNG; the same facts give the same bytes."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        figure = replay_figure(replays)
-        FigureCanvasAgg(figure)
-        figure.savefig(path, dpi=200, metadata={"Software": None})
 
 
 def telling(replays: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from kd.results.draw_record import records_in, study_of
+from kd.results.figures.style import write_figure
 from kd.results.record import load_record
-from kd.results.replay.figure import telling, write_replay_figure
+from kd.results.replay.figure import replay_figure, telling
 from kd.results.replay.page import page_text
 from kd.results.replay.replay import replayed, whole_of
 from kd.results.replay.simulated import simulated
@@ -57,6 +58,6 @@ def write_replay(facts: Facts, page: Path) -> list[Path]:
     atomic_write(page, page_text(facts["replays"], facts["left_out"], drawn))
     written = [page, data]
     if drawn:
-        write_replay_figure(facts["replays"], figure)
+        write_figure(lambda: replay_figure(facts["replays"]), figure)
         written.append(figure)
     return written

@@ -1,6 +1,6 @@
 """guideline.md: the answers that follow from a study's numbers; and the same as data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,7 @@ def _settings(record: Record) -> tuple[float, Names, list[PrunedValue]]:
 class Answer:
     """One question with all its sentences; `asked` is false where the study does not vary it."""
 
+    axis: str
     question: str
     asked: bool
     text: str
@@ -146,6 +147,7 @@ def answers(record: Record) -> list[Answer]:
     control = control_of(record.runs)
     every = [
         Answer(
+            a.axis,
             a.question,
             a.strength != "open" or a.why in ("undone", "chance", "mixed"),
             answer(a, margin, names),
@@ -168,6 +170,7 @@ def _likeness(
     judged = alike.agreement
     scale = evidence_scale(judged.comparisons).replace("in points", "in points of agreement")
     return Answer(
+        judged.axis,
         judged.question,
         True,
         likeness_answer(alike, names),
@@ -180,47 +183,68 @@ def _likeness(
 
 def guideline_text(record: Record, name: str) -> str:
     """guideline.md of a study; `name` is its title where there is no study file."""
-    frame, question = record.runs, ""
-    if record.study:
-        name, question = record.study.name, record.study.question
-    margin, *_ = _settings(record)
+    question = record.study.question if record.study else ""
     every = answers(record)
     asked = [a for a in every if a.asked]
-    finished = above_floor(frame)
+    parts = [
+        f"# Guideline from the study {record.study.name if record.study else name}",
+        question,
+        bullets(cautions(record)),
+        f"{rests_on(record)} {how_judged(record)}",
+        answers_table(asked),
+        *(part for a in asked for part in section(a)),
+    ]
+    if rest := [a for a in every if not a.asked]:
+        parts += ["## Not answered by this study", bullets(f"{a.question} {a.text}" for a in rest)]
+    if sure := [text for text in (*winners(record.runs), dev_noise(record.runs)) if text]:
+        parts += ["## How sure", *sure]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def rests_on(record: Record) -> str:
+    """How many runs, tasks, seeds and teachers the answers rest on."""
+    finished = above_floor(record.runs)
     finished = finished[finished["score"].notna()]
     tasks, seeds = levels(finished["task"]), levels(finished["seed"])
-    lines = [f"# Guideline from the study {name}", ""]
-    lines += [question, ""] * bool(question)
-    if warnings := cautions(record):
-        lines += [*(f"- {text}" for text in warnings), ""]
-    lines += [
-        f"These answers rest on {len(finished):,} of {count(len(frame), 'run')}: "
+    return (
+        f"These answers rest on {len(finished):,} of {count(len(record.runs), 'run')}: "
         f"{count(len(tasks), 'task')} ({', '.join(tasks)}), {count(len(seeds), 'seed')}, teacher "
-        f"{', '.join(levels(finished['teacher']))}. The best value is chosen on the dev scores "
-        "that are reported, so its lead is optimistic, and more so if many values were tried. Two "
-        "values count as equal where the whole 95 % interval of their difference lies within "
-        f"{points(margin)} (the study's key `margin`). Intervals are over seeds; they do not "
-        "cover other dev examples or new tasks." + chosen_note(record.selection),
-        "",
+        f"{', '.join(levels(finished['teacher']))}."
+    )
+
+
+def how_judged(record: Record) -> str:
+    """What all answers of a study have in common."""
+    margin, *_ = _settings(record)
+    return (
+        "The best value is chosen on the dev scores that are reported, so its lead is optimistic, "
+        "and more so if many values were tried. Two values count as equal where the whole 95 % "
+        f"interval of their difference lies within {points(margin)} (the study's key `margin`). "
+        "Intervals are over seeds; they do not cover other dev examples or new tasks."
+        + chosen_note(record.selection)
+    )
+
+
+def answers_table(entries: Sequence[Answer]) -> str:
+    """Questions, answers and their strength; '' if there is none."""
+    rows = [f"| {a.question} | {_cell(a.text)} | {a.strength} |" for a in entries]
+    return "\n".join(["| question | answer | strength |", "|---|---|---|", *rows] if rows else [])
+
+
+def section(entry: Answer) -> list[str]:
+    """The paragraphs on one question."""
+    return [
+        f"## {entry.question}",
+        entry.text,
+        f"**Strength: {entry.strength}.** {STRENGTH[entry.strength]}",
+        *([entry.scale, bullets(entry.evidence)] if entry.evidence else []),
+        *(["Limits:", bullets(entry.limits)] if entry.limits else []),
     ]
-    if asked:
-        lines += ["| question | answer | strength |", "|---|---|---|"]
-        lines += [f"| {a.question} | {_cell(a.text)} | {a.strength} |" for a in asked]
-        lines += [""]
-    for entry in asked:
-        lines += [f"## {entry.question}", "", entry.text, ""]
-        lines += [f"**Strength: {entry.strength}.** {STRENGTH[entry.strength]}", ""]
-        if entry.evidence:
-            lines += [entry.scale, ""]
-            lines += [*(f"- {text}" for text in entry.evidence), ""]
-        if entry.limits:
-            lines += ["Limits:", "", *(f"- {text}" for text in entry.limits), ""]
-    if rest := [a for a in every if not a.asked]:
-        lines += ["## Not answered by this study", ""]
-        lines += [*(f"- {a.question} {a.text}" for a in rest), ""]
-    if sure := [text for text in (*winners(frame), dev_noise(frame)) if text]:
-        lines += ["## How sure", "", *(f"{text}\n" for text in sure)]
-    return "\n".join(lines).rstrip() + "\n"
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """A list in Markdown."""
+    return "\n".join(f"- {text}" for text in texts)
 
 
 def _cell(text: str) -> str:

@@ -23,7 +23,15 @@ from kd.results.advice.verdicts import (
 )
 from kd.results.numbers import NOTHING, p_text
 from kd.results.record import Record, load_record
-from kd.results.report.guideline import guideline_text
+from kd.results.report.cautions import cautions
+from kd.results.report.guideline import (
+    answers,
+    answers_table,
+    bullets,
+    how_judged,
+    rests_on,
+    section,
+)
 from kd.results.report.words import points, signed, span
 from kd.runtime.files import read_json
 from kd.runtime.hashes import short_hash
@@ -32,6 +40,7 @@ from kd.study.check import Study, load_study
 from kd.study.paths import MADE, RECORD, RECORDED
 
 CLAIMS = "claims.yaml"
+CLAIMS_FIGURE = "claims"
 Table = Iterable[Sequence[str]]
 
 
@@ -49,6 +58,10 @@ class Collection:
     def axis(self, name: str) -> str:
         """The axis that a study is about: that of its first claim."""
         return next((c.axis for c, _ in self.findings if c.study == name), "knowledge")
+
+    def margins(self) -> list[float]:
+        """The margin of each claim's study, in points."""
+        return [self.studies[claim.study].margin for claim, _ in self.findings]
 
     def drawn(self, name: str) -> list[str]:
         """The tasks in the figure of a study: those with a complete cell."""
@@ -105,12 +118,14 @@ def page_text(collection: Collection, design: str, place: str) -> str:
             for i, (claim, _) in enumerate(collection.findings, 1)
             if claim.note
         ],
+        f"![Difference of each contrast with its 95 % interval]({figure_name(CLAIMS_FIGURE)})",
         "### Evidence",
         _explained(collection),
         markdown_table(
             ["claim", "contrast", "points", "95 % interval", "p", "n", "verdict", "seeds needed"],
             _evidence(collection),
         ),
+        *_how_judged(collection),
         *(text for name in collection.studies for text in _study(collection, name)),
         "## How it was made",
         markdown_table(
@@ -158,6 +173,12 @@ def markdown_table(header: Sequence[str], rows: Table) -> str:
     return "\n".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines
     )
+
+
+def _how_judged(collection: Collection) -> list[str]:
+    """What the sections of the studies have in common; nothing if there is no record."""
+    texts = list(dict.fromkeys(how_judged(record) for record in collection.records.values()))
+    return ["## How the answers are found", *texts] if texts else []
 
 
 def _progress(collection: Collection) -> Iterable[list[str]]:
@@ -212,10 +233,11 @@ def _explained(collection: Collection) -> str:
 def _evidence(collection: Collection) -> Iterable[list[str]]:
     for i, (claim, findings) in enumerate(collection.findings, 1):
         for finding in findings:
-            yield [str(i), _contrast(claim, finding), *_numbers(finding), *_decided(finding)]
+            yield [str(i), contrast_text(claim, finding), *_numbers(finding), *_decided(finding)]
 
 
-def _contrast(claim: Claim, finding: Finding) -> str:
+def contrast_text(claim: Claim, finding: Finding) -> str:
+    """The difference that a contrast tests, in Markdown."""
     value, other = (re.sub(r"(\dL-\d+)-\d+h-\d+$", r"\1", text) for text in finding.contrast)
     text = f"`{value}` − `{other}`"
     for first, second in claim.gain.values():
@@ -258,23 +280,36 @@ def _decided(finding: Finding) -> list[str]:
 
 
 def _study(collection: Collection, name: str) -> list[str]:
-    """The section of a study: its figure, and its guideline."""
+    """The section of a study: its figure, and its answers, that on its own axis in full."""
     title = f"## {axis_words(name).replace('-', ' ').capitalize()}"
     if name not in collection.records:
         return [title, f"{collection.studies[name].question} Not run yet."]
-    record = collection.records[name]
-    guideline = guideline_text(record, name)
-    guideline = guideline.split("\n", 1)[1].split("\n## Not answered by this study")[0].strip()
-    parts = [title, re.sub(r"^## ", "### ", guideline, flags=re.MULTILINE)]
-    if drawn := collection.drawn(name):
-        rest = [task for task in dict.fromkeys(record.runs["task"]) if task not in drawn]
-        absent = f" No cell is complete on {listed(rest)}." if rest else ""
-        text = f"Effect of {axis_words(collection.axis(name))} in the study {name}"
-        parts.insert(1, f"![{text}]({figure_name(name)})")
-        parts.insert(
-            2, "Marks are means with their 95 % t interval over seeds; dots are runs." + absent
-        )
-    return parts
+    record, axis = collection.records[name], collection.axis(name)
+    asked = [a for a in answers(record) if a.asked]
+    own = [a for a in asked if a.axis == axis]
+    others = [a for a in asked if a.axis != axis]
+    return [
+        title,
+        *_figure(collection, name),
+        collection.studies[name].question,
+        bullets(cautions(record)),
+        rests_on(record),
+        *(re.sub("^## ", "### ", part) for a in own for part in section(a)),
+        *(["### Other questions", answers_table(others)] if others else []),
+    ]
+
+
+def _figure(collection: Collection, name: str) -> list[str]:
+    """The figure of a study and its caption; nothing until a cell is complete."""
+    if not (drawn := collection.drawn(name)):
+        return []
+    rest = [t for t in dict.fromkeys(collection.records[name].runs["task"]) if t not in drawn]
+    absent = f" No cell is complete on {listed(rest)}." if rest else ""
+    text = f"Effect of {axis_words(collection.axis(name))} in the study {name}"
+    return [
+        f"![{text}]({figure_name(name)})",
+        "Marks are means with their 95 % t interval over seeds; dots are runs." + absent,
+    ]
 
 
 def _made(collection: Collection) -> Iterable[list[str]]:
