@@ -75,13 +75,14 @@ def _new(options: argparse.Namespace) -> None:
 def _copied(source: Path, out: Path) -> str:
     """The text of a study under another name and in another folder; its comments stay."""
     from kd.monitor.ship import moved
-    from kd.study.new_study import name_of
+    from kd.study.new_study import inline, name_of
 
     load_study(source)
     text = source.read_text(encoding="utf-8")
     if source.parent.resolve() != out.parent.resolve():
         text = moved(text, source.parent, out.parent)
-    return re.sub(r"^study:\s*[^\s#]+", f"study: {name_of(out)}", text, count=1, flags=re.MULTILINE)
+    named = f"study: {inline(name_of(out))}"
+    return re.sub(r"^study:\s*[^\s#]+", named, text, count=1, flags=re.MULTILINE)
 
 
 def _made(options: argparse.Namespace, out: Path) -> str:
@@ -116,8 +117,8 @@ def _made(options: argparse.Namespace, out: Path) -> str:
     if multi:
         keys["metrics"] = ["micro-f1", "macro-f1"]
     else:
-        table = read_table(Path(task.source.splits[0][1]), task.source)
-        keys |= guessed([str(label) for label in table["label"]])
+        tables = [read_table(Path(file), task.source) for _, file in task.source.splits]
+        keys |= guessed([str(label) for table in tables for label in table["label"]])
     facts = own_facts(own_tasks({name: keys}, out)[name])
     print(f"{options.data}: {facts_text(facts)}")
     for warning in facts.warnings:

@@ -4,6 +4,7 @@ Text files have one sentence or paragraph a line, and a blank line between docum
 JSON lines, Parquet or the hub is a document.
 """
 
+import codecs
 import gzip
 import json
 import zlib
@@ -79,8 +80,10 @@ def decoded_lines(file: Path) -> Iterator[tuple[int, str]]:
                     f"{file}, line {number}: found a line of more than {LONGEST:,} bytes, "
                     f"allowed: up to that; break its text into several lines or records"
                 )
+            if number == 1:
+                raw = raw.removeprefix(codecs.BOM_UTF8)
             try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = raw.decode()
             except UnicodeDecodeError as error:
                 raise UserError(
                     f"{file}, line {number}: byte {error.start + 1} of the line is "

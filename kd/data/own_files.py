@@ -1,16 +1,19 @@
 """Reads the files of users' own tasks: CSV, TSV, lines, JSON lines and Parquet, also with gzip."""
 
+import codecs
 import gzip
 import io
+import json
 import re
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kd.axes.tasks import Source
 from kd.data.named_columns import place_of
-from kd.runtime.errors import UserError
+from kd.runtime.errors import UserError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,10 +81,10 @@ def _frame(file: Path, source: Source) -> "pd.DataFrame":
             [line.partition(" ")[::2] for line in _LINE_END.split(text) if line.strip()]
         )
     if source.format == "jsonl":
-        try:
-            return pd.read_json(io.StringIO(text), lines=True, dtype=False, convert_dates=False)
-        except ValueError as error:
-            raise UserError(f"{file}: not JSON lines ({_short(error)})") from None
+        rows = list(_json_rows(text, file))
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        values = ([row.get(name) for name in names] for row in rows)
+        return pd.DataFrame(values, columns=names, dtype=object)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a row that is longer than the header
@@ -92,6 +95,23 @@ def _frame(file: Path, source: Source) -> "pd.DataFrame":
             return _csv(text, source, 0 if source.header else None)
     except (ValueError, Warning) as error:  # ParserError is a ValueError
         raise UserError(f"{file}: not a {source.format.upper()} file ({_short(error)})") from None
+
+
+def _json_rows(text: str, file: Path) -> Iterator[dict[str, Any]]:
+    """The object on each line. pandas' own reader rounds numbers and names no line in errors."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{file}, line {number}: not JSON ({_short(error)})") from None
+        if not isinstance(row, dict):
+            raise UserError(
+                f"{file}, line {number}: found {shown(row)}, allowed: an object, as "
+                f'{{"text": ..., "label": ...}}'
+            )
+        yield row
 
 
 def _csv(text: str, source: Source, header: int | None, rows: int | None = None) -> "pd.DataFrame":
@@ -127,8 +147,10 @@ def decoded(raw: bytes, encoding: str, file: Path) -> str:
     Raises:
         UserError: the file has another encoding; the message names line and byte.
     """
+    if encoding == "utf-8":
+        raw = raw.removeprefix(codecs.BOM_UTF8)  # not by utf-8-sig, whose errors do not count it
     try:
-        text = raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         start = raw.rfind(b"\n", 0, error.start) + 1
         hint = "; give the task the key encoding, such as iso-8859-1" if encoding == "utf-8" else ""

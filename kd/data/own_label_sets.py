@@ -26,7 +26,7 @@ def label_sets(table: "pd.DataFrame", source: Source, where: str) -> Iterator[tu
         yield from _of_flags(table, source, where)
         return
     for row, value in enumerate(table["label"], 1):
-        several = is_several(value)
+        several = _is_list(value, f"{where}, row {row}: labels ({source.label})")
         empty = isinstance(value, str) and value == ""
         if not (several or empty) and text_of(value) == "":
             raise UserError(
@@ -52,6 +52,17 @@ def _of_flags(table: "pd.DataFrame", source: Source, where: str) -> Iterator[tup
                 )
             chosen += [name] * _YES_OR_NO[text]
         yield tuple(sorted(chosen))
+
+
+def _is_list(value: Any, where: str) -> bool:
+    """Whether a value is a list of labels, and not one text or number."""
+    if not is_several(value):
+        return False
+    if isinstance(value, dict | bytes) or any(map(is_several, value)):
+        raise UserError(
+            f"{where}: found {shown(value)}, allowed: a list of labels, or columns of 0 and 1"
+        )
+    return True
 
 
 def is_several(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Reads and checks the data of tasks of the user's own: examples by split, and facts of them."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,7 +148,7 @@ def _scores(raw: list[str], task: Task, where: str) -> Iterator[float]:
 
 def _sorted(labels: set[str]) -> tuple[str, ...]:
     """By number where all are whole numbers, else by letter."""
-    numbers = all(label.removeprefix("-").isdecimal() for label in labels)
+    numbers = all(re.fullmatch(r"-?\d{1,99}", label) for label in labels)
     return tuple(sorted(labels, key=lambda text: (int(text), text)) if numbers else sorted(labels))
 
 
@@ -199,6 +200,7 @@ def _shared_out(
                 f"without examples"
             )
     else:
+        _check_pairs(train, source, task)
         try:
             kept, dev = train_test_split(
                 range(len(train)),
@@ -219,6 +221,17 @@ def _shared_out(
         why = f" once a share of {source.share:g} is the dev split"
         _check_taught(frames["train"], labels, source.splits[0][1], task, why)
     return frames
+
+
+def _check_pairs(train: "pd.DataFrame", source: Source, task: Task) -> None:
+    """Check that each label has an example for both splits."""
+    once = [label for label, n in Counter(_each_label(train["label"], task)).items() if n == 1]
+    if task.kind is not SCORES and once:
+        raise UserError(
+            f"{source.splits[0][1]}: one example has the label {shown(sorted(once)[0])}, and a "
+            f"share of {source.share:g} for dev needs two of each; give a dev file, or drop or "
+            f"merge this label"
+        )
 
 
 def facts_of(task: Task) -> Facts:

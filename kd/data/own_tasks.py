@@ -19,7 +19,7 @@ from kd.runtime.files import atomic_write
 from kd.runtime.hashes import short_hash
 from kd.runtime.user_paths import readable
 
-_READER = 5  # to be raised when the same data give other facts
+_READER = 6  # to be raised when the same data give other facts
 NOTED = 0.01  # share of repeated texts that leads to a warning
 
 

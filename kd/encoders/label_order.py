@@ -1,8 +1,8 @@
 """Which output of a fine-tuned model is which label of its task, from the names in its config.
 
-Case, blanks, dashes and underscores in a name do not matter, and the table of tasks has synonyms.
-LABEL_2 and 2 mean label 2 of the official order. If a name is not known, the study must give the
-order.
+Names that are the labels themselves come first. Otherwise case, blanks, dashes and underscores in a
+name do not matter, the table of tasks has synonyms, and LABEL_2 and 2 mean label 2 of the official
+order. If a name is not known, the study must give the order.
 """
 
 import re
@@ -22,6 +22,9 @@ def label_order(names: Sequence[object], task: Task) -> tuple[int, ...] | None:
         names: what the model calls its outputs, in their order.
         task: a classification.
     """
+    exact = [str(name).strip() for name in names]
+    if sorted(exact) == sorted(task.labels):
+        return tuple(map(exact.index, task.labels))
     meaning = [_official(name, task) for name in names]
     labels = range(task.outputs)
     if len(meaning) != task.outputs or not all(label in meaning for label in labels):

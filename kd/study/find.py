@@ -43,8 +43,8 @@ def find_study(text: str) -> Path:
 
 def namesakes(study: Path, name: str) -> list[Path]:
     """Other study files in the folder of `study` that have its name, and so its results folder."""
-    others = (path for path in _yaml_files(study.parent) if not path.samefile(study))
-    return [path for path in others if _name_in(path) == name]
+    named = [path for path in _yaml_files(study.parent) if _name_in(path) == name]
+    return [path for path in named if not path.samefile(study)]
 
 
 def same_name(study: Path, other: Path, name: str) -> str:

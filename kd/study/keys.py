@@ -105,7 +105,11 @@ def data_source(value: Any, study: Path) -> dict[str, Any]:
     source = data.pop("source", "hub")
     if not isinstance(source, str) or source not in DATA_FIELDS:
         raise unknown("data.source", source, DATA_FIELDS)
-    settings = values_of(data, f"data (source {source})", DATA_FIELDS[source])
+    for key in data:
+        if key not in DATA_FIELDS[source]:
+            keep(unknown(f"data (source {source}): key", key, DATA_FIELDS[source]))
+    known = {key: written for key, written in data.items() if key in DATA_FIELDS[source]}
+    settings = values_of(known, "data", DATA_FIELDS[source])
     for key in DATA_FIELDS[source]:
         if key not in settings and key not in DATA_DEFAULTS and number_kept() == before:
             raise UserError(f"data.{key}: missing; source {source} needs it")

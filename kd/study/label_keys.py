@@ -70,6 +70,12 @@ def label_names(value: Any, key: str) -> tuple[str, ...]:
     ):
         also = ", or keys with values: from, multi" if key == "labels" else ""
         raise UserError(f"{key}: found {shown(value)}, allowed: a list of two names or more{also}")
+    for label in value:
+        if isinstance(label, bool):
+            raise UserError(
+                f"{key}: found {shown(label)}, allowed: names; put yes, no, on, off, true and "
+                f"false in quotes, because YAML reads them as truth values"
+            )
     labels = tuple(str(label).strip() for label in value)
     if len(set(labels)) < len(labels):
         raise UserError(f"{key}: found {shown(value)}: a label is there twice")

@@ -74,8 +74,15 @@ def located_files(value: Any, where: str, study: Path) -> dict[str, str]:
             parts = Path(pattern.strip()).expanduser().parts
             first = next(i for i, part in enumerate(parts) if re.search(_WILD, part))
             folder = Path(located_path(str(Path(*parts[:first])), study))
-            names = folder.glob(str(Path(*parts[first:])))
-            files = sorted(str(name) for name in names if name.is_file())
+            rest = parts[first:]
+            rest += ("*",) * (rest[-1] == "**")  # at the end, glob finds folders alone
+            try:
+                files = sorted(str(name) for name in folder.glob("/".join(rest)) if name.is_file())
+            except ValueError:  # of glob; it names no file
+                raise UserError(
+                    f"{where}[{i}]: found {shown(pattern)}, allowed: ** as a whole part of the "
+                    f"path, such as text/**/*.txt"
+                ) from None
             if not files:
                 raise UserError(f"{where}[{i}]: no file is named like {place}")
         places |= dict.fromkeys(files, f"{where}[{i}]")

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from kd.axes.tasks import TASKS
 from kd.data.own_tasks import Facts
 
 _TEXT = """\
@@ -47,14 +48,14 @@ def study_text(name: str, file: str, keys: dict[str, Any], facts: Facts) -> str:
         keys: keys of the task, as they are written to the file.
         facts: facts about the data of the task.
     """
-    body = "\n".join(f"    {key}: {_inline(value)}" for key, value in keys.items())
+    body = "\n".join(f"    {key}: {inline(value)}" for key, value in keys.items())
     return _TEXT.format(
-        data=keys["train"], file=file, name=name, epochs=EPOCHS, facts=facts_text(facts),
+        data=keys["train"], file=file, name=inline(name), epochs=EPOCHS, facts=facts_text(facts),
         task=body,
     )  # fmt: skip
 
 
-def _inline(value: Any) -> str:
+def inline(value: Any) -> str:
     """A value as YAML on one line."""
     return yaml.safe_dump([value], default_flow_style=True, width=10**6).strip()[1:-1]
 
@@ -67,15 +68,16 @@ def facts_text(facts: Facts) -> str:
 
 
 def name_of(file: Path) -> str:
-    """The name of a study, made from the name of a data file."""
+    """The name of a study and its task, made from the name of a data file."""
     plain = re.sub(r"[^a-z0-9]+", "-", file.name.split(".")[0].lower()).strip("-")[:32].strip("-")
-    return plain or "mine"
+    return f"my-{plain}"[:32] if plain in TASKS else plain or "mine"
 
 
 def guessed(labels: list[str]) -> dict[str, Any]:
-    """The keys `regression` and `metrics` that fit these labels.
+    """The keys `regression` and `metrics` that fit these labels, of all splits.
 
-    Labels are scores if they are numbers, and some are not whole or there are many of them.
+    Labels are scores if they are numbers, and some are not whole or there are many of them. Their
+    range ends at whole numbers.
     """
     try:
         numbers = [float(label) for label in labels]
@@ -85,7 +87,6 @@ def guessed(labels: list[str]) -> dict[str, Any]:
     if not all(map(math.isfinite, numbers)):  # names such as nan
         numbers = []
     if numbers and (any(n != int(n) for n in numbers) or several > max(20, len(labels) // 10)):
-        low, high = min(numbers), max(numbers)
-        span = [int(v) if v == int(v) else v for v in (low, high)]
-        return {"regression": span, "metrics": ["pearson", "spearman"]}
+        ends = [math.floor(min(numbers)), math.ceil(max(numbers))]
+        return {"regression": ends, "metrics": ["pearson", "spearman"]}
     return {"metrics": ["accuracy", "macro-f1"]}

@@ -11,7 +11,18 @@ from kd.runtime.errors import UserError
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice instead of keeping the last one silently."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._as_written: dict[int, bool] = {}
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Check the keys before keys of other mappings are merged into them, for good."""
+        if not self._as_written.setdefault(id(node), False):
+            self._as_written[id(node)] = True
+            self._check(node)
+        super().flatten_mapping(node)
+
+    def _check(self, node: Any) -> None:
         seen = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -24,7 +35,6 @@ class _Loader(yaml.SafeLoader):
                     f"line {key_node.start_mark.line + 1}: the key {key!r} is there twice"
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> Any:

@@ -45,6 +45,12 @@ KEYS = {
 }
 _HUB = ("hub", "config", "revision", "splits")
 _FILES = ("train", "dev", "format", "encoding", "header", "quotes")
+# The formats in which a key changes what is read.
+_ONLY = {
+    "header": ("csv", "tsv"),
+    "quotes": ("csv", "tsv"),
+    "encoding": ("csv", "tsv", "lines", "jsonl"),
+}
 SPLIT = r"[a-z0-9][a-z0-9-]{0,31}"
 
 
@@ -187,6 +193,9 @@ def _files(keys: dict[Any, Any], study: Path) -> dict[str, Any]:
             f"{listing(FORMATS)}"
         )
     parts["format"] = kind
+    for key, where in _ONLY.items():
+        if key in keys and kind not in where:
+            raise UserError(f"{key}: it would change nothing: {kind} files have none")
     for key, usual in (("header", kind != "lines"), ("quotes", kind != "tsv")):
         parts[key] = keys.get(key, usual)
         if not isinstance(parts[key], bool):

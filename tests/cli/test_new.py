@@ -6,6 +6,7 @@ from model_files import write_encoder
 
 from kd.axes.kinds import LABELS, SCORES
 from kd.cli.main import main
+from kd.study.check import load_study
 from kd.study.grid import load_grid
 
 ROWS = ["text,kind,points,pair"] + [f'"Film {i}, good",{i % 3},{i / 7:.2f},b{i}' for i in range(60)]
@@ -36,10 +37,33 @@ def test_from_a_file_to_a_plan(data, capsys):
 def test_scores_are_found(data):
     assert new("My Data.csv", "--text", "text", "pair", "--label", "points") == 0
     (task,) = yaml.safe_load((data / "My Data.yaml").read_text())["tasks"].values()
-    assert task["regression"] == [0, 8.43] and task["text"] == ["text", "pair"]
+    assert task["regression"] == [0, 9] and task["text"] == ["text", "pair"]
     assert all(
         run.task_row.kind is SCORES for run in load_grid(data / "My Data.yaml").runs.values()
     )
+
+
+def test_scores_of_the_dev_file_are_in_the_range(data):
+    rows = [f"text {i},{i / 7 + 2:.3f}" for i in range(60)]
+    (data / "sick.csv").write_text("\n".join(["text,points", *rows]) + "\n")
+    (data / "dev.csv").write_text("text,points\nlow,-0.104\nhigh,12.5\n")
+    assert new("sick.csv", "--dev", "dev.csv", "--text", "text", "--label", "points") == 0
+    assert yaml.safe_load((data / "sick.yaml").read_text())["tasks"]["sick"]["regression"] == [
+        -1,
+        13,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("2024-01-15.csv", "2024-01-15"), ("2024.csv", "2024"), ("yes.csv", "yes"),
+     ("null.csv", "null"), ("rte.csv", "my-rte")],
+)  # fmt: skip
+def test_any_file_names_a_study(data, file, name):
+    (data / "My Data.csv").rename(data / file)
+    assert new(file, "--text", "text", "--label", "kind") == 0
+    study = load_study(data / file.replace("csv", "yaml"))
+    assert study.name == name and name in study.tasks
 
 
 @pytest.mark.parametrize(

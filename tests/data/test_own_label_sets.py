@@ -99,6 +99,14 @@ def test_a_missing_value_is_not_the_same_as_no_label(tmp_path):
         list(label_sets(pd.DataFrame({"flag0": [0, 1], "flag1": [1, 2]}), flags, "here"))
 
 
+@pytest.mark.parametrize("value", [{"toxic": 0, "obscene": 1}, b"ab", ["a", ["b"]]])
+def test_what_is_no_list_of_labels(tmp_path, value):
+    """The keys of a mapping are not labels, since their values may be 0."""
+    source, table = task(tmp_path, "a.csv").source, pd.DataFrame({"label": [["a"], value]})
+    with pytest.raises(UserError, match=r"here, row 2: labels \(tags\): found .*allowed: a list"):
+        list(label_sets(table, source, "here"))
+
+
 def test_a_list_is_no_label_of_classes(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "x", "tags": "a"}\n{"text": "y", "tags": ["b"]}\n')
     keys = {"train": "a.jsonl", "dev": "a.jsonl", "text": "text", "label": "tags"}

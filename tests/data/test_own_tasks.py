@@ -1,5 +1,6 @@
 """Tasks of the user's own: reading, errors, identity, facts."""
 
+import codecs
 import gzip
 import json
 from pathlib import Path
@@ -160,10 +161,55 @@ def test_the_encoding_is_named_with_line_and_byte(tmp_path):
     assert found["train"]["sentence1"].tolist() == ["old", "café"]
 
 
+def test_a_mark_at_the_start_counts_as_bytes(tmp_path):
+    text = "text,label\nold,x\ncafé,y\n"
+    (tmp_path / "train.csv").write_bytes(codecs.BOM_UTF8 + text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"line 3: byte 4 of the line is 0xe9"):
+        own_facts(task(tmp_path, dev="train.csv"))
+
+
+def test_numbers_in_json_stay_as_written(tmp_path):
+    values = [0.1, 0.3, 0.7, 123456789012345678, 123456789012345679, 10**25]
+    rows = [{"text": f"text {i}", "label": value} for i, value in enumerate(values)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = own_facts(task(tmp_path, train="a.jsonl", dev="a.jsonl"))
+    assert set(found.labels) == set(map(str, values))
+    scores = task(tmp_path, train="a.jsonl", dev="a.jsonl", regression=[0, 1])
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
+    assert own_splits(scores)["train"]["label"].tolist() == values[:3]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("null", "found "), ("[1, 2]", r"found \[1, 2\]"), ('{"text": ', "not JSON"),
+     ("9" * 5000, "not JSON")],
+)  # fmt: skip
+def test_a_line_that_is_no_object_is_named(tmp_path, line, message):
+    (tmp_path / "a.jsonl").write_text(f'\n{{"text": "x", "label": 1}}\n{line}\n')
+    with pytest.raises(UserError, match=rf"a\.jsonl, line 3: {message}"):
+        own_facts(task(tmp_path, train="a.jsonl", dev="a.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [("a.jsonl", {"quotes": False}), ("a.jsonl", {"header": False}),
+     ("a.parquet", {"encoding": "latin-1"}), ("a.txt", {"format": "lines", "header": True})],
+)  # fmt: skip
+def test_a_key_that_changes_nothing_is_refused(tmp_path, name, keys):
+    key = list(keys)[-1]
+    with pytest.raises(UserError, match=rf"mine: {key}: it would change nothing: \w+ files"):
+        task(tmp_path, train=name, dev=name, **keys)
+
+
+def test_words_that_yaml_reads_as_truth_values_are_no_labels(tmp_path):
+    with pytest.raises(UserError, match=r"labels: found False, allowed: names; put yes, no"):
+        task(tmp_path, labels=[False, True])
+
+
 def test_files_that_are_not_what_they_say(tmp_path):
-    for name, reason in (("train.parquet", "not a Parquet"), ("train.jsonl", "not JSON lines")):
+    for name, reason in (("train.parquet", "not a Parquet"), ("train.jsonl", "")):
         (tmp_path / name).write_text("text\n{")
-        with pytest.raises(UserError, match=f"{name}: {reason}"):
+        with pytest.raises(UserError, match=f"{name}(: {reason}|, line 1: not JSON)"):
             own_facts(task(tmp_path, train=name, dev=name))
     (tmp_path / "train.csv.gz").write_bytes(gzip.compress(b"text,label\n" * 99)[:30])
     with pytest.raises(UserError, match="damaged gzip"):
@@ -213,7 +259,7 @@ def test_a_label_with_one_example_is_a_warning_and_no_share(tmp_path):
     write(tmp_path, rows=[*ROWS, ("odd", "maybe")])
     (warning,) = own_facts(task(tmp_path, dev={"dev": "train.csv"})).warnings[:1]
     assert warning == "only one training example has the label maybe"
-    with pytest.raises(UserError, match=r"a share of 0.4 for dev cannot have every label"):
+    with pytest.raises(UserError, match=r"one example has the label 'maybe', and a share of 0.4"):
         own_facts(task(tmp_path, dev={"share": 0.4}))
 
 

@@ -1,5 +1,7 @@
 """Outputs of fine-tuned models: which is which label, and whether the teacher knows its task."""
 
+from dataclasses import replace
+
 import pytest
 from model_files import edit, write_encoder
 from studies import study_dict, write_study
@@ -48,6 +50,21 @@ from kd.study.grid import load_grid
 def test_the_order_that_names_say(task, names, order):
     """order[official label] is the model's output."""
     assert label_order(names, TASKS[task]) == order
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "order"),
+    [
+        (("-1", "0", "1"), [1, 0, -1], (2, 1, 0)),
+        (("C", "C#", "C++"), ["C", "C++", "C#"], (0, 2, 1)),
+        (("1.0", "2.0"), ["1.0", "2.0"], (0, 1)),
+        (("1", "0"), ["0", "1"], (1, 0)),
+        (("1", "2"), ["LABEL_0", "LABEL_1"], (0, 1)),
+    ],
+)
+def test_names_that_are_the_labels_say_the_order(labels, names, order):
+    """Also where only signs tell them apart, or where they are numbers."""
+    assert label_order(names, replace(TASKS["sst2"], labels=labels, names=())) == order
 
 
 @pytest.mark.parametrize("task", [name for name, task in TASKS.items() if task.kind is not SCORES])

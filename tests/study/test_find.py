@@ -62,4 +62,5 @@ def test_nothing_here(files, monkeypatch):
 
 def test_namesakes_stand_beside_each_other(files):
     (files / "copy.yml").write_text("study: my-question\n")
+    (files / ".#mine.yaml").symlink_to("user@host.1:2")  # an editor's lock
     assert namesakes(files / "mine.yaml", "my-question") == [files / "copy.yml"]

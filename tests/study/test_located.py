@@ -137,5 +137,10 @@ def test_only_what_the_user_wrote_is_a_pattern(tmp_path):
     assert found("c[0].txt") == ["c[0].txt"], "it is there under this name"
     assert found(f"{tmp_path}/run1/[ab].txt") == ["../run1/a.txt", "../run1/b.txt"]
     assert found("../*/a.txt") == ["../run1/a.txt", "a.txt"]
+    assert found("../run1/**") == [
+        f"../run1/{name}" for name in ("a.txt", "b.txt", "c0.txt", "c[0].txt")
+    ]
     with pytest.raises(UserError, match=r"files\[0\]: no file is named like .*x\*"):
         found("x*")
+    with pytest.raises(UserError, match=r"files\[0\]: found '\*\*\.txt', allowed: \*\* as a whole"):
+        found("**.txt")

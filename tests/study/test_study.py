@@ -14,6 +14,7 @@ from kd.cli.main import main
 from kd.runtime.errors import UserError
 from kd.study.check import load_study
 from kd.study.grid import load_grid
+from kd.study.read import read_yaml
 from kd.study.schema import study_schema
 
 ROOT = Path(__file__).parents[2]
@@ -246,6 +247,21 @@ def test_yaml_anchors_and_merges(tmp_path):
         yaml.safe_dump(study_dict()) + "include: [&a {knowledge: none}, {<<: *a, seed: 3}]"
     )
     assert load_study(path).include == [{"knowledge": "none"}, {"knowledge": "none", "seed": 3}]
+
+
+def test_yaml_merges_of_a_mapping_that_merges(tmp_path):
+    """Its own keys win over those it merges, wherever it is merged first."""
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "include:\n- &a {knowledge: none, seed: 1}\n- &b {<<: *a, seed: 2}\nbase: {<<: *b}\n"
+    )
+    assert read_yaml(path) == {
+        "include": [{"knowledge": "none", "seed": 1}, {"knowledge": "none", "seed": 2}],
+        "base": {"knowledge": "none", "seed": 2},
+    }
+    path.write_text("a: &a {x: 1}\nb: {<<: *a, y: 1, y: 2}\n")
+    with pytest.raises(UserError, match=r"line 2: the key 'y' is there twice"):
+        read_yaml(path)
 
 
 def test_missing_study_file(tmp_path):
