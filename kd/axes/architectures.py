@@ -1,6 +1,6 @@
 """Facts about each architecture (the `model_type` of transformers)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kd.axes.shapes import Shape
 
@@ -17,6 +17,7 @@ class Arch:
     dropout: bool = True  # its published models have some
     rotary: bool = False  # positions are rotations of pairs of dimensions of a head
     position_table: bool = True  # learned, one row a position
+    fused: bool = False  # Q, K and V are one matrix, which is not cut to fewer or smaller heads
     pad: str | None = "[PAD]"  # its tokenizer's padding, where tokenizer_config.json names none
 
 
@@ -40,7 +41,7 @@ ARCHS: dict[str, Arch] = {
         remark=", without the window of local layers (above 65 tokens)",
         pad=None,
     ),
-    "deberta": _DISENTANGLED,
+    "deberta": replace(_DISENTANGLED, fused=True),
     "deberta-v2": _DISENTANGLED,  # v3 too
     "mpnet": Arch(
         "adds a bias of relative position to Q K^T in attention code of its own, "
@@ -50,6 +51,7 @@ ARCHS: dict[str, Arch] = {
     ),
 }
 SCRATCH_ARCHS = ("bert", "roberta", "distilbert", "electra", "albert", "modernbert")
+_INNER_WIDTH = ("mobilebert",)  # most of their weights are as wide as the config says elsewhere
 _UNCHECKED = Arch("is not among the encoders whose attention this project has checked")
 
 
@@ -64,8 +66,14 @@ def attention_obstacle(arch: str) -> str | None:
     return f"{arch} {obstacle}" if obstacle else None
 
 
-def shape_obstacle(arch: str, shape: Shape) -> str | None:
-    """Why an architecture has no encoder of this shape; None if it has."""
+def shape_obstacle(arch: str, shape: Shape, teacher: Shape | None = None) -> str | None:
+    """Why an architecture has no encoder of this shape, or none out of a teacher of another shape;
+    None if it has."""
+    if arch in _INNER_WIDTH and teacher and replace(shape, layers=teacher.layers) != teacher:
+        return (
+            f"the layers of {arch} have an inner width, so its students differ from their teacher "
+            f"({teacher}) in the number of layers alone"
+        )
     if arch_facts(arch).rotary and shape.head_size % 2:
         return f"{arch} rotates pairs of dimensions, but a head of {shape} has {shape.head_size}"
     return None

@@ -20,7 +20,7 @@ class Erratum:
 ERRATA: dict[str, Erratum] = {
     "double-softmax": Erratum(
         "attention maps go through a second softmax, as if they were scores, so that padded keys "
-        "get a probability above 0",
+        "get a probability above 0 (batches are padded to max_length, as in that code)",
         "TextBrewer's `attention_ce` on the maps that transformers returns; OFA-Compress",
     ),
     "no-tau-squared": Erratum(
@@ -28,7 +28,8 @@ ERRATA: dict[str, Erratum] = {
         "TextBrewer, TinyBERT, CKD; torchdistill's GLUE scripts",
     ),
     "padding": Erratum(
-        "padding counts as tokens wherever tokens are compared",
+        "padding counts as tokens wherever tokens are compared (batches are padded to max_length, "
+        "as in that code)",
         "TinyBERT, CKD, CR-ILD, TED, CoFi",
     ),
     "teacher-in-training": Erratum(
@@ -39,6 +40,9 @@ ERRATA: dict[str, Erratum] = {
         "the mapping last-K pairs its teacher layers in reverse order", "OFA-Compress"
     ),
 }
+
+# What these change depends on how much padding there is. Batches of equal lengths have hardly any.
+PADDED = frozenset({"double-softmax", "padding"})
 
 PROBABILITY_SHIFT_SOURCE = _WEN = "arXiv:1911.07471"
 TEMPERATURE_SCHEDULES: dict[str, str] = {

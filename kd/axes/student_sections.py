@@ -71,8 +71,10 @@ def _init() -> Section:
     rows += [(form, *facts) for form, facts in INIT_FORMS.items()]
     return Section(
         "init",
-        "The weights with which the student starts. The file `init.json` of a run says where each "
-        "tensor came from.",
+        "The weights with which the student starts. Where these are the teacher's layers, the "
+        "embeddings, the pooler and the head come from the teacher too, which was fine-tuned on "
+        "the task. So `teacher-first` and `random` differ in more than the layers. The file "
+        "`init.json` of a run says where each tensor came from.",
         ("init", "meaning", WHEN, "source"),
         [(name, meaning, when.INIT.get(name, ""), source) for name, meaning, source in rows],
     )

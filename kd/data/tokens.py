@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from kd.axes.architectures import ARCHS
 from kd.axes.kinds import CLASSES, LABELS, SCORES, Kind
 from kd.axes.tasks import Task
 from kd.data.extra import MADE_OF, ORIGINAL, extra_fingerprint, with_extras
@@ -188,6 +189,9 @@ def tokenise(
     config = prepared_config(config, task)
     manifest = read_json(text / "manifest.json")
     typed = _typed(config, tokenizer)
+    if typed:  # for those who load the student with it
+        names = ["input_ids", "token_type_ids", "attention_mask"]
+        tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names
     with sealed_dir(out) as folder:
         if progress:
             progress.start("tokenising splits", len(task.splits))
@@ -253,9 +257,17 @@ def unlabelled_split(
 
 
 def _typed(config: Any, tokenizer: Any) -> bool:
-    """Whether the encoder reads segment ids: both have them (of DistilBERT the tokenizer alone)."""
-    known = "token_type_ids" in tokenizer.model_input_names
-    return known and getattr(config, "type_vocab_size", 0) > 1
+    """Whether the encoder reads segment ids: both have them (of DistilBERT the tokenizer alone).
+
+    The input names of a tokenizer are what its files say. Where they say nothing, its tokens of a
+    pair decide, because some classes of transformers 5 (ALBERT's) no longer name the segments.
+    """
+    if getattr(config, "type_vocab_size", 0) < 2:
+        return False
+    stated = tokenizer.init_kwargs.get("model_input_names")
+    if stated or config.model_type not in ARCHS:
+        return "token_type_ids" in (stated or tokenizer.model_input_names)
+    return any(tokenizer("a", "a", return_token_type_ids=True)["token_type_ids"])
 
 
 def _pack(

@@ -80,11 +80,23 @@ def shaped_config(config: Any, shape: Shape) -> Any:
     if types := getattr(config, "layer_types", None):  # ModernBERT: one global layer, two local
         period = next(p for p in range(1, len(types) + 1) if _repeats(types, p))
         config.layer_types = [types[i % period] for i in range(shape.layers)]
+    if (shape.hidden, shape.heads) != (config.hidden_size, config.num_attention_heads):
+        _set_heads(config, shape)
     config.num_hidden_layers = shape.layers
     config.hidden_size = shape.hidden
     config.num_attention_heads = shape.heads
     setattr(config, arch_facts(config.model_type).ffn, shape.ffn)
     return config
+
+
+def _set_heads(config: Any, shape: Shape) -> None:
+    """Set what a config says of its heads beside their number, which would stay the teacher's."""
+    if getattr(config, "head_dim", None):
+        config.head_dim = shape.head_size
+    if kept := getattr(config, "num_key_value_heads", None):  # heads that share a key are a group
+        group = config.num_attention_heads // kept
+        whole = shape.heads % group == 0
+        config.num_key_value_heads = shape.heads // group if whole else shape.heads
 
 
 def _repeats(values: list[str], period: int) -> bool:

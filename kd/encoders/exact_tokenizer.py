@@ -42,6 +42,7 @@ def exact_tokenizer(tokenizer: Any, file: Path) -> Any:
             tokenizer_object=stated,
             **{k: v for k, v in names if isinstance(v, str) and stated.token_to_id(v) is not None},
             **{key: getattr(tokenizer, key) for key in _KEPT},
+            **_input_names(tokenizer),
         )
     for one, two in zip(PROBES, reversed(PROBES), strict=True):
         for texts in ((one,), (one, two)):
@@ -55,7 +56,15 @@ def exact_tokenizer(tokenizer: Any, file: Path) -> Any:
     return tokenizer
 
 
-_KEPT = ("model_input_names", "model_max_length", "padding_side", "truncation_side")
+def _input_names(tokenizer: Any) -> dict[str, list[str]]:
+    """The input names, where the tokenizer's files or its class say that it has segments; else
+    nothing is known (`kd.data.tokens`)."""
+    stated = tokenizer.init_kwargs.get("model_input_names")
+    names = stated or tokenizer.model_input_names
+    return {"model_input_names": names} if stated or "token_type_ids" in names else {}
+
+
+_KEPT = ("model_max_length", "padding_side", "truncation_side")
 
 
 def _content(tokenizer: Tokenizer) -> dict[str, Any]:

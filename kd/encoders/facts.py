@@ -25,7 +25,7 @@ from kd.encoders.folder import (
 )
 from kd.encoders.hub_cache import only_pickles, pickles_sentence
 from kd.encoders.hub_config import config_folder
-from kd.encoders.tokenizer_files import check_tokenizer, missing_packages
+from kd.encoders.tokenizer_files import check_tokenizer, hides_segments, missing_packages
 from kd.runtime.digests import cached_file_digest
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.runtime.user_paths import expanded, is_folder
@@ -46,6 +46,7 @@ class Encoder:
     positions: int | None  # longest input, in tokens; None where it is not known here
     identity: tuple[tuple[str, Any], ...]  # items of what run ids contain: never a local path
     dropout: bool = True  # whether it has any in training mode, as far as is known here
+    hides_segments: bool = False  # whether earlier versions gave it none of a pair
 
 
 def is_local(model: str) -> bool:
@@ -95,13 +96,14 @@ def encoder(model: str, revision: str, shape: str | None, arch: str) -> Encoder:
     items = tuple(identity.items())
     if dropout is None:
         dropout = arch_facts(arch).dropout
-    return Encoder(model, revision, arch, known, vocabulary, positions, items, dropout)
+    hidden = arch == "albert"
+    return Encoder(model, revision, arch, known, vocabulary, positions, items, dropout, hidden)
 
 
 def _local_encoder(folder: Path) -> Encoder:
     checked = checked_folder(folder)
     identity = (("fingerprint", cached_file_digest(*identity_files(folder))),)
-    return replace(checked, identity=identity)
+    return replace(checked, identity=identity, hides_segments=hides_segments(folder, checked.arch))
 
 
 def checked_folder(folder: Path) -> Encoder:

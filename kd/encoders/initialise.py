@@ -103,7 +103,9 @@ def copy_layers(
     """
     source = teacher.state_dict()
     if student.config.hidden_size != teacher.config.hidden_size and not any(
-        layout.heads and key.search(name) for name in source for key, layout in _LAYOUTS.items()
+        layout.heads and layout.dimension == 0 and key.search(name)  # Q, K and V
+        for name in source
+        for key, layout in _LAYOUTS.items()
     ):
         raise UserError(
             f"init: the attention of a {student.config.model_type} cannot be cut by heads; only "

@@ -26,6 +26,14 @@ def words(folder: Path) -> dict[int, str]:
     return _words(folder, _tokenizer(folder))
 
 
+def hides_segments(folder: Path, arch: str) -> bool:
+    """Whether transformers 5 does not name the segment ids that this encoder reads of a pair."""
+    config = _tokenizer_config(folder)
+    generic = config.get("tokenizer_class") in _GENERIC_TOKENIZERS
+    unnamed = arch == "albert" or (arch in ("bert", "electra") and generic)
+    return unnamed and not config.get("model_input_names")
+
+
 def _tokenizer(folder: Path) -> dict[str, Any]:
     """tokenizer.json of a folder."""
     slow = [name for name in SLOW_VOCABULARIES if (folder / name).is_file()]

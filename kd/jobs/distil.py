@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from kd.axes.errata import PADDED
 from kd.axes.extra import EXAMPLES
 from kd.axes.initialisations import needs_teacher
 from kd.axes.shapes import parse_shape
@@ -115,7 +116,10 @@ def distil(
     every = grid.study.evaluate_every
     dev = DevScore(source, run.task_row, device) if every else None
     job = Job(device, progress, "distilling", checkpoint, dev, every)
-    result = fit(student, objective, split, settings, job, teacher_features, examples)
+    pad_to = settings["max_length"] if objective.errata & PADDED else None
+    result = fit(
+        student, objective, split, settings, job, teacher_features, examples, pad_to=pad_to
+    )
 
     write_json(folder / SPEC, run.spec)
     write_json(folder / INIT, origins)
@@ -187,7 +191,7 @@ def _first_student(
     config = build.shaped_config(build.saved_config(source), parse_shape(run.spec["student"]))
     student = build.build_random(config)
     if not run.alone:  # which reads no label
-        known = split.originals if own is None or not run.values["held_out"] else own
+        known = split.originals if own is None else own
         build.start_at_mean(student, run.task_row, split.labels[known])
     start = stage_student(run.stage, layout) if run.stage else run.donor
     return student, initialise(student, run.spec.get("init", "random"), teacher, start)

@@ -77,7 +77,7 @@ def _teacher(
         objective = Objective((), task.kind, shape, shape, {})
         split = tokens.load_split(source, "train")
         examples = examples_of(split, recipe, task.kind)
-        known = split.labels if not recipe["held_out"] else split.labels[examples]
+        known = split.labels if examples is None else split.labels[examples]
         build.start_at_mean(model, task, known)
         job = Job(device, progress, "fine-tuning", checkpoint)
         result = fit(model, objective, split, recipe, job, examples=examples)

@@ -111,9 +111,9 @@ class Distillation(nn.Module):
         taught = capture_teacher(teacher, **inputs) if teacher else {}
         step = min(self.step, self.steps - 1)
         moment = Moment(step, self.steps, step // self.steps_per_epoch, self.seed)
-        loss, self.parts = self.objective(
-            student(**inputs), taught, batch["attention_mask"].bool(), batch["labels"], moment
-        )
+        learned, mask = student(**inputs), batch["attention_mask"].bool()
+        with torch.autocast(mask.device.type, enabled=False):  # losses are in fp32
+            loss, self.parts = self.objective(learned, taught, mask, batch["labels"], moment)
         self.step += torch.is_grad_enabled()
         found: Tensor = loss
         return found

@@ -190,15 +190,18 @@ class Objective(nn.Module):
     ) -> dict[str, Tensor]:
         """The unweighted losses of a batch, scalars by name; arguments as in `forward`.
 
-        A term whose weight is 0 at this moment is left out, except before `calibrate`, and except
-        in a batch that would have no loss at all: its examples have no label, and no term counts.
+        A part whose weight is 0 at this moment is left out, so that AdamW does not step what only
+        this part reaches. It is there before `calibrate`, where it is the measure of balanced
+        weights, and in a batch that would have no loss at all: its examples have no label, and no
+        term counts.
         """
         losses = {}
-        if self.labelled and labelled is None:
-            losses[HARD] = hard_label_loss(student["logits", 0], labels, self.kind)
-        elif self.labelled and labelled is not None and len(labelled):
-            logits = student["logits", 0][labelled]
-            losses[HARD] = hard_label_loss(logits, labels[labelled], self.kind)
+        counts = [term.weight.at(moment.progress) > 0 for term in self.terms]
+        if self._reads_labels(moment, any(counts)) and (labelled is None or len(labelled)):
+            logits, own = student["logits", 0], labels
+            if labelled is not None:
+                logits, own = logits[labelled], labels[labelled]
+            losses[HARD] = hard_label_loss(logits, own, self.kind)
         if labelled is not None and ("logits", 0) in teacher:
             labels = _with_answers(labels, labelled, teacher["logits", 0], self.kind)
         if "padding" in self.errata:
@@ -206,12 +209,18 @@ class Objective(nn.Module):
         if self.shifts and ("logits", 0) in teacher:
             shifted = PROBABILITY_SHIFTS[self.kind](teacher["logits", 0], labels)
             teacher = {**teacher, ("logits", 0): shifted}
-        counts = [term.weight.at(moment.progress) > 0 for term in self.terms]
         every = self.waits or not (losses or any(counts))
         for term, term_loss, is_read in zip(self.terms, self.term_losses, counts, strict=True):
             if every or is_read:
                 losses[str(term)] = term_loss(student, teacher, mask, labels, moment)
         return losses
+
+    def _reads_labels(self, moment: Moment, others: bool) -> bool:
+        """Whether the hard-label loss is a part; `others`: whether a term is one."""
+        if not self.labelled:
+            return False
+        needed = self.waits or (self.balanced and self.measure == HARD) or not others
+        return bool(needed or self.weights[HARD].at(moment.progress) > 0)
 
     def total(self, parts: dict[str, Tensor], moment: Moment) -> Tensor:
         """The weighted sum, a scalar, of the `parts` (scalars by name) at a moment."""

@@ -214,8 +214,9 @@ class TermLoss(nn.Module):
         matrix[index[0], index[1]] = costs.detach().double().cpu()
         cost, (a, b) = matrix.numpy(), (w.cpu().numpy() for w in weights)
         plan = transport_plan(cost, a, b)
-        for buffer, new in zip(weights, layer_weights(cost, plan, a, b), strict=True):
-            buffer.copy_(torch.from_numpy(new))
+        if torch.is_grad_enabled():  # an evaluation changes nothing
+            for buffer, new in zip(weights, layer_weights(cost, plan, a, b), strict=True):
+                buffer.copy_(torch.from_numpy(new))
         flow = torch.from_numpy(plan)[index[0], index[1]]
         return (flow.to(costs) * costs).sum()
 

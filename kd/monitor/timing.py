@@ -10,7 +10,7 @@ from collections import defaultdict
 from functools import cache
 from typing import Any
 
-from kd.axes.errata import errata_of
+from kd.axes.errata import PADDED, errata_of
 from kd.monitor import costs
 from kd.monitor.estimate import extra_flops
 from kd.monitor.measured import Correction, corrections, devices, of_device, samples, sizes_of
@@ -200,8 +200,10 @@ class _Seconds:
             return self._distil[run.id]
         computes = (run.teacher.id, run.tokens_id) in self._computed
         live = bool(run.terms) and (computes or not keys_of(run))
-        live = live or "teacher-in-training" in errata_of(run.values["errata"])
-        trained = costs.distil_seconds(run, self.rates, self._size(run), live)
+        errata, (examples, length) = errata_of(run.values["errata"]), self._size(run)
+        live = live or "teacher-in-training" in errata
+        length = run.values["max_length"] if errata & PADDED else length
+        trained = costs.distil_seconds(run, self.rates, (examples, length), live)
         trained *= self.measured["distil"].factor
         self._distil[run.id] = self.start + trained + self._evaluated_student(run)
         return self._distil[run.id]

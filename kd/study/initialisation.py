@@ -41,7 +41,7 @@ def check_init(init: str, shape: Shape, encoder: facts.Encoder) -> None:
         raise Pruned(f"init {init}: {obstacle}")
     elif layers := copied_layers(init, teacher.layers, shape.layers):
         _check_layers(init, layers, shape, encoder)
-        _check_widths(init, shape, teacher)
+        _check_widths(init, shape, encoder)
 
 
 def _plugins_obstacle(init: str, shape: Shape, teacher: Shape) -> str:
@@ -69,8 +69,14 @@ def _check_layers(init: str, layers: Pairs, shape: Shape, encoder: facts.Encoder
         )
 
 
-def _check_widths(init: str, shape: Shape, teacher: Shape) -> None:
+def _check_widths(init: str, shape: Shape, encoder: facts.Encoder) -> None:
+    teacher = encoder.shape
     if init.endswith(TRUNCATE):
+        if arch_facts(encoder.arch).fused and shape.hidden != teacher.hidden:
+            raise Pruned(
+                f"init {init}: {encoder.arch} has Q, K and V in one matrix, which is not cut by "
+                f"heads; only students as wide as the teacher can be copied"
+            )
         for part in ("hidden", "heads", "ffn", "head_size"):
             if getattr(shape, part) > getattr(teacher, part):
                 raise Pruned(

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from kd.axes.architectures import shape_obstacle
-from kd.axes.errata import errata_of
+from kd.axes.errata import PADDED, errata_of
 from kd.axes.extra import OF_AUGMENTATION
 from kd.axes.fields import RUN_DEFAULTS, RUN_FIELDS
 from kd.axes.initialisations import PRETRAINED, STAGE
@@ -48,7 +48,7 @@ from kd.study.initialisation import (
 )
 from kd.study.stage import Stage, resolve_stage
 from kd.study.tasks import task_of
-from kd.study.teacher import Teacher, resolve_teacher, tokens_id_of
+from kd.study.teacher import Teacher, given_segments, resolve_teacher, tokens_id_of
 from kd.study.terms import (
     IN_TERMS,
     Cell,
@@ -186,6 +186,8 @@ def resolve(study: Study, cell: Cell) -> Run:
         **({"alone": True} if is_alone(cell) else {}),
         **{k: v for k, v in settings.items() if k not in inert and v != RUN_DEFAULTS[k]},
         **drawn_differently(task.kind, cell),
+        **({} if needs_teacher else given_segments(teacher.origin, task)),
+        **({"padded": True} if PADDED & errata_of(cell["errata"]) else {}),
         **({"plugins": hashes(plugins)} if plugins else {}),
     }
     return Run(
@@ -217,7 +219,7 @@ def _check_encoder(cell: Cell, shape: Shape, encoder: facts.Encoder) -> None:
             f"max_length {cell['max_length']} is above the {encoder.positions} tokens that "
             f"the teacher's encoder can read"
         )
-    if reason := shape_obstacle(encoder.arch, shape):
+    if reason := shape_obstacle(encoder.arch, shape, encoder.shape):
         raise Pruned(reason)
 
 
@@ -253,8 +255,8 @@ def _assistant(study: Study, name: str, shared: tuple[tuple[str, Any], ...]) -> 
         Pruned: its own run cannot be made.
     """
     cell = assistant_cell(study, name, dict(shared))
-    arch = _teacher(study, cell).encoder.arch
-    if reason := shape_obstacle(arch, parse_shape(cell["student"])):
+    encoder = _teacher(study, cell).encoder
+    if reason := shape_obstacle(encoder.arch, parse_shape(cell["student"]), encoder.shape):
         raise UserError(f"teachers.{name}.{RUN}.student: {reason}")
     try:
         return as_teacher(name, resolve(study, cell))

@@ -93,7 +93,7 @@ def _resolved(
     written = parse_knowledge(values["knowledge"])
     if encoder.revision is None and any(raw.knowledge == "mlm-logits" for raw in written):
         check_mlm_head(Path(encoder.location))
-    if reason := shape_obstacle(encoder.arch, shape):
+    if reason := shape_obstacle(encoder.arch, shape, encoder.shape):
         raise Pruned(reason)
     start = located_init(values["init"], shape, study.path)
     check_init(start, shape, encoder)

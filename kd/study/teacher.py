@@ -135,7 +135,7 @@ def _resolved(study: Study, name: str, task: str, changes: dict[str, Any]) -> Te
         )
     recipe = {k: full[k] for k in TEACHER_DEFAULTS if k in RUN_FIELDS}
     identity = _recipe_identity(encoder, full["finetuned"], full["dtype"], recipe)
-    identity |= drawn_differently(row.kind, recipe)
+    identity |= drawn_differently(row.kind, recipe) | given_segments(encoder, row)
     if order is not None and order != named:
         identity["labels"] = list(order)
     size = f"{encoder.shape.layers}l-{encoder.shape.hidden}"
@@ -257,4 +257,11 @@ def _recipe_identity(
 @cache
 def tokens_id_of(encoder: facts.Encoder, max_length: int) -> str:
     """The id of tokens made by an encoder's tokenizer and cut to a length."""
-    return f"tokens-{short_hash({**dict(encoder.identity), 'max_length': max_length})}"
+    told = {"segments": 2} if encoder.hides_segments else {}
+    return f"tokens-{short_hash({**dict(encoder.identity), 'max_length': max_length, **told})}"
+
+
+def given_segments(encoder: facts.Encoder, task: Task) -> dict[str, int]:
+    """A mark for the identity of runs and teachers that read pairs with an encoder to which earlier
+    versions gave no segment ids."""
+    return {"segments": 2} if encoder.hides_segments and len(task.columns) > 1 else {}

@@ -284,12 +284,11 @@ def possible_errata(
     """The errata that can affect the outcome of a cell, in table order."""
     taught = [KNOWLEDGE[t.knowledge] for t in terms]
     softened = any(matchings_of(t.knowledge, kind)[t.matching].softened for t in terms)
-    padded = cell["batch_size"] > 1
     scaled = cell["temperature"] != 1 and cell["temperature_schedule"] == "constant"
     possible = {
         "double-softmax": any(row.form.softmax for row in taught),
         "no-tau-squared": softened and scaled,
-        "padding": padded and any(row.masked for row in taught),
+        "padding": any(row.masked for row in taught),
         "teacher-in-training": bool(terms) and encoder.dropout,
         "reversed-last-k": reversible,
     }

@@ -39,9 +39,12 @@ class Loaded:
         return not {LABELLED, PREDICTED} & self.batch.keys()
 
 
-def load_rows(split: Split, rows: Tensor, device: torch.device) -> Loaded:
-    """The numbers of the examples `rows` (B,), of which the device makes the batch."""
-    length = _length(split, rows)
+def load_rows(
+    split: Split, rows: Tensor, device: torch.device, pad_to: int | None = None
+) -> Loaded:
+    """The numbers of the examples `rows` (B,), of which the device makes the batch; `pad_to` as in
+    `load`."""
+    length = pad_to or _length(split, rows)
     padded = bool((split.lengths_of(rows) < length).any())
     return Loaded(rows, length, pinned({ROWS: rows}, device), {}, padded)
 
@@ -53,9 +56,13 @@ def load(
     device: torch.device,
     prepare: Prepare | None,
     seed: int,
+    pad_to: int | None = None,
 ) -> Loaded:
-    """The batch of the examples `rows` (B,) of a split, for a step with this seed."""
-    length = _length(split, rows) if device.type == "cuda" else None
+    """The batch of the examples `rows` (B,) of a split, for a step with this seed.
+
+    It is padded to `pad_to` tokens; None for hardly more than its longest example.
+    """
+    length = pad_to or (_length(split, rows) if device.type == "cuda" else None)
     batch = split.batch(rows, length)
     if prepare is not None:
         batch = prepare(batch, seed)

@@ -28,6 +28,8 @@ class Gradients:
         precision: fp32, or bf16 for autocast.
         device: where student and objective are.
         prepare: changes a batch before the encoders get it; None for nothing.
+        pad_to: tokens to which every batch is padded; None for hardly more than its longest
+            example.
     """
 
     def __init__(
@@ -39,10 +41,11 @@ class Gradients:
         precision: str,
         device: torch.device,
         prepare: Prepare | None = None,
+        pad_to: int | None = None,
     ) -> None:
         self.student, self.objective, self.teacher = student, objective, teacher
         self.split, self.precision, self.device = split, precision, device
-        self.prepare = prepare
+        self.prepare, self.pad_to = prepare, pad_to
         self.resident = resident(split, teacher, device) if prepare is None else None
         self._open = ExitStack()
 
@@ -61,8 +64,9 @@ class Gradients:
     def load(self, rows: Tensor, seed: int, split: Split | None = None) -> Loaded:
         """The batch of the examples `rows` (B,) in host memory; `seed` is that of its step."""
         if self.resident is not None and split is None:
-            return load_rows(self.split, rows, self.device)
-        return load(split or self.split, rows, self.teacher, self.device, self.prepare, seed)
+            return load_rows(self.split, rows, self.device, self.pad_to)
+        chosen = split or self.split
+        return load(chosen, rows, self.teacher, self.device, self.prepare, seed, self.pad_to)
 
     def __call__(
         self, loaded: Loaded, moment: Moment, micro_batch: int

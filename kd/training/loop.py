@@ -71,6 +71,7 @@ def fit(
     teacher: TeacherFeatures | None = None,
     examples: Tensor | None = None,
     prepare: Prepare | None = None,
+    pad_to: int | None = None,
 ) -> TrainingResult:
     """Train `student`, and the objective's projections, on `split`.
 
@@ -90,6 +91,8 @@ def fit(
         teacher: the features that the terms compare with; None where there is no term.
         examples: numbers of the examples of the split that are trained on, (n,); None for all.
         prepare: changes a batch before the encoders get it, by the seed of its step.
+        pad_to: tokens to which every batch is padded; None for hardly more than its longest
+            example.
 
     Raises:
         UserError: a loss or a logit is not finite, or a part has no weight at any step.
@@ -113,7 +116,7 @@ def fit(
 
     with ExitStack() as stack:
         gradients = stack.enter_context(
-            Gradients(student, objective, teacher, split, precision, device, prepare)
+            Gradients(student, objective, teacher, split, precision, device, prepare, pad_to)
         )
         graphs = Graphs(gradients) if graphs_wanted(device) else None
         step_of, free = (graphs, graphs.free) if graphs else (gradients, lambda: False)

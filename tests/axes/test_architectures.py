@@ -78,6 +78,16 @@ def test_an_encoder_of_a_shape_without_obstacle_runs(arch, head_size):
         assert (arch, head_size) == ("modernbert", 7)
 
 
+def test_an_inner_width_is_no_width():
+    """The layers of MobileBERT are 128 wide within, whatever its hidden size."""
+    teacher = Shape(24, 512, 4, 512)
+    assert shape_obstacle("mobilebert", Shape(6, 512, 4, 512), teacher) is None
+    assert "the number of layers alone" in shape_obstacle(
+        "mobilebert", Shape(6, 256, 4, 512), teacher
+    )
+    assert shape_obstacle("bert", Shape(6, 256, 4, 512), teacher) is None
+
+
 def test_shared_layers():
     for arch in ARCHS:
         shared = arch_facts(arch).shared_layers

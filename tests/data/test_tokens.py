@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from token_files import MAX_LENGTH, make_tokenizer, write_text
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from kd.axes.architectures import ARCHS
 from kd.axes.tasks import TASKS
@@ -82,6 +83,33 @@ def test_segments_are_given_to_the_encoders_that_know_them(tmp_path, arch):
     assert ("token_type_ids" in batch) == typed
     logits = build_random(config)(**model_inputs(batch)).logits
     assert logits.shape == (3, 2)
+
+
+@pytest.mark.parametrize("named", [None, True, False])
+@pytest.mark.parametrize(
+    ("arch", "known"), [("albert", True), ("bert", True), ("distilbert", False)]
+)
+def test_segments_are_given_where_the_class_of_a_tokenizer_does_not_name_them(
+    tmp_path, arch, known, named
+):
+    """As in transformers 5: the classes of ALBERT and of generic folders. What files say counts."""
+    tokenizer = make_tokenizer("bert" if named else "roberta")
+    backend = make_tokenizer("bert").backend_tokenizer
+    names = {} if named is None else {"model_input_names": tokenizer.model_input_names}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", **names)
+    assert ("token_type_ids" in tokenizer.model_input_names) == (named is True)
+    write_text(tmp_path / "text", "rte")
+    config, out = tiny_config(arch), tmp_path / "tokens"
+    tokenise(tmp_path / "text", TASKS["rte"], tokenizer, config, MAX_LENGTH, out)
+    batch, typed = (
+        load_split(out, "train").batch(torch.arange(3)),
+        arch != "distilbert" and named is not False,
+    )
+    assert ("token_type_ids" in batch) == typed
+    if typed:
+        assert batch["token_type_ids"].max() == 1
+        saved = AutoTokenizer.from_pretrained(out)
+        assert max(saved("alpha", "beta")["token_type_ids"]) == 1, "the student's own"
 
 
 def test_lengths_and_manifest(tmp_path):

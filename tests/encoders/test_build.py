@@ -59,6 +59,20 @@ def logits(model: PreTrainedModel, seed: int = 0) -> Tensor:
 # --- configs and sizes ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", ["nomic_bert", "eurobert"])
+def test_sizes_of_heads_follow_the_shape(kind):
+    """What configs say of heads beside their number. A student as wide as its teacher keeps it."""
+    given = AutoConfig.for_model(kind, vocab_size=VOCABULARY, pad_token_id=0)
+    teacher = shaped_config(given, DEEP)
+    for shape in (SMALL, Shape(layers=2, hidden=24, heads=2, ffn=40)):
+        student = build_random(shaped_config(teacher, shape)).eval()
+        assert student(input_ids=torch.ones(1, 5, dtype=torch.long)).logits.shape == (1, 2)
+        queries = [w for n, w in student.named_parameters() if n.endswith("q_proj.weight")]
+        assert {tuple(w.shape) for w in queries} <= {(shape.hidden, shape.hidden)}
+    teacher.head_dim = 16  # of heads that are wider than their share
+    assert shaped_config(teacher, replace(DEEP, layers=2)).head_dim == 16
+
+
 ACTIVATION = {"distilbert": "activation", "modernbert": "hidden_activation"}
 
 

@@ -266,6 +266,13 @@ def test_a_wider_student_is_a_sentence(wide, hidden, heads):
         copy_layers(model(shape=wide), teacher, ((1, 1), (2, 2)))
 
 
+def test_a_matrix_of_queries_keys_and_values_is_not_cut():
+    """DeBERTa v1's, whose leading rows are queries and keys of few heads."""
+    student, teacher = tiny_model("deberta", SMALL), tiny_model("deberta", DEEP)
+    with pytest.raises(UserError, match="deberta cannot be cut by heads"):
+        copy_layers(student, teacher, ((3, 1), (3, 2)))
+
+
 def test_attention_of_unknown_names_is_not_cut():
     """Leading rows would mix heads without a word."""
     small, deep = Shape(2, 8, 2, 16), Shape(2, 16, 4, 32)

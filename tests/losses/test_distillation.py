@@ -37,6 +37,21 @@ def test_the_loss_of_logits_is_that_of_the_formula(models):
     assert distillation.parts["logits:kl"].item() == pytest.approx(soft.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("knowledge", ["hidden:word-relation", "hidden:cka", "logits"])
+def test_losses_are_in_fp32_under_autocast_too(models, knowledge):
+    """Of features in bf16; products of matrices would be rounded again."""
+    teacher, seen = models[1], []
+    for one in models:
+        one.eval()
+    with Distillation(*models, knowledge, hard_weight=0) as distillation:
+        objective = distillation.objective
+        objective.register_forward_pre_hook(lambda module, args: seen.append(args))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = distillation(batch_of(teacher))
+    wanted, _ = objective(*seen[0])
+    assert loss.dtype == torch.float32 and loss.item() == wanted.item()
+
+
 def test_only_projections_are_its_own_parameters(models):
     with Distillation(*models, "logits+hidden@uniform") as distillation:
         shapes = {tuple(p.shape) for p in distillation.parameters()}

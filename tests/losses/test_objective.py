@@ -242,13 +242,33 @@ def test_weights_follow_their_schedules():
     made = objective(*terms, hard_weight="1%50-100")
     for step in (0, 10, 20, 30, 50, 59, 60, 99):
         total, parts = value(made, moment=at(step))
-        weights = [1 if step >= 50 else 0, step / 50]
-        weights += [1 - (step - 20) / 40] if 20 <= step < 60 else []
-        named = [HARD] + [str(t) for t in terms if t.weight.at(step / 100) > 0]
-        assert list(parts) == named, f"step {step}"
-        weights = [weights[0], *[w for w in weights[1:] if w > 0]]
-        wanted = sum(w * parts[n].item() for w, n in zip(weights, named, strict=True))
+        weights = {
+            HARD: 1.0 * (step >= 50),
+            str(terms[0]): step / 50,
+            str(terms[1]): 1 - (step - 20) / 40 if 20 <= step < 60 else 0.0,
+        }
+        named = [name for name, weight in weights.items() if weight > 0]
+        assert list(parts) == (named or [HARD]), f"step {step}"
+        wanted = sum(weights[name] * parts[name].item() for name in named)
         assert total.item() == pytest.approx(wanted, rel=1e-5, abs=1e-7), f"step {step}"
+
+
+def test_labels_without_weight_move_nothing():
+    """A gradient of 0 would count as a step of AdamW, and let the head's first real ones jump."""
+    made = objective(term("logits", weight="1%50-100"), term("hidden"), hard_weight="1%50-100")
+    for step, moved in ((0, False), (49, False), (50, True)):
+        student = features(SAME, 1)
+        for tensor in student.values():
+            tensor.requires_grad_()
+        total, _ = made(student, features(TEACHER, 100), MASK, LABELS, at(step))
+        total.backward()
+        assert (student["logits", 0].grad is not None) == moved, f"step {step}"
+
+
+@pytest.mark.parametrize("settings", [{"weights": "calibrated"}, {"weights": "balanced"}])
+def test_labels_without_weight_are_there_where_they_are_needed(settings):
+    made = objective(term("hidden"), hard_weight="1%50-100", **settings)
+    assert HARD in made.parts(features(SAME, 1), features(TEACHER, 100), MASK, LABELS, START)
 
 
 def test_every_weight_at_0_still_gives_a_loss_to_differentiate():

@@ -343,6 +343,16 @@ def test_the_gradient_of_emd_is_that_of_the_pairs_by_their_flow():
         assert torch.allclose(student[key].grad, wanted, atol=1e-6)
 
 
+def test_an_evaluation_leaves_the_layer_weights_of_emd():
+    made = comparison(moving("hidden", "emd"), DEEP)
+    before = [buffer.clone() for buffer in made.buffers()]
+    with torch.no_grad():
+        value(made, START, features(DEEP, 1))
+    assert all(map(torch.equal, before, made.buffers()))
+    value(made, START, features(DEEP, 1))
+    assert not all(map(torch.equal, before, made.buffers()))
+
+
 def test_emd_goes_on_where_it_was_saved():
     straight, first = (comparison(moving("hidden", "emd"), DEEP) for _ in range(2))
     values = [value(straight, START, features(DEEP, n)).item() for n in range(4)]

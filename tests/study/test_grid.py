@@ -848,3 +848,27 @@ def test_a_raised_recipe_changes_every_id(tmp_path, monkeypatch):
 )
 def test_every_value_of_a_shipped_study_runs(path):
     assert pruned_values(load_grid(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "marked"),
+    [("albert/albert-base-v2", {"rte"}), ("google-bert/bert-base-uncased", set())],
+)
+def test_runs_that_had_no_segments_have_other_ids(grid, model, marked):
+    """Pairs of ALBERT, for which transformers 5 makes none unless it is asked."""
+    axes = {"task": ["rte", "sst2"], "knowledge": ["none", "logits"], "seed": [1]}
+    base = {"student": "6L-768", "init": "random"}
+    runs = grid(base=base, axes=axes, teachers={"it": {"model": model}}).runs.values()
+    assert {run.task for run in runs} == {"rte", "sst2"}
+    for run in runs:
+        own = run.spec if run.labels["knowledge"] == "none" else run.spec["teacher"]
+        assert ("segments" in own) == ("segments" in run.teacher.identity) == (run.task in marked)
+
+
+def test_errata_of_padding_mark_their_runs(grid):
+    """Their batches are padded to max_length."""
+    base = {"student": "6L-768", "task": "rte", "knowledge": "attention"}
+    axes = {"errata": ["none", "padding", "double-softmax", "teacher-in-training"], "seed": [1]}
+    runs = grid(base=base, axes=axes).runs.values()
+    marked = {run.labels["errata"] for run in runs if "padded" in run.spec}
+    assert len(runs) == 4 and marked == {"padding", "double-softmax"}

@@ -17,7 +17,7 @@ from kd.teacher import features as features_module
 from kd.teacher.features import TeacherFeatures
 from kd.training import gradients as gradients_module
 from kd.training import loop
-from kd.training.batches import load, one_ahead
+from kd.training.batches import load, load_rows, one_ahead
 from kd.training.gradients import Gradients
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -49,6 +49,15 @@ def test_a_training_that_loads_ahead_has_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "one_ahead", lambda items, make, ahead: one_ahead(items, make, True))
     found = Training(tmp_path, *TERMS[:2], epochs=1)
     assert not differs(wanted.state(), found.state()) and wanted.history == found.history
+
+
+def test_a_batch_is_padded_as_far_as_is_asked():
+    split, rows = make_split(), torch.arange(8)
+    longest = int(split.lengths[rows].max())
+    for pad_to, length in ((None, longest), (longest + 5, longest + 5)):
+        made = load(split, rows, None, CPU, None, 0, pad_to)
+        assert made.batch["input_ids"].shape == (8, length) and made.length == length
+        assert load_rows(split, rows, META, longest + 5).length == longest + 5
 
 
 def test_a_batch_knows_whether_it_is_padded():
