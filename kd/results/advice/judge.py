@@ -45,6 +45,7 @@ def judge_values(runs: pd.DataFrame, axis: str, question: str, margin: float) ->
     breadth = _breadth(pairs(runs, axis), best)
     advice = Advice(
         axis, question, "", "", best, equal, unsure, worse, elsewhere,
+        higher=_higher(table, best),
         apart=tuple(v for v in values if v != best and v not in {c.other for c in own}),
         mixed=mixed, breadth=breadth, values=values,
         comparisons=len(table), seeds=min((max(1, c.seeds) for c in own if c.pairs), default=0),
@@ -111,6 +112,12 @@ def leader_of(table: pd.DataFrame) -> str:
 
     complete = [value for value in means if whole(value)] or list(means)
     return max(complete, key=lambda value: round(means[value], 12))
+
+
+def _higher(table: pd.DataFrame, best: str) -> tuple[str, ...]:
+    """The values whose mean is above that of `leader_of`: they have too few pairs to lead."""
+    means = means_of(table)
+    return tuple(v for v, mean in means.items() if round(mean, 12) > round(means[best], 12))
 
 
 def _ends(table: pd.DataFrame) -> Iterable[tuple[str, str]]:

@@ -109,6 +109,7 @@ class Advice:
     not_worse: tuple[Contrast, ...] = ()
     worse: tuple[Contrast, ...] = ()
     elsewhere: tuple[Contrast, ...] = ()
+    higher: tuple[str, ...] = ()  # values with a higher mean, but less than half of their pairs
     apart: tuple[str, ...] = ()  # values that no setting was planned to compare with the best
     mixed: str = ""  # what the part of the grid that was run cannot tell it apart from, in words
     breadth: Breadth | None = None
@@ -126,6 +127,16 @@ class Advice:
     steps: tuple[Step, ...] = ()
     seeds: int = 0
     tasks: tuple[str, ...] = ()
+
+    @property
+    def ahead(self) -> tuple[Contrast, ...]:
+        """Those of `not_worse` that are significantly better, but have too few pairs to lead."""
+        return tuple(c for c in self.not_worse if c.significant and c.difference < 0)
+
+    @property
+    def unsure(self) -> tuple[Contrast, ...]:
+        """Those of `not_worse` that are not significantly different."""
+        return tuple(c for c in self.not_worse if c not in self.ahead)
 
     @property
     def others(self) -> list[Contrast]:

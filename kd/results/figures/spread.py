@@ -100,7 +100,7 @@ def seeds_figure(runs: pd.DataFrame) -> Figure:
         sd, freedom = pooled_sd(cell["sd"], cell["n"])
         if freedom:
             ax.plot([-100 * sd, 100 * sd], [place + 0.32] * 2, gid="sd", zorder=3, **sd_bar)
-        note = f"sd {100 * sd:.2f}" if freedom else "one seed"
+        note = f"sd {100 * sd:.2f}" if freedom else "one seed" if len(here) else "no run"
         ax.text(1.02, place, note, transform=ax.get_yaxis_transform(), va="center", fontsize=6)
     text = [f"Each dot is the distance of a run from the mean of its cell (n = {count} runs)"]
     keys = {
@@ -120,9 +120,9 @@ def teacher_gap_figure(runs: pd.DataFrame) -> Figure:
     # A run without a teacher is compared with that of the others on the same task.
     teacher = table.groupby("task")["teacher_score"].transform("mean")
     table["gap"] = 100 * (table["mean"] - table["teacher_score"].fillna(teacher))
-    figure, panels = panels_of(
-        runs, list(dict.fromkeys(runs["task"])), max(1.0, 0.45 + 0.14 * len(knowledge))
-    )
+    lines = max(len(wrapped(name).split("\n")) for name in knowledge)
+    tall = max(1.0, 0.45 + len(knowledge) * (0.03 + 0.11 * lines))
+    figure, panels = panels_of(runs, list(dict.fromkeys(runs["task"])), tall)
     least, most = min(0.0, table["gap"].min()), max(0.0, table["gap"].max())
     room = 0.08 * (most - least) or 0.5  # all students may have their teacher's score
     ends = (least - room, most + room)

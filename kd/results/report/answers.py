@@ -10,6 +10,7 @@ import pandas as pd
 
 from kd.axes.figures import axis_words
 from kd.results.advice import FEW_SEEDS
+from kd.results.advice.judge import turned
 from kd.results.advice.verdict import Advice, Contrast
 from kd.results.numbers import plain
 from kd.results.report.words import Names, points, quoted, signed, significance, span
@@ -64,14 +65,15 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
 
     best, others = q(advice.best), advice.others
     beaten = [c.other for c in advice.worse]
-    unsure = [f"{q(c.other)} ({short_contrast(c)})" for c in advice.not_worse]
+    unsure = [f"{q(c.other)} ({short_contrast(c)})" for c in advice.unsure]
+    leads = highest_mean(advice)
     if advice.strength in ("strong", "moderate"):
         return _decided(advice, margin, names)
     if advice.strength == "mixed":
         over = f", and is significantly better than {q(beaten)}" if beaten else ""
-        return f"Mixed: {best} has the highest mean{over}. But {advice.mixed}."
+        return f"Mixed: {best} {leads}{over}. But {advice.mixed}."
     if advice.strength == "weak":
-        parts = [f"Undecided: {best} has the highest mean"]
+        parts = [f"Undecided: {best} {leads}"]
         if unsure:
             parts[0] += f", but is not significantly better than {listed(unsure, 'or')}"
         elif advice.seeds < FEW_SEEDS:
@@ -82,6 +84,9 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
             parts[0] += f", but no setting compares it with {q(advice.apart)}"
         elif partial := [c.other for c in advice.worse if not c.whole]:
             parts[0] += f", but a task lacks runs that compare it with {q(partial)}"
+        if advice.ahead:
+            told = [f"{q(c.other)} ({short_contrast(turned(c))})" for c in advice.ahead]
+            parts.append(f"Significantly better, but with less than half: {listed(told)}")
         if advice.equal:
             alike = f"{q([c.other for c in advice.equal])} {is_or_are(advice.equal)} equal to it"
             parts.append(f"{alike} within {points(margin)}")
@@ -96,7 +101,7 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
             )
         return ". ".join(parts) + "."
     if advice.seeds < 2:
-        return f"Undecided: one seed gives no measure of chance. {best} has the highest mean."
+        return f"Undecided: one seed gives no measure of chance. {best} {leads}."
     if advice.equal and not advice.not_worse:
         widest = max(others, key=lambda c: abs(c.difference))
         if len(others) == 1 and not advice.apart:
@@ -111,8 +116,7 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
         )
     unsure += [f"{q(c.other)} ({short_contrast(c)})" for c in advice.equal]
     return (
-        f"Undecided: {best} has the highest mean, but is not significantly better than "
-        f"{listed(unsure, 'or')}."
+        f"Undecided: {best} {leads}, but is not significantly better than {listed(unsure, 'or')}."
     )
 
 
@@ -152,6 +156,12 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
         )
         text += f". It is also better than {q([c.other for c in rest])}." if rest else "."
     return text
+
+
+def highest_mean(advice: Advice, of: str = "") -> str:
+    """'has the highest mean', with the exception where values with a higher one have few pairs."""
+    but = " of the values that have half of their pairs or more" * bool(advice.higher)
+    return f"has the highest mean{of}{but}"
 
 
 def is_or_are(items: Sequence[Any]) -> str:

@@ -90,7 +90,8 @@ def _cost() -> alt.LayerChart:
         alt.Tooltip("cost:Q", format=",.4~r"),
         alt.Tooltip("runs:Q"),
     ]
-    front = _rows().transform_filter("datum.front").mark_line(style="front")
+    front = _rows().transform_filter("datum.front")
+    front = front.mark_line(style="front", interpolate="step-after")
     cells = _rows().mark_circle(size=90, opacity=0.85, cursor=_HAND)
     cells = cells.encode(x, y, color=_COLOUR, tooltip=tip, description="cell:N")
     return _whole(front.encode(x, y, order="cost:Q"), cells, height=330)

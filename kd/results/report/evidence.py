@@ -31,7 +31,8 @@ def evidence(
     texts = []
     kinds = (
         (f"Equal to {q(advice.best)} within {points(margin)}", advice.equal),
-        (f"Not shown to be worse than {q(advice.best)}", advice.not_worse),
+        (f"Significantly better than {q(advice.best)}, with few pairs", advice.ahead),
+        (f"Not shown to be worse than {q(advice.best)}", advice.unsure),
         (f"Significantly worse than {q(advice.best)}", advice.worse),
     )
     for title, group in kinds if advice.best else ():
@@ -114,7 +115,7 @@ def _where(advice: Advice, leads: Sequence[tuple[str, Contrast]], axis: str, nam
 
 def _control(advice: Advice, control: str) -> list[str]:
     if advice.best == control:
-        return ["No other knowledge has a higher mean than the control."]
+        return [] if advice.higher else ["No other knowledge has a higher mean than the control."]
     unsure = [c.other for c in (*advice.equal, *advice.not_worse)]
     if control in unsure:
         simplest = "" if "none" in (advice.best, *unsure) else "the simplest knowledge that is "

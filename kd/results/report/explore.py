@@ -39,13 +39,14 @@ def explorer(
     study_file: str,
     folder: str,
     ends: Sequence[str] | None = None,
+    tuned: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What the script of the page draws.
 
     `every` has all runs, `frame` those that count: where the study tunes axes, each cell at its
     chosen value. `logged` says which runs have a log, `study_file` is how a command names the
     study, `folder` the folder of all runs, from that of the report, `ends` has the end of each
-    run's log. Scores are fractions;
+    run's log, `tuned` are the axes that are tuned. Scores are fractions;
     `effects`, `maps` and `importance` are the numbers of the figures of those names.
     """
     runs = with_costs(every)
@@ -65,8 +66,9 @@ def explorer(
         "fixed": [axis for axis in AXES if axis not in names],
         "more": [n for n in columns if n not in _HIDDEN and not n.startswith("cost:")],
         "units": {n: c.unit for n, c in COLUMNS.items() if c.unit},
-        "costs": [[n, label, factor] for n, (label, factor) in COSTS.items() if _known(runs[n])],
-        "tasks": [*([AVERAGE] if len(tasks) > 1 else []), *tasks],
+        "costs": [[n, label, factor] for n, (label, factor) in COSTS.items() if _differs(runs, n)],
+        "tuned": [*tuned],
+        "tasks": _tasks(prepared, tasks),
         "effects": {axis: _effect(prepared, axis) for axis in studied(prepared)},
         "maps": [_map(prepared, a, b) for a, b in _map_pairs(prepared, shares)],
         "importance": _importance(shares),
@@ -100,8 +102,16 @@ def _number(value: float) -> float | int | None:
     return int(short) if short.is_integer() and abs(short) < 2**53 else short
 
 
-def _known(values: "pd.Series[float]") -> bool:
-    return bool(values.notna().any() and values.nunique() > 1)
+def _differs(runs: pd.DataFrame, measure: str) -> bool:
+    """Whether students differ in a measure of cost, and not only runs of one student."""
+    return bool(runs.groupby("student")[measure].median().nunique() > 1)
+
+
+def _tasks(prepared: pd.DataFrame, tasks: list[str]) -> list[str]:
+    """The tasks, the average first; those on which nothing is done come last."""
+    done = set(prepared.loc[prepared["score"].notna(), "task"])
+    every = [*([AVERAGE] if len(tasks) > 1 else []), *tasks]
+    return sorted(every, key=lambda task: task not in done)
 
 
 def _axis(frame: pd.DataFrame, name: str) -> dict[str, Any]:

@@ -36,6 +36,12 @@ def headlines(frame: pd.DataFrame) -> list[str]:
     ]
 
 
+def main_task(table: pd.DataFrame) -> str:
+    """The average over tasks, or else the first task, of those on which a cell has a mean."""
+    done = list(dict.fromkeys(table.loc[table["mean"].notna(), "task"]))
+    return str(AVERAGE if AVERAGE in done else (done or list(table["task"]))[0])
+
+
 def _headline(
     task: str,
     measure: str,
@@ -146,12 +152,17 @@ def winners(frame: pd.DataFrame) -> list[str]:
     names = studied(runs) or ["knowledge"]
     table = describe(runs, [*names, "role", "task"])
     table = table.assign(p_holm=corrected(table))
-    task = AVERAGE if AVERAGE in set(table["task"]) else table["task"].iloc[0]
+    task = main_task(table)
     control = control_of(frame)
     others = table[(table["task"] == task) & (table["role"] != "control")]
     tested = others[others["p_holm"].notna()]
     if others.empty or not control:
         return []
+    if tested.empty and (others["pairs"] > 1).all():
+        return [
+            f"None of the {count(len(others), 'cell')} could be tested against the control "
+            f"(`{control}`): the differences are the same with every seed."
+        ]
     if tested.empty:
         return [
             f"None of the {count(len(others), 'cell')} could be tested against the control "

@@ -196,7 +196,8 @@ def guideline_text(record: Record, name: str) -> str:
     ]
     if rest := [a for a in every if not a.asked]:
         parts += ["## Not answered by this study", bullets(f"{a.question} {a.text}" for a in rest)]
-    if sure := [text for text in (*winners(record.runs), dev_noise(record.runs)) if text]:
+    told = (*winners(above_floor(record.runs)), dev_noise(record.runs))
+    if sure := [text for text in told if text]:
         parts += ["## How sure", *sure]
     return "\n\n".join(part for part in parts if part) + "\n"
 

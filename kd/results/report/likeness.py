@@ -2,6 +2,7 @@
 
 from kd.results.advice.likeness import Likeness
 from kd.results.advice.verdict import Contrast
+from kd.results.report.answers import highest_mean, short_contrast
 from kd.results.report.words import Names, quoted, signed, significance, span
 from kd.runtime.words import count, listed
 
@@ -14,16 +15,14 @@ def likeness_answer(result: Likeness, names: Names | None = None) -> str:
 def _most_alike(result: Likeness, names: Names) -> str:
     alike = result.agreement
     best = quoted(names, "knowledge", alike.best)
-    unsure = [
-        c for c in (*alike.equal, *alike.not_worse) if not (c.significant and c.difference > 0)
-    ]
-    if unsure:
-        told = [f"{quoted(names, 'knowledge', c.other)} ({_lead(c)})" for c in unsure[:3]]
+    unsure = [c for c in (*alike.equal, *alike.not_worse) if not c.significant]
+    if unsure or alike.higher:
+        text = f"{best} {highest_mean(alike, ' agreement')}"
+        told = [f"{quoted(names, 'knowledge', c.other)} ({short_contrast(c)})" for c in unsure[:3]]
         told += [f"{len(unsure) - 3} more"] * (len(unsure) > 3)
-        return (
-            f"{best} has the highest mean agreement, but is not significantly different from "
-            f"{listed(told, 'or')}."
-        )
+        text += f", but is not significantly different from {listed(told, 'or')}" * bool(told)
+        ahead = [quoted(names, "knowledge", c.other) for c in alike.ahead]
+        return f"{text}." + f" {listed(ahead)} agrees more, with fewer pairs." * bool(ahead)
     c = alike.others[0]
     return (
         f"{best} agrees most with the teacher: its agreement is above that of "
@@ -42,7 +41,8 @@ def _score(result: Likeness, names: Names) -> str:
         other = quoted(names, "knowledge", c.other)
         if c.significant and c.difference > 0:
             return f"{text}: it is better than {other}, the next, by {_numbers(c)}."
-        return f"{text}, but is not significantly different from {other} in score ({_lead(c)})."
+        near = f"{other} in score ({short_contrast(c)})"
+        return f"{text}, but is not significantly different from {near}."
     text = f"{best} has the highest mean score"
     if c is None:
         return f"{text}; no two finished runs compare it with {alike}."
@@ -52,11 +52,6 @@ def _score(result: Likeness, names: Names) -> str:
             f"teacher is not the best one."
         )
     return f"{text}, but {alike} is not significantly different from it in score ({_numbers(c)})."
-
-
-def _lead(c: Contrast) -> str:
-    """'a lead of 1.2 points; -0.3 to +2.7; 12 pairs': as in the answers on score."""
-    return f"a lead of {_numbers(c).removeprefix('+')}" if c.pairs else _numbers(c)
 
 
 def _numbers(c: Contrast) -> str:

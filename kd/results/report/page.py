@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from kd.axes.figures import axis_words
+from kd.results.advice.soundness import above_floor
 from kd.results.answers import read_answers
 from kd.results.columns import ENVIRONMENT
 from kd.results.figures.draw import ABSENT, read_captions
@@ -43,6 +44,7 @@ def write_report(
     """Write the report; figures are those in `figures_dir`, tables name their files."""
     record = warned(load_record(runs_csv, study_yaml))
     frame, study, every = record.runs, record.study, record.every
+    sound = above_floor(frame)
     best = headlines(frame)  # the last is the average over tasks, or the only task
     captions = read_captions(figures_dir)
     absent = captions.pop(ABSENT, "")
@@ -59,7 +61,8 @@ def write_report(
     ends = log_ends(
         Path(normpath(out_html.parent / _RUNS)), list(every["run"]), list(every["status"])
     )
-    data = explorer(every, frame, logged, named_study(study), _RUNS, ends)
+    tuned = record.selection.axes if record.selection else []
+    data = explorer(every, frame, logged, named_study(study), _RUNS, ends, tuned)
     room = files("kd.results.report")
     template = room.joinpath("report.html.jinja").read_text(encoding="utf-8")
     style, *scripts = (
@@ -78,11 +81,11 @@ def write_report(
         strengths=STRENGTH,
         design=design(every),
         follows=followers(every),
-        tuned=record.selection.axes if record.selection else [],
+        tuned=tuned,
         pruned=pruned_text(record),
         counts=every["status"].value_counts().to_dict(),
         lost=missing(every),
-        facts=[*effects(frame), *best[-1:], *winners(frame)],
+        facts=[*effects(sound), *best[-1:], *winners(sound)],
         by_task=best[:-1],
         noise=dev_noise(frame),
         figures=[_figure(figures_dir / f"{name}.png", text) for name, text in captions.items()],

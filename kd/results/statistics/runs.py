@@ -107,10 +107,13 @@ def followers(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def teacher_names(frame: pd.DataFrame) -> "pd.Series[str]":
-    """The teacher of each run. Teachers fine-tuned on other fractions of the data are different."""
+    """The teacher of each run. Teachers of one task that were fine-tuned on other fractions of its
+    data are different."""
     same = frame["teacher_data"] == "same"
+    seen = frame.assign(seen=frame["train_fraction"].where(same, "all"))
+    several = seen.groupby(["teacher", "task"])["seen"].transform("nunique") > 1
     on = frame["teacher"] + ", train_fraction " + frame["train_fraction"]
-    return frame["teacher"].where(~same, on)
+    return frame["teacher"].where(~(same & several), on)
 
 
 def each(table: pd.DataFrame) -> Iterator[Any]:

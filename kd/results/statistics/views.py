@@ -8,7 +8,7 @@ import pandas as pd
 
 from kd.axes.labels import parts as values_in
 from kd.results.statistics.fraction import adjusted, part_of
-from kd.results.statistics.runs import CELL, IDLE, TERMS, disagreements, studied
+from kd.results.statistics.runs import ALIAS, CELL, IDLE, TERMS, disagreements, studied
 
 ADJUSTED = "a part of the grid was run, so means and dots are adjusted for the other axes"
 
@@ -26,6 +26,8 @@ def axis_view(runs: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, str]:
         main = next(
             (role for role in ("distilled", "control") if role in set(view["role"])), "none"
         )
+        if main != "none" and (view["role"] == "none").any():
+            note += f"{'; ' * bool(note)}runs without a teacher are left out"
         view = view[view["role"].isin([main, "control"])]
         view = view.assign(series=np.where(view["role"] == main, "main", "control"))
     else:
@@ -94,6 +96,8 @@ def _alike(runs: pd.DataFrame, free: list[str]) -> tuple[pd.DataFrame, str]:
         note += f"{count['planned']} of {count['all']} cells"
     else:
         note = "the means are over all settings of the other axes" if others else ""
+    if others and view[others].apply(lambda column: column.str.contains(ALIAS)).any(axis=None):
+        note += f"{'; ' * bool(note)}a cell that stands for several values counts once"
     if left := count["planned"] - count["kept"]:
         lone = left == 1
         who = f"{left} {'cell' if lone else 'cells'} {'is' if lone else 'are'} left out, because"

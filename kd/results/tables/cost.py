@@ -1,5 +1,6 @@
 """The table of size and cost."""
 
+import numpy as np
 import pandas as pd
 
 from kd.axes.shapes import TOKENS
@@ -30,6 +31,8 @@ def cost_table(frame: pd.DataFrame) -> Table:
     lost = []
     groups = frame.groupby(["student", "knowledge"], sort=False)
     shared = _shared_tasks(frame)
+    timed = frame[frame["task"].isin(shared) & (frame["status"] == "done")]
+    latency = timed.groupby("student")["latency"].median()
     for (student, knowledge), group in groups:
         done = group[group["status"] == "done"]
         alike = done[done["task"].isin(shared)].groupby("task")
@@ -40,7 +43,7 @@ def cost_table(frame: pd.DataFrame) -> Table:
                 millions(group["student_parameters"].mean()),
                 millions(group["parameters"].mean()),
                 plain(group["flops"].mean() / 1e9, 3 if group["flops"].mean() < 1e9 else 1),
-                plain(1e3 * done["latency"].median(), 1),
+                plain(1e3 * latency.get(student, np.nan), 1),
                 f"{len(done)}" if len(done) == len(group) else f"{len(done)}/{len(group)}",
                 *(
                     plain(alike["train_seconds"].mean().mean()),
@@ -58,7 +61,7 @@ def cost_table(frame: pd.DataFrame) -> Table:
         2,
         notes=[
             f"GFLOPs: one forward pass over {TOKENS} tokens, by formula; ms: median time of one "
-            "example alone, measured on the evaluated examples",
+            "example alone, over all runs of a student, measured on the evaluated examples",
             *_devices(frame),
             *listed_note("missing runs", lost),
             *_tasks_of_times(frame, shared),
@@ -81,7 +84,7 @@ def _tasks_of_times(frame: pd.DataFrame, shared: list[str]) -> list[str]:
     out = [task for task in dict.fromkeys(frame["task"]) if task not in shared]
     if not out:
         return []
-    return [f"seconds a run, examples/s: without {', '.join(out)}, where some rows have no run"]
+    return [f"ms, seconds a run, examples/s: without {', '.join(out)}, where some rows have no run"]
 
 
 def _devices(frame: pd.DataFrame) -> list[str]:

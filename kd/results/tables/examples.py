@@ -19,7 +19,7 @@ def examples_table(runs: pd.DataFrame, answers: Mapping[str, TaskAnswers]) -> Ta
         runs: prepared runs.
         answers: by task, as `read_answers` gives them.
     """
-    names = studied(runs)
+    names, control = studied(runs), control_of(runs)
     runs = runs.assign(controls=control_runs(runs))
     runs = runs[(runs["task"] != AVERAGE) & runs["difference"].notna()]
     rows, partial = [], 0
@@ -53,7 +53,6 @@ def examples_table(runs: pd.DataFrame, answers: Mapping[str, TaskAnswers]) -> Ta
             )
     if not rows:
         return None
-    control = control_of(runs)
     return Table(
         f"Each cell against its control, {control}, in points: the difference with its 95 % "
         "interval over seeds, and over seeds and dev examples together.",
@@ -65,6 +64,7 @@ def examples_table(runs: pd.DataFrame, answers: Mapping[str, TaskAnswers]) -> Ta
             "over seeds: where the mean of very many trainings would lie on this dev split; over "
             "seeds and examples: where it would lie on very many examples like those of the dev "
             "split",
+            "the intervals are not corrected for the number of cells",
             "se: the two parts of the standard error",
             *[f"rows with fewer seeds than were run: {partial}; not every run has left its answers"]
             * bool(partial),

@@ -8,7 +8,7 @@ from kd.results.numbers import NOTHING, millions, plain
 from kd.results.statistics.cells import describe
 from kd.results.statistics.cost import with_costs
 from kd.results.statistics.near_best import best_and_near
-from kd.results.statistics.runs import studied
+from kd.results.statistics.runs import AVERAGE, studied
 from kd.results.tables.rows import (
     SELECTED,
     by_teacher,
@@ -88,9 +88,18 @@ def _keys(rows: pd.DataFrame, names: list[str]) -> list[tuple[str, ...]]:
 
 
 def _speedups(costs: pd.DataFrame) -> tuple["pd.Series[float]", str]:
-    """Speed-up of each run over its teacher, and whether it is measured."""
-    if costs["speedup"].notna().any():
-        return costs["speedup"], "measured, median time of one example alone"
+    """Speed-up of each run's student over its teacher, and whether it is measured.
+
+    Times are compared on the tasks that all students share, because they grow with the length of
+    the texts. They do not depend on what a student has learned, so all its runs count.
+    """
+    pair = ["student", "teacher"]
+    timed = costs[costs["task"] != AVERAGE].groupby([*pair, "task"])["speedup"].median()
+    by_task = timed.unstack("task").dropna(axis=1)
+    if by_task.shape[1]:
+        factors = by_task.median(axis=1).rename("factor")
+        every = costs[pair].join(factors, on=pair)["factor"]
+        return every, "measured, median time of one example alone"
     ratio = costs["teacher_flops"] / costs["flops"]
     if ratio.notna().any():
         return ratio, f"ratio of FLOPs for {TOKENS} tokens, not measured"

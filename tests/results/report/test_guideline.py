@@ -50,6 +50,32 @@ def test_a_task_on_which_a_value_has_no_pair_is_no_lead():
     assert "is the single best on 2" in text
 
 
+def test_a_better_value_with_few_pairs_does_not_lead_and_is_named():
+    frame = noisy(by("mapping", last=0.05), mapping=["first", "last", "emd"])
+    for task in TASKS[1:]:
+        frame = lose(frame, mapping="last", task=task)
+    advice = of(frame, "mapping")
+    assert advice.best != "last" and advice.higher == ("last",)
+    text = answer(advice)
+    assert "has the highest mean of the values that have half of their pairs or more" in text
+    assert re.search(r"better, but with less than half: `last` \(a lead of 4\.\d points", text)
+    told = " ".join(evidence(advice))
+    assert f"Significantly better than `{advice.best}`, with few pairs: `last` +" in told
+    assert "`last`" not in told.split("Not shown to be worse")[1].split(".")[0]
+
+
+def test_how_sure_leaves_out_tasks_at_the_constant_answer():
+    """As the answers do: noise of a task that shows nothing would hide a difference."""
+    rng = np.random.default_rng(0)
+    effect = by("knowledge", hidden=0.05)
+    frame = noisy(effect, task=["rte", "cola"], knowledge=["logits", "logits+hidden"])
+    low = frame["task"] == "cola"
+    frame.loc[low, "score"] = 0.5 + rng.normal(0, 0.05, low.sum())
+    text = guideline_text(Record(frame), "x")
+    assert "Use `logits+hidden`" in text
+    assert "1 is significantly better than it and none is worse" in text
+
+
 def test_a_significant_difference_that_is_small_is_not_said_to_matter():
     frame = open_leader()
     small = answer(of(frame, "mapping"), margin=4.0)

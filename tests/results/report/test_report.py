@@ -204,6 +204,28 @@ def test_cells_that_never_ran_are_no_rivals_and_ties_are_named(frame):
     assert "tied with knowledge `" in headlines(tied)[0]
 
 
+def test_cells_that_equal_their_control_in_each_seed_are_not_called_unfinished():
+    same = grid(lambda c: 0.6, knowledge=["logits", "logits+hidden"], seed=["1", "2", "3"])
+    (text,) = winners(same)
+    assert text.endswith("the differences are the same with every seed.")
+
+
+def test_a_task_with_results_comes_before_an_average_without():
+    frame = grid(lambda c: 0.6 if c["task"] == "cola" else None, task=["rte", "cola"],
+                 knowledge=["logits", "logits+hidden"], seed=["1", "2"])  # fmt: skip
+    told = " ".join(winners(frame))
+    assert "finished every task" not in told
+    data = explorer(frame, frame, [False] * len(frame), "x.yaml", "runs")
+    assert data["tasks"] == ["cola", "average", "rte"]
+
+
+def test_only_costs_in_which_students_differ_are_charted():
+    """Times of runs of one student differ by chance."""
+    frame = grid(lambda c: 0.6, knowledge=["logits", "logits+hidden"], seed=["1", "2"])
+    frame["latency_seconds"] = [0.01, 0.02, 0.03, 0.04]
+    assert explorer(frame, frame, [False] * len(frame), "x.yaml", "runs")["costs"] == []
+
+
 def test_design_and_environment(frame):
     rows = design(frame)
     assert rows[0] == ("knowledge", "logits, logits+hidden", True)

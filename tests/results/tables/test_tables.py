@@ -9,8 +9,9 @@ import pytest
 from fake_runs import grid, one_run, write
 
 from kd.results.answers import TaskAnswers
-from kd.results.numbers import interval, p_text, plain, points
+from kd.results.numbers import NOTHING, interval, p_text, plain, points
 from kd.results.statistics.examples import Answers
+from kd.results.statistics.runs import teacher_names
 from kd.results.tables.table import Table
 from kd.results.tables.write import make_tables, write_summary, write_tables
 
@@ -32,6 +33,28 @@ def frame():
     )
     frame.loc[frame.score.isna() & (frame.seed == "1"), "status"] = "failed"
     return frame
+
+
+def test_the_speed_of_a_student_does_not_depend_on_what_it_learned():
+    """One knowledge was run on the task of short texts alone, where the student is faster."""
+    frame = grid(lambda c: 0.6, task=["rte", "cola"], knowledge=["logits", "logits+hidden"])
+    short = frame["task"] == "cola"
+    times = {"latency_seconds": np.where(short, 0.01, 0.04), "teacher_latency_seconds": 0.08}
+    frame = frame.assign(**times)[short | (frame["knowledge"] == "logits")]
+    tables = make_tables(frame)
+    scores, cost = tables["scores"], tables["cost"]
+    assert len({row[-1] for row in scores.rows if row[-1] not in ("1.0×", NOTHING)}) == 1
+    column = cost.header.index("ms")
+    assert [row[column] for row in cost.rows[1:]] == ["10.0", "10.0"], "on the task of both"
+
+
+def test_one_teacher_of_tasks_with_fractions_of_their_own(frame):
+    """Only teachers of one task that saw other fractions are two."""
+    own = frame["task"].map({"rte": "1", "cola": "0.1"})
+    frame = frame.assign(train_fraction=own, teacher_data="same")
+    assert set(teacher_names(frame)) == {"bert-base"}
+    half = frame.assign(train_fraction="0.5")
+    assert len(set(teacher_names(pd.concat([frame, half])))) == 3
 
 
 def test_points():
@@ -117,7 +140,7 @@ def test_times_are_compared_on_the_tasks_that_all_rows_have():
     table = make_tables(frame)["cost"]
     column = table.header.index("seconds a run")
     assert [row[column] for row in table.rows[1:]] == ["100", "100"]
-    assert "seconds a run, examples/s: without qnli, where some rows have no run" in table.notes
+    assert "ms, seconds a run, examples/s: without qnli, where some rows have no run" in table.notes
 
 
 def test_a_combination_that_was_not_planned_is_told_from_a_missing_one(frame):

@@ -176,8 +176,15 @@ if ($("#map")) {
 // --- score against cost, with the Pareto front of the cells that are shown
 chart("cost", "cost", "Score against cost", () => {
   const [name, label, factor] = DATA.costs[Number($("#cost-measure").value)], cost = get[`cost:${name}`];
-  const list = scored(visible).filter(i => inside(i) && cost(i) > 0), cells = new Map();
-  const keys = DATA.axes.map(axis => axis.name).filter(axis => axis !== "seed" && axis !== "task");
+  const list = scored(visible).filter(i => inside(i) && DATA.counted[i] && cost(i) > 0), cells = new Map();
+  const keys = DATA.axes.map(axis => axis.name).filter(axis => axis !== "seed" && axis !== "task" && !DATA.tuned.includes(axis));
+  // The median over all runs of a student: its time does not depend on what it learned.
+  const times = new Map();
+  for (const i of list) times.set(get.student(i), [...(times.get(get.student(i)) ?? []), cost(i)]);
+  for (const [student, all] of times) {
+    all.sort((a, b) => a - b);
+    times.set(student, (all[(all.length - 1) >> 1] + all[all.length >> 1]) / 2);
+  }
   for (const i of list) {
     const values = keys.map(axis => get[axis](i)), key = values.join(" · ");
     const cell = cells.get(key) ?? {key, values, runs: [], tasks: new Map()};
@@ -201,7 +208,7 @@ chart("cost", "cost", "Score against cost", () => {
   $("#cost-note").textContent = left_out ? `${left_out} cells are not shown: they have no finished run on some task.` : "";
   const rows = whole.map(cell => {
     const own = [...cell.tasks.values()];
-    return {cell: cell.key, cost: factor * mean(own.flat().map(cost)), score: 100 * mean(own.map(runs => mean(runs.map(get.score)))),
+    return {cell: cell.key, cost: factor * times.get(get.student(cell.runs[0])), score: 100 * mean(own.map(runs => mean(runs.map(get.score)))),
       runs: own.flat().length, first: cell.runs[0]};
   }).sort((p, q) => p.cost - q.cost || q.score - p.score);
   const front = [];
