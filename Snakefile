@@ -15,7 +15,9 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+from kd.axes.leaderboard import SHEETS
 from kd.data.corpus import MANIFEST
+from kd.data.unlabelled import unlabelled_file
 from kd.monitor.copies import settle_times
 from kd.monitor.overwriting import refuse_to_lose
 from kd.monitor.students import refuse_removed, remove_unrecorded
@@ -77,6 +79,9 @@ if IN_STORE:
     prefix += f"export KD_RESULTS={quote(RESULTS)} KD_NOTHING_SHARED=1; "
     if STORE == "s3":
         tell_jobs_of_the_store()
+else:  # set for commands that are called by hand, it would send jobs to another folder
+    prefix += "unset KD_RESULTS; "
+    os.environ.pop("KD_RESULTS", None)
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
 
 

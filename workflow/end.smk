@@ -8,6 +8,7 @@ import time
 
 from snakemake.logging import logger
 
+AFTER_A_FAILURE = ("collect", "tables", "figures", "report", "guideline")
 STOPPED = []  # the signal that asked Snakemake to end
 ASKED_TO_STOP = re.compile(r"exit status (75|130)\b|Signals\.SIGINT")
 
@@ -87,7 +88,11 @@ onerror:
         sys.exit(130)
     # What is done is drawn all the same; what is not is shown as missing.
     if workflow.is_main_process and not (DRAW_ONLY or IN_STORE) and has_report():
-        for step in ("collect", "tables", "figures", "report", "guideline"):
+        for step in AFTER_A_FAILURE:
             subprocess.run(
                 [sys.executable, "-m", "kd", step, STUDY], stdout=subprocess.DEVNULL
             )
+        # Snakemake has no record of how these were made, and would not see that the study changes.
+        for job in workflow.dag.jobs:
+            if job.rule.name in AFTER_A_FAILURE:
+                workflow.persistence.started(job)

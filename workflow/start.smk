@@ -70,7 +70,7 @@ if workflow.is_main_process:
     if not command_line().dryrun:
         check_writable()
         if not is_locked():
-            set_damaged_aside()
+            or_end(set_damaged_aside)
             train_unrecorded_again()
     if not is_locked():
         settle_copies()

@@ -147,13 +147,13 @@ def _plan(options: argparse.Namespace) -> None:
 def _runs(options: argparse.Namespace) -> None:
     from kd.monitor.recorded import recorded_rows, records_below
 
-    grid, layout = grid_of(options)
+    grid, _ = grid_of(options)
     names = {t.student_of.id: t.name for t in grid.teachers.values() if t.student_of}
     recorded = recorded_rows(records_below(options.not_in))
     runs = [run for run in grid.runs.values() if run.id not in recorded]
-    if options.files:
+    if options.files:  # as Snakemake knows them, wherever its folder is
         for run in runs:
-            print(layout.run(run) / METRICS)
+            print(Layout(Path("results")).run(run) / METRICS)
         return
     others = {id: run for id, run in grid.assistants.items() if id not in {*grid.runs, *recorded}}
     if options.json:

@@ -21,6 +21,7 @@ from kd.jobs.record import device_name, now
 from kd.jobs.setup import prepare_device
 from kd.losses.objective import Objective
 from kd.runtime.device_names import device_label
+from kd.runtime.errors import UserError
 from kd.runtime.progress import Progress, step_state
 from kd.runtime.seals import read_record, write_record
 from kd.study.paths import Layout
@@ -53,9 +54,13 @@ def run_calibrate(layout: Layout, threads: int) -> tuple[str, dict[str, Any]]:
         rates = _rates(device, clock, progress)
         rates["disk"] = _written(layout.results)
     name = device_label(device_name(device), threads)
-    known = {}
+    known: dict[str, Any] = {}
     if layout.calibration.is_file():
-        known = read_record(layout.calibration, "devices")["devices"]
+        try:
+            read = read_record(layout.calibration, "devices", mark=False)["devices"]
+            known = {other: facts for other, facts in read.items() if rates.keys() <= facts.keys()}
+        except (UserError, AttributeError) as error:
+            print(f"{layout.calibration}: damaged, so it is written anew ({error})", flush=True)
     rates["created"] = now()
     write_record(layout.calibration, {"devices": {**known, name: rates}})
     return name, rates

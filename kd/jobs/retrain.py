@@ -1,5 +1,6 @@
 """`kd retrain`: trains the student of a finished run again, whose weights were removed."""
 
+from shlex import quote
 from typing import Any
 
 from kd.jobs.distil import distil
@@ -7,7 +8,7 @@ from kd.jobs.inputs import find_run, student_model
 from kd.jobs.record import READ
 from kd.runtime.errors import UserError
 from kd.runtime.files import remove_path
-from kd.runtime.progress import step_state
+from kd.runtime.progress import Progress, step_state
 from kd.runtime.seals import emptied, read_record, refill_sealed
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, MODEL, TRAINING, Layout
@@ -33,20 +34,28 @@ def run_retrain(grid: Grid, layout: Layout, run_id: str) -> bool:
     folder = layout.run(run)
     with step_state(folder / PLACE, "retrain") as progress:
         known = read_record(folder / TRAINING, "model_fingerprint", "threads")
-        if not emptied(folder / MODEL):
+        removed = bool(emptied(folder / MODEL))
+        if removed:
+            _train_again(grid, layout, run, known, progress)
+        else:
             student_model(run, layout)
-            return False
-        _check_inputs(grid, layout, run)
-        made = folder / PLACE
-        again = _read_before(run, known)
-        checkpoint, _ = distil(grid, run, layout, made, known["threads"], progress, again)
-        checkpoint.remove()
-        found = read_record(made / TRAINING, "model_fingerprint")
-        if found["model_fingerprint"] != known["model_fingerprint"]:
-            raise UserError(f"{made / MODEL}: not the weights of the run: {_why(known, found)}")
-        refill_sealed(folder / MODEL, made / MODEL)
-    remove_path(made)
-    return True
+    remove_path(folder / PLACE)
+    return removed
+
+
+def _train_again(
+    grid: Grid, layout: Layout, run: Run, known: dict[str, Any], progress: Progress
+) -> None:
+    """Train in the folder PLACE of a run, and put the weights where they were."""
+    _check_inputs(grid, layout, run)
+    folder, made = layout.run(run), layout.run(run) / PLACE
+    again = _read_before(run, known)
+    checkpoint, _ = distil(grid, run, layout, made, known["threads"], progress, again)
+    checkpoint.remove()
+    found = read_record(made / TRAINING, "model_fingerprint")
+    if found["model_fingerprint"] != known["model_fingerprint"]:
+        raise UserError(f"{made / MODEL}: not the weights of the run: {_why(known, found)}")
+    refill_sealed(folder / MODEL, made / MODEL)
 
 
 def _check_inputs(grid: Grid, layout: Layout, run: Run) -> None:
@@ -59,7 +68,8 @@ def _check_inputs(grid: Grid, layout: Layout, run: Run) -> None:
     for place in places:
         if not place.exists():
             raise UserError(
-                f"{place}: missing; `snakemake --configfile {grid.study.path} {place}` makes it"
+                f"{place}: missing; `snakemake --configfile {quote(str(grid.study.path))} -- "
+                f"{quote(str(place))}` makes it"
             )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from kd.data.corpus import MANIFEST
 from kd.monitor.estimate import by_teacher
 from kd.monitor.made_from import DRAWN, collected_files, drawn_files, is_noted, record_of
+from kd.runtime.errors import UserError
 from kd.runtime.hashes import file_digest, model_fingerprint, short_hash
 from kd.runtime.seals import SEAL, broken_seal, emptied
 from kd.study.grid import Grid
@@ -51,12 +52,20 @@ def settle_times(grid: Grid, layout: Layout) -> list[Path]:
         times = [_time(path) for path in inputs]
         newest = max((time for time in times if time is not None), default=0)
         older = [path for path in outputs if (time := _time(path)) is not None and time < newest]
-        if older and is_proven():
+        if older and _holds(is_proven):
             for path in older:
                 with suppress(OSError):  # a file of someone else's: Snakemake decides
                     os.utime(_stamp(path), ns=(newest, newest))
                     stamped.append(path)
     return stamped
+
+
+def _holds(is_proven: Callable[[], bool]) -> bool:
+    """Whether it is proven; not where a file cannot be read, of which a job will tell."""
+    try:
+        return is_proven()
+    except (UserError, OSError):
+        return False
 
 
 def _jobs(grid: Grid, layout: Layout) -> Iterator[Job]:

@@ -64,21 +64,22 @@ def free(idle: Iterable[Path], layout: Layout) -> None:
     Raises:
         UserError: a workflow runs on these results, or a job writes to the store.
     """
-    here = layout.results.resolve().parent
-    if heads := workflows(here):
+    # Of a link, the folder of either end may be the one where Snakemake was started.
+    places = {layout.results.absolute().parent, layout.results.resolve().parent}
+    if heads := sorted(head for here in places for head in workflows(here)):
         raise UserError(
             f"{layout.results}: snakemake runs here (process {', '.join(map(str, heads))}) and "
             f"counts on what is stored; try again when it is done"
         )
-    if any((here / ".snakemake/locks").glob("*")):
+    if any(lock for here in places for lock in (here / ".snakemake/locks").glob("*")):
         raise UserError(
             f"{layout.results}: locked by a snakemake on another machine, or by one that is gone: "
             f"`kd recover STUDY` says what to do"
         )
-    places = list(idle)
-    for corpus in [place for place in places if place.is_dir()]:
+    outputs = list(idle)
+    for corpus in [place for place in outputs if place.is_dir()]:
         remove_path(corpus)
-    arrays = [place for place in places if place.suffix == ".npy"]
+    arrays = [place for place in outputs if place.suffix == ".npy"]
     for folder, there in groupby(arrays, lambda array: array.parent):
 
         def busy(owner: str, folder: Path = folder) -> None:

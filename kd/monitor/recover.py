@@ -57,6 +57,8 @@ def _folders(grid: Grid, layout: Layout) -> dict[Path, str]:
 
 
 def _half(layout: Layout) -> list[Path]:
-    """What no later step cleans up: folders of data, and results of the study as a whole."""
-    folders = [p for below in ("data", "corpora") for p in layout.results.glob(f"{below}/*/*")]
+    """What no later step cleans up: folders of data, and results of studies as a whole."""
+    places = ("data/*/*", "corpora/*/*", "studies/*", "studies/*/export")
+    found = [folder for place in places for folder in layout.results.glob(place)]
+    folders = [layout.results, *found]
     return [path for folder in folders for path in leftovers(folder)]

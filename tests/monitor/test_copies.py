@@ -6,8 +6,10 @@ import shutil
 import pytest
 from studies import tiny_study, write_study
 
+from kd.monitor import copies
 from kd.monitor.copies import _jobs, _stamp, _time, settle_times
 from kd.monitor.made_from import DRAWN, note_collected, note_drawn
+from kd.runtime.errors import Transient
 from kd.runtime.files import write_json
 from kd.runtime.hashes import model_fingerprint
 from kd.runtime.seals import empty_sealed, read_record, sealed_dir, write_record
@@ -115,6 +117,19 @@ def test_a_copy_without_times_is_finished_and_only_its_times_change(finished):
     assert outdated(grid, layout) == set()
     assert contents(layout) == before
     assert settle_times(grid, layout) == [], "not once more"
+
+
+def test_what_cannot_be_read_is_left_to_snakemake(finished, monkeypatch):
+    grid, layout = finished
+    copy_without_times(grid, layout)
+
+    def unreadable(*files):
+        raise Transient("tokens: cannot be read (Input/output error)")
+
+    monkeypatch.setattr(copies, "broken_seal", unreadable)
+    monkeypatch.setattr(copies, "file_digest", unreadable)
+    settle_times(grid, layout)
+    assert outdated(grid, layout), "nothing that rests on these files"
 
 
 def test_a_teacher_whose_record_is_older_than_the_fingerprint_of_its_data(finished):

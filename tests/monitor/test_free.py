@@ -112,6 +112,13 @@ def test_nothing_is_removed_while_someone_may_count_on_it(tmp_path, layout):
     lock.touch()
     with pytest.raises(UserError, match="locked by a snakemake"):
         free(files, layout)
+    # One that was started where the results are a link to this folder.
+    link = tmp_path / "elsewhere/results"
+    (link.parent / ".snakemake/locks").mkdir(parents=True)
+    link.symlink_to(layout.results)
+    lock = lock.rename(link.parent / ".snakemake/locks/0.input.lock")
+    with pytest.raises(UserError, match="locked by a snakemake"):
+        free(files, Layout(link))
     lock.unlink()
     assert all(file.exists() for file in files)
     free(files, layout)

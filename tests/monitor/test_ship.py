@@ -134,7 +134,8 @@ def test_a_record_grows_where_its_results_are_gone(study, tmp_path, capsys):
     facts = {"run": working.id, "score": 0.75, "created": "2026-01-02", "train_seconds": 72.0}
     write_record(Layout(tmp_path / "results").run(working) / "metrics.json", facts)
     capsys.readouterr()
-    assert main(["runs", str(study), "--not-in", str(first.parent), "--files"]) == 0
+    elsewhere = ["--results", "/elsewhere"]  # Snakemake knows its own folder alone
+    assert main(["runs", str(study), "--not-in", str(first.parent), "--files", *elsewhere]) == 0
     left = [run for run in grid.runs.values() if run is not done]
     files = [f"results/runs/{run.id}/metrics.json" for run in left]
     assert capsys.readouterr().out.split() == files
