@@ -131,3 +131,13 @@ def collect_input(wildcards):
 def memory(mb):
     """Megabytes that a job asks for: `mb` in its first try, twice as many in its second, and so on."""
     return lambda wildcards, attempt: mb * attempt
+
+
+def leaderboard_files():
+    """Size and time of each test set on disk, so that a new one makes the zip again."""
+    if GRID.study.data["source"] != "tsv":
+        return []
+    found = [
+        unlabelled_file(GRID.study.data["path"], sheet) for sheet in SHEETS.values()
+    ]
+    return [f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in found if f]
