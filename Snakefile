@@ -79,7 +79,7 @@ if IN_STORE:
     prefix += f"export KD_RESULTS={quote(RESULTS)} KD_NOTHING_SHARED=1; "
     if STORE == "s3":
         tell_jobs_of_the_store()
-else:  # set for commands that are called by hand, it would send jobs to another folder
+else:  # users set it for commands that they call; it would send jobs to another folder
     prefix += "unset KD_RESULTS; "
     os.environ.pop("KD_RESULTS", None)
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))

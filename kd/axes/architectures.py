@@ -51,7 +51,7 @@ ARCHS: dict[str, Arch] = {
     ),
 }
 SCRATCH_ARCHS = ("bert", "roberta", "distilbert", "electra", "albert", "modernbert")
-_INNER_WIDTH = ("mobilebert",)  # most of their weights are as wide as the config says elsewhere
+_INNER_WIDTH = ("mobilebert",)  # another entry of their config is the width of most weights
 _UNCHECKED = Arch("is not among the encoders whose attention this project has checked")
 
 
@@ -67,8 +67,8 @@ def attention_obstacle(arch: str) -> str | None:
 
 
 def shape_obstacle(arch: str, shape: Shape, teacher: Shape | None = None) -> str | None:
-    """Why an architecture has no encoder of this shape, or none out of a teacher of another shape;
-    None if it has."""
+    """Why an architecture has no encoder of this shape; None if it has one. With the shape of a
+    teacher, also why it can have no student of this shape."""
     if arch in _INNER_WIDTH and teacher and replace(shape, layers=teacher.layers) != teacher:
         return (
             f"the layers of {arch} have an inner width, so its students differ from their teacher "

@@ -90,7 +90,7 @@ def shaped_config(config: Any, shape: Shape) -> Any:
 
 
 def _set_heads(config: Any, shape: Shape) -> None:
-    """Set what a config says of its heads beside their number, which would stay the teacher's."""
+    """Set the size of heads and the number of key heads, which would stay the teacher's."""
     if getattr(config, "head_dim", None):
         config.head_dim = shape.head_size
     if kept := getattr(config, "num_key_value_heads", None):  # heads that share a key are a group

@@ -57,8 +57,8 @@ def exact_tokenizer(tokenizer: Any, file: Path) -> Any:
 
 
 def _input_names(tokenizer: Any) -> dict[str, list[str]]:
-    """The input names, where the tokenizer's files or its class say that it has segments; else
-    nothing is known (`kd.data.tokens`)."""
+    """The input names, if the tokenizer's files or its class name the segments. If not, they are
+    left open, and `kd.data.tokens` decides."""
     stated = tokenizer.init_kwargs.get("model_input_names")
     names = stated or tokenizer.model_input_names
     return {"model_input_names": names} if stated or "token_type_ids" in names else {}

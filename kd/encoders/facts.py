@@ -46,7 +46,7 @@ class Encoder:
     positions: int | None  # longest input, in tokens; None where it is not known here
     identity: tuple[tuple[str, Any], ...]  # items of what run ids contain: never a local path
     dropout: bool = True  # whether it has any in training mode, as far as is known here
-    hides_segments: bool = False  # whether earlier versions gave it none of a pair
+    hides_segments: bool = False  # whether earlier versions gave it no segment ids of pairs
 
 
 def is_local(model: str) -> bool:

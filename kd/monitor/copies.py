@@ -61,7 +61,7 @@ def settle_times(grid: Grid, layout: Layout) -> list[Path]:
 
 
 def _holds(is_proven: Callable[[], bool]) -> bool:
-    """Whether it is proven; not where a file cannot be read, of which a job will tell."""
+    """Whether it is proven. A file that cannot be read proves nothing; its job reports it."""
     try:
         return is_proven()
     except (UserError, OSError):

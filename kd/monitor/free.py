@@ -64,7 +64,7 @@ def free(idle: Iterable[Path], layout: Layout) -> None:
     Raises:
         UserError: a workflow runs on these results, or a job writes to the store.
     """
-    # Of a link, the folder of either end may be the one where Snakemake was started.
+    # If results is a link, Snakemake may have been started beside the link or beside its target.
     places = {layout.results.absolute().parent, layout.results.resolve().parent}
     if heads := sorted(head for here in places for head in workflows(here)):
         raise UserError(

@@ -66,7 +66,8 @@ def claims_figure(
 
 
 def _write(ax: Axes, x: float, at: float, text: str, **look: Any) -> None:
-    """Text from the left end of a column (0), or to its right end (1), which takes no room."""
+    """Write text from the left end of a column (x = 0), or up to its right end (x = 1). The layout
+    ignores it."""
     side = "right" if x else "left"
     frame = ax.get_yaxis_transform()
     ax.text(x, at, text, ha=side, va="center", transform=frame, in_layout=False, **look)

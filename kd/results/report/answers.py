@@ -86,7 +86,7 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
             parts[0] += f", but a task lacks runs that compare it with {q(partial)}"
         if advice.ahead:
             told = [f"{q(c.other)} ({short_contrast(turned(c))})" for c in advice.ahead]
-            parts.append(f"Significantly better, but with less than half: {listed(told)}")
+            parts.append(f"Significantly better, but with fewer pairs: {listed(told)}")
         if advice.equal:
             alike = f"{q([c.other for c in advice.equal])} {is_or_are(advice.equal)} equal to it"
             parts.append(f"{alike} within {points(margin)}")

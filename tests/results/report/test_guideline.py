@@ -58,7 +58,7 @@ def test_a_better_value_with_few_pairs_does_not_lead_and_is_named():
     assert advice.best != "last" and advice.higher == ("last",)
     text = answer(advice)
     assert "has the highest mean of the values that have half of their pairs or more" in text
-    assert re.search(r"better, but with less than half: `last` \(a lead of 4\.\d points", text)
+    assert re.search(r"better, but with fewer pairs: `last` \(a lead of 4\.\d points", text)
     told = " ".join(evidence(advice))
     assert f"Significantly better than `{advice.best}`, with few pairs: `last` +" in told
     assert "`last`" not in told.split("Not shown to be worse")[1].split(".")[0]
