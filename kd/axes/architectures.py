@@ -71,8 +71,8 @@ def shape_obstacle(arch: str, shape: Shape, teacher: Shape | None = None) -> str
     teacher, also why it can have no student of this shape."""
     if arch in _INNER_WIDTH and teacher and replace(shape, layers=teacher.layers) != teacher:
         return (
-            f"the layers of {arch} have an inner width, so its students differ from their teacher "
-            f"({teacher}) in the number of layers alone"
+            f"students of {arch} can differ from their teacher ({teacher}) only in the number of "
+            f"layers, because its layers have a width of their own"
         )
     if arch_facts(arch).rotary and shape.head_size % 2:
         return f"{arch} rotates pairs of dimensions, but a head of {shape} has {shape.head_size}"

@@ -159,7 +159,7 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
 
 
 def highest_mean(advice: Advice, of: str = "") -> str:
-    """'has the highest mean', with the exception where values with a higher one have few pairs."""
+    """'has the highest mean', and of which values, if others have a higher one but few pairs."""
     but = " of the values that have half of their pairs or more" * bool(advice.higher)
     return f"has the highest mean{of}{but}"
 

@@ -227,7 +227,7 @@ def how_judged(record: Record) -> str:
 
 
 def answers_table(entries: Sequence[Answer]) -> str:
-    """Questions, answers and their strength; '' if there is none."""
+    """A table of questions, answers and strengths; '' without questions."""
     rows = [f"| {a.question} | {_cell(a.text)} | {a.strength} |" for a in entries]
     return "\n".join(["| question | answer | strength |", "|---|---|---|", *rows] if rows else [])
 
