@@ -7,10 +7,10 @@ from typing import Any
 
 from kd.jobs.inputs import find_run, student_model
 from kd.runtime.errors import UserError
-from kd.runtime.files import atomic_write, read_json, remove_path
+from kd.runtime.files import atomic_dir, atomic_write, read_json, remove_path, write_json
 from kd.runtime.hashes import file_digest
 from kd.runtime.progress import step_state
-from kd.runtime.seals import empty_sealed, read_record, write_record
+from kd.runtime.seals import emptied, empty_sealed, read_record, write_record
 from kd.study.grid import Grid
 from kd.study.kept import why_removed
 from kd.study.paths import AHEAD, METRICS, MODEL, PREDICTIONS, TRAINING, Layout
@@ -51,7 +51,8 @@ def take_ahead(grid: Grid, layout: Layout, run_id: str, threads: int) -> bool:
     except (UserError, OSError):  # a file is missing or damaged
         return False
     with step_state(folder, "evaluate"):
-        student_model(run, layout)
+        if not emptied(folder / MODEL):
+            student_model(run, layout)
         print("the evaluation was done by the process of the training", flush=True)
         atomic_write(folder / PREDICTIONS, (made / PREDICTIONS).read_bytes())
         finish(grid, run, layout, record)
@@ -59,9 +60,19 @@ def take_ahead(grid: Grid, layout: Layout, run_id: str, threads: int) -> bool:
 
 
 def finish(grid: Grid, run: Run, layout: Layout, record: dict[str, Any]) -> None:
-    """Write metrics.json. Where the study keeps no students, remove the weights after that."""
+    """Write metrics.json. Where the study keeps no students, remove the weights after that.
+
+    The evaluation then stays for `take_ahead`. A Snakemake that is killed before it notes the end
+    of this job removes metrics.json at its next start, and without weights nothing else is left.
+    """
     folder = layout.run(run)
+    if grid.study.keep_students != "none" or run.id in grid.assistants:
+        write_record(folder / METRICS, record)
+        remove_path(folder / AHEAD)
+        return
+    with atomic_dir(folder / AHEAD) as made:
+        write_json(made / BASIS, basis(run, layout, record["evaluated_threads"]))
+        atomic_write(made / PREDICTIONS, (folder / PREDICTIONS).read_bytes())
+        write_record(made / METRICS, record)
     write_record(folder / METRICS, record)
-    remove_path(folder / AHEAD)
-    if grid.study.keep_students == "none" and run.id not in grid.assistants:
-        empty_sealed(folder / MODEL, why_removed(grid.study, run))
+    empty_sealed(folder / MODEL, why_removed(grid.study, run))

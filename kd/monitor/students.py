@@ -16,7 +16,7 @@ from kd.runtime.progress import LOCK
 from kd.runtime.seals import emptied, empty_sealed
 from kd.study.grid import Grid
 from kd.study.kept import why_removed
-from kd.study.paths import METRICS, MODEL, RECORD, Layout
+from kd.study.paths import AHEAD, METRICS, MODEL, RECORD, Layout
 
 
 def remove_students(grid: Grid, layout: Layout, kept: Collection[str]) -> list[str]:
@@ -52,13 +52,15 @@ def refuse_removed(grid: Grid, layout: Layout) -> None:
 
 
 def remove_unrecorded(grid: Grid, layout: Layout) -> list[Path]:
-    """Remove the empty folders of students whose evaluation was interrupted after it had removed
-    the weights, so that Snakemake trains these again; the folders.
+    """Remove the empty folders of students that have no record, so that Snakemake trains them
+    again; the folders.
 
-    On such an end Snakemake removes the record that the evaluation had written.
+    Where an evaluation was interrupted after it had removed the weights, Snakemake removes the
+    record. If the evaluation was kept, it is taken, and the student need not be trained.
     """
     folders = [layout.run(run) for run in grid.trained.values()]
-    empty = [f / MODEL for f in folders if not (f / METRICS).is_file() and emptied(f / MODEL)]
+    lost = [f for f in folders if not ((f / METRICS).is_file() or (f / AHEAD).is_dir())]
+    empty = [f / MODEL for f in lost if emptied(f / MODEL)]
     for folder in empty:
         remove_path(folder)
     return empty

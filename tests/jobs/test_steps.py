@@ -33,6 +33,7 @@ from kd.jobs.tokenise import run_tokenise
 from kd.monitor.answers import write_answers
 from kd.monitor.collect import collect
 from kd.monitor.status import run_status, status_text, study_status
+from kd.monitor.students import remove_unrecorded
 from kd.results.answers import read_answers
 from kd.results.columns import metrics_schema
 from kd.results.record import read_runs
@@ -45,7 +46,7 @@ from kd.runtime.progress import STATE
 from kd.runtime.provenance import tokenizer_fingerprint
 from kd.runtime.seals import check_seal, empty_sealed, read_record, write_record
 from kd.study.grid import load_grid
-from kd.study.paths import Layout
+from kd.study.paths import METRICS, PREDICTIONS, Layout
 from kd.study.teacher_outputs import need_of
 from kd.training import evaluation
 
@@ -149,6 +150,14 @@ def test_a_student_that_is_not_kept_is_made_again_to_the_same_bits(tmp_path):
     model, training = folder / "model", (folder / "training.json").read_bytes()
     assert {path.name for path in model.iterdir()} == {"checksums.json", "REMOVED.txt"}
     assert run_status(run, layout)[0] == "done"
+    made = {path: path.read_bytes() for path in (folder / METRICS, folder / PREDICTIONS)}
+    for path in made:  # as Snakemake does, if it was killed before it noted the end of the job
+        path.unlink()
+    assert remove_unrecorded(grid, layout) == [], "its evaluation is still there"
+    assert take_ahead(grid, layout, run.id, threads=1)
+    assert {path: path.read_bytes() for path in made} == made
+    assert {path.name for path in model.iterdir()} == {"checksums.json", "REMOVED.txt"}
+
     time = model.stat().st_mtime_ns
     for array in layout.need(run).parent.glob("*.npy"):  # as `kd free` does
         array.unlink()
