@@ -16,10 +16,12 @@ from kd.cli.arguments import (
     limited,
     study_command,
 )
+from kd.runtime.errors import UserError, unknown
 from kd.study.find import find_study, namesakes, same_name
-from kd.study.grid import load_grid
+from kd.study.grid import Grid, load_grid
 from kd.study.inputs import check_inputs
 from kd.study.paths import METRICS, Layout
+from kd.study.run import Run
 
 _PLAN = """\
 Show what a study would run, and what it costs; start nothing
@@ -37,10 +39,13 @@ cut below what --difference needs. --write makes a study file of one of them.
 _RUNS = """\
 List a study's runs with their ids and specs
 
-With --not-in, only the runs that a record lacks: what is left to do where the results of the others
-are gone or on another machine. With --files, in the form that Snakemake takes:
+With --only, only the runs that have these values; a run needs one of the values of each key. With
+--not-in, only the runs that a record lacks: what is left to do where the results of the others are
+gone or on another machine. With --files, in the form that Snakemake takes, so that a part of a
+study can run before the rest:
 
-  kd runs mine.yaml --not-in records/mine --files | xargs -r snakemake --configfile mine.yaml --
+  kd runs mine.yaml --only task=rte task=mrpc seed=1
+  kd runs mine.yaml --only task=rte --files | xargs -r snakemake --configfile mine.yaml --
 """
 
 _STATUS = """\
@@ -87,6 +92,10 @@ def add(commands: Commands) -> None:
     power.add(commands)
     further_seeds.add(commands)
     runs = study_command(commands, "runs", _runs, _RUNS, "--json")
+    runs.add_argument(
+        "--only", metavar="KEY=VALUE", nargs="+", default=[],
+        help="only runs that have these values of what the study varies",
+    )  # fmt: skip
     runs.add_argument(
         "--not-in", metavar="RECORD", nargs="+", type=Path, default=[],
         help="only runs that are not done in these records (folders)",
@@ -150,12 +159,15 @@ def _runs(options: argparse.Namespace) -> None:
     grid, _ = grid_of(options)
     names = {t.student_of.id: t.name for t in grid.teachers.values() if t.student_of}
     recorded = recorded_rows(records_below(options.not_in))
-    runs = [run for run in grid.runs.values() if run.id not in recorded]
+    runs = [run for run in _with_values(grid, options.only) if run.id not in recorded]
     if options.files:  # as Snakemake knows them, wherever its folder is
-        for run in runs:
-            print(Layout(Path("results")).run(run) / METRICS)
+        files = [str(Layout(Path("results")).run(run) / METRICS) for run in runs]
+        for line in [json.dumps(files, indent=2)] if options.json else files:
+            print(line)
         return
     others = {id: run for id, run in grid.assistants.items() if id not in {*grid.runs, *recorded}}
+    if options.only:
+        others = {}
     if options.json:
         rows = [
             {
@@ -176,6 +188,24 @@ def _runs(options: argparse.Namespace) -> None:
         print(run.id, f"(teacher {names[run.id]}; no cell of this study)")
 
 
+def _with_values(grid: Grid, conditions: list[str]) -> list[Run]:
+    """The runs that have, for each KEY of the conditions, one of its VALUEs."""
+    wanted: dict[str, set[str]] = {}
+    for condition in conditions:
+        key, _, value = condition.partition("=")
+        if key not in grid.varied:
+            raise unknown("--only", key, grid.varied)
+        values = dict.fromkeys(run.labels[key] for run in grid.runs.values())
+        if value not in values:
+            raise unknown(f"--only {key}", value, values)
+        wanted.setdefault(key, set()).add(value)
+    return [
+        run
+        for run in grid.runs.values()
+        if all(run.labels[key] in values for key, values in wanted.items())
+    ]
+
+
 def _status(options: argparse.Namespace) -> None:
     from kd.monitor.status import status_text, study_status
 
@@ -187,6 +217,8 @@ def _watch(options: argparse.Namespace) -> None:
     from kd.monitor.watch.look import looker
     from kd.runtime.signals import Stopped
 
+    if options.port is not None and not options.web:
+        raise UserError("--port: has no effect without --web")
     grid, layout = grid_of(options)
     look = looker(grid, layout)
     try:

@@ -39,6 +39,30 @@ def test_runs_print_ids_that_the_grid_has(study, capsys):
     assert lines[0].split()[1:] == ["mapping=first", "seed=1"]
 
 
+def test_runs_of_some_values_alone(study, capsys):
+    def ids(*only):
+        return {run["id"] for run in json_of(capsys, "runs", study, "--only", *only)}
+
+    runs = load_grid(study).runs
+    first = {id for id, run in runs.items() if run.labels["mapping"] == "first"}
+    assert ids("mapping=first") == first != set(runs)
+    assert ids("mapping=first", "mapping=last") == set(runs)
+    assert ids("mapping=first", "seed=1") == {id for id in first if runs[id].labels["seed"] == "1"}
+    files = json_of(capsys, "runs", study, "--only", "mapping=first", "--files")
+    assert sorted(files) == sorted(f"results/runs/{id}/metrics.json" for id in first)
+    for words, message in {
+        "mapping=frst": "--only mapping: found 'frst', allowed: first, last (did you mean first?)",
+        "maping=first": "--only: found 'maping', allowed: mapping, seed (did you mean mapping?)",
+    }.items():
+        assert main(["runs", str(study), "--only", words]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_port_needs_a_page(study, capsys):
+    assert main(["watch", str(study), "--port", "8765"]) == 2
+    assert "--port: has no effect without --web" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
