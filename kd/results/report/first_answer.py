@@ -5,12 +5,14 @@ from typing import Any
 
 from kd.results.numbers import NOTHING
 from kd.results.record import load_record
+from kd.results.report.guideline import advice_data
 from kd.results.report.reference import figure_name, markdown_table
 from kd.results.report.words import signed, span
 from kd.results.statistics.cells import describe
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, each
 from kd.runtime.files import read_json
+from kd.runtime.words import listed
 from kd.study.paths import MADE, RECORD, RECORDED
 
 # How the README names the tasks; the rest of SST-2's training set is not used.
@@ -52,7 +54,7 @@ def first_answer(folder: Path, pictures: str) -> str:
     teachers = runs.groupby("task")["teacher_score"].mean()
     rows.append(["the teacher itself", *(f"{100 * teachers[task]:.1f}" for task in tasks), NOTHING])
     where = f"mean of {len(tasks)} tasks" if len(tasks) > 1 else _TASKS[tasks[0]]
-    header = ["a student learns from", *map(_TASKS.get, tasks), f"less `logits`, {where}"]
+    header = ["a student learns from", *map(_TASKS.get, tasks), f"minus `logits`, {where}"]
     return "\n\n".join(
         [
             "## A first answer",
@@ -61,10 +63,31 @@ def first_answer(folder: Path, pictures: str) -> str:
             f"dev, means over {runs['seed'].nunique()} seeds with 95 % intervals. Each cell is at "
             f"the learning rate that is best for it on held-out training examples.",
             markdown_table([str(name) for name in header], rows),
+            _in_words(advice_data(record)[0]),
             "[The results of the reference study](docs/reference-results.md) answer more "
             "questions, and compare the answers with what papers claim.",
         ]
     )
+
+
+def _in_words(answer: dict[str, Any]) -> str:
+    """The answer in short: the numbers are in the table."""
+    worse, others = (
+        [f"`{value}`" for value in values]
+        for values in (answer["worse"], answer["equal"] + answer["not_worse"])
+    )
+    parts = [f"`{answer['best']}` has the highest mean"]
+    if worse and others:
+        parts.append(
+            f"It is significantly better than {listed(worse)}, but not than {listed(others, 'or')}"
+        )
+    elif others:
+        parts.append(f"It is not significantly better than {listed(others, 'or')}")
+    elif worse:
+        parts.append(f"It is significantly better than {listed(worse)}")
+    if answer["depends_on"]:
+        parts.append(f"Which value leads depends on the {listed(answer['depends_on'])}")
+    return ". ".join(parts) + "."
 
 
 def _points(cell: Any) -> str:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from kd.results.advice.verdicts import CONTRADICTED, UNDECIDED, Finding
 from kd.results.figures.reference import write_page_figures
-from kd.results.report.first_answer import first_answer
+from kd.results.report.first_answer import _in_words, first_answer
 from kd.results.report.reference import _decided, _numbers, digest, page_text, read_collection
 
 ROOT = Path(__file__).parents[3]
@@ -66,6 +67,42 @@ def test_a_contradiction_by_equality_says_so_and_tasks_are_shown_apart():
     assert _decided(equal)[0] == "contradicted: no difference that matters"
     assert _decided(replace(equal, equal=False))[0] == "contradicted"
     assert _numbers(equal)[-1].endswith("10 pairs (trec −1.0, sst2 +0.2)")
+
+
+def test_the_first_answer_has_the_means_of_the_runs_at_their_own_learning_rate():
+    """Computed from runs.csv by pandas alone."""
+    rows = [
+        line.split(" | ") for line in first_answer(RECORDS, "docs").splitlines() if "| `" in line
+    ]
+    runs = pd.read_csv(RECORDS / "knowledge/runs.csv")
+    tasks = ["trec", "sst2", "stsb"]
+    means = {}
+    for (knowledge, task), cell in runs[runs["task"].isin(tasks)].groupby(["knowledge", "task"]):
+        rates = cell.groupby("learning_rate")[["slice_score", "score"]].mean()
+        means[knowledge, task] = 100 * rates.loc[rates["slice_score"].idxmax(), "score"]
+    assert len(rows) == runs["knowledge"].nunique()
+    for name, *cells, difference in rows:
+        knowledge = name.split("`")[1]
+        own = [means[knowledge, task] for task in tasks]
+        assert [cell.split()[0] for cell in cells] == [f"{mean:.1f}" for mean in own]
+        lead = np.mean(own) - np.mean([means["logits", task] for task in tasks])
+        if knowledge != "logits":
+            shown = float(difference.split()[0].replace("−", "-"))
+            assert shown == pytest.approx(lead, abs=0.0501)
+
+
+@pytest.mark.parametrize(
+    ("worse", "others", "depends", "text"),
+    [
+        (["b"], ["c", "d"], ["task"], "It is significantly better than `b`, but not than `c` or "
+         "`d`. Which value leads depends on the task."),
+        (["b", "c"], [], [], "It is significantly better than `b` and `c`."),
+        ([], ["b"], [], "It is not significantly better than `b`."),
+    ],
+)  # fmt: skip
+def test_the_first_answer_in_words(worse, others, depends, text):
+    found = {"best": "a", "worse": worse, "equal": [], "not_worse": others, "depends_on": depends}
+    assert _in_words(found) == f"`a` has the highest mean. {text}"
 
 
 @pytest.fixture
