@@ -39,6 +39,7 @@ RECORDS = {
     "reference-matching": "results/records/reference/matching/runs.csv",
     "reference-mapping": "results/records/reference/mapping/runs.csv",
     "reference-initialisation": "results/records/reference/initialisation/runs.csv",
+    "reference-model-size": "results/records/reference/model-size/runs.csv",
 }
 
 
