@@ -40,6 +40,7 @@ RECORDS = {
     "reference-mapping": "results/records/reference/mapping/runs.csv",
     "reference-initialisation": "results/records/reference/initialisation/runs.csv",
     "reference-model-size": "results/records/reference/model-size/runs.csv",
+    "reference-width-depth": "results/records/reference/width-depth/runs.csv",
 }
 
 
