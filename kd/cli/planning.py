@@ -46,6 +46,7 @@ study can run before the rest:
 
   kd runs mine.yaml --only task=rte task=mrpc seed=1
   kd runs mine.yaml --only task=rte --files | xargs -r snakemake --configfile mine.yaml --
+  kd runs mine.yaml --not-in records/mine --files | xargs -r snakemake --configfile mine.yaml --
 """
 
 _STATUS = """\

@@ -1,8 +1,10 @@
 """The first answer of the README: what the reference study says on the tasks that are done."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kd.results.advice.verdict import LEVEL
 from kd.results.numbers import NOTHING
 from kd.results.record import load_record
 from kd.results.report.guideline import advice_data
@@ -40,6 +42,7 @@ def first_answer(folder: Path, pictures: str) -> str:
         return ""
     record = load_record(place / RECORD, place / RECORDED, planned=False)
     runs = record.runs[record.runs["task"].isin(tasks)]
+    answers = advice_data(replace(record, runs=runs))
     table = describe(prepare(runs), ["knowledge", "task"])
     compared = AVERAGE if len(tasks) > 1 else tasks[0]
     cells = {(cell.knowledge, cell.task): cell for cell in each(table)}
@@ -63,7 +66,7 @@ def first_answer(folder: Path, pictures: str) -> str:
             f"dev, means over {runs['seed'].nunique()} seeds with 95 % intervals. Each cell is at "
             f"the learning rate that is best for it on held-out training examples.",
             markdown_table([str(name) for name in header], rows),
-            _in_words(advice_data(record)[0]),
+            _in_words(next(answer for answer in answers if answer["axis"] == "knowledge")),
             "[The results of the reference study](docs/reference-results.md) answer more "
             "questions, and compare the answers with what papers claim.",
         ]
@@ -72,10 +75,15 @@ def first_answer(folder: Path, pictures: str) -> str:
 
 def _in_words(answer: dict[str, Any]) -> str:
     """The answer in short: the numbers are in the table."""
-    worse, others = (
-        [f"`{value}`" for value in values]
-        for values in (answer["worse"], answer["equal"] + answer["not_worse"])
-    )
+    if not answer["best"]:
+        return str(answer["answer"])
+    beaten = [
+        c["value"]
+        for c in answer["contrasts"]
+        if c["difference"] > 0 and c["p"] is not None and c["p"] < LEVEL
+    ]
+    worse = [f"`{value}`" for value in beaten]
+    others = [f"`{c['value']}`" for c in answer["contrasts"] if c["value"] not in beaten]
     parts = [f"`{answer['best']}` has the highest mean"]
     if worse and others:
         parts.append(

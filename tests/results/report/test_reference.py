@@ -101,8 +101,13 @@ def test_the_first_answer_has_the_means_of_the_runs_at_their_own_learning_rate()
     ],
 )  # fmt: skip
 def test_the_first_answer_in_words(worse, others, depends, text):
-    found = {"best": "a", "worse": worse, "equal": [], "not_worse": others, "depends_on": depends}
+    contrasts = [
+        *({"value": value, "difference": 0.7, "p": 0.01} for value in worse),
+        *({"value": value, "difference": 0.7, "p": 0.2} for value in others),
+    ]
+    found = {"best": "a", "contrasts": contrasts, "depends_on": depends}
     assert _in_words(found) == f"`a` has the highest mean. {text}"
+    assert _in_words({"best": None, "answer": "Not tested."}) == "Not tested."
 
 
 @pytest.fixture
