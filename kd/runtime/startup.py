@@ -66,19 +66,20 @@ def _import_encoders() -> None:
 
 
 def _import_quickly() -> None:
-    """Import them without three optional packages that nothing here uses: half of the imports.
+    """Import them without four optional packages that nothing here uses: half of the imports.
     Their list of models is made once.
 
-    These are SciPy (losses of object detection), torch.distributed (models over several machines)
-    and the compiler, which decorators load even if they compile nothing. To transformers they look
-    as if they were not installed. Afterwards they can be imported as usual.
+    These are SciPy and torchvision (losses of object detection), torch.distributed (models over
+    several machines) and the compiler, which decorators load even if they compile nothing, and
+    which torchvision loads too. To transformers they look as if they were not installed. Afterwards
+    they can be imported as usual.
     """
     import torch
 
     available = torch.distributed.is_available
     try:
         torch.distributed.is_available = lambda: False
-        with replaced({"scipy": None}), no_compiler(), _models_listed_once():
+        with replaced({"scipy": None, "torchvision": None}), no_compiler(), _models_listed_once():
             _import_encoders()
     finally:
         torch.distributed.is_available = available

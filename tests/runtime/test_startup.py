@@ -1,7 +1,9 @@
 """What a job leaves unloaded, and what comes back afterwards."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +99,24 @@ def test_the_list_of_models_is_made_once_and_is_that_of_transformers() -> None:
     answer = subprocess.run([sys.executable, "-c", _LIST], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.split() == ["True"] * 5
+
+
+def test_an_installed_torchvision_is_not_loaded(tmp_path: Path) -> None:
+    """transformers would load it, and with it torch's compiler: three seconds on a GPU machine."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision/__init__.py").write_text("raise RuntimeError('loaded')")
+    facts = tmp_path / "torchvision-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 1.0\n")
+    code = "from kd.runtime import startup; startup.prepare()"
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert (answer.returncode, answer.stdout) == (0, ""), answer.stdout + answer.stderr
 
 
 def test_replaced_modules_come_back() -> None:
