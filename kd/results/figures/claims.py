@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from kd.results.advice.claims import Claim
 from kd.results.advice.verdicts import CONFIRMED, CONTRADICTED, OPEN, UNDECIDED, Finding, overall
 from kd.results.figures.style import COLOURS, GREY, PAGE, Look, finish
-from kd.results.report.reference import contrast_text
+from kd.results.report.claims_tables import contrast_text
 from kd.results.report.words import signed, span
 
 LINE = 0.15  # inches

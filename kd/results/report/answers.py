@@ -38,7 +38,7 @@ def _dependence(advice: Advice) -> str:
         for partner in advice.partners
         if any(c.value != advice.best for _, c in partner.leads)
     ]
-    return f" Which value leads depends on the {listed(axes)}." if axes else ""
+    return f" The differences depend on the {listed(axes)}." if axes else ""
 
 
 def _unanswered(advice: Advice, names: Names) -> str:
@@ -83,7 +83,7 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
         elif advice.apart:
             parts[0] += f", but no setting compares it with {q(advice.apart)}"
         elif partial := [c.other for c in advice.worse if not c.whole]:
-            parts[0] += f", but a task lacks runs that compare it with {q(partial)}"
+            parts[0] += f", but some tasks have no finished runs that compare it with {q(partial)}"
         if advice.ahead:
             told = [f"{q(c.other)} ({short_contrast(turned(c))})" for c in advice.ahead]
             parts.append(f"Significantly better, but with fewer pairs: {listed(told)}")
@@ -220,4 +220,7 @@ def price_sentences(advice: Advice, names: Names) -> str:
             f"{quoted(names, 'student', before.student)} for {last.cost / before.cost:.1f} times "
             f"its FLOPs"
         )
-    return f"{'. '.join(parts)}. No student of equal or lower cost scores as high as one of these."
+    return (
+        f"{'. '.join(parts)}. Each of these scores higher than every other student of equal or "
+        f"lower cost."
+    )

@@ -17,6 +17,7 @@ from kd.results.statistics.fraction import mixed_effects
 from kd.results.statistics.intervals import LEVEL
 from kd.results.statistics.looks import looks_of, share_of
 from kd.results.statistics.pairing import prepare
+from kd.results.statistics.teacher_recipes import at_an_end
 from kd.runtime.words import count, listed
 from kd.study.aliasing import sentences
 from kd.study.design_keys import FRACTION, read_design
@@ -37,7 +38,7 @@ def cautions(record: Record) -> list[str]:
             else "Only two seeds have finished: intervals are wide, and recommendations need three."
         )
     texts += [*_teachers(frame), *_part(frame), *_looks(frame)]
-    texts += record.remarks
+    texts += [*record.remarks, *at_an_end(frame)]
     names = names_of(record.study)
     for axis, value, reason in pruned_values(record.grid):
         texts.append(f"Never run: {axis} {quoted(names, axis, value)} ({reason}).")

@@ -77,16 +77,14 @@ def _lead(advice: Advice, best: str) -> list[str]:
     b = advice.breadth
     if b is None or len(advice.values) < 2:
         return []
-    where = f"{b.tasks_led} of {b.tasks} tasks" if b.tasks > 1 else (
-        "the only task" if b.tasks_led else "no task")  # fmt: skip
-    if b.tasks > b.tasks_done > 0:
-        lost = b.tasks - b.tasks_done
-        pair = "a finished pair of each value" if len(advice.values) > 2 else "a finished pair"
-        where += f" ({lost} {is_or_are([''] * lost)} without {pair})"
-    beats = "the average of the other values" if len(advice.values) > 2 else "the other value"
-    text = f"{best} beats {beats} on {where}"
-    if len(advice.values) > 2 and b.tasks > 1:
-        text += f" and is the single best on {b.tasks_alone or 'none'}"
+    part = b.tasks > b.tasks_done > 0
+    done, finished = b.tasks_done if part else b.tasks, "finished " * part
+    only = f"the only {finished}task" if b.tasks_led else "no task"
+    where = f"{b.tasks_led} of {done} {finished}tasks" if done > 1 else only
+    others = "the average of the other values" if len(advice.values) > 2 else "the other value"
+    text = f"The mean of {best} is above {others} on {where}"
+    if len(advice.values) > 2 and done > 1:
+        text += f", and the highest on {b.tasks_alone or 'none'} of them"
     if b.settings > 1:
         text += f"; it does so in {b.settings_led} of {b.settings} settings of the other axes"
         lost = b.settings - b.settings_done
@@ -100,7 +98,14 @@ def _variance(advice: Advice) -> list[str]:
     axis = "Knowledge" if advice.axis == "knowledge" else f"The {axis_words(advice.axis)}"
     text = f"{axis} explains {advice.share:.1f} % of the variance in scores"
     text += f" within tasks ({p_words(advice.share_p)})" if not pd.isna(advice.share_p) else ""
-    return [text + (f"; seeds account for {advice.noise:.1f} %." if advice.noise >= 0 else ".")]
+    return [
+        text
+        + (
+            f"; seeds and residual noise account for {advice.noise:.1f} %."
+            if advice.noise >= 0
+            else "."
+        )
+    ]
 
 
 def _where(advice: Advice, leads: Sequence[tuple[str, Contrast]], axis: str, names: Names) -> str:

@@ -128,7 +128,7 @@ def effects(frame: pd.DataFrame) -> list[str]:
         return []
     text = f"Of the variance in scores within tasks, {listed(told, shown=12)}"
     if (noise := seed_share(table)) >= 0:
-        text += f"; seeds account for {100 * noise:.1f} %"
+        text += f"; seeds and residual noise account for {100 * noise:.1f} %"
     elif frame["seed"].nunique() < 2:
         text += "; with one seed nothing can be tested"
     sentences = [text + "."]

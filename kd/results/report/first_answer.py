@@ -9,7 +9,7 @@ from kd.results.numbers import NOTHING
 from kd.results.record import load_record
 from kd.results.report.guideline import advice_data
 from kd.results.report.reference import figure_name, markdown_table
-from kd.results.report.words import signed, span
+from kd.results.report.words import points, signed, span
 from kd.results.statistics.cells import describe
 from kd.results.statistics.pairing import prepare
 from kd.results.statistics.runs import AVERAGE, each
@@ -78,24 +78,26 @@ def _in_words(answer: dict[str, Any]) -> str:
     if not answer["best"]:
         return str(answer["answer"])
     beaten = [
-        c["value"]
+        c
         for c in answer["contrasts"]
         if c["difference"] > 0 and c["p"] is not None and c["p"] < LEVEL
     ]
-    worse = [f"`{value}`" for value in beaten]
-    others = [f"`{c['value']}`" for c in answer["contrasts"] if c["value"] not in beaten]
+    others = [f"`{c['value']}`" for c in answer["contrasts"] if c not in beaten]
     parts = [f"`{answer['best']}` has the highest mean"]
-    if worse and others:
-        parts.append(
-            f"It is significantly better than {listed(worse)}, but not than {listed(others, 'or')}"
-        )
-    elif others:
+    if beaten:
+        told = [f"`{c['value']}`{_if_small(c, answer['margin'])}" for c in beaten]
+        parts.append(f"It is significantly better than {listed(told)}")
+    if others:
         parts.append(f"It is not significantly better than {listed(others, 'or')}")
-    elif worse:
-        parts.append(f"It is significantly better than {listed(worse)}")
     if answer["depends_on"]:
-        parts.append(f"Which value leads depends on the {listed(answer['depends_on'])}")
+        parts.append(f"The differences depend on the {listed(answer['depends_on'])}")
     return ". ".join(parts) + "."
+
+
+def _if_small(contrast: dict[str, Any], margin: float) -> str:
+    """That a significant difference does not matter: its whole interval is within the margin."""
+    low, high = contrast["interval"]
+    return f" (by less than {points(margin)})" * (-margin <= low and high <= margin)
 
 
 def _points(cell: Any) -> str:

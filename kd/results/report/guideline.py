@@ -218,7 +218,7 @@ def how_judged(record: Record) -> str:
     """What all answers of a study have in common."""
     margin, *_ = _settings(record)
     return (
-        "The best value is chosen on the dev scores that are reported, so its lead is optimistic, "
+        "The value that is called best has the highest mean on dev, so its lead is optimistic, "
         "and more so if many values were tried. Two values count as equal where the whole 95 % "
         f"interval of their difference lies within {points(margin)} (the study's key `margin`). "
         "Intervals are over seeds; they do not cover other dev examples or new tasks."

@@ -12,18 +12,22 @@ from typing import Any
 
 from kd.axes.figures import axis_words
 from kd.results.advice.claims import Claim, read_claims
-from kd.results.advice.verdicts import (
-    CONFIRMED,
-    CONTRADICTED,
-    OPEN,
-    UNDECIDED,
-    Finding,
-    judged,
-    overall,
-)
-from kd.results.numbers import NOTHING, p_text
+from kd.results.advice.other_choices import other_findings
+from kd.results.advice.verdicts import OPEN, Finding, judged
+from kd.results.numbers import NOTHING
 from kd.results.record import Record, load_record
 from kd.results.report.cautions import cautions
+from kd.results.report.claims_tables import (
+    CLAIMS_HEADER,
+    EVIDENCE_HEADER,
+    RULES,
+    RULES_HEADER,
+    Judged,
+    claims_rows,
+    evidence_rows,
+    explained,
+    tally,
+)
 from kd.results.report.guideline import (
     answers,
     answers_table,
@@ -32,10 +36,9 @@ from kd.results.report.guideline import (
     rests_on,
     section,
 )
-from kd.results.report.words import points, signed, span
 from kd.runtime.files import read_json
 from kd.runtime.hashes import short_hash
-from kd.runtime.words import count, listed
+from kd.runtime.words import listed
 from kd.study.check import Study, load_study
 from kd.study.paths import MADE, RECORD, RECORDED
 
@@ -102,6 +105,11 @@ def page_text(collection: Collection, design: str, place: str) -> str:
     """
     shown = place.removeprefix("../")
     example = next(iter(collection.records or collection.studies))
+    claims = [
+        Judged(claim, findings, margin, other_findings(claim, record, margin))
+        for (claim, findings), margin in zip(collection.findings, collection.margins(), strict=True)
+        for record in [collection.records.get(claim.study)]
+    ]
     parts = [
         "# Results of the reference study",
         f"<!-- Made by `make reference` of {shown}, digest {digest(collection.folder)}. -->",
@@ -111,8 +119,8 @@ def page_text(collection: Collection, design: str, place: str) -> str:
         "## How far it is",
         markdown_table(["study", "question", "runs done", "by task"], _progress(collection)),
         "## What papers claim, and what this says",
-        tally(collection),
-        markdown_table(["", "claim", "source", "verdict"], _claims(collection)),
+        tally(claims),
+        markdown_table(CLAIMS_HEADER, claims_rows(claims)),
         *[
             f"{i}: {claim.note}"
             for i, (claim, _) in enumerate(collection.findings, 1)
@@ -120,11 +128,10 @@ def page_text(collection: Collection, design: str, place: str) -> str:
         ],
         f"![Difference of each contrast with its 95 % interval]({figure_name(CLAIMS_FIGURE)})",
         "### Evidence",
-        _explained(collection),
-        markdown_table(
-            ["claim", "contrast", "points", "95 % interval", "p", "n", "verdict", "seeds needed"],
-            _evidence(collection),
-        ),
+        "Each contrast is judged by what the claim says of its values:",
+        markdown_table(RULES_HEADER, RULES),
+        *explained(study.margin for study in collection.studies.values()),
+        markdown_table(EVIDENCE_HEADER, evidence_rows(claims)),
         *_how_judged(collection),
         *(text for name in collection.studies for text in _study(collection, name)),
         "## How it was made",
@@ -138,21 +145,6 @@ def page_text(collection: Collection, design: str, place: str) -> str:
         f"STUDY --not-in {shown} --files` lists what is left to run.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def tally(collection: Collection) -> str:
-    """How many claims have which verdict, in a sentence."""
-    verdicts = [overall(claim, findings) for claim, findings in collection.findings]
-    told = [
-        f"{verdicts.count(verdict)} {verdict}"
-        for verdict in (CONFIRMED, CONTRADICTED, UNDECIDED, OPEN)
-        if verdict in verdicts
-    ]
-    begun = sum(any(f.so_far for f in findings) for _, findings in collection.findings)
-    rest = (
-        f" {count(begun, 'verdict uses', 'verdicts use')} only a part of the planned tasks so far."
-    )
-    return f"Of {count(len(verdicts), 'claim')}: {listed(told)}." + rest * bool(begun)
 
 
 def digest(folder: Path) -> str:
@@ -190,93 +182,6 @@ def _progress(collection: Collection) -> Iterable[list[str]]:
         done = (every["status"] == "done").groupby(every["task"], sort=False)
         tasks = ", ".join(f"{task} {group.sum()} of {len(group)}" for task, group in done)
         yield [name, study.question, f"{(every['status'] == 'done').sum()} of {len(every)}", tasks]
-
-
-def _claims(collection: Collection) -> Iterable[list[str]]:
-    for i, (claim, findings) in enumerate(collection.findings, 1):
-        verdict = overall(claim, findings)
-        deciding = [finding for finding in findings if finding.verdict == verdict]
-        alike = _alike(verdict, deciding)
-        verdict = f"**{verdict}**" + _so_far(*findings) + alike
-        yield [str(i), claim.claim, claim.source, verdict]
-
-
-def _so_far(*findings: Finding) -> str:
-    return " so far" * any(finding.so_far for finding in findings)
-
-
-def _alike(verdict: str, findings: Iterable[Finding]) -> str:
-    """What to add to a claim that is contradicted only because no difference matters."""
-    equal = verdict == CONTRADICTED and all(finding.equal for finding in findings)
-    return ": no difference that matters" * equal
-
-
-def _explained(collection: Collection) -> str:
-    margins = sorted({study.margin for study in collection.studies.values()})
-    margin = f"the margin of its study ({listed(map(points, margins), 'or')})"
-    return (
-        f"A claim is confirmed if all its contrasts confirm it, and contradicted if one contrast "
-        f"contradicts it. A claim that a value is better is contradicted if it is worse, and also "
-        f"if there is no difference that matters. For a claim that something matters, one contrast "
-        f"is enough to confirm it, and all are needed to contradict it. Differences are judged as "
-        f"in the guidelines: one does not matter if its whole interval lies within {margin}. "
-        f"Otherwise there is a difference if p is below 0.05 after Holm's correction over all "
-        f"planned pairs of values. That a value is *not better* is confirmed if the whole interval "
-        f"is below the margin. A contrast uses the tasks on which all runs of its cells are "
-        f"finished (n). Intervals are over seeds, for these dev splits and one teacher. The column "
-        f"*seeds needed* has the number of seeds that find a true difference of this margin with "
-        f"probability 0.8, and how many more runs they need on these tasks. Showing that there "
-        f"is no such difference can take more seeds."
-    )
-
-
-def _evidence(collection: Collection) -> Iterable[list[str]]:
-    for i, (claim, findings) in enumerate(collection.findings, 1):
-        for finding in findings:
-            yield [str(i), contrast_text(claim, finding), *_numbers(finding), *_decided(finding)]
-
-
-def contrast_text(claim: Claim, finding: Finding) -> str:
-    """The difference that a contrast tests, in Markdown."""
-    value, other = (re.sub(r"(\dL-\d+)-\d+h-\d+$", r"\1", text) for text in finding.contrast)
-    text = f"`{value}` − `{other}`"
-    for first, second in claim.gain.values():
-        text = f"gain of `{second}` over `{first}`: {text}"
-    settings = ", ".join(f"`{setting}`" for setting in claim.at.values())
-    return f"{text} (at {settings})" if settings else text
-
-
-def _numbers(finding: Finding) -> list[str]:
-    """Difference, interval, p, n."""
-    if not finding.tasks and finding.floor and not finding.planned:
-        return [NOTHING, NOTHING, NOTHING, f"{listed(finding.floor)}: at the constant answer"]
-    if not finding.tasks:
-        runs = f"{finding.done} of {finding.runs} runs" if finding.done else NOTHING
-        return [NOTHING, NOTHING, NOTHING, runs]
-    low_high = NOTHING if finding.low != finding.low else span(finding.low, finding.high)
-    floor = f"; not {listed(finding.floor)}: at the constant answer" if finding.floor else ""
-    part = f" ({len(finding.tasks)} of {finding.planned} tasks)" * finding.so_far
-    n = f"{finding.seeds} seeds on {listed(finding.tasks)}{part}: {count(finding.pairs, 'pair')}"
-    if len(finding.by_task) > 1:
-        n += " (" + ", ".join(f"{task} {signed(gap)}" for task, gap in finding.by_task) + ")"
-    n += floor
-    return [signed(finding.difference), low_high, p_text(finding.p), n]
-
-
-def _decided(finding: Finding) -> list[str]:
-    """The verdict, and how many seeds find a difference of the margin."""
-    verdict = finding.verdict + _so_far(finding) + _alike(finding.verdict, [finding])
-    if finding.verdict != UNDECIDED:
-        return [verdict, NOTHING]
-    if not finding.tasks:
-        return [verdict, "its runs" if finding.planned else "students above the constant answer"]
-    if finding.needed is None:
-        return [verdict, "above 1,000 seeds, or not known"]
-    if finding.more:
-        more = f"{count(finding.more, 'run')} more"
-    else:
-        more = "as many as there are" if finding.needed == finding.seeds else "fewer than there are"
-    return [verdict, f"{finding.needed} seeds, {more}"]
 
 
 def _study(collection: Collection, name: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Each cell at the value that is best on the held-out slice; dev scores have no part in it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,6 +16,7 @@ from kd.study.selected import Tuned
 
 TUNED = "tuned"  # the value of a tuned axis, once each cell is at its own
 CHOSEN = "chosen"  # column of the reduced runs: the value that the slice chose, in words
+_AS_GOOD = 0.01  # a value further below the chosen one than this is not as good, however noisy
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Candidate:
     seeds: int  # that all candidates of the cell have
     lost: int  # runs that this one lacks
     equal: int  # of a chosen one: other values that are as good on the slice
-    close: int  # of a chosen one: other values within two standard errors on the slice
+    close: bool  # of one that is not chosen: as good as the chosen one on the slice
     ends: tuple[str, ...]  # of a chosen one alone at the top: where its range ends, in words
 
 
@@ -40,8 +41,10 @@ class Selection:
 
     `runs` has the rows of the chosen values alone: the tuned axes read `tuned`, and the column
     `chosen` names the values. A cell without a choice keeps rows of its first value, as missing.
+    `tuned` is what was chosen from.
     """
 
+    tuned: Tuned
     runs: pd.DataFrame
     axes: list[str]
     cells: list[str]
@@ -49,7 +52,11 @@ class Selection:
     remarks: list[str]  # sentences
 
 
-def select(frame: pd.DataFrame, tuned: Tuned) -> Selection:
+def select(
+    frame: pd.DataFrame,
+    tuned: Tuned,
+    instead: Mapping[tuple[str, ...], tuple[str, ...]] | None = None,
+) -> Selection:
     """For each cell the values of the tuned axes with the highest mean slice score over seeds.
 
     A cell is a group of runs that agree in `tuned.cells`, and in all other axes in which runs of
@@ -61,6 +68,8 @@ def select(frame: pd.DataFrame, tuned: Tuned) -> Selection:
     Args:
         frame: all runs, with the columns of runs.csv.
         tuned: the axes and their values in the study's order.
+        instead: values by cell that `runs` has instead of the chosen ones, to see what depends on
+            the choice.
     """
     axes, cells = list(tuned.axes), _cells(frame, tuned)
     groups = _members(frame, axes, cells)
@@ -74,12 +83,14 @@ def select(frame: pd.DataFrame, tuned: Tuned) -> Selection:
         if chosen is None:
             unchosen.append(cell)
             lost_rows |= set(members[compared[0].value])
-        value = compared[0].value if chosen is None else chosen
+        value = compared[0].value if chosen is None else (instead or {}).get(cell, chosen)
         for row in members[value]:
             kept.setdefault(row, []).append((cell, "" if chosen is None else _words(axes, value)))
     runs = _reduced(frame, axes, cells, kept, lost_rows)
-    remarks = _remarks(axes, cells, candidates, unchosen)
-    return Selection(runs, axes, cells, candidates, remarks)
+    begun = set(frame.loc[frame["score"].notna(), "task"])  # of others, no run is done
+    lacking = [cell for cell in unchosen if cell[cells.index("task")] in begun]
+    remarks = _remarks(axes, cells, candidates, unchosen, lacking)
+    return Selection(tuned, runs, axes, cells, candidates, remarks)
 
 
 def _cells(frame: pd.DataFrame, tuned: Tuned) -> list[str]:
@@ -134,11 +145,15 @@ def _compared(
     common = sorted(set.intersection(*(set(by_seed) for by_seed in scored.values())))
     means = {value: _means([by_seed[seed] for seed in common]) for value, by_seed in scored.items()}
     chosen = max(values, key=lambda value: means[value][0]) if common else None
-    equal = close = 0
+    equal, close = 0, dict.fromkeys(values, False)
     if chosen:
         equal = sum(means[value][0] == means[chosen][0] for value in values) - 1
         on_slice = {value: np.array([scored[value][s][0] for s in common]) for value in values}
-        close = sum(_close(on_slice[chosen] - own) for own in on_slice.values()) - 1
+        close |= {
+            value: _close(on_slice[chosen] - own)
+            for value, own in on_slice.items()
+            if value != chosen
+        }
     return [
         Candidate(
             cell=cell,
@@ -149,7 +164,7 @@ def _compared(
             seeds=len(common),
             lost=len(planned) - len(scored[value]),
             equal=equal if value == chosen else 0,
-            close=close if value == chosen else 0,
+            close=close[value],
             ends=_ends(value, values, tuned) if value == chosen and not equal else (),
         )
         for value in values
@@ -157,11 +172,12 @@ def _compared(
 
 
 def _close(leads: np.ndarray) -> bool:
-    """Whether the mean of paired differences, one a seed, is within two of its standard errors."""
+    """Whether the mean of paired differences, one a seed, is within two of its standard errors and
+    within a point. Without the second, a value that some seeds cannot train with would be close."""
     if len(leads) < 2:
         return not leads.any()
     error = leads.std(ddof=1) / math.sqrt(len(leads))
-    return bool(leads.mean() <= 2 * error)
+    return bool(leads.mean() <= min(2 * error, _AS_GOOD))
 
 
 def _place(value: tuple[str, ...], tuned: Tuned) -> list[tuple[int, str]]:
@@ -241,18 +257,23 @@ def _reduced(
 
 
 def _remarks(
-    axes: list[str], cells: list[str], candidates: list[Candidate], unchosen: list[tuple[str, ...]]
+    axes: list[str],
+    cells: list[str],
+    candidates: list[Candidate],
+    unchosen: list[tuple[str, ...]],
+    lacking: list[tuple[str, ...]],
 ) -> list[str]:
-    """What a reader must know of the choice, in sentences."""
+    """What a reader must know of the choice, in sentences. Of the `unchosen` cells, those that are
+    `lacking` are on tasks with finished runs."""
     names = " and ".join(axes)
     by_cell: dict[tuple[str, ...], list[Candidate]] = {}
     for candidate in candidates:
         by_cell.setdefault(candidate.cell, []).append(candidate)
     sentences = []
-    if unchosen:
+    if lacking:
         sentences.append(
-            f"{count(len(unchosen), 'cell is', 'cells are')} shown as missing, because no seed is "
-            f"done for all values of {names}: {_some(cells, unchosen, by_cell)}."
+            f"{count(len(lacking), 'cell is', 'cells are')} shown as missing, because no seed is "
+            f"done for all values of {names}: {_some(cells, lacking, by_cell)}."
         )
     counts = {len(group) for group in by_cell.values()}
     if len(counts) > 1:
@@ -277,10 +298,11 @@ def _remarks(
             f"In {number} of {count(chosen, 'cell')} the best {axis} is the {size} that was tried: "
             f"extend its range, because the true best may lie outside."
         )
-    if close := sum(candidate.close > 0 for candidate in candidates):
+    if close := sum(any(c.close for c in group) for group in by_cell.values()):
         sentences.append(
             f"In {close} of {count(chosen, 'cell')} another {names} is as good on the held-out "
-            f"slice, within two standard errors over seeds. Intervals do not include this choice."
+            f"slice: within two standard errors over seeds, and within a point. Intervals do not "
+            f"include this choice."
         )
     return sentences
 

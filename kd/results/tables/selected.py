@@ -1,16 +1,12 @@
 """The table of what was selected on the held-out slice: every value that each cell tried."""
 
-import re
-
 import pandas as pd
 
 from kd.results.numbers import NOTHING, plain
 from kd.results.statistics.selection import Candidate, Selection
+from kd.results.statistics.teacher_recipes import at_an_end, recipes
 from kd.results.tables.table import Table
 from kd.runtime.words import count
-
-# One recipe in the column `teacher_candidates`.
-_CANDIDATE = r"([^:;]+): slice (-?[\d.]+), dev (-?[\d.]+)( \(selected\))?(?:; |$)"
 
 
 def selected_table(selection: Selection) -> Table:
@@ -49,14 +45,9 @@ def selected_table(selection: Selection) -> Table:
 
 def teachers_table(runs: pd.DataFrame) -> Table | None:
     """A row per recipe of each selected teacher; None where no teacher was selected."""
-    columns = ["teacher", "task", "teacher_candidates"]
-    told = runs.reindex(columns=columns).fillna("").drop_duplicates()
-    rows, chosen = list[list[str]](), set[int]()
-    for teacher, task, text in told.itertuples(index=False):
-        for recipe, on_slice, on_dev, mark in re.findall(_CANDIDATE, str(text)):
-            if mark:
-                chosen.add(len(rows))
-            rows.append([teacher, task, recipe, _points(float(on_slice)), _points(float(on_dev))])
+    found = recipes(runs)
+    rows = [[r.teacher, r.task, r.text, _points(r.on_slice), _points(r.on_dev)] for r in found]
+    chosen = {i for i, recipe in enumerate(found) if recipe.selected}
     if not rows:
         return None
     return Table(
@@ -66,7 +57,7 @@ def teachers_table(runs: pd.DataFrame) -> Table | None:
         rows,
         3,
         {(i, j) for i in chosen for j in range(2, 4)},
-        notes=["dev scores are shown and have no part in the choice"],
+        notes=["dev scores are shown and have no part in the choice", *at_an_end(runs)],
     )
 
 

@@ -89,7 +89,7 @@ def test_a_worse_value_without_runs_on_a_task_leaves_the_answer_weak():
     advice = of(lose(frame, mapping="first", task="rte"), "mapping")
     assert (advice.best, advice.strength) == ("last", "weak")
     assert others(advice.worse) == ["first"] and not advice.worse[0].whole
-    assert "but a task lacks runs that compare it with `first`" in answer(advice)
+    assert "but some tasks have no finished runs that compare it with `first`" in answer(advice)
 
 
 def test_a_value_with_few_runs_is_not_the_best_but_named():

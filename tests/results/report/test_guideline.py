@@ -38,7 +38,7 @@ def test_a_clear_winner_with_its_numbers():
     assert text.startswith("Use `logits+hidden`. It is better than `logits+attention` by ")
     assert "after correction for 6 comparisons" in text
     assert text.endswith("It is also better than `logits` and `none`.")
-    assert "is the single best on 3" in " ".join(evidence(advice))
+    assert "on 3 of 3 tasks, and the highest on 3 of them" in " ".join(evidence(advice))
     assert limits(advice) == []
 
 
@@ -46,8 +46,7 @@ def test_a_task_on_which_a_value_has_no_pair_is_no_lead():
     frame = noisy(by("knowledge", none=-0.04, hidden=0.03, attention=0.01), knowledge=KNOWLEDGE)
     lost = lose(frame, knowledge="none", task="rte")
     text = " ".join(evidence(of(lost, "knowledge")))
-    assert "on 2 of 3 tasks (1 is without a finished pair of each value)" in text
-    assert "is the single best on 2" in text
+    assert "on 2 of 2 finished tasks, and the highest on 2 of them" in text
 
 
 def test_a_better_value_with_few_pairs_does_not_lead_and_is_named():
@@ -157,7 +156,8 @@ def test_a_long_pareto_front_is_told_in_a_few_steps():
     assert text.count("times the FLOPs") == 3 and "`5L" not in text
     assert (
         "8 further steps lead to `12L-768-12h-3072`, which gives +8.0 points over "
-        "`4L-256-4h-1024` for 256.0 times its FLOPs. No student of equal or lower cost" in text
+        "`4L-256-4h-1024` for 256.0 times its FLOPs. Each of these scores higher than every "
+        "other student of equal or lower cost" in text
     )
 
 
@@ -370,5 +370,5 @@ def test_tasks_and_seeds_without_results_are_not_counted(tmp_path):
     frame.loc[unfinished, ["status", "score"]] = ["missing", None]
     text = guideline_text(load_record(write(frame, tmp_path / "runs.csv")), "x")
     assert "1 task (rte), 3 seeds" in text
-    assert "on 1 of 3 tasks (2 are without a finished pair)" in text
+    assert "is above the other value on the only finished task" in text
     assert "Only rte was tested; other tasks may differ." in text

@@ -12,8 +12,9 @@ from PIL import Image
 
 from kd.results.advice.verdicts import CONTRADICTED, UNDECIDED, Finding
 from kd.results.figures.reference import write_page_figures
+from kd.results.report.claims_tables import _decided, _numbers
 from kd.results.report.first_answer import _in_words, first_answer
-from kd.results.report.reference import _decided, _numbers, digest, page_text, read_collection
+from kd.results.report.reference import digest, page_text, read_collection
 
 ROOT = Path(__file__).parents[3]
 RECORDS = ROOT / "results/records/reference"
@@ -44,9 +45,9 @@ def test_the_page_and_its_figures_are_what_the_command_makes(tmp_path):
 def test_tasks_at_the_constant_answer_lack_no_runs():
     nothing = Finding(("a", "b"), UNDECIDED, floor=("mrpc",))
     assert _numbers(nothing)[-1] == "mrpc: at the constant answer"
-    assert _decided(nothing)[-1] == "students above the constant answer"
+    assert _decided(nothing, 1.0)[-1] == "students above the constant answer"
     some = Finding(("a", "b"), UNDECIDED, floor=("mrpc",), planned=1, done=2, runs=10)
-    assert _numbers(some)[-1] == "2 of 10 runs" and _decided(some)[-1] == "its runs"
+    assert _numbers(some)[-1] == "2 of 10 runs" and _decided(some, 1.0)[-1] == "its runs"
 
 
 @pytest.mark.parametrize(
@@ -58,14 +59,16 @@ def test_the_seeds_that_find_a_difference(needed, more, text):
     finding = Finding(
         ("a", "b"), UNDECIDED, planned=1, tasks=("trec",), seeds=5, needed=needed, more=more
     )
-    assert _decided(finding)[-1] == text
+    assert _decided(finding, 1.0)[-1] == text
 
 
 def test_a_contradiction_by_equality_says_so_and_tasks_are_shown_apart():
     equal = Finding(("a", "b"), CONTRADICTED, equal=True, planned=2, seeds=5, pairs=10)
     equal = replace(equal, tasks=("trec", "sst2"), by_task=(("trec", -0.96), ("sst2", 0.23)))
-    assert _decided(equal)[0] == "contradicted: no difference that matters"
-    assert _decided(replace(equal, equal=False))[0] == "contradicted"
+    assert _decided(equal, 1.0)[0] == "contradicted: no difference of 1 point on average"
+    one = replace(equal, tasks=("trec",))
+    assert _decided(one, 1.0)[0] == "contradicted: no difference of 1 point"
+    assert _decided(replace(equal, equal=False), 1.0)[0] == "contradicted"
     assert _numbers(equal)[-1].endswith("10 pairs (trec −1.0, sst2 +0.2)")
 
 
@@ -94,18 +97,19 @@ def test_the_first_answer_has_the_means_of_the_runs_at_their_own_learning_rate()
 @pytest.mark.parametrize(
     ("worse", "others", "depends", "text"),
     [
-        (["b"], ["c", "d"], ["task"], "It is significantly better than `b`, but not than `c` or "
-         "`d`. Which value leads depends on the task."),
-        (["b", "c"], [], [], "It is significantly better than `b` and `c`."),
-        ([], ["b"], [], "It is not significantly better than `b`."),
+        ({"b": [0.2, 1.2]}, ["c", "d"], ["task"], "It is significantly better than `b`. It is not "
+         "significantly better than `c` or `d`. The differences depend on the task."),
+        ({"b": [0.2, 1.2], "c": [0.2, 0.9]}, [], [], "It is significantly better than `b` and `c` "
+         "(by less than 1 point)."),
+        ({}, ["b"], [], "It is not significantly better than `b`."),
     ],
 )  # fmt: skip
 def test_the_first_answer_in_words(worse, others, depends, text):
     contrasts = [
-        *({"value": value, "difference": 0.7, "p": 0.01} for value in worse),
-        *({"value": value, "difference": 0.7, "p": 0.2} for value in others),
+        *({"value": v, "difference": 0.7, "p": 0.01, "interval": i} for v, i in worse.items()),
+        *({"value": v, "difference": 0.7, "p": 0.2, "interval": None} for v in others),
     ]
-    found = {"best": "a", "contrasts": contrasts, "depends_on": depends}
+    found = {"best": "a", "contrasts": contrasts, "depends_on": depends, "margin": 1.0}
     assert _in_words(found) == f"`a` has the highest mean. {text}"
     assert _in_words({"best": None, "answer": "Not tested."}) == "Not tested."
 

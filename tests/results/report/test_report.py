@@ -267,7 +267,10 @@ def test_effects_in_words():
                  seed=["1", "2"])  # fmt: skip
     first, second = effects(frame)
     assert first.startswith("Of the variance in scores within tasks, student explains 99.9 %")
-    assert "seeds account for 0.1 %" in first or "seeds account for 0.0 %" in first
+    assert (
+        "seeds and residual noise account for 0.1 %" in first
+        or "seeds and residual noise account for 0.0 %" in first
+    )
     assert second == "No significant interaction was found (tested: student × mapping)."
     one = effects(frame[frame["seed"] == "1"])
     assert len(one) == 1 and "with one seed nothing can be tested" in one[0]
@@ -282,7 +285,7 @@ def test_parts_that_add_up_to_more_than_all_are_not_set_side_by_side():
     frame.loc[frame["knowledge"] == "logits", "score"] += 0.02
     table = variance(frame)
     assert table["share"].sum() > 1
-    assert "seeds account for" not in effects(frame)[0]
+    assert "seeds and residual noise account for" not in effects(frame)[0]
     assert "nothing can be tested" not in effects(frame)[0]
 
 

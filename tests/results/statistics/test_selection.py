@@ -152,7 +152,7 @@ def test_a_choice_within_the_noise_of_the_slice_is_said(tmp_path):
         "0.001": [(0.10, 0.9), (0.20, 0.9)],
     }
     record = record_of(tmp_path, {("logits", rate): own for rate, own in pairs.items()})
-    text = "In 1 of 1 cell another learning_rate is as good on the held-out slice, within two"
+    text = "In 1 of 1 cell another learning_rate is as good on the held-out slice: within two"
     assert [t.startswith(text) for t in record.selection.remarks] == [True]
     pairs["0.0001"] = [(0.60, 0.5), (0.671, 0.5)]
     record = record_of(tmp_path, {("logits", rate): own for rate, own in pairs.items()})

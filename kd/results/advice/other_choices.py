@@ -1,0 +1,71 @@
+"""Verdicts on a claim with other values of the tuned axes that the held-out slice finds as good."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from math import prod
+
+from kd.axes.labels import parts
+from kd.results.advice.claims import Claim
+from kd.results.advice.verdicts import Finding, judged
+from kd.results.record import Record
+from kd.results.statistics.selection import Selection, select
+
+Cell = tuple[str, ...]
+_MOST = 256  # combinations; beyond that, one cell at a time has another value
+
+
+def other_findings(claim: Claim, record: Record | None, margin: float) -> list[list[Finding]]:
+    """The findings of `judged` for all combinations of values as good as the chosen ones; if there
+    are more than 256, for one cell at a time.
+
+    The slice is small, so that often it cannot separate the values that a cell was tried with. A
+    verdict that changes with them rests on this choice, and not on the axis of the claim alone.
+
+    Returns:
+        One list of findings for each combination, that of the chosen values left out.
+    """
+    if record is None or record.selection is None:
+        return []
+    selection = record.selection
+    options = {
+        cell: values
+        for cell, values in _as_good(selection).items()
+        if _takes_part(claim, cell, selection)
+    }
+    found = []
+    for instead in _combinations(options):
+        runs = select(record.every, selection.tuned, instead).runs
+        found.append(judged(claim, replace(record, runs=runs), margin))
+    return found
+
+
+def _combinations(options: dict[Cell, list[Cell]]) -> Iterator[dict[Cell, Cell]]:
+    """Values by cell, without the first of all cells; of many combinations those in which one cell
+    alone has another value."""
+    if prod(map(len, options.values())) > _MOST:
+        yield from ({cell: value} for cell, values in options.items() for value in values[1:])
+        return
+    combinations = product(*options.values())
+    next(combinations)
+    yield from (dict(zip(options, values, strict=True)) for values in combinations)
+
+
+def _as_good(selection: Selection) -> dict[Cell, list[Cell]]:
+    """Cells with several values to choose from: the chosen one, then those that are as good."""
+    by_cell: dict[Cell, list[Cell]] = {}
+    for candidate in sorted(selection.candidates, key=lambda c: not c.chosen):
+        if candidate.chosen or candidate.close:
+            by_cell.setdefault(candidate.cell, []).append(candidate.value)
+    return {cell: values for cell, values in by_cell.items() if len(values) > 1}
+
+
+def _takes_part(claim: Claim, cell: Cell, selection: Selection) -> bool:
+    """Whether a contrast of the claim uses this cell."""
+    wanted = {
+        claim.axis: {value for contrast in claim.contrasts for value in contrast},
+        **{axis: {value} for axis, value in claim.at.items()},
+        **{axis: set(pair) for axis, pair in claim.gain.items()},
+    }
+    here = dict(zip(selection.cells, cell, strict=True))
+    return all(set(parts(here[axis])) & values for axis, values in wanted.items() if axis in here)
