@@ -1,9 +1,9 @@
 """Whether a record confirms or contradicts a claim: computed from its contrasts, never typed.
 
 A contrast counts on the tasks on which both of its cells are finished, so that a verdict does not
-come and go while runs are made. Differences are judged as in the guideline: equal, where the whole
-interval lies within the margin; else different, where p is below 0.05 after Holm's correction over
-all pairs of values of the axis.
+come and go while runs are made. Values are equal if the whole interval lies within the margin; else
+they are different if p is below 0.05 after Holm's correction over all pairs of values of the axis.
+The guideline is stricter: it calls values equal only if all planned tasks are finished.
 """
 
 from collections.abc import Sequence

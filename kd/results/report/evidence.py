@@ -98,14 +98,8 @@ def _variance(advice: Advice) -> list[str]:
     axis = "Knowledge" if advice.axis == "knowledge" else f"The {axis_words(advice.axis)}"
     text = f"{axis} explains {advice.share:.1f} % of the variance in scores"
     text += f" within tasks ({p_words(advice.share_p)})" if not pd.isna(advice.share_p) else ""
-    return [
-        text
-        + (
-            f"; seeds and residual noise account for {advice.noise:.1f} %."
-            if advice.noise >= 0
-            else "."
-        )
-    ]
+    noise = f"; seeds and residual noise account for {advice.noise:.1f} %"
+    return [text + noise * bool(advice.noise >= 0) + "."]
 
 
 def _where(advice: Advice, leads: Sequence[tuple[str, Contrast]], axis: str, names: Names) -> str:
