@@ -121,11 +121,7 @@ def page_text(collection: Collection, design: str, place: str) -> str:
         "## What papers claim, and what this says",
         tally(claims),
         markdown_table(CLAIMS_HEADER, claims_rows(claims)),
-        *[
-            f"{i}: {claim.note}"
-            for i, (claim, _) in enumerate(collection.findings, 1)
-            if claim.note
-        ],
+        *_notes(claims),
         f"![Difference of each contrast with its 95 % interval]({figure_name(CLAIMS_FIGURE)})",
         "### Evidence",
         "Each contrast is judged by what the claim says of its values:",
@@ -145,6 +141,14 @@ def page_text(collection: Collection, design: str, place: str) -> str:
         f"STUDY --not-in {shown} --files` lists what is left to run.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _notes(claims: Sequence[Judged]) -> Iterable[str]:
+    """The notes on claims, each with the numbers of its claims."""
+    numbers: dict[str, list[str]] = {}
+    for i, one in enumerate(claims, 1):
+        numbers.setdefault(one.claim.note, []).append(str(i))
+    return (f"{listed(where)}: {note}" for note, where in numbers.items() if note)
 
 
 def digest(folder: Path) -> str:
@@ -226,7 +230,7 @@ def _made(collection: Collection) -> Iterable[list[str]]:
             ]
             when = f"{made['first'][:10]} to {made['last'][:10]}"
             commit = made["commit"] or "not recorded"
-            yield [name, on, ", ".join(versions), commit, f"{made['train_hours']:.1f}", when]
+            yield [name, on, ", ".join(versions), commit, f"{made['train_hours']:.2f}", when]
 
 
 def _values(made: dict[str, Any], key: str) -> str:
