@@ -41,8 +41,8 @@ def other_findings(claim: Claim, record: Record | None, margin: float) -> list[l
 
 
 def _combinations(options: dict[Cell, list[Cell]]) -> Iterator[dict[Cell, Cell]]:
-    """Values by cell, without the first of all cells; of many combinations those in which one cell
-    alone has another value."""
+    """Values by cell: all combinations except that of the chosen values. If there are too many,
+    only those that change one cell."""
     if prod(map(len, options.values())) > _MOST:
         yield from ({cell: value} for cell, values in options.items() for value in values[1:])
         return

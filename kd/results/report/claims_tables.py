@@ -54,8 +54,8 @@ def _changes(claims: Sequence[Judged]) -> str:
         for one in claims
     )
     return (
-        f" {count(changed, 'verdict changes', 'verdicts change')} if cells have another value of "
-        f"what is tuned that is as good on the held-out slice (column *with other choices*). "
+        f" {count(changed, 'verdict changes', 'verdicts change')} if cells have other tuned values "
+        f"that are as good on the held-out slice (column *with other choices*). "
         f"Several claims share a contrast or cells, so the verdicts are not independent. They are "
         f"not corrected for the number of claims."
     )
@@ -117,9 +117,9 @@ def explained(margins: Iterable[float]) -> list[str]:
         "A contrast uses the tasks on which all runs of its cells are finished (n). The sections "
         "on the studies are stricter: there, values are equal only if all planned tasks are "
         "finished. Intervals are over seeds, for these dev splits and one teacher.",
-        "The column *with other choices* shows what happens if cells have other values of what is "
-        "tuned, as long as they are as good on the held-out slice: the lowest and the highest "
-        "difference, and other verdicts.",
+        "The column *with other choices* shows what happens if cells have other tuned values that "
+        "are as good on the held-out slice. It has the lowest and the highest difference, and the "
+        "other verdicts.",
         "The column *seeds needed* has the number of seeds that find a true difference of the "
         "margin in 80 % of studies, and how many more runs they need on these tasks. They may not "
         "be enough to show that values are equal.",
