@@ -69,7 +69,8 @@ def claims_rows(claims: Sequence[Judged]) -> Iterable[list[str]]:
     for i, one in enumerate(claims, 1):
         verdict = overall(one.claim, one.findings)
         deciding = [finding for finding in one.findings if finding.verdict == verdict]
-        told = f"**{verdict}**" + _on_part(one.findings) + _alike(verdict, deciding, one.margin)
+        part = _on_part(deciding or one.findings)
+        told = f"**{verdict}**" + part + _alike(verdict, deciding, one.margin)
         changed = dict.fromkeys(overall(one.claim, other) for other in one.others)
         yield [str(i), one.claim.claim, one.claim.source, told, _or(verdict, changed)]
 
@@ -110,7 +111,8 @@ def explained(margins: Iterable[float]) -> list[str]:
         f"Two values are *equal* if the whole 95 % interval of their difference lies within the "
         f"margin of the study ({listed(map(points, sorted(set(margins))), 'or')}). A difference is "
         f"*significant* if they are not equal, and p is below 0.05 after Holm's correction over "
-        f"all planned pairs of values. All other contrasts are undecided.",
+        f"all planned pairs of values. A contrast that is neither confirmed nor contradicted is "
+        f"undecided.",
         "A claim with several contrasts is confirmed if all are confirmed, and contradicted if one "
         "is contradicted. For a claim that values are different, one confirmed contrast is enough, "
         "and all must be contradicted.",
@@ -118,8 +120,8 @@ def explained(margins: Iterable[float]) -> list[str]:
         "on the studies are stricter: there, values are equal only if all planned tasks are "
         "finished. Intervals are over seeds, for these dev splits and one teacher.",
         "The column *with other choices* shows what happens if cells have other tuned values that "
-        "are as good on the held-out slice. It has the lowest and the highest difference, and the "
-        "other verdicts.",
+        "are as good on the held-out slice, in all combinations (above 256, one cell at a time). "
+        "It has the lowest and the highest difference, and the other verdicts.",
         "The column *seeds needed* has the number of seeds that find a true difference of the "
         "margin in 80 % of studies, and how many more runs they need on these tasks. They may not "
         "be enough to show that values are equal.",
@@ -144,7 +146,7 @@ def evidence_rows(claims: Sequence[Judged]) -> Iterable[list[str]]:
 
 def _with_others(finding: Finding, others: Sequence[Finding]) -> str:
     """The range of the difference with other choices, and other verdicts."""
-    if not others:
+    if not others or not finding.tasks:
         return NOTHING
     differences = [finding.difference, *(other.difference for other in others)]
     least, most = min(differences), max(differences)

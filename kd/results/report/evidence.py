@@ -75,10 +75,9 @@ def _full(c: Contrast, sign: int = -1) -> str:
 
 def _lead(advice: Advice, best: str) -> list[str]:
     b = advice.breadth
-    if b is None or len(advice.values) < 2:
+    if b is None or not b.tasks_done or len(advice.values) < 2:
         return []
-    part = b.tasks > b.tasks_done > 0
-    done, finished = b.tasks_done if part else b.tasks, "finished " * part
+    done, finished = b.tasks_done, "finished " * (b.tasks > b.tasks_done)
     only = f"the only {finished}task" if b.tasks_led else "no task"
     where = f"{b.tasks_led} of {done} {finished}tasks" if done > 1 else only
     others = "the average of the other values" if len(advice.values) > 2 else "the other value"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kd.runtime.words import listed
+
 # One recipe in the column `teacher_candidates`.
 _RECIPE = r"([^:;]+): slice (-?[\d.]+), dev (-?[\d.]+)( \(selected\))?(?:; |$)"
 
@@ -50,7 +52,7 @@ def at_an_end(runs: pd.DataFrame) -> list[str]:
                 tasks.setdefault((teacher, setting, "smallest"), []).append(task)
     return [
         f"The best {setting} of the teacher {teacher} is the {end} that was tried on "
-        f"{', '.join(where)}: a better teacher may lie outside of this range."
+        f"{listed(where)}: a better teacher may lie outside of this range."
         for (teacher, setting, end), where in tasks.items()
     ]
 

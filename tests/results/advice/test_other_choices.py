@@ -1,6 +1,7 @@
 """Verdicts with values of the tuned axis that the slice cannot separate from the chosen ones."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def test_of_many_combinations_each_cell_varies_alone(record, monkeypatch):
 
 def test_without_tuning_there_is_no_other_choice(record):
     assert other_findings(CLAIM, None, 1.0) == []
+    assert other_findings(CLAIM, replace(record, selection=None), 1.0) == []
 
 
 @pytest.mark.slow

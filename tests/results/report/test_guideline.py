@@ -49,6 +49,15 @@ def test_a_task_on_which_a_value_has_no_pair_is_no_lead():
     assert "on 2 of 2 finished tasks, and the highest on 2 of them" in text
 
 
+def test_without_a_task_that_has_all_values_nothing_is_said_of_leads():
+    frame = noisy(by("knowledge", none=-0.04, hidden=0.03, attention=0.01), knowledge=KNOWLEDGE)
+    for task in frame["task"].unique():
+        frame = lose(frame, knowledge="none", task=task)
+    advice = of(frame, "knowledge")
+    assert advice.breadth and advice.breadth.tasks_done == 0
+    assert "The mean of" not in " ".join(evidence(advice))
+
+
 def test_a_better_value_with_few_pairs_does_not_lead_and_is_named():
     frame = noisy(by("mapping", last=0.05), mapping=["first", "last", "emd"])
     for task in TASKS[1:]:

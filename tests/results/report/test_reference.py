@@ -10,9 +10,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from kd.results.advice.claims import Claim
 from kd.results.advice.verdicts import CONTRADICTED, UNDECIDED, Finding
 from kd.results.figures.reference import write_page_figures
-from kd.results.report.claims_tables import _decided, _numbers
+from kd.results.report.claims_tables import (
+    Judged,
+    _decided,
+    _numbers,
+    _with_others,
+    claims_rows,
+)
 from kd.results.report.first_answer import _in_words, first_answer
 from kd.results.report.reference import digest, page_text, read_collection
 
@@ -70,6 +77,26 @@ def test_a_contradiction_by_equality_says_so_and_tasks_are_shown_apart():
     assert _decided(one, 1.0)[0] == "contradicted: no difference of 1 point"
     assert _decided(replace(equal, equal=False), 1.0)[0] == "contradicted"
     assert _numbers(equal)[-1].endswith("10 pairs (trec −1.0, sst2 +0.2)")
+
+
+def test_other_choices_show_their_range_and_the_verdicts_that_change():
+    finding = Finding(("a", "b"), CONTRADICTED, difference=0.2, tasks=("trec",), planned=2)
+    alike = replace(finding, difference=0.21)
+    changed = replace(finding, difference=-0.4, verdict=UNDECIDED)
+    assert _with_others(finding, []) == _with_others(replace(finding, tasks=()), [alike]) == "–"
+    assert _with_others(finding, [alike]) == "the same"
+    assert _with_others(finding, [alike, changed]) == "−0.4 to +0.2, or undecided"
+
+
+def test_a_verdict_has_the_tasks_of_the_contrasts_that_decide_it():
+    """Contradicted on both tasks, whatever another contrast lacks."""
+    decides = Finding(("a", "b"), CONTRADICTED, tasks=("trec", "sst2"), planned=2)
+    rest = Finding(("a", "c"), UNDECIDED, tasks=("trec",), planned=2)
+    claim = Claim("it is", "a paper", "s", "mapping", (("a", "b"), ("a", "c")), "better")
+    (row,) = claims_rows([Judged(claim, [decides, rest], 1.0)])
+    assert row[3:] == ["**contradicted**", "–"]
+    (row,) = claims_rows([Judged(claim, [rest, rest], 1.0)])
+    assert row[3] == "**undecided** on 1 of 2 tasks"
 
 
 def test_the_first_answer_has_the_means_of_the_runs_at_their_own_learning_rate():

@@ -29,7 +29,7 @@ def test_the_end_of_a_range_is_a_warning():
     middle = f"{TRIED}; learning_rate 0.0001, epochs 4: slice 0.95, dev 0.4 (selected)"
     told = at_an_end(runs(("t", "rte", LAST), ("t", "mrpc", middle), ("t", "cola", LAST)))
     assert told == [
-        "The best learning_rate of the teacher t is the largest that was tried on rte, cola: a "
+        "The best learning_rate of the teacher t is the largest that was tried on rte and cola: a "
         "better teacher may lie outside of this range."
     ]
     first = "{0} {1}: slice 0.9, dev 0.6 (selected); {0} 0.1: slice 0.7, dev 0.5"
