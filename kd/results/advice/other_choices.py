@@ -7,7 +7,7 @@ from math import prod
 
 from kd.axes.labels import parts
 from kd.results.advice.claims import Claim
-from kd.results.advice.verdicts import Finding, judged
+from kd.results.advice.verdicts import Finding, findings_of
 from kd.results.record import Record
 from kd.results.statistics.selection import Selection, select
 
@@ -16,7 +16,7 @@ _MOST = 256  # combinations; beyond that, one cell at a time has another value
 
 
 def other_findings(claim: Claim, record: Record | None, margin: float) -> list[list[Finding]]:
-    """The findings of `judged` for all combinations of values as good as the chosen ones; if there
+    """What `findings_of` gives for all combinations of values as good as the chosen ones; if there
     are more than 256, for one cell at a time.
 
     The slice is small, so that often it cannot separate the values that a cell was tried with. A
@@ -36,7 +36,7 @@ def other_findings(claim: Claim, record: Record | None, margin: float) -> list[l
     found = []
     for instead in _combinations(options):
         runs = select(record.every, selection.tuned, instead).runs
-        found.append(judged(claim, replace(record, runs=runs), margin))
+        found.append(findings_of(claim, replace(record, runs=runs), margin))
     return found
 
 

@@ -65,7 +65,7 @@ class Finding:
         return 0 < len(self.tasks) < self.planned
 
 
-def judged(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
+def findings_of(claim: Claim, record: Record | None, margin: float) -> list[Finding]:
     """A finding for each contrast of a claim; `record` is that of its study, None if there is none.
 
     Args:
@@ -157,6 +157,28 @@ def overall(claim: Claim, findings: Sequence[Finding]) -> str:
     if decisive in verdicts:
         return decisive
     return verdicts[0] if len(set(verdicts)) == 1 else UNDECIDED
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with a finding for each contrast, in points; `margin` is that of its study. `others`
+    are its findings with other choices that are as good on the held-out slice."""
+
+    claim: Claim
+    findings: Sequence[Finding]
+    margin: float
+    others: Sequence[Sequence[Finding]] = ()
+
+    @property
+    def verdict(self) -> str:
+        """What its findings say."""
+        return overall(self.claim, self.findings)
+
+    @property
+    def other_verdicts(self) -> list[str]:
+        """Different verdicts with other choices, each once."""
+        found = dict.fromkeys(overall(self.claim, other) for other in self.others)
+        return [verdict for verdict in found if verdict != self.verdict]
 
 
 def _at(frame: pd.DataFrame, at: dict[str, str]) -> pd.DataFrame:

@@ -7,8 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kd.results.advice.claims import Claim
-from kd.results.advice.verdicts import CONFIRMED, CONTRADICTED, OPEN, UNDECIDED, Finding, overall
+from kd.results.advice.verdicts import CONFIRMED, CONTRADICTED, OPEN, UNDECIDED, Finding, Judged
 from kd.results.figures.style import COLOURS, GREY, PAGE, Look, finish
 from kd.results.report.claims_tables import contrast_text
 from kd.results.report.words import signed, span
@@ -22,29 +21,22 @@ VERDICTS: dict[str, Look] = {
 }
 
 
-def claims_figure(
-    findings: Sequence[tuple[Claim, Sequence[Finding]]], margins: Sequence[float]
-) -> Figure:
-    """A line for each contrast, below its claim: name, difference with interval, both in numbers.
-
-    Args:
-        findings: each claim with a finding for each of its contrasts.
-        margins: the margin of each claim's study, in points.
-    """
-    lines = sum(1 + len(contrasts) for _, contrasts in findings)
+def claims_figure(claims: Sequence[Judged]) -> Figure:
+    """A line for each contrast, below its claim: its name, difference and interval."""
+    lines = sum(1 + len(one.findings) for one in claims)
     figure = Figure(figsize=(PAGE, LINE * lines + 0.8), layout="constrained")
     names, scale, numbers = figure.subplots(1, 3, sharey=True, width_ratios=[2.5, 3, 1.3])
-    edge = REACH * max(margins)
+    edge = REACH * max(one.margin for one in claims)
     at = 0
-    for number, ((claim, contrasts), margin) in enumerate(zip(findings, margins, strict=True), 1):
-        _write(names, 0, at, f"{number}  {claim.claim}", weight="bold")
-        _write(numbers, 1, at, overall(claim, contrasts), weight="bold")
-        ends = [at + 0.5, at + len(contrasts) + 0.5]
-        scale.fill_betweenx(ends, -margin, margin, color="#e8e8e8", linewidth=0, zorder=0)
+    for number, one in enumerate(claims, 1):
+        _write(names, 0, at, f"{number}  {one.claim.claim}", weight="bold")
+        _write(numbers, 1, at, one.verdict, weight="bold")
+        ends = [at + 0.5, at + len(one.findings) + 0.5]
+        scale.fill_betweenx(ends, -one.margin, one.margin, color="#e8e8e8", linewidth=0, zorder=0)
         scale.vlines(0, *ends, color="black", linewidth=0.7, zorder=0)
-        for finding in contrasts:
+        for finding in one.findings:
             at += 1
-            _write(names, 1, at, contrast_text(claim, finding).replace("`", ""))
+            _write(names, 1, at, contrast_text(one.claim, finding).replace("`", ""))
             if finding.tasks:
                 _draw(scale, at, finding, edge)
                 _write(numbers, 1, at, _numbers(finding))
@@ -61,7 +53,7 @@ def claims_figure(
     scale.spines["left"].set_visible(False)
     scale.set_xlabel("difference in points")
     band = "the grey band is the margin, within which a difference does not matter"
-    far = any(abs(f.difference) > edge for _, contrasts in findings for f in contrasts)
+    far = any(abs(f.difference) > edge for one in claims for f in one.findings)
     return finish(figure, [band, "arrows point to differences off the scale" * far], VERDICTS)
 
 

@@ -15,8 +15,8 @@ from kd.study.paths import RECORD
 def write_page_figures(collection: Collection, folder: Path) -> list[Path]:
     """Write the figure of claims, and one of each study that has a complete cell, into the folder
     of the page."""
-    claims, margins = folder / figure_name(CLAIMS_FIGURE), collection.margins()
-    write_figure(lambda: claims_figure(collection.findings, margins), claims)
+    claims = folder / figure_name(CLAIMS_FIGURE)
+    write_figure(lambda: claims_figure(collection.claims), claims)
     written = [claims]
     for name in filter(collection.drawn, collection.studies):
         figure = f"effect-{collection.axis(name)}"

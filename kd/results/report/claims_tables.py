@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from kd.results.advice.claims import Claim
 from kd.results.advice.verdicts import (
@@ -11,7 +10,7 @@ from kd.results.advice.verdicts import (
     OPEN,
     UNDECIDED,
     Finding,
-    overall,
+    Judged,
 )
 from kd.results.numbers import NOTHING, p_text
 from kd.results.report.words import points, signed, span
@@ -20,20 +19,9 @@ from kd.runtime.words import count, listed
 _SAME = "the same"
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A claim with a finding for each contrast, in points; `margin` is that of its study. `others`
-    are its findings with other choices that are as good on the held-out slice."""
-
-    claim: Claim
-    findings: Sequence[Finding]
-    margin: float
-    others: Sequence[Sequence[Finding]] = ()
-
-
 def tally(claims: Sequence[Judged]) -> str:
     """How many claims have which verdict, and how many verdicts rest on a choice."""
-    verdicts = [overall(one.claim, one.findings) for one in claims]
+    verdicts = [one.verdict for one in claims]
     told = [
         f"{verdicts.count(verdict)} {verdict}"
         for verdict in (CONFIRMED, CONTRADICTED, UNDECIDED, OPEN)
@@ -49,10 +37,7 @@ def _changes(claims: Sequence[Judged]) -> str:
     """How many verdicts rest on a choice that the held-out slice does not make; '' if none can."""
     if not any(one.others for one in claims):
         return ""
-    changed = sum(
-        any(overall(one.claim, other) != overall(one.claim, one.findings) for other in one.others)
-        for one in claims
-    )
+    changed = sum(bool(one.other_verdicts) for one in claims)
     return (
         f" {count(changed, 'verdict changes', 'verdicts change')} if cells have other tuned values "
         f"that are as good on the held-out slice (column *with other choices*). "
@@ -67,19 +52,16 @@ CLAIMS_HEADER = ("", "claim", "source", "verdict", "with other choices")
 def claims_rows(claims: Sequence[Judged]) -> Iterable[list[str]]:
     """A row for each claim."""
     for i, one in enumerate(claims, 1):
-        verdict = overall(one.claim, one.findings)
-        deciding = [finding for finding in one.findings if finding.verdict == verdict]
+        deciding = [finding for finding in one.findings if finding.verdict == one.verdict]
         part = _on_part(deciding or one.findings)
-        told = f"**{verdict}**" + part + _alike(verdict, deciding, one.margin)
-        changed = dict.fromkeys(overall(one.claim, other) for other in one.others)
-        yield [str(i), one.claim.claim, one.claim.source, told, _or(verdict, changed)]
+        told = f"**{one.verdict}**" + part + _alike(one.verdict, deciding, one.margin)
+        others = _or(one.other_verdicts) if one.others else NOTHING
+        yield [str(i), one.claim.claim, one.claim.source, told, others]
 
 
-def _or(verdict: str, found: Iterable[str]) -> str:
-    """What else a verdict can be: `or undecided`; `the same`, or that there is no other choice."""
-    known = list(found)
-    rest = [other for other in known if other != verdict]
-    return f"or {listed(rest, 'or')}" if rest else _SAME if known else NOTHING
+def _or(others: Sequence[str]) -> str:
+    """What else a verdict can be: `or undecided`, or `the same`."""
+    return f"or {listed(others, 'or')}" if others else _SAME
 
 
 def _on_part(findings: Sequence[Finding]) -> str:
@@ -151,8 +133,8 @@ def _with_others(finding: Finding, others: Sequence[Finding]) -> str:
     differences = [finding.difference, *(other.difference for other in others)]
     least, most = min(differences), max(differences)
     between = _SAME if most - least < 0.05 else span(least, most)
-    changed = _or(finding.verdict, dict.fromkeys(other.verdict for other in others))
-    return between if changed == _SAME else f"{between}, {changed}"
+    changed = dict.fromkeys(o.verdict for o in others if o.verdict != finding.verdict)
+    return f"{between}, {_or(list(changed))}" if changed else between
 
 
 def contrast_text(claim: Claim, finding: Finding) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from kd.axes.figures import axis_words
 from kd.results.advice.claims import Claim, read_claims
 from kd.results.advice.other_choices import other_findings
-from kd.results.advice.verdicts import OPEN, Finding, judged
+from kd.results.advice.verdicts import OPEN, Judged, findings_of
 from kd.results.numbers import NOTHING
 from kd.results.record import Record, load_record
 from kd.results.report.cautions import cautions
@@ -22,7 +22,6 @@ from kd.results.report.claims_tables import (
     EVIDENCE_HEADER,
     RULES,
     RULES_HEADER,
-    Judged,
     claims_rows,
     evidence_rows,
     explained,
@@ -49,22 +48,18 @@ Table = Iterable[Sequence[str]]
 
 @dataclass(frozen=True)
 class Collection:
-    """Studies, their records as far as there are some, and the claims with their findings. Studies
-    are named by their folders."""
+    """Studies, their records as far as there are some, and the judged claims. Studies are named by
+    their folders."""
 
     folder: Path
     studies: dict[str, Study]
     records: dict[str, Record]
     made: dict[str, dict[str, Any]]
-    findings: list[tuple[Claim, list[Finding]]]
+    claims: list[Judged]
 
     def axis(self, name: str) -> str:
         """The axis that a study is about: that of its first claim."""
-        return next((c.axis for c, _ in self.findings if c.study == name), "knowledge")
-
-    def margins(self) -> list[float]:
-        """The margin of each claim's study, in points."""
-        return [self.studies[claim.study].margin for claim, _ in self.findings]
+        return next((c.claim.axis for c in self.claims if c.claim.study == name), "knowledge")
 
     def drawn(self, name: str) -> list[str]:
         """The tasks in the figure of a study: those with a complete cell."""
@@ -91,8 +86,15 @@ def read_collection(folder: Path) -> Collection:
         if (folder / name / RECORD).is_file()
     }
     made = {name: read_json(folder / name / MADE) for name in records}
-    findings = [(c, judged(c, records.get(c.study), studies[c.study].margin)) for c in claims]
-    return Collection(folder, {name: studies[name] for name in order}, records, made, findings)
+    judged = [
+        _judge(claim, records.get(claim.study), studies[claim.study].margin) for claim in claims
+    ]
+    return Collection(folder, {name: studies[name] for name in order}, records, made, judged)
+
+
+def _judge(claim: Claim, record: Record | None, margin: float) -> Judged:
+    findings = findings_of(claim, record, margin)
+    return Judged(claim, findings, margin, other_findings(claim, record, margin))
 
 
 def page_text(collection: Collection, design: str, place: str) -> str:
@@ -105,11 +107,6 @@ def page_text(collection: Collection, design: str, place: str) -> str:
     """
     shown = place.removeprefix("../")
     example = next(iter(collection.records or collection.studies))
-    claims = [
-        Judged(claim, findings, margin, other_findings(claim, record, margin))
-        for (claim, findings), margin in zip(collection.findings, collection.margins(), strict=True)
-        for record in [collection.records.get(claim.study)]
-    ]
     parts = [
         "# Results of the reference study",
         f"<!-- Made by `make reference` of {shown}, digest {digest(collection.folder)}. -->",
@@ -119,15 +116,15 @@ def page_text(collection: Collection, design: str, place: str) -> str:
         "## How far it is",
         markdown_table(["study", "question", "runs done", "by task"], _progress(collection)),
         "## What papers claim, and what this says",
-        tally(claims),
-        markdown_table(CLAIMS_HEADER, claims_rows(claims)),
-        *_notes(claims),
+        tally(collection.claims),
+        markdown_table(CLAIMS_HEADER, claims_rows(collection.claims)),
+        *_notes(collection.claims),
         f"![Difference of each contrast with its 95 % interval]({figure_name(CLAIMS_FIGURE)})",
         "### Evidence",
         "Each contrast is judged by what the claim says of its values:",
         markdown_table(RULES_HEADER, RULES),
         *explained(study.margin for study in collection.studies.values()),
-        markdown_table(EVIDENCE_HEADER, evidence_rows(claims)),
+        markdown_table(EVIDENCE_HEADER, evidence_rows(collection.claims)),
         *_how_judged(collection),
         *(text for name in collection.studies for text in _study(collection, name)),
         "## How it was made",

@@ -9,7 +9,7 @@ from fake_runs import grid
 from scipy import stats
 
 from kd.results.advice.claims import Claim, read_claims
-from kd.results.advice.verdicts import Finding, judged, overall, verdict_of
+from kd.results.advice.verdicts import Finding, findings_of, overall, verdict_of
 from kd.results.power.detect import Design, needed
 from kd.results.record import Record
 from kd.runtime.errors import UserError
@@ -39,7 +39,7 @@ def mapped(cell):
 def test_a_contrast_has_the_numbers_of_its_pairs():
     whole = record(mapped, mapping=["first", "last"])
     both = (("first", "last"), ("last", "first"))
-    found, turned = judged(claim(contrasts=both), whole, 1.0)
+    found, turned = findings_of(claim(contrasts=both), whole, 1.0)
     gaps = np.array([2 + 100 * wobble for wobble in WOBBLE.values()])
     # Two tasks with the same differences: half the variance, twice the degrees of freedom.
     half = stats.t.ppf(0.975, 8) * gaps.std(ddof=1) / np.sqrt(10)
@@ -56,25 +56,25 @@ def test_a_task_counts_when_all_runs_of_both_cells_are_finished():
         return None if (cell["task"], cell["seed"]) == ("qnli", "3") else mapped(cell)
 
     whole = record(score, mapping=["first", "last"], seed=["1", "2", "3"])
-    (found,) = judged(claim(), whole, 1.0)
+    (found,) = findings_of(claim(), whole, 1.0)
     assert (found.tasks, found.pairs, found.done, found.runs) == (("rte",), 3, 10, 12)
     assert found.so_far
     # A run that failed will not be made: its seed is lost, and the task counts.
     whole.every.loc[whole.every["status"] == "missing", "status"] = "failed"
-    (found,) = judged(claim(), whole, 1.0)
+    (found,) = findings_of(claim(), whole, 1.0)
     assert set(found.tasks) == {"rte", "qnli"} and (found.pairs, found.seeds) == (5, 2)
     assert not found.so_far
 
 
 def test_without_a_finished_task_there_is_no_verdict():
-    (found,) = judged(claim(), None, 1.0)
+    (found,) = findings_of(claim(), None, 1.0)
     assert found.verdict == "not run yet"
 
     def score(cell):
         return mapped(cell) if cell["seed"] < "3" else None
 
     begun = record(score, mapping=["first", "last"], task=["rte"], seed=["1", "2", "3"])
-    (found,) = judged(claim(), begun, 1.0)
+    (found,) = findings_of(claim(), begun, 1.0)
     assert (found.verdict, found.done, found.runs, found.tasks) == ("undecided", 4, 6, ())
 
 
@@ -83,7 +83,7 @@ def test_what_would_decide_an_undecided_contrast():
         return 0.6 + (cell["mapping"] == "first") * 0.03 * ((int(cell["seed"]) % 3) - 1)
 
     whole = record(score, mapping=["first", "last"], task=["rte"])
-    (found,) = judged(claim(), whole, 1.0)
+    (found,) = findings_of(claim(), whole, 1.0)
     spread = float(np.std([0, 3, -3, 0, 3], ddof=1))
     assert found.verdict == "undecided"
     assert found.needed == needed(Design((spread,), 0.05), 1.0)
@@ -100,7 +100,7 @@ def test_a_gain_is_a_difference_of_differences():
     more = claim(
         axis="student", contrasts=(tuple(students),), gain={"knowledge": ("none", "logits")}
     )
-    (found,) = judged(more, whole, 1.0)
+    (found,) = findings_of(more, whole, 1.0)
     assert found.difference == pytest.approx(3) and found.verdict == "confirmed"
     assert (found.pairs, found.runs) == (5, 20)
 
@@ -179,7 +179,7 @@ def test_p_is_corrected_for_pairs_that_are_still_to_come():
         return mapped(cell) if cell["mapping"] in ("first", "last") else None
 
     def p(names):
-        (found,) = judged(claim(), record(score, mapping=names), 1.0)
+        (found,) = findings_of(claim(), record(score, mapping=names), 1.0)
         return found.p
 
     assert p(mappings) == pytest.approx(10 * p(["first", "last"]), rel=1e-6)
@@ -189,5 +189,5 @@ def test_a_run_that_is_running_is_still_to_come():
     whole = record(mapped, mapping=["first", "last"])
     here = (whole.every["task"] == "qnli") & (whole.every["seed"] == "3")
     whole.every.loc[here, ["status", "score"]] = ["running", None]
-    (found,) = judged(claim(), whole, 1.0)
+    (found,) = findings_of(claim(), whole, 1.0)
     assert found.tasks == ("rte",) and found.so_far

@@ -10,7 +10,7 @@ from fake_runs import frame_of, one_run, write
 from kd.results.advice import other_choices
 from kd.results.advice.claims import Claim
 from kd.results.advice.other_choices import other_findings
-from kd.results.advice.verdicts import judged, overall
+from kd.results.advice.verdicts import findings_of
 from kd.results.record import load_record
 from kd.results.report.reference import read_collection
 
@@ -47,7 +47,7 @@ def record(tmp_path):
 
 
 def test_a_verdict_that_rests_on_the_choice_is_found(record):
-    (found,) = judged(CLAIM, record, 1.0)
+    (found,) = findings_of(CLAIM, record, 1.0)
     assert found.verdict == "confirmed" and found.difference == pytest.approx(5)
     ((other,),) = other_findings(CLAIM, record, 1.0)  # 0.001, which breaks two seeds, is not close
     assert other.verdict == "contradicted" and abs(other.difference) < 0.1
@@ -70,12 +70,5 @@ def test_of_the_reference_study_four_verdicts_rest_on_the_choice():
     """Found before, by another person's code, with pandas and scipy alone."""
     folder = Path(__file__).parents[3] / "results/records/reference"
     collection = read_collection(folder)
-    changed = [
-        i
-        for i, (claim, findings) in enumerate(collection.findings, 1)
-        if any(
-            overall(claim, other) != overall(claim, findings)
-            for other in other_findings(claim, collection.records[claim.study], 1.0)
-        )
-    ]
+    changed = [i for i, one in enumerate(collection.claims, 1) if one.other_verdicts]
     assert changed == [6, 8, 9, 11]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kd.results.advice.claims import Claim
-from kd.results.advice.verdicts import CONFIRMED, OPEN, UNDECIDED, Finding
+from kd.results.advice.verdicts import CONFIRMED, OPEN, UNDECIDED, Finding, Judged
 from kd.results.figures.claims import claims_figure
 
 CLAIM = Claim("b is best", "a paper", "study", "mapping", (("b", "a"), ("b", "c")), "better")
@@ -14,7 +14,7 @@ SEEN = Finding(("b", "a"), CONFIRMED, difference=1.25, low=0.5, high=2.0, tasks=
 
 def drawn(*findings):
     """The names, the differences that are marked, the numbers, and how many arrows there are."""
-    figure = claims_figure([(CLAIM, findings)], [1.0])
+    figure = claims_figure([Judged(CLAIM, findings, 1.0)])
     names, scale, numbers = figure.axes
     marks = [x for line in scale.lines if line.get_gid() == "difference" for x in line.get_xdata()]
     written = [[text.get_text() for text in ax.texts] for ax in (names, numbers)]

@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 
 from kd.results.advice.claims import Claim
-from kd.results.advice.verdicts import CONTRADICTED, UNDECIDED, Finding
+from kd.results.advice.verdicts import CONTRADICTED, UNDECIDED, Finding, Judged
 from kd.results.figures.reference import write_page_figures
 from kd.results.report.claims_tables import (
-    Judged,
     _decided,
     _numbers,
     _with_others,
