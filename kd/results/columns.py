@@ -60,8 +60,8 @@ METRICS: dict[str, Column] = {
     "stage_seconds": _number(
         "s", "time of its training, once for all runs that start from it; no part of train_seconds"
     ),
-    "stage_loss_before": _number("", "its loss on the held-out slice of the corpus, at its start"),
-    "stage_loss": _number("", "its loss on the held-out slice of the corpus, at its end"),
+    "stage_loss_before": _number("", "its loss on the held-out text of the corpus, at its start"),
+    "stage_loss": _number("", "its loss on the held-out text of the corpus, at its end"),
     "teacher_parameters": _count("parameters of the teacher, all of them"),
     "steps": _count("optimiser steps of the training"),
     "examples_train": _count(

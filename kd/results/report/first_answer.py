@@ -62,9 +62,11 @@ def first_answer(folder: Path, pictures: str) -> str:
         [
             "## A first answer",
             f"![Score by what the student learns from]({pictures}/{figure_name('knowledge')})",
-            f"A teacher of 6 layers and students of 3 layers, on public data. Scores are points on "
-            f"dev, means over {runs['seed'].nunique()} seeds with 95 % intervals. Each cell is at "
-            f"the learning rate that is best for it on held-out training examples.",
+            f"A teacher of 6 layers and students of 3 layers, on public data. Scores are points "
+            f"(score × 100) on the dev split (the validation set): means over "
+            f"{runs['seed'].nunique()} seeds with 95 % intervals. Each row has, on each task, the "
+            f"learning rate that is best for it on held-out training examples. "
+            f"[docs/axes.md](docs/axes.md#knowledge) explains the kinds of knowledge.",
             markdown_table([str(name) for name in header], rows),
             _in_words(next(answer for answer in answers if answer["axis"] == "knowledge")),
             "[The results of the reference study](docs/reference-results.md) answer more "
