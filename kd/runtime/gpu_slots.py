@@ -13,7 +13,7 @@ from kd.runtime.locks import try_lock
 
 JOBS_PER_GPU = "KD_JOBS_PER_GPU"  # environment variable: jobs that share one GPU
 LOCKS = "KD_GPU_LOCKS"  # environment variable: the folder of the lock files
-_held: list[int] = []  # locked files of this process, which are freed when it ends
+_held: dict[Path, int] = {}  # locked files of this process, which are freed when it ends
 
 
 def jobs_per_gpu() -> int:
@@ -90,7 +90,8 @@ def take_slot(
 ) -> int:
     """Index of a device with a free slot; devices with fewer slots taken come first.
 
-    The slot is a lock on a file in `folder`, held until this process ends.
+    The slot is a lock on a file in `folder`, held until this process ends. A process that has a slot
+    of one of these devices keeps it: `kd retrain` trains several students one after the other.
 
     Args:
         names: of the devices, the same in every process.
@@ -100,13 +101,16 @@ def take_slot(
         pause: seconds between two rounds.
     """
     files = [name.replace("/", "-") for name in names]
+    slots = {folder / f"{name}.{k}": i for k in range(each) for i, name in enumerate(files)}
+    for path, index in slots.items():
+        if path in _held:
+            return index
     while True:
-        for slot in range(each):
-            for index, name in enumerate(files):
-                file = _open(folder / f"{name}.{slot}")
-                if try_lock(file):
-                    _held.append(file)
-                    return index
-                os.close(file)
-        waiting(f"waiting for a GPU: all {each * len(files)} slots in {folder} are taken")
+        for path, index in slots.items():
+            file = _open(path)
+            if try_lock(file):
+                _held[path] = file
+                return index
+            os.close(file)
+        waiting(f"waiting for a GPU: all {len(slots)} slots in {folder} are taken")
         time.sleep(pause)

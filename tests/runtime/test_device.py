@@ -13,6 +13,7 @@ import torch
 
 from kd.runtime import device, gpu_slots
 from kd.runtime.errors import UserError
+from kd.runtime.locks import try_lock
 
 JOB = """
     import sys
@@ -72,16 +73,17 @@ def test_jobs_spread_then_share_then_wait_and_a_killed_one_frees_its_slot(tmp_pa
 def test_a_job_that_waits_says_for_what(tmp_path, monkeypatch):
     said: list[str] = []
 
+    others = [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("a.0", "b.0")]
+    assert all(map(try_lock, others))
+
     def waiting(reason: str) -> None:
         said.append(reason)
-        os.close(gpu_slots._held.pop())
+        os.close(others.pop())
 
-    monkeypatch.setattr(gpu_slots, "_held", [])
-    assert [gpu_slots.take_slot(["a", "b"], 1, tmp_path, waiting, pause=0) for _ in range(3)] == [
-        0,
-        1,
-        1,
-    ]
+    monkeypatch.setattr(gpu_slots, "_held", {})
+    assert gpu_slots.take_slot(["a", "b"], 1, tmp_path, waiting, pause=0) == 1
+    os.close(gpu_slots._held.popitem()[1])
+    os.close(others.pop())
     assert said == [f"waiting for a GPU: all 2 slots in {tmp_path} are taken"]
 
 
@@ -98,17 +100,37 @@ def four_gpus(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "get_device_properties", Properties)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    monkeypatch.setattr(gpu_slots, "_held", [])
+    monkeypatch.setattr(gpu_slots, "_held", {})
     monkeypatch.setenv(gpu_slots.LOCKS, str(tmp_path / "locks"))
     for name in ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     yield chosen
-    for handle in gpu_slots._held:
+    for handle in [*gpu_slots._held.values(), *_OTHERS]:
         os.close(handle)
+    _OTHERS.clear()
+
+
+_OTHERS: list[int] = []  # slots that jobs of a test hold
+
+
+def next_job() -> torch.device:
+    """The device of a job that starts beside those that the test has started."""
+    chosen = device.choose_device()
+    _OTHERS.extend(gpu_slots._held.values())
+    gpu_slots._held.clear()
+    return chosen
+
+
+def test_a_process_keeps_its_gpu(four_gpus, monkeypatch):
+    """`kd retrain` of several runs on a machine with one GPU waited for itself."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert [device.choose_device().index for _ in range(3)] == [0, 0, 0]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert next_job().index == 0 and next_job().index == 1
 
 
 def test_a_local_job_takes_the_next_free_gpu_and_says_which(four_gpus, tmp_path, capsys):
-    assert [device.choose_device().index for _ in range(3)] == [0, 1, 2]
+    assert [next_job().index for _ in range(3)] == [0, 1, 2]
     assert four_gpus == [0, 1, 2]
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"GPU 2 of 4 (uuid-2), locked in {tmp_path / 'locks'}"
@@ -117,7 +139,7 @@ def test_a_local_job_takes_the_next_free_gpu_and_says_which(four_gpus, tmp_path,
 def test_jobs_in_an_allocation_of_several_gpus_take_one_each(four_gpus, monkeypatch):
     """SLURM has chosen the four, not which of them is whose."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert [device.choose_device().index for _ in range(4)] == [0, 1, 2, 3]
+    assert [next_job().index for _ in range(4)] == [0, 1, 2, 3]
 
 
 def test_a_slurm_step_with_one_gpu_takes_it_whatever_others_have(four_gpus, monkeypatch):
@@ -127,14 +149,14 @@ def test_a_slurm_step_with_one_gpu_takes_it_whatever_others_have(four_gpus, monk
         monkeypatch.setattr(
             torch.cuda, "get_device_properties", lambda i, n=first: Properties(i + n)
         )
-        assert device.choose_device().index == 0
+        assert next_job().index == 0
 
 
 def test_a_gpu_is_the_same_one_however_jobs_have_numbered_those_they_see(four_gpus, monkeypatch):
-    assert device.choose_device().index == 0
+    assert next_job().index == 0
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: Properties(1 - i))
-    assert device.choose_device().index == 0, "its number 0 is free: number 1 of the first job"
+    assert next_job().index == 0, "its number 0 is free: number 1 of the first job"
     assert {p.name for p in gpu_slots.slots_folder().glob("[!.]*")} == {
         "uuid-0.0",
         "uuid-1.0",
@@ -147,14 +169,14 @@ def test_of_parts_of_a_gpu_each_job_takes_one_and_sees_it_alone(four_gpus, monke
     found = []
     for _ in range(2):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
-        assert device.choose_device().index == 0
+        assert next_job().index == 0
         found.append(os.environ["CUDA_VISIBLE_DEVICES"])
     assert found == [name.strip() for name in names.split(",")]
 
 
 def test_several_jobs_a_gpu_as_the_environment_says(four_gpus, monkeypatch):
     monkeypatch.setenv(gpu_slots.JOBS_PER_GPU, "2")
-    assert [device.choose_device().index for _ in range(8)] == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert [next_job().index for _ in range(8)] == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("text", ["0", "two", "1.5", "-1"])
