@@ -3,8 +3,9 @@
 Rows are dev examples: columns `split`, `id` (as in the task's text) and `label`, then one column
 for each run, named by its id. It has the class chosen for the example (int8 or int16), the score of
 a regression (float32), or the list of the numbers of the labels chosen in a multi-label task, as
-`label` has it there. `pandas.read_parquet(file).attrs["metrics"]` names the task's metrics, and
-`attrs["labels"]` says how many labels a multi-label task has.
+`label` has it there. The `attrs` of `pandas.read_parquet(file)` say what the score is made of: the
+`metrics` of the task, its `scored` splits, and how many `classes` it has, or `labels` where it has
+several.
 """
 
 import csv
@@ -111,8 +112,8 @@ def _answers(
     table = pd.concat([examples, pd.DataFrame(columns)], axis=1).reset_index()
     task = runs[0].task_row
     table.attrs["metrics"] = list(task.metrics)
-    if task.kind is LABELS:
-        table.attrs["labels"] = task.outputs
+    table.attrs["scored"] = list(task.scored)
+    table.attrs["labels" if task.kind is LABELS else "classes"] = task.outputs
     return table, remarks
 
 

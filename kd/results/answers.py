@@ -15,7 +15,7 @@ _EXAMPLE = ["split", "id", "label"]
 
 @dataclass(frozen=True)
 class TaskAnswers:
-    """A task's dev splits with the answers of its runs, and the metrics of its score."""
+    """A task's scored dev splits with the answers of its runs, and the metrics of its score."""
 
     splits: list[Answers]
     metrics: list[str]
@@ -41,6 +41,11 @@ def _values(column: "pd.Series[Any]", labels: int | None) -> np.ndarray:
     return chosen
 
 
+def _highest(answers: pd.DataFrame) -> int:
+    """The highest class of a file of an older version, which does not say how many there are."""
+    return int(answers.to_numpy().max())
+
+
 def read_answers(record: Path) -> dict[str, TaskAnswers]:
     """By task: the answers in the folder `answers` beside a record; empty where there are none.
 
@@ -51,16 +56,17 @@ def read_answers(record: Path) -> dict[str, TaskAnswers]:
     for path in sorted((record.parent / "answers").glob("*.parquet")):
         try:
             table = pd.read_parquet(path)
+            runs = table.columns.difference(_EXAMPLE)
             labels = table.attrs.get("labels")
+            classes = labels or table.attrs.get("classes") or _highest(table[["label", *runs]]) + 1
             splits = [
                 Answers(
                     _values(rows["label"], labels),
-                    {
-                        str(run): _values(rows[run], labels)
-                        for run in rows.columns.difference(_EXAMPLE)
-                    },
+                    {str(run): _values(rows[run], labels) for run in runs},
+                    classes,
                 )
-                for _, rows in table.groupby("split", sort=False)
+                for name, rows in table.groupby("split", sort=False)
+                if name in table.attrs.get("scored", [name])
             ]
             by_task[path.stem] = TaskAnswers(splits, list(table.attrs["metrics"]))
         except Exception as error:  # pyarrow has many errors of its own

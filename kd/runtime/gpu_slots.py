@@ -90,8 +90,8 @@ def take_slot(
 ) -> int:
     """Index of a device with a free slot; devices with fewer slots taken come first.
 
-    The slot is a lock on a file in `folder`, held until this process ends. A process that has a slot
-    of one of these devices keeps it: `kd retrain` trains several students one after the other.
+    The slot is a lock on a file in `folder`, held until this process ends. A process that has a
+    slot of one of these devices keeps it: `kd retrain` trains several students in turn.
 
     Args:
         names: of the devices, the same in every process.

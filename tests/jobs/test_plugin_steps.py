@@ -209,7 +209,7 @@ def test_a_metric_of_a_plugin_is_scored_and_resampled(tmp_path):
     assert found["score_se"] == pytest.approx(usual["score_se"], rel=0.1)
     from kd.results.statistics.examples import Answers, resampled_scores
 
-    split = [Answers(labels, {"run": logits.argmax(-1)})]
+    split = [Answers(labels, {"run": logits.argmax(-1)}, 2)]
     both = [resampled_scores(split, [name])["run"] for name in ("right", "accuracy")]
     np.testing.assert_allclose(*both)
 

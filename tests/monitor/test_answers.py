@@ -99,3 +99,31 @@ def test_a_damaged_file_of_answers_is_one_sentence(place):
     (record.parent / "answers/toy-pair.parquet").write_text("not one")
     with pytest.raises(UserError, match=r"toy-pair\.parquet: damaged .* makes it again"):
         read_answers(record)
+
+
+def test_a_dev_split_that_is_not_scored_is_kept_and_not_read(place):
+    """A task of the user's own may have several dev splits; its score is of the first."""
+    grid, layout, record = place
+    run, *_ = grid.runs.values()
+    leave(layout, run)
+    assert write_answers(grid, layout, record) == []
+    path = record.parent / f"answers/{run.task}.parquet"
+    table = pd.read_parquet(path)
+    assert table.attrs["scored"] == ["dev"] and table.attrs["classes"] == 2
+    both = pd.concat([table, table.assign(split="hard")], ignore_index=True)
+    both.attrs = table.attrs
+    both.to_parquet(path)
+    assert read_answers(record)[run.task].examples == 3
+
+
+def test_answers_of_an_older_version_have_the_classes_that_are_there(place):
+    grid, layout, record = place
+    run, *_ = grid.runs.values()
+    leave(layout, run, answer=1)
+    write_answers(grid, layout, record)
+    path = record.parent / f"answers/{run.task}.parquet"
+    table = pd.read_parquet(path)
+    table.attrs = {"metrics": ["accuracy"]}
+    table.to_parquet(path)
+    (split,) = read_answers(record)[run.task].splits
+    assert split.classes == 2

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from kd.axes.tasks import TASKS
-from kd.training import evaluation
+from kd.training import evaluation, sampling_error
 from kd.training.metrics import evaluate_metrics
 from kd.training.predictions import Predictions
-from kd.training.sampling_error import _spearman, score_error
+from kd.training.resampled import resampled_score
+from kd.training.sampling_error import score_error
 
 
 def classified(rng, n, right, positive=0.7):
@@ -57,19 +57,22 @@ def test_every_metric_has_the_error_that_new_samples_show(task, draw, n):
     + [replace(TASKS["mnli"], metrics=(f"{kind}-f1",)) for kind in ("macro", "micro", "weighted")],
     ids=lambda row: "+".join(row.metrics),
 )
-def test_scores_of_counts_are_the_official_ones(row):
+def test_scores_of_counts_are_the_official_ones(row, monkeypatch):
     """With one resample that is the sample itself, the score is that of `evaluate_metrics`."""
-    from kd.training import sampling_error
-
-    class Same:
-        def multinomial(self, n, share, size):
-            return np.tile(np.round(share * n), (size, 1))
-
+    found = []
+    monkeypatch.setattr(
+        sampling_error, "_drawn", lambda n, share: [np.tile(np.round(share * n), (2, 1))]
+    )
+    monkeypatch.setattr(
+        sampling_error,
+        "resampled_score",
+        lambda *given: found.append(resampled_score(*given)) or found[-1],
+    )
     predictions, labels = classified(np.random.default_rng(2), 60, 0.8)
     if row.outputs == 3:
         labels[:9] = 2
-    found = sampling_error._scores_of_counts(row, predictions, labels, Same())
-    assert found[0] == pytest.approx(evaluate_metrics(row, predictions, labels)["score"])
+    score_error(row, predictions, labels)
+    assert found[0] == pytest.approx([evaluate_metrics(row, predictions, labels)["score"]] * 2)
 
 
 def test_it_repeats_and_a_perfect_score_says_nothing():
@@ -98,12 +101,3 @@ def test_two_dev_splits_have_the_error_of_their_mean():
     found = error({name: said for name, (said, _) in drawn.items()})
     assert found == pytest.approx(math.sqrt(first**2 + second**2) / 2)
     assert error({name: labels for name, (_, labels) in drawn.items()}) is None, "all are right"
-
-
-def test_spearman_ranks_both_sides_of_every_resample():
-    """A score far above the others moves no rank: by row, the numbers of scipy, ties and all."""
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 6, (2, 5, 40)).astype(float)
-    x[:, 0], y[:, 1] = 1e6, -1e6
-    wanted = [stats.spearmanr(a, b).statistic for a, b in zip(x, y, strict=True)]
-    assert _spearman(x, y) == pytest.approx(wanted)

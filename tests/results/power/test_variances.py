@@ -104,7 +104,7 @@ def test_noise_of_examples_is_measured_where_there_are_answers_and_bounded_elsew
     right = {run: np.arange(100) < (80 if knowledge == "logits" else 60)
              for run, knowledge in zip(frame["run"], frame["knowledge"], strict=True)}  # fmt: skip
     values = {run: np.where(ok, labels, 1 - labels) for run, ok in right.items()}
-    answers = {"rte": TaskAnswers([Answers(labels, values)], ["accuracy"])}
+    answers = {"rte": TaskAnswers([Answers(labels, values, 2)], ["accuracy"])}
     own = known_from(frame, answers, "pilot").noise("knowledge", *KNOWLEDGE[:2], "rte")
     assert own.measured and own.examples == 100
     assert own.error == pytest.approx(np.sqrt(0.2 * 0.8 / 100), rel=0.1)

@@ -295,7 +295,7 @@ def answered(frame, examples=200):
     scores = frame.set_index("run").query("task == 'rte'")["score"].dropna()
     right = {run: np.arange(examples) < round(score * examples) for run, score in scores.items()}
     values = {run: np.where(ok, labels, 1 - labels) for run, ok in right.items()}
-    return {"rte": TaskAnswers([Answers(labels, values)], ["accuracy"])}
+    return {"rte": TaskAnswers([Answers(labels, values, 2)], ["accuracy"])}
 
 
 def test_the_table_of_examples_has_both_intervals_side_by_side(frame):
@@ -315,7 +315,9 @@ def test_runs_without_answers_are_left_out_of_the_table_of_examples_and_counted(
     (split,) = answers["rte"].splits
     gone = frame.query("task == 'rte' and seed == '2' and knowledge == 'logits'")["run"].iloc[0]
     fewer = {run: values for run, values in split.values.items() if run != gone}
-    table = make_tables(frame, {"rte": TaskAnswers([Answers(split.labels, fewer)], ["accuracy"])})
+    table = make_tables(
+        frame, {"rte": TaskAnswers([Answers(split.labels, fewer, 2)], ["accuracy"])}
+    )
     (row,) = table["examples"].rows
     assert row[2:6] == ["+4.0", "–", "–", "1"]
     assert "rows with fewer seeds than were run: 1" in table["examples"].notes[-1]
