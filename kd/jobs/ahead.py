@@ -12,7 +12,7 @@ from kd.runtime.hashes import file_digest
 from kd.runtime.progress import step_state
 from kd.runtime.seals import emptied, empty_sealed, read_record, write_record
 from kd.study.grid import Grid
-from kd.study.kept import why_removed
+from kd.study.kept import recorded_elsewhere, why_removed
 from kd.study.paths import AHEAD, METRICS, MODEL, PREDICTIONS, TRAINING, Layout
 from kd.study.run import Run
 
@@ -60,13 +60,18 @@ def take_ahead(grid: Grid, layout: Layout, run_id: str, threads: int) -> bool:
 
 
 def finish(grid: Grid, run: Run, layout: Layout, record: dict[str, Any]) -> None:
-    """Write metrics.json. Where the study keeps no students, remove the weights after that.
+    """Write metrics.json. Where the study keeps no students, remove the weights after that, unless
+    another study has the run in its record.
 
     The evaluation then stays for `take_ahead`. A Snakemake that is killed before it notes the end
     of this job removes metrics.json at its next start, and without weights nothing else is left.
     """
     folder = layout.run(run)
-    if grid.study.keep_students != "none" or run.id in grid.assistants:
+    if (
+        grid.study.keep_students != "none"
+        or run.id in grid.assistants
+        or run.id in recorded_elsewhere(layout, grid.study.name)
+    ):
         write_record(folder / METRICS, record)
         remove_path(folder / AHEAD)
         return

@@ -1,7 +1,6 @@
 """What records say of the seconds of jobs: the device, and how much the model of `costs` errs."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from kd.runtime.seals import read_record
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, Layout, benchmark_file
 from kd.study.teacher_outputs import training_size
+from kd.teacher.budget import rows_of
 
 MOST = 100  # records that are read: a median of more says the same, and planning stays fast
 SHORTEST = 5.0  # seconds of a training that says how fast others are
@@ -112,7 +112,7 @@ def _sample(
     size = sizes[task]
     if size is None or not record["train_seconds"] >= SHORTEST:
         raise ValueError(f"{folder}: its tokens are not there, or it was not trained for long")
-    whole = _seconds(benchmark_file(folder, kind))
+    whole = job_seconds(benchmark_file(folder, kind))
     sample = Sample(kind, own, device_of(record), record, size, whole)
     sample.modelled(_PROBE)
     return sample
@@ -125,15 +125,11 @@ def device_of(record: dict[str, Any]) -> str:
 
 def size_of(tokens: Path) -> Size | None:
     """Examples and mean tokens of a split, from the header of its file; None if it has none."""
-    with suppress(OSError, ValueError, KeyError, TypeError, IndexError, ZeroDivisionError):
-        with tokens.open("rb") as handle:
-            header = json.loads(handle.read(min(int.from_bytes(handle.read(8), "little"), 1 << 20)))
-        examples, whole = header["labels"]["shape"][0], header["input_ids"]["shape"][0]
-        return examples, whole / examples
-    return None
+    examples, whole = rows_of(tokens) or (0, 0)
+    return (examples, whole / examples) if examples else None
 
 
-def _seconds(path: Path) -> float | None:
+def job_seconds(path: Path) -> float | None:
     """Seconds of a job by Snakemake's benchmark file; None where there is none."""
     try:
         with path.open(encoding="utf-8") as file:

@@ -22,7 +22,7 @@ def warnings_of(grid: Grid) -> list[str]:
         warnings.append(f"no cell with {axis} {value} can run: {reason}")
     for axis, value in grid.chosen.missing if grid.chosen else ():
         warnings.append(f"design: no cell with {axis} {value} was drawn; take more cells")
-    return warnings + _assistant_warnings(grid) + _recipe_warnings(grid)
+    return warnings + _assistant_warnings(grid) + _dtype_warnings(grid) + _recipe_warnings(grid)
 
 
 def _tuning_warnings(grid: Grid) -> list[str]:
@@ -55,6 +55,20 @@ def _assistant_warnings(grid: Grid) -> list[str]:
                     f"{run.labels['teacher']} ({above})"
                 )
     return list(warnings.values())
+
+
+def _dtype_warnings(grid: Grid) -> list[str]:
+    """Teachers that are trained in the dtype of their weights, if this has few digits."""
+    coarse = {
+        teacher.name: teacher.dtype
+        for teacher in grid.teachers.values()
+        if teacher.dtype != "float32" and not (teacher.finetuned or teacher.student_of)
+    }
+    return [
+        f"teacher {name} is fine-tuned with {dtype} weights: steps that are small beside a weight "
+        f"are rounded away; leave dtype out, or give a fine-tuned model (finetuned: true)"
+        for name, dtype in coarse.items()
+    ]
 
 
 def _recipe_warnings(grid: Grid) -> list[str]:

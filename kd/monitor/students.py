@@ -4,7 +4,6 @@ A run without them stays finished: its record, predictions, history and spec are
 the folder of its model, with the seal of what was in it. `kd retrain` trains it again.
 """
 
-import csv
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from kd.runtime.errors import UserError
 from kd.runtime.files import remove_path
 from kd.runtime.locks import only_one
 from kd.runtime.progress import LOCK
-from kd.runtime.seals import emptied, empty_sealed
+from kd.runtime.seals import emptied, empty_sealed, is_emptied
 from kd.study.grid import Grid
-from kd.study.kept import why_removed
-from kd.study.paths import AHEAD, METRICS, MODEL, RECORD, Layout
+from kd.study.kept import recorded_elsewhere, why_removed
+from kd.study.paths import AHEAD, METRICS, MODEL, Layout
 
 
 def remove_students(grid: Grid, layout: Layout, kept: Collection[str]) -> list[str]:
@@ -28,7 +27,7 @@ def remove_students(grid: Grid, layout: Layout, kept: Collection[str]) -> list[s
     Returns:
         the ids of the runs whose weights were removed.
     """
-    spared = {*kept, *grid.assistants, *_recorded(layout, grid.study.name)}
+    spared = {*kept, *grid.assistants, *recorded_elsewhere(layout, grid.study.name)}
     return [
         run.id
         for run in grid.runs.values()
@@ -68,7 +67,7 @@ def remove_unrecorded(grid: Grid, layout: Layout) -> list[Path]:
 
 def _remove(run: Path, why: str) -> bool:
     """Whether the weights of a run were there, and no process works on the run."""
-    if not (run / MODEL).is_dir() or emptied(run / MODEL):
+    if not (run / MODEL).is_dir() or is_emptied(run / MODEL):
         return False
 
     def busy(owner: str) -> None:
@@ -80,13 +79,3 @@ def _remove(run: Path, why: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def _recorded(layout: Layout, study: str) -> set[str]:
-    """The ids of the runs in the records of other studies below the same results."""
-    ids: set[str] = set()
-    for path in sorted(layout.study("*").parent.glob(f"*/{RECORD}")):
-        if path.parent.name != study:
-            with path.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
-                ids.update(row.get("run") or "" for row in csv.DictReader(handle))
-    return ids

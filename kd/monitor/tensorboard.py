@@ -1,7 +1,7 @@
 """Training histories as TensorBoard event files, made from history.csv after the fact.
 
-The training loop does not use TensorBoard, so a run costs nothing more. Any run with a history.csv
-can be shown, also while it is going on.
+The training loop does not use TensorBoard, so a run costs nothing more. A run has its history.csv
+when its training has ended.
 """
 
 import csv
@@ -19,7 +19,7 @@ def write_events(grid: Grid, layout: Layout, out: Path) -> int:
     """Write one folder of events per run and teacher below `out`; returns how many have a history.
 
     Every column of history.csv is a scalar over the step. Earlier events there are replaced, so
-    that the command can be repeated while runs are going on.
+    that the command can be repeated while a study is running.
 
     Raises:
         UserError: the package tensorboard is not installed, or there is no history yet.
@@ -48,7 +48,7 @@ def write_events(grid: Grid, layout: Layout, out: Path) -> int:
 
 
 def read_history(path: Path) -> list[tuple[int, dict[str, float]]]:
-    """(step, scalars) of each whole row of a history.csv; the last one may still be growing."""
+    """(step, scalars) of each row of a history.csv that has a step and is whole."""
     rows = []
     with path.open(newline="", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):

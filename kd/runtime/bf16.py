@@ -25,9 +25,11 @@ def bf16_autocast(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def has_bf16_products() -> bool:
-    """Whether oneDNN, torch's library of matrix products, computes bf16 with vector instructions of
-    this processor."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether torch has oneDNN, its library of matrix products, and this computes bf16 with vector
+    instructions of this processor."""
+    return torch.backends.mkldnn.is_available() and bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
 
 
 class _ProductsInFp32(TorchFunctionMode):

@@ -76,6 +76,11 @@ def empty_sealed(folder: Path, why: str) -> None:
     os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def is_emptied(folder: Path) -> bool:
+    """Whether all files of a sealed folder were removed; not if a kill interrupted this."""
+    return bool(emptied(folder)) and not _files(folder)
+
+
 def refill_sealed(folder: Path, made: Path) -> None:
     """Put a sealed folder, made again, in the place of an emptied one, with its time."""
     before = folder.stat()

@@ -1,6 +1,9 @@
 """Which students a study keeps, and what is said of one that it does not keep."""
 
+import csv
+
 from kd.study.check import Study
+from kd.study.paths import RECORD, Layout
 from kd.study.run import Run
 
 
@@ -11,6 +14,17 @@ def why_removed(study: Study, run: Run) -> str:
         f"{study.keep_students}}}`; `kd retrain {study.path} {run.id}` trains it again to the same "
         f"bits"
     )
+
+
+def recorded_elsewhere(layout: Layout, study: str) -> set[str]:
+    """The ids of the runs in the records of other studies below the same results. This study does
+    not remove their students."""
+    ids: set[str] = set()
+    for path in sorted(layout.study("*").parent.glob(f"*/{RECORD}")):
+        if path.parent.name != study:
+            with path.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
+                ids.update(row.get("run") or "" for row in csv.DictReader(handle))
+    return ids
 
 
 def kept_note(study: Study) -> list[str]:

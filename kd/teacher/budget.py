@@ -3,12 +3,13 @@
 Steps and `kd plan` decide anew each time they ask, from today's study and from what is on the disk.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kd.encoders.safetensors_header import read_header
+from kd.runtime.errors import UserError
 from kd.study.grid import Grid
 from kd.study.paths import METRICS, TRAINING, Layout
 from kd.study.run import Run
@@ -62,7 +63,7 @@ def choose_outputs(grid: Grid, layout: Layout, runs: Iterable[Run]) -> Choice:
             if place in sizes:
                 continue
             if owner not in owners:
-                owners[owner] = made_of(run, layout), _training_rows(run, layout)
+                owners[owner] = made_of(run, layout), rows_of(_training_file(run, layout))
             identity, rows = owners[owner]
             sizes[place] = key_bytes(run, key, rows)
             array = array_of(layout.outputs(run.teacher, run.tokens_id), key)
@@ -103,17 +104,19 @@ def made_of(run: Run, layout: Layout) -> dict[str, str] | None:
     return {name: str(record["fingerprint"]) for name, record in found.items()}
 
 
-def _training_rows(run: Run, layout: Layout) -> tuple[int, int] | None:
-    """Examples and tokens of a run's training set, from the header of its token file.
+def _training_file(run: Run, layout: Layout) -> Path:
+    return layout.tokens(run.data_id, run.task, run.tokens_id) / "train.safetensors"
 
-    None while there is no such file.
+
+def rows_of(tokens: Path) -> tuple[int, int] | None:
+    """Examples and tokens of a split, from the header of its token file.
+
+    None while there is no such file, or if it is damaged.
     """
-    tokens = layout.tokens(run.data_id, run.task, run.tokens_id) / "train.safetensors"
     try:
-        with tokens.open("rb") as handle:
-            header = json.loads(handle.read(min(int.from_bytes(handle.read(8), "little"), 1 << 20)))
-        return header["labels"]["shape"][0], header["input_ids"]["shape"][0]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        header = read_header(tokens)
+        return header["labels"].shape[0], header["input_ids"].shape[0]
+    except (OSError, UserError, KeyError, IndexError):
         return None
 
 

@@ -1,6 +1,7 @@
 """What an evaluation leaves beside its scores: the answers, and how far they are the teacher's."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,13 @@ from scipy.stats import pearsonr
 from test_steps import read, run_all
 
 from kd.jobs import evaluate
-from kd.jobs.ahead import take_ahead
+from kd.jobs.ahead import finish, take_ahead
 from kd.jobs.evaluate import evaluate_ahead, run_evaluate
 from kd.monitor.collect import collect
 from kd.runtime.hashes import file_digest
 from kd.runtime.progress import Progress
-from kd.study.paths import AHEAD, METRICS, PREDICTIONS
+from kd.runtime.seals import emptied
+from kd.study.paths import AHEAD, METRICS, MODEL, PREDICTIONS
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +145,18 @@ def test_an_evaluation_of_anything_else_is_not_taken(done, monkeypatch, capsys):
     evaluate_ahead(run, layout, torch.device("cpu"), 1, progress)
     assert "not evaluated yet: ZeroDivisionError" in capsys.readouterr().out
     assert not (folder / AHEAD).exists(), "the job itself reports the error"
+
+
+def test_a_student_that_another_study_has_in_its_record_stays(done):
+    grid, layout = done
+    run = the(grid, "toy-pair", "logits")
+    evaluation = read(layout.run(run) / METRICS)
+    keeps_none = replace(grid, study=replace(grid.study, keep_students="none"))
+    record = layout.study("other") / "runs.csv"
+    record.parent.mkdir(parents=True)
+    record.write_text(f"run,status\n{run.id},done\n")
+    finish(keeps_none, run, layout, evaluation)
+    assert not emptied(layout.run(run) / MODEL)
+    record.unlink()
+    finish(keeps_none, run, layout, evaluation)
+    assert emptied(layout.run(run) / MODEL)

@@ -5,12 +5,12 @@ from studies import tiny_study, write_study
 
 from kd.cli.main import main
 from kd.encoders.folder import model_config
-from kd.monitor.students import remove_unrecorded
+from kd.monitor.students import remove_students, remove_unrecorded
 from kd.runtime.errors import UserError
 from kd.runtime.files import write_json
 from kd.runtime.locks import only_one
 from kd.runtime.progress import LOCK
-from kd.runtime.seals import check_seal, emptied, sealed_dir
+from kd.runtime.seals import EMPTIED, check_seal, emptied, sealed_dir
 from kd.study.grid import load_grid
 from kd.study.paths import Layout
 
@@ -74,3 +74,15 @@ def test_a_reader_is_told_how_to_make_a_removed_student_again(tmp_path):
     (layout.run(free) / "metrics.json").unlink()  # as Snakemake does where an evaluation was killed
     assert remove_unrecorded(grid, layout) == [layout.run(free) / "model"]
     assert not (layout.run(free) / "model").exists()
+
+
+def test_a_removal_that_was_killed_is_completed(tmp_path):
+    """The note is written first, so that a reader never finds half a model."""
+    path = study_of(tmp_path, "none")
+    grid, layout = load_grid(path), Layout(tmp_path / "results")
+    run, *_ = grid.runs.values()
+    finish(layout, run, 0.5)
+    (layout.run(run) / "model" / EMPTIED).write_text("because\n")
+    assert remove_students(grid, layout, []) == [run.id]
+    assert not (layout.run(run) / "model/model.safetensors").exists()
+    assert remove_students(grid, layout, []) == []

@@ -132,3 +132,10 @@ def test_the_processor_is_asked():
     if "avx2" not in flags:
         pytest.skip("not an x86 processor")
     assert bf16.has_bf16_products() == ("avx512bw" in flags)
+
+
+def test_without_onednn_products_are_in_fp32(monkeypatch):
+    """Some builds of torch, as for Apple's processors, have no operators of oneDNN."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops, "mkldnn", None)
+    assert bf16.has_bf16_products() is False

@@ -216,6 +216,15 @@ def test_an_assistant_that_is_not_smaller_than_its_teacher_is_a_warning(grid):
     assert not any("assistant" in warning for warning in warnings_of(grid()))
 
 
+def test_a_teacher_that_is_trained_in_bfloat16_is_a_warning(grid):
+    coarse = {**BERT["bert"], "dtype": "bfloat16"}
+    (text,) = [w for w in warnings_of(grid({"bert": coarse})) if "bfloat16" in w]
+    assert text.startswith("teacher bert is fine-tuned with bfloat16 weights")
+    tuned = {"bert": {**coarse, "finetuned": True}}
+    for teachers in (tuned, BERT):
+        assert not any("bfloat16" in warning for warning in warnings_of(grid(teachers)))
+
+
 def test_an_assistant_is_no_teacher_of_a_stage(grid):
     stages = {"general": {"corpus": {"hub": "a/b", "revision": "0" * 40}, "steps": 1}}
     stages["general"] |= {"teacher": "middle", "knowledge": "hidden"}

@@ -1,9 +1,7 @@
 """The time that is left, from what was measured of this study's jobs so far."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -15,6 +13,7 @@ from kd.monitor.estimate import (
     stage_flops,
     teacher_flops,
 )
+from kd.monitor.measured import job_seconds
 from kd.monitor.todo import to_evaluate, to_extend, to_teach
 from kd.runtime.errors import UserError
 from kd.runtime.seals import read_record
@@ -94,22 +93,13 @@ def _measured(runs: list[Run], layout: Layout) -> tuple[float, float, float] | N
             seconds = float(record["train_seconds"])
             speeds.append(run_flops(run) / seconds)
             evaluations.append(float(record["evaluate_seconds"]))
-            whole = _benchmark(benchmark_file(layout.run(run), "distil"))
+            whole = job_seconds(benchmark_file(layout.run(run), "distil"))
             if whole is not None and whole > seconds + evaluations[-1]:
                 starts.append(whole - seconds - evaluations[-1])
     if not speeds:
         return None
     start = median(starts) if starts else _START
     return median(speeds), start, TAKEN + (median(evaluations) if evaluations else 0.0)
-
-
-def _benchmark(path: Path) -> float | None:
-    """Seconds of a job, by Snakemake's benchmark file; None where there is none."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return float(next(csv.DictReader(file, delimiter="\t"))["s"])
-    except (OSError, StopIteration, KeyError, ValueError, TypeError):
-        return None
 
 
 def _speed_of_others(grid: Grid, layout: Layout, at_work: list[dict[str, Any]]) -> float | None:
