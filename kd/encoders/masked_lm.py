@@ -5,19 +5,17 @@ tokens that are masked: of a batch these are a sixth, and their logits are as wi
 vocabulary.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from kd.data.masking import PREDICTED
 from kd.encoders.build import shape_of
 from kd.encoders.facts import Encoder
 from kd.encoders.from_pretrained import aligned, from_pretrained
 from kd.runtime.errors import UserError
-from kd.runtime.seals import sealed_dir
 
 
 def build_masked_lm(config: Any) -> PreTrainedModel:
@@ -76,15 +74,3 @@ def predict_masked_alone(model: PreTrainedModel) -> None:
         raise UserError(f"{type(model).__name__}: its masked language model head was not found")
     model.register_forward_pre_hook(take, with_kwargs=True)
     words.register_forward_pre_hook(select)
-
-
-def save_encoder(
-    model: PreTrainedModel, tokenizer_folder: Path, out: Path, with_head: bool
-) -> None:
-    """Write weights, config and tokenizer to `out`, sealed; without the head, where it was not
-    trained."""
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, trust_remote_code=False)
-    with sealed_dir(out) as folder:
-        whole: Any = model if with_head else model.base_model
-        whole.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)

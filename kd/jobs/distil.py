@@ -34,7 +34,7 @@ from kd.jobs.inputs import (
     tokens_fingerprint,
 )
 from kd.jobs.record import READ, environment, training_record
-from kd.jobs.setup import is_whole, prepare_device
+from kd.jobs.setup import made_meanwhile, prepare_device
 from kd.jobs.stored import open_again, open_store
 from kd.losses.objective import Objective, reads_classifier
 from kd.runtime.files import write_json
@@ -60,7 +60,7 @@ def run_distil(grid: Grid, layout: Layout, run_id: str, threads: int) -> None:
     run = find_run(grid, run_id)
     folder = layout.run(run)
     with step_state(folder, "distil") as progress:
-        if not (progress.waited and is_whole(folder, TRAINING)):
+        if not (progress.waited and made_meanwhile(folder, TRAINING)):
             checkpoint, device = distil(grid, run, layout, folder, threads, progress)
             evaluate_ahead(run, layout, device, threads, progress)
             checkpoint.remove()  # until then, a job that is killed need not train all of it again

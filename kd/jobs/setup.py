@@ -19,7 +19,7 @@ def prepare_device(threads: int, progress: Progress) -> torch.device:
     return device
 
 
-def is_whole(folder: Path, record: str) -> bool:
+def made_meanwhile(folder: Path, record: str) -> bool:
     """Whether another process, for which this one waited, has made the model and its record.
 
     Snakemake removes both before a job starts, so what is there was made after that.

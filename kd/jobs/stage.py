@@ -18,13 +18,13 @@ from kd.encoders.masked_lm import (
     build_masked_lm,
     load_masked_lm,
     predict_masked_alone,
-    save_encoder,
 )
+from kd.encoders.save import save_model
 from kd.encoders.tokenizer import check_same_words
 from kd.jobs.circumstances import circumstances
 from kd.jobs.corpus import packed_corpus
 from kd.jobs.record import environment, now
-from kd.jobs.setup import is_whole, prepare_device
+from kd.jobs.setup import made_meanwhile, prepare_device
 from kd.losses.objective import Objective
 from kd.runtime.device import choose_precision
 from kd.runtime.errors import UserError, unknown
@@ -55,7 +55,7 @@ def run_stage(grid: Grid, layout: Layout, stage_id: str, threads: int) -> None:
     stage = stages[stage_id]
     folder = layout.stage(stage)
     with step_state(folder, "stage") as progress:
-        if not (progress.waited and is_whole(folder, TRAINING)):
+        if not (progress.waited and made_meanwhile(folder, TRAINING)):
             _stage(stage, layout, folder, threads, progress)
 
 
@@ -116,7 +116,8 @@ def _stage(stage: Stage, layout: Layout, folder: Path, threads: int, progress: P
     write_json(folder / SPEC, stage.spec)
     write_json(folder / INIT, origins)
     write_history(folder / HISTORY, history)
-    save_encoder(student, source, folder / MODEL, with_head=stage.reads_words)
+    whole = student if stage.reads_words else student.base_model  # its head is not trained
+    save_model(whole, source, folder / MODEL)
     write_record(
         folder / TRAINING,
         {

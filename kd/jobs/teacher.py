@@ -14,7 +14,7 @@ from kd.jobs.circumstances import circumstances
 from kd.jobs.inputs import text_fingerprint, tokens_fingerprint
 from kd.jobs.record import environment, now, training_record
 from kd.jobs.select_teacher import select_teacher
-from kd.jobs.setup import is_whole, prepare_device
+from kd.jobs.setup import made_meanwhile, prepare_device
 from kd.losses.objective import Objective
 from kd.runtime.errors import UserError, unknown
 from kd.runtime.hashes import model_fingerprint
@@ -39,7 +39,7 @@ def run_teacher(grid: Grid, layout: Layout, teacher_id: str, threads: int) -> No
     teacher = teachers[teacher_id]
     folder = layout.teacher(teacher)
     with step_state(folder, "teacher") as progress:
-        if progress.waited and is_whole(folder, METRICS):
+        if progress.waited and made_meanwhile(folder, METRICS):
             return
         if teacher.candidates:
             select_teacher(teacher, layout)

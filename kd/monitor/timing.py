@@ -15,7 +15,7 @@ from kd.monitor import costs
 from kd.monitor.estimate import extra_flops
 from kd.monitor.measured import Correction, corrections, devices, of_device, samples, sizes_of
 from kd.monitor.rates import Rates, rates_of
-from kd.monitor.todo import DRAWN, Todo
+from kd.monitor.todo import DRAWING, Todo
 from kd.study.extra import Extra
 from kd.study.grid import Grid
 from kd.study.paths import Layout
@@ -122,7 +122,8 @@ class _Seconds:
             "distil": [self.distil(run) for run in todo.untrained],
             "evaluate": [self.evaluate(run) for run in todo.left],
             **{
-                rule: [self.start + costs.drawing_seconds(self.runs)] * todo.drawn for rule in DRAWN
+                rule: [self.start + costs.drawing_seconds(self.runs)] * todo.drawn
+                for rule in DRAWING
             },
         }
 

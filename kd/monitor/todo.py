@@ -14,7 +14,7 @@ from kd.study.stage import Stage
 from kd.study.teacher_outputs import need_of
 from kd.teacher.budget import Choice, choose_outputs
 
-DRAWN = ("collect", "tables", "figures", "report", "guideline")
+DRAWING = ("collect", "tables", "figures", "report", "guideline")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Todo:
             "stage": len(self.unstaged),
             "distil": len(self.untrained),
             "evaluate": len(self.left),
-            **dict.fromkeys(DRAWN, int(self.drawn)),
+            **dict.fromkeys(DRAWING, int(self.drawn)),
         }
 
 

@@ -16,6 +16,7 @@ from kd.axes.mappings import MAPPINGS, resolve_mapping
 from kd.runtime.errors import UserError
 from kd.runtime.signals import Stopped
 from kd.training import checkpoint as saved
+from kd.training import loop
 from kd.training.checkpoint import Checkpoint
 
 
@@ -311,3 +312,19 @@ def test_nothing_is_pickled(tmp_path):
     header = json.loads((tmp_path / "c").read_bytes()[8 : 8 + size])
     assert {"identity", "facts", "checksum"} == header.pop("__metadata__").keys()
     assert all(entry["dtype"] in ("F32", "F64", "I64", "U8") for entry in header.values())
+
+
+def test_a_signal_after_the_last_step_ends_the_job(tmp_path, monkeypatch):
+    """A training that resumes at its end draws all batches again, and may be asked to stop then."""
+    asked: list[str] = []
+    real = loop.training_batches
+
+    def batches(*args: Any) -> Any:
+        yield from real(*args)
+        asked.append("SIGTERM")
+
+    monkeypatch.setattr(loop, "training_batches", batches)
+    monkeypatch.setattr(loop, "deferred", lambda: nullcontext(lambda: asked[0] if asked else ""))
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stopped, match="after step 8 of 8; the state is saved"):
+        Training(tmp_path, checkpoint=Checkpoint(path, IDENTITY))
