@@ -14,7 +14,7 @@ from kd.results.statistics.noise import Noise
 from kd.results.statistics.pairing import prepare, without_controls_matching
 from kd.results.statistics.runs import AVERAGE, IDLE, disagreements, levels, studied
 from kd.results.statistics.views import base_of
-from kd.study.aliasing import Aliasing, Mixed, effect_name
+from kd.study.aliasing import Aliasing, Mixed, effect_name, product
 
 # Rows of `variance` that are no axis and no pair of axes.
 HIGHER, SEEDS, REST = "three axes and more", "seeds", "not attributable (unbalanced design)"
@@ -64,7 +64,7 @@ def variance(frame: pd.DataFrame) -> pd.DataFrame:
         others = [codes[name] for name in names if name != term] if kind == "axis" else [mains]
         about = mixed.effects.get(tuple(term.split(" × ")), Mixed())
         if about.clear and mixed.effects and kind == "axis":
-            others += [_product(codes[a], codes[b]) for a, b in combinations(names, 2)
+            others += [product(codes[a], codes[b]) for a, b in combinations(names, 2)
                        if term not in (a, b)]  # fmt: skip
         if about.axes:
             continue
@@ -124,12 +124,12 @@ def _terms(codes: dict[str, np.ndarray], tasks: np.ndarray) -> dict[tuple[str, s
     """The columns of each term by its name and kind."""
     terms = {(name, "axis"): code for name, code in codes.items()}
     for a, b in combinations(codes, 2):
-        terms[f"{a} × {b}", "pair"] = _product(codes[a], codes[b])
+        terms[f"{a} × {b}", "pair"] = product(codes[a], codes[b])
     if tasks.shape[1] > 1:
         # Tasks may differ in what they have of an axis (no temperature in a regression).
         by_task = tasks - tasks.mean(axis=1, keepdims=True)
         for name, code in codes.items():
-            terms[f"{name} × task", "task"] = _product(code, by_task)
+            terms[f"{name} × task", "task"] = product(code, by_task)
     return terms
 
 
@@ -141,11 +141,6 @@ def _codes(values: "pd.Series[str]") -> np.ndarray:
         v: row / row.sum() if row.any() else row + 1 / len(known) for v, row in member.items()
     }
     return np.stack([member[v] for v in values]) - 1 / len(known)
-
-
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The products of each column of `a` with each column of `b`."""
-    return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
 
 
 def _basis(own: np.ndarray, others: np.ndarray) -> np.ndarray:
