@@ -16,7 +16,9 @@ COMMAND = re.compile(r"(?:\w+=\S+ )*((?:python -m )?kd [a-z]|snakemake(?: |$)|ma
 DEMO = "config/studies/demo.yaml"
 # A file that `kd new` writes, and those that pages show; an executor that is not installed here.
 FILES = ("reviews.yaml", "study.yaml", "/data/me/study.yaml")
-WORDS = dict.fromkeys(("STUDY...", "STUDY", *FILES), DEMO) | {"kubernetes": "local"}
+WORDS = dict.fromkeys(("STUDY...", "STUDY", "my-mapping.yaml", *FILES), DEMO) | {
+    "kubernetes": "local"
+}
 S3 = ("--storage-s3-endpoint-url", "https://...")  # of a plugin that is not installed here
 TARGETS = {"all", "tables", "figures", "report", "guideline", "export", "submission"}
 

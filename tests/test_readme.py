@@ -27,11 +27,17 @@ LINES = [
 ]
 
 
-def test_the_study_in_the_readme(tmp_path):
+@pytest.fixture
+def study(tmp_path):
+    """The study of the README, saved under the name that it says."""
     (block,) = [block for language, block in BLOCKS if language == "yaml"]
-    path = tmp_path / "study.yaml"
+    path = tmp_path / "my-mapping.yaml"
     path.write_text(block)
-    grid = load_grid(path)
+    return path
+
+
+def test_the_study_in_the_readme(study):
+    grid = load_grid(study)
     # 3 mappings and 2 controls, on 2 tasks with 3 seeds
     assert len(grid.runs) == (3 + 2) * 2 * 3
 
@@ -52,9 +58,9 @@ def test_make_targets_start_what_the_readme_says():
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith(("python", "snake"))])
-def test_commands(line, tmp_path):
+def test_commands(line, tmp_path, study):
     """Snakemake's are dry runs, since the studies of the README train BERT-base."""
-    words = line.split()
+    words = line.replace(study.name, str(study)).split()
     if words[0] == "snakemake":
         words += ["--dry-run", "--quiet", "--directory", str(tmp_path)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
