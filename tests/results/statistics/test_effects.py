@@ -13,7 +13,6 @@ from kd.results.statistics.effects import (
     SEEDS,
     _basis,
     _codes,
-    _product,
     _tested,
     contrasts,
     interaction,
@@ -22,6 +21,7 @@ from kd.results.statistics.effects import (
 )
 from kd.results.statistics.noise import Noise
 from kd.results.statistics.pairing import prepare
+from kd.study.aliasing import product
 
 SMALL, LARGE = "3L-384-12h-1536", "6L-768-12h-3072"
 SEED = ["1", "2", "3"]
@@ -458,7 +458,7 @@ def test_noise_of_a_value_and_seed_is_in_the_error_of_its_axis_by_task():
     cells = frame.groupby(["task", "student", "mapping"]).ngroup().to_numpy()
     task = pd.factorize(frame["task"])[0]
     students, mappings = _codes(frame["student"]), _codes(frame["mapping"])
-    term = _product(mappings, np.eye(3)[task] - 1 / 3)
+    term = product(mappings, np.eye(3)[task] - 1 / 3)
     basis = _basis(term, np.hstack([np.eye(unit.max() + 1)[unit], students, mappings]))
     common = np.asarray(pd.get_dummies(frame[list(VALUE)].agg(" ".join, axis=1)), dtype=float)
     wanted = ((basis.T @ common) ** 2).sum() / basis.shape[1]
