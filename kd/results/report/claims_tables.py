@@ -71,11 +71,15 @@ def _on_part(findings: Sequence[Finding]) -> str:
 
 
 def _alike(verdict: str, findings: Sequence[Finding], margin: float) -> str:
-    """What to add to a claim that is contradicted only because no difference matters."""
+    """What to add to a claim that is contradicted only because no difference matters, with the
+    tasks on which a mean difference would."""
     if verdict != CONTRADICTED or not all(finding.equal for finding in findings):
         return ""
     tasks = max(len(finding.tasks) for finding in findings)
-    return f": no difference of {points(margin)}" + " on average" * (tasks > 1)
+    by_task = [one for finding in findings for one in finding.by_task]
+    far = list(dict.fromkeys(task for task, gap in by_task if abs(gap) > margin))
+    larger = f" (larger on {listed(far)})" if far else ""
+    return f": no difference of {points(margin)}" + (" on average" + larger) * (tasks > 1)
 
 
 RULES_HEADER = ("the claim says", "confirmed if", "contradicted if")

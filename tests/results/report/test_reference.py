@@ -72,6 +72,8 @@ def test_a_contradiction_by_equality_says_so_and_tasks_are_shown_apart():
     equal = Finding(("a", "b"), CONTRADICTED, equal=True, planned=2, seeds=5, pairs=10)
     equal = replace(equal, tasks=("trec", "sst2"), by_task=(("trec", -0.96), ("sst2", 0.23)))
     assert _decided(equal, 1.0)[0] == "contradicted: no difference of 1 point on average"
+    apart = replace(equal, by_task=(("trec", -1.2), ("sst2", 0.23)))
+    assert _decided(apart, 1.0)[0].endswith("1 point on average (larger on trec)")
     one = replace(equal, tasks=("trec",))
     assert _decided(one, 1.0)[0] == "contradicted: no difference of 1 point"
     assert _decided(replace(equal, equal=False), 1.0)[0] == "contradicted"
