@@ -77,7 +77,7 @@ def empty_sealed(folder: Path, why: str) -> None:
 
 
 def is_emptied(folder: Path) -> bool:
-    """Whether all files of a sealed folder were removed; not if a kill interrupted this."""
+    """Whether all files of a sealed folder were removed. False if the removal was killed."""
     return bool(emptied(folder)) and not _files(folder)
 
 

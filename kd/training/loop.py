@@ -150,7 +150,7 @@ def fit(
             job.progress.advance(state.recorder.add(state.step, ends, rate, losses, measured))
             if asked is not None and (asked() or not ends):
                 _save_when_due(state, job, total, watch, asked)
-        if asked is not None and asked():  # since the last step, or before it where none was left
+        if asked is not None and asked():  # after the last step, or none was left to resume
             _save_when_due(state, job, total, watch, asked)
     return TrainingResult(
         history=state.recorder.rows,

@@ -1,6 +1,6 @@
 """Metrics of many resamples of a dev split at once.
 
-A resample is a row of weights, how often each example is drawn. All functions take `values` and
+A resample is a row of weights: how often each example is drawn. All metrics take `values` and
 `labels` (n,), or (n, C) bool of a multi-label task, and `weights` (draws, n), and return (draws,).
 """
 
