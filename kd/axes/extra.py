@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from kd.axes.labels import NONE, check_label
+from kd.axes.labels import NAME, NONE, check_label
 from kd.axes.values import Field, choice, number, text
 from kd.runtime.errors import UserError, shown
 
@@ -30,7 +30,6 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 }
 OWN_MODEL = "teacher"  # the masked language model is the run's teacher as pretrained
 ALONE = "alone:"  # before the name of a transfer set
-NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 EXAMPLES, EPOCHS = "examples", "epochs"
 
 

@@ -11,6 +11,8 @@ from kd.runtime.errors import UserError, shown
 NONE = "none"  # a value of its own: no knowledge, no preset, no erratum
 INERT = "-"
 ALIAS = " = "
+# A name that a study file gives: of the study, a teacher, a stage, a transfer set.
+NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 
 def parts(label: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kd.axes.equal_size import ISO
 from kd.axes.fields import RUN_FIELDS
+from kd.axes.labels import NAME
 from kd.axes.plugins import Plugin, activate
 from kd.axes.tasks import TASKS, Task
 from kd.data.transfer import TransferSet
@@ -61,7 +62,6 @@ KEYS = (
 )
 MARGIN = 0.5  # points; values that differ by less are equal
 _NO_TEACHER = "teachers: missing; name at least one, such as bert: {model: HUB-ID}"
-NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 
 @dataclass(frozen=True, eq=False)

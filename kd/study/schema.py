@@ -5,8 +5,9 @@ from typing import Any
 
 from kd.axes.fields import DATA_FIELDS, RUN_FIELDS
 from kd.axes.figures import MORE, PATTERN, PLAIN
+from kd.axes.labels import NAME
 from kd.axes.metrics import METRICS
-from kd.study.check import KEYS, MARGIN, NAME
+from kd.study.check import KEYS, MARGIN
 from kd.study.design_keys import design_schema
 from kd.study.keys import EPOCH, STORE_GIGABYTES, STUDENTS
 from kd.study.schema_keys import (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kd.axes.labels import NAME
 from kd.axes.presets import read_preset, stage_presets
 from kd.axes.stages import (
     CORPUS_DEFAULTS,
@@ -22,7 +23,6 @@ from kd.study.keys import mapping_of, values_of
 from kd.study.located import file_format, located_files
 from kd.study.mistakes import keep, kept, number_kept
 
-NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 KEYS = ("corpus", "preset", *STAGE_FIELDS)
 CORPUS_KEYS = ("files", "hub", *CORPUS_FIELDS)
 _ENDINGS = {"text": (".txt",), "jsonl": (".jsonl", ".ndjson"), "parquet": (".parquet", ".pq")}

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from kd.axes.extra import NAME, TRANSFER_ENDINGS, TRANSFER_KEYS
+from kd.axes.extra import TRANSFER_ENDINGS, TRANSFER_KEYS
+from kd.axes.labels import NAME
 from kd.data.transfer import TransferSet
 from kd.runtime.errors import UserError, listing, shown, unknown
 from kd.study.keys import mapping_of

@@ -308,9 +308,14 @@ def test_a_small_study_is_the_reference_with_fewer_values(path):
     assert recipe == same
 
 
-def test_each_study_of_the_reference_has_a_small_one():
+# Questions added later, on TREC alone, which no source of data but a file has.
+LATER = {"weighting", "methods", "errata"}
+
+
+def test_each_study_of_the_design_has_a_small_one():
     folders = (ROOT / "results/records/reference").glob("*/study.yaml")
-    assert {f"{folder.parent.name}-small" for folder in folders} == {path.stem for path in SMALL}
+    studies = {folder.parent.name for folder in folders} - LATER
+    assert {f"{name}-small" for name in studies} == {path.stem for path in SMALL}
 
 
 ISO = {"student": {"iso-flops": "tinybert4", "layers": [2, 4, 12]}}
