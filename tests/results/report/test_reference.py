@@ -106,7 +106,7 @@ def test_the_first_answer_has_the_means_of_the_runs_at_their_own_learning_rate()
         line.split(" | ") for line in first_answer(RECORDS, "docs").splitlines() if "| `" in line
     ]
     runs = pd.read_csv(RECORDS / "knowledge/runs.csv")
-    tasks = ["trec", "sst2", "stsb", "mrpc"]
+    tasks = ["trec", "sst2", "stsb", "mrpc", "cola"]
     means = {}
     for (knowledge, task), cell in runs[runs["task"].isin(tasks)].groupby(["knowledge", "task"]):
         rates = cell.groupby("learning_rate")[["slice_score", "score"]].mean()
