@@ -28,9 +28,12 @@ def add(commands: Commands) -> None:
     """Add the command of this module."""
     new = command(commands, "new", _new, _NEW)
     new.add_argument("data", nargs="?", metavar="DATA", help="file of the training examples")
-    new.add_argument("--text", nargs="+", metavar="COLUMN", help="the text; two columns for pairs")
     new.add_argument(
-        "--label", nargs="+", metavar="COLUMN",
+        "--text", nargs="+", action="extend", metavar="COLUMN",
+        help="the text; two columns for pairs",
+    )  # fmt: skip
+    new.add_argument(
+        "--label", nargs="+", action="extend", metavar="COLUMN",
         help="the label; several columns of 0 and 1, where an example has any number of labels",
     )  # fmt: skip
     new.add_argument(

@@ -94,11 +94,11 @@ def add(commands: Commands) -> None:
     further_seeds.add(commands)
     runs = study_command(commands, "runs", _runs, _RUNS, "--json")
     runs.add_argument(
-        "--only", metavar="KEY=VALUE", nargs="+", default=[],
+        "--only", metavar="KEY=VALUE", nargs="+", action="extend", default=[],
         help="only runs that have these values of what the study varies",
     )  # fmt: skip
     runs.add_argument(
-        "--not-in", metavar="RECORD", nargs="+", type=Path, default=[],
+        "--not-in", metavar="RECORD", nargs="+", action="extend", type=Path, default=[],
         help="only runs that are not done in these records (folders)",
     )  # fmt: skip
     runs.add_argument(

@@ -63,7 +63,8 @@ def add(commands: Commands) -> None:
         "--commit", default="", metavar="TEXT", help="the commit of the code that trained the runs"
     )
     record.add_argument(
-        "--from", dest="others", metavar="RECORD", nargs="+", type=Path, default=[],
+        "--from", dest="others", metavar="RECORD", nargs="+", action="extend", type=Path,
+        default=[],
         help="folders with records (or with folders of records) that have further runs",
     )  # fmt: skip
     draw = command(commands, "draw", _draw, _DRAW)
