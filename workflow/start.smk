@@ -7,6 +7,36 @@ def asked_for():
     return set(command_line().targets) if workflow.is_main_process else set()
 
 
+# Modes of Snakemake that run no job. In these, no result is set aside or removed.
+PRINTS = (
+    "containerize",
+    "d3dag",
+    "dag",
+    "detailed_summary",
+    "dryrun",
+    "filegraph",
+    "generate_unit_tests",
+    "lint",
+    "list_conda_envs",
+    "list_input_changes",
+    "list_params_changes",
+    "list_rules",
+    "list_target_rules",
+    "list_untracked",
+    "print_compilation",
+    "report",
+    "rulegraph",
+    "summary",
+    "unlock",
+)
+
+
+def only_prints():
+    """Whether Snakemake was called to run no job."""
+    options = command_line()
+    return any(getattr(options, name, None) for name in PRINTS)
+
+
 def is_locked():
     """Whether another Snakemake runs here, whose files must stay where they are."""
     return any(Path(".snakemake/locks").glob("*"))
@@ -67,7 +97,7 @@ DRAW_ONLY = (
 )
 
 if workflow.is_main_process:
-    if not command_line().dryrun:
+    if not only_prints():
         check_writable()
         if not is_locked():
             or_end(set_damaged_aside)

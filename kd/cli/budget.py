@@ -70,8 +70,8 @@ def show(options: argparse.Namespace, grid: Grid, layout: Layout) -> None:
     fitting = proposals(grid, layout, hours, seeds, options.device, options.devices)
     if not fitting:
         raise UserError(
-            f"{study.path}: no smaller study with {seeds} seeds, two values of each axis and one "
-            f"task takes {hours:g} hours or less on one device"
+            f"{study.path}: no smaller study with {count(seeds, 'seed')}, two values of each axis "
+            f"and one task takes {hours:g} hours or less on one device"
         )
     rows = [
         {
@@ -131,8 +131,8 @@ def _text(facts: dict[str, Any], wanted: float) -> str:
     points = f"{wanted:g} point{'s' * (wanted != 1)}"
     lines = [
         f"study {facts['study']}: proposals of at most {facts['budget_hours']:g} hours on one "
-        f"device, with {facts['fewest_seeds']} seeds or more (as many as a difference of {points} "
-        f"needs, as far as the study has them)"
+        f"device, with at least {count(facts['fewest_seeds'], 'seed')} (what a difference of "
+        f"{points} needs, or all seeds of the study if it has fewer)"
     ]
     for row in facts["proposals"]:
         lines.append(
@@ -141,13 +141,13 @@ def _text(facts: dict[str, Any], wanted: float) -> str:
         )
         lines += [f"     leaves out: {cut}" for cut in row["cuts"]]
         for shown in row["questions"]:
-            gap, pairs = "nothing, with one seed", shown["contrasts"]
+            over = f"the mean of {shown['tasks']} tasks" if shown["tasks"] > 1 else "each task"
+            shows = "nothing with one seed"
             if shown["smallest"] is not None:
                 gap = f"differences of {shown['smallest']:.2g} points"
-            over = f"the mean of {shown['tasks']} tasks" if shown["tasks"] > 1 else "each task"
+                shows = f"{gap} on {over}, with {shown['seeds']} seeds"
             lines.append(
-                f"     {shown['axis']} ({pairs} pair{'s' * (pairs > 1)}): shows {gap} on {over}, "
-                f"with {shown['seeds']} seeds"
+                f"     {shown['axis']} ({count(shown['contrasts'], 'pair')}): shows {shows}"
             )
     if unknown := facts["proposals"][0]["unknown"]:
         lines.append(

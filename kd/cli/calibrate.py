@@ -11,10 +11,10 @@ from kd.study.paths import Layout
 _ABOUT = """\
 Measure for a minute how fast this device is, for the estimates of `kd plan`
 
-It trains small encoders on random tokens, runs one forward, starts a process, and writes a file.
-What it finds is kept in results/calibration.json, by device and number of threads. `kd plan` reads
-it until trainings are done, whose records say more. On a CPU with one thread it counts the time of
-the processor, so that other work on the machine changes little.
+It trains small encoders on random tokens, runs one without training it, starts a process, and
+writes a file. What it finds is kept in results/calibration.json, by device and number of threads.
+`kd plan` reads it until trainings are done, whose records say more. On a CPU with one thread it
+counts the time of the processor, so that other work on the machine changes little.
 """
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,21 @@ def add(commands: Commands) -> None:
     new.add_argument("--out", metavar="FILE", help="the study file (default: named after DATA)")
 
 
+# What is said of a data file, by the name of the option.
+_OF_DATA = {
+    "data": "DATA",
+    **{name: f"--{name}" for name in ("text", "label", "dev", "multi", "format", "encoding")},
+    "no_header": "--no-header",
+}
+
+
 def _new(options: argparse.Namespace) -> None:
-    given = {name for name in ("data", "text", "label", "dev") if getattr(options, name)}
+    given = {
+        shown for name, shown in _OF_DATA.items() if getattr(options, name) not in (None, False)
+    }
     if options.source and given:
         raise UserError(f"new: --from copies a study, so it takes no {min(given)}")
-    if not options.source and (lacking := {"data", "text", "label"} - given):
+    if not options.source and (lacking := {"DATA", "--text", "--label"} - given):
         raise UserError(
             f"new: {min(lacking)} is missing: kd new DATA --text COLUMN --label COLUMN, or "
             f"kd new --from STUDY"
@@ -72,7 +83,8 @@ def _new(options: argparse.Namespace) -> None:
     except UserError:
         out.unlink()
         raise
-    print(f"{out}: written. Next:\n  kd plan {out}\n  snakemake --configfile {out}")
+    file = shlex.quote(str(out))
+    print(f"{out}: written. Next:\n  kd plan {file}\n  snakemake --configfile {file}")
 
 
 def _copied(source: Path, out: Path) -> str:

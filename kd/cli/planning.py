@@ -92,7 +92,9 @@ def add(commands: Commands) -> None:
     calibrate.add(commands)
     power.add(commands)
     further_seeds.add(commands)
-    runs = study_command(commands, "runs", _runs, _RUNS, "--json")
+    runs = command(commands, "runs", _runs, _RUNS)
+    runs.add_argument("study", metavar="STUDY", help=STUDY)
+    add_options(runs, "--json")
     runs.add_argument(
         "--only", metavar="KEY=VALUE", nargs="+", action="extend", default=[],
         help="only runs that have these values of what the study varies",
@@ -157,7 +159,7 @@ def _plan(options: argparse.Namespace) -> None:
 def _runs(options: argparse.Namespace) -> None:
     from kd.monitor.recorded import recorded_rows, records_below
 
-    grid, _ = grid_of(options)
+    grid = load_grid(options.study)
     names = {t.student_of.id: t.name for t in grid.teachers.values() if t.student_of}
     recorded = recorded_rows(records_below(options.not_in))
     runs = [run for run in _with_values(grid, options.only) if run.id not in recorded]
@@ -238,7 +240,7 @@ def _watch(options: argparse.Namespace) -> None:
 def _recover(options: argparse.Namespace) -> None:
     from kd.monitor.recover import recover
 
-    sentences = recover(*grid_of(options), Path())
+    sentences = recover(*grid_of(options))
     if options.json:
         print(json.dumps(sentences, indent=2))
     else:

@@ -19,8 +19,8 @@ Write a study's record to ship: runs.csv, the study, how it was made, answers
 
 The folder OUT gets runs.csv, study.yaml (its relative paths are changed to be right there),
 made.json (how many runs are done, device, versions, threads, commit), and the students' answers if
-they are below 2 MB. It never has a model. A study that is not finished can be recorded, and
-again later: runs that are not done are missing ones. The results are only read.
+they are below 2 MB. It never has a model. A study that is not finished can be recorded now, and
+again later. The results are only read.
 
 A record grows. Runs that the results folder does not have are taken from the record that is in OUT,
 and from those of --from. So a study can be continued on another machine, or by several:
@@ -42,7 +42,7 @@ confirm them, the guidelines, and how it was made.
 """
 
 _REPLAY = """\
-Replay finished records with fewer of their runs: what would each way of saving have found
+Replay finished records with fewer of their runs: what cheaper designs would have found
 
 RECORD is a folder with runs.csv, and study.yaml if there is one; or a folder with such folders. The
 whole study is compared with fewer seeds, one axis at a time, fractions, random cells, and `kd
@@ -120,8 +120,6 @@ def _replay(options: argparse.Namespace) -> None:
 
     if not options.records and not options.simulated:
         raise UserError("RECORD: missing; give a folder with runs.csv, or --simulated")
-    if options.draws < 1:
-        raise UserError(f"--draws: found {options.draws}, allowed: a number from 1")
     if options.page and options.page.suffix != ".md":
         raise UserError(f"--page: found {options.page}, allowed: a name that ends with .md")
     facts = replays_of(options.records, options.simulated, options.draws)

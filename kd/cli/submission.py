@@ -22,7 +22,7 @@ Write a zip for the GLUE leaderboard with the answers of a study's best students
 
 The student of a task is that of the complete cell with the highest mean dev score over seeds, and
 among its seeds the one with the highest dev score. The MNLI student answers AX too. The
-leaderboard takes whole submissions alone: a file that no student answers has the same answer
+leaderboard takes only whole submissions: a file that no student answers has the same answer
 everywhere. The .json beside the zip says which student answered each file. Test sets have no
 labels, and nothing is scored on them.
 

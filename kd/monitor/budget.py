@@ -7,8 +7,8 @@ that are done count. Each begins with another cut and goes on with the rest unti
 - the design: one axis at a time, which gives up how axes depend on each other;
 - cells: a fraction of them, which mixes effects with others, as the plan of a fraction says;
 - tuned values, from both ends, down to two;
-- tasks, those with the most operations first, down to one;
-- values of the longest axis, the last first, but not that of the base, down to two.
+- values of the longest axis, the last first, but not that of the base, down to two;
+- tasks, those with the most operations first, down to one.
 """
 
 import copy
@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.labels import INERT
 from kd.monitor.estimate import run_flops
 from kd.monitor.plan import plan
 from kd.runtime.errors import UserError
@@ -74,7 +75,8 @@ def proposals(
     def made(name: str, content: Content, cuts: list[str]) -> Proposal:
         smaller = grid_of_content(grid.study.path, content)
         planned = plan(smaller, layout, device, count)
-        return Proposal(name, content, smaller, planned, [*_part(planned["design"]), *cuts])
+        lost = _lost(grid, smaller)
+        return Proposal(name, content, smaller, planned, [*_part(planned["design"]), *cuts, *lost])
 
     def cut_down(name: str, smaller: Content) -> Proposal:
         return made(name, smaller, _cuts(content, smaller))
@@ -221,6 +223,19 @@ def _part(design: dict[str, Any] | None) -> list[str]:
         return []
     left = design["possible"] - design["cells"]
     return [f"{left} of {design['possible']} cells, {design['mixed'][0]}"]
+
+
+def _lost(whole: Grid, smaller: Grid) -> list[str]:
+    """The axes that no run varies any more, a sentence each."""
+
+    def varies(grid: Grid, axis: str) -> bool:
+        return len({run.labels[axis] for run in grid.runs.values()} - {INERT}) > 1
+
+    return [
+        f"the question of {axis}: the runs that are left do not vary it"
+        for axis in smaller.varied
+        if axis != "seed" and varies(whole, axis) and not varies(smaller, axis)
+    ]
 
 
 def _cuts(whole: Content, smaller: Content) -> list[str]:

@@ -10,7 +10,7 @@ from kd.data.corpus import Corpus
 from kd.study.extra import Extra
 from kd.study.run import Run
 from kd.study.stage import Stage
-from kd.study.teacher_outputs import training_size
+from kd.study.teacher_outputs import keys_of, training_size
 
 _BYTES = 4
 _LETTERS, _PACKED = 4.5, 3.0  # of a token, with its blank; in a byte of a packed file
@@ -18,14 +18,15 @@ _LETTERS, _PACKED = 4.5, 3.0  # of a token, with its blank; in a byte of a packe
 
 def run_flops(run: Run) -> float:
     """Operations of one training: three forward passes of the student (the backward pass counts as
-    two) and one of the teacher."""
+    two), and one of the teacher where nothing that it computes can be stored."""
     examples, tokens = training_size(run)
     if run.values["compare_at"] == EPOCHS and run.extras:
         own = 0 if run.alone else examples
         examples = own + sum(extra.examples(run.task_row, examples) for extra in run.extras)
     examples *= run.values["train_fraction"] * (1 - run.values["held_out"])
     student = 3 * parse_shape(run.spec["student"]).flops(tokens)
-    teacher = run.teacher.encoder.shape.flops(tokens) if run.terms else 0
+    live = run.terms and not keys_of(run)
+    teacher = run.teacher.encoder.shape.flops(tokens) if live else 0
     return float(examples * run.values["epochs"] * (student + teacher))
 
 

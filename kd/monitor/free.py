@@ -5,6 +5,7 @@ small file `Layout.need` stays, because it is an input of finished runs: Snakema
 again if it had to make that file again, even though the rule calls it ancient.
 """
 
+import shutil
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 from kd.data.corpus import TOKENS
 from kd.monitor.status import run_status
 from kd.runtime.errors import UserError
-from kd.runtime.files import remove_path
 from kd.runtime.locks import only_one
 from kd.runtime.snakemake_processes import workflows
 from kd.study.grid import Grid
@@ -64,8 +64,7 @@ def free(idle: Iterable[Path], layout: Layout) -> None:
     Raises:
         UserError: a workflow runs on these results, or a job writes to the store.
     """
-    # If results is a link, Snakemake may have been started beside the link or beside its target.
-    places = {layout.results.absolute().parent, layout.results.resolve().parent}
+    places = layout.started_in
     if heads := sorted(head for here in places for head in workflows(here)):
         raise UserError(
             f"{layout.results}: snakemake runs here (process {', '.join(map(str, heads))}) and "
@@ -78,7 +77,7 @@ def free(idle: Iterable[Path], layout: Layout) -> None:
         )
     outputs = list(idle)
     for corpus in [place for place in outputs if place.is_dir()]:
-        remove_path(corpus)
+        shutil.rmtree(corpus)
     arrays = [place for place in outputs if place.suffix == ".npy"]
     for folder, there in groupby(arrays, lambda array: array.parent):
 

@@ -52,7 +52,7 @@ def plan(grid: Grid, layout: Layout, device: str | None = None, count: int = 1) 
         "disk_bytes": students[0]
         + sum(map(teacher_bytes, todo.untaught))
         + sum(map(stage_bytes, todo.unstaged))
-        + sum(corpus_bytes(corpus) for corpus in dict.fromkeys(s.corpus for s in todo.unstaged))
+        + sum(corpus_bytes(stage.corpus) for stage in todo.unpacked)
         + sum(store.values()),
         "students": {"keep": grid.study.keep_students, "bytes": students[1]},
         "store": store,

@@ -138,7 +138,7 @@ def _time_lines(time: dict[str, Any]) -> list[str]:
         )
     elif time["rates_from"] == "assumed":
         lines.append(
-            "             the order of magnitude alone is right: `kd calibrate` measures it"
+            "             only the order of magnitude is right: `kd calibrate` measures it"
         )
     low, high = time["wall_hours"]
     many = f"{time['devices']} devices" if time["devices"] > 1 else "one device"

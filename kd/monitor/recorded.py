@@ -46,8 +46,10 @@ def recorded_rows(records: Iterable[Path]) -> dict[str, dict[str, str]]:
 def _done(path: Path) -> Iterator[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
-            rows = csv.DictReader(handle)
-            yield from (row for row in rows if row["status"] == "done" and row["score"].strip())
+            for row in csv.DictReader(handle):
+                whole = None not in row.values()  # a row that was cut off lacks cells
+                if whole and row["status"] == "done" and row["score"].strip():
+                    yield row
     except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a record: {error}") from error
 

@@ -11,19 +11,20 @@ from kd.study.grid import Grid
 from kd.study.paths import CHECKPOINT, Layout
 
 
-def recover(grid: Grid, layout: Layout, here: Path) -> list[str]:
-    """One sentence for each thing found; `here` is the folder in which snakemake is started."""
-    texts, heads = [], workflows(here)
+def recover(grid: Grid, layout: Layout) -> list[str]:
+    """One sentence for each thing found."""
+    texts, places = list[str](), layout.started_in
+    heads = sorted(head for here in places for head in workflows(here))
     if heads:
         running = ", ".join(map(str, heads))
         texts.append(f"snakemake runs here (process {running}): wait for it, or end it with ctrl-C")
-    elif any((here / ".snakemake/locks").glob("*")):
+    elif any(lock for here in places for lock in (here / ".snakemake/locks").glob("*")):
         texts.append(
-            "the lock of a snakemake that is gone from this machine: if none runs here on another "
-            "one, `snakemake --unlock`, with the --configfile of the study, takes it away; then "
-            "start again"
+            "there is a lock, but no snakemake runs here on this machine: if none runs on another "
+            "machine, remove the lock with `snakemake --unlock` and the --configfile of the study, "
+            "and start again"
         )
-    texts += map(waiting_text, waiting(here))
+    texts += [waiting_text(row) for here in places for row in waiting(here)]
     for folder, name in _folders(grid, layout).items():
         state = read_state(folder) or {}
         where = f"process {state.get('pid')} on {state.get('host')}"

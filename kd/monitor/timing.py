@@ -93,7 +93,6 @@ class _Seconds:
         self.start = rates.start * measured["start"].factor
         self._distil: dict[str, float] = {}  # by run: both the sum and the chain ask for it
         self._untrained = {run.id for run in todo.untrained}
-        self._computed = {place[:2] for place in todo.outputs.computed}
 
     def basis(self, rule: str) -> str:
         """Where the seconds of a rule come from: measured, calibrated or assumed."""
@@ -149,14 +148,18 @@ class _Seconds:
             return earlier + self.teach(untaught[teacher.id])
 
         def steps(run: Run) -> dict[str, float]:
-            return {
+            before = {
                 "data and tokens": self._prepare(run),
                 "extra": max((extended.get(extra.id, 0.0) for extra in run.extras), default=0.0),
                 "teacher": taught_once(run.teacher) if run.needs_teacher else 0.0,
                 "outputs": stored.get((run.teacher.id, run.tokens_id), 0.0)
                 if run.id in untrained and keys_of(run)
                 else 0.0,
-                "stage": staged.get(run.stage.id, 0.0) if run.stage else 0.0,
+            }
+            stage = staged.get(run.stage.id, 0.0) if run.stage else 0.0
+            return {
+                # A stage waits for its corpus alone, so the longer of the two branches counts.
+                **({"stage": stage} if stage > sum(before.values()) else before),
                 "distil": self.distil(run) if run.id in untrained else 0.0,
                 "evaluate": self.evaluate(run),
             }
@@ -199,8 +202,9 @@ class _Seconds:
         """Of the training of a student, whose process evaluates it too."""
         if run.id in self._distil:
             return self._distil[run.id]
-        computes = (run.teacher.id, run.tokens_id) in self._computed
-        live = bool(run.terms) and (computes or not keys_of(run))
+        owner, keys = (run.teacher.id, run.tokens_id), keys_of(run)
+        computes = any((*owner, key) in self.todo.outputs.computed for key in keys)
+        live = bool(run.terms) and (computes or not keys)
         errata, (examples, length) = errata_of(run.values["errata"]), self._size(run)
         live = live or "teacher-in-training" in errata
         length = run.values["max_length"] if errata & PADDED else length

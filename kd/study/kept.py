@@ -1,6 +1,7 @@
 """Which students a study keeps, and what is said of one that it does not keep."""
 
 import csv
+import shlex
 
 from kd.study.check import Study
 from kd.study.paths import RECORD, Layout
@@ -9,10 +10,10 @@ from kd.study.run import Run
 
 def why_removed(study: Study, run: Run) -> str:
     """What a reader of a removed student is told, behind the name of its folder."""
+    file = shlex.quote(str(study.path))
     return (
         f"its weights were removed, because study {study.name} has `keep: {{students: "
-        f"{study.keep_students}}}`; `kd retrain {study.path} {run.id}` trains it again to the same "
-        f"bits"
+        f"{study.keep_students}}}`; `kd retrain {file} {run.id}` trains it again to the same bits"
     )
 
 

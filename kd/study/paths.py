@@ -60,6 +60,11 @@ class Layout:
         """What `kd calibrate` measured of devices."""
         return self.results / "calibration.json"
 
+    @property
+    def started_in(self) -> list[Path]:
+        """The folders in which Snakemake may run: beside the results, or beside what they link."""
+        return sorted({self.results.absolute().parent, self.results.resolve().parent})
+
     def text(self, data_id: str, task: str) -> Path:
         """Folder of a task's text, with one Parquet file for each split."""
         return self.results / "data" / data_id / task / "text"

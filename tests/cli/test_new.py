@@ -123,10 +123,11 @@ def test_a_copy_keeps_all_but_the_name(data):
 WRONG = {
     "My Data.csv --text txet --label kind": "column 'txet' is missing; .*did you mean text",
     "gone.csv --text text --label kind": "gone.csv: no such file",
-    "My Data.csv --text text": "new: label is missing: kd new DATA --text COLUMN --label COLUMN",
+    "My Data.csv --text text": "new: --label is missing: kd new DATA --text COLUMN --label COLUMN",
     "My Data.csv --text text --label kind --out there.yaml": "there.yaml: is there already",
     "My Data.csv --text text --label kind --out no/x.yaml": "the folder no is missing",
-    "My Data.csv --from demo": "new: --from copies a study, so it takes no data",
+    "My Data.csv --from demo": "new: --from copies a study, so it takes no DATA",
+    "--from demo --no-header": "new: --from copies a study, so it takes no --no-header",
     "My Data.csv --text text --label kind points --multi": "--multi is for one column",
     "--from gone": "gone: no such study file",
 }

@@ -119,8 +119,9 @@ def test_the_next_start_makes_again_what_was_found_damaged(tmp_path):
     with pytest.raises(UserError, match="damaged"):
         place.makers()["tokenise"]()
     arguments = ("--cores", "1", "--until", "data")
-    looked = snakemake(tmp_path, place.study, *arguments, "--dry-run")
-    assert looked.wait() == 0 and path.read_bytes() == whole[:-1], "a dry run changes nothing"
+    for only in ("--dry-run", "--list-rules", "--summary"):
+        looked = snakemake(tmp_path, place.study, *arguments, only)
+        assert looked.wait() == 0 and path.read_bytes() == whole[:-1], f"{only} changes nothing"
     head = snakemake(tmp_path, place.study, *arguments)
     text = head.communicate()[0]
     assert head.returncode == 0, text

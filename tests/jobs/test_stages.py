@@ -91,6 +91,18 @@ def staged(home, results, stages=None):
     return grid, layout, stage
 
 
+def test_a_stage_does_not_wait_for_what_else_a_run_needs(home, tmp_path):
+    """It is in the longest chain only if it takes longer than the teacher's outputs."""
+    for steps, inside in ((1, False), (10**6, True)):
+        study = study_of(
+            home, {"general": STAGE | {"steps": steps}}, axes={"init": ["stage:general"]},
+            base={"student": "2L-16-2h-32", "task": "toy-single", "knowledge": "logits"},
+        )  # fmt: skip
+        planned = plan(load_grid(study), Layout(tmp_path), "cpu")
+        names = [name for name, _ in planned["time"]["chain"]]
+        assert ("stage" in names) == inside and ("outputs" in names) != inside
+
+
 @pytest.fixture(scope="module")
 def done(home, tmp_path_factory):
     """The stage of general, done without an interruption."""

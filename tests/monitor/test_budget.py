@@ -96,6 +96,15 @@ def test_several_cuts_where_one_is_not_enough_and_none_where_nothing_is(path, tm
     assert found_in(path, tmp_path, 0.001)[2] == []
 
 
+def test_a_question_that_is_lost_is_named(tmp_path):
+    """Of four cells, two have a mapping. A part with these two alone says nothing of knowledge."""
+    axes = {"knowledge": ["none", "logits", "logits+hidden"], "mapping": ["first", "last"]}
+    path = write_study(tmp_path, tiny_study(axes=axes | {"seed": [1, 2, 3]}))
+    *_, (part,) = found_in(path, tmp_path, 0.8)
+    assert len({run.labels["knowledge"] for run in part.grid.runs.values()}) == 1
+    assert part.cuts[-1] == "the question of knowledge: the runs that are left do not vary it"
+
+
 def test_tuned_values_go_from_both_ends(tmp_path):
     rates = [1e-4, 2e-4, 4e-4, 8e-4]
     axes = {"mapping": ["first", "last"], "seed": [1, 2, 3], "learning_rate": rates}

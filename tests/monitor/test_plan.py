@@ -64,6 +64,14 @@ def test_plan_warns_of_what_a_study_will_not_be_able_to_say(tmp_path, capsys):
     assert json_of(capsys, "plan", three)["warnings"] == []
 
 
+def test_only_a_teacher_that_runs_in_each_step_has_operations(tmp_path):
+    axes = {"knowledge": ["none", "logits+hidden"], "errata": ["none", "padding"]}
+    runs = load_grid(write_study(tmp_path, tiny_study(axes=axes))).runs.values()
+    flops = {(r.labels["knowledge"], r.labels["errata"]): estimate.run_flops(r) for r in runs}
+    stored = flops["logits+hidden", "none"]
+    assert flops["none", "-"] == stored < flops["logits+hidden", "padding"]
+
+
 def test_a_fraction_of_the_data_takes_its_share_of_the_operations(tmp_path):
     """Of the student's training; of the teacher's where it has the same fraction."""
     axes = {"train_fraction": [1, 0.25], "teacher_data": ["all", "same"]}

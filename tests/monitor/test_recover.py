@@ -14,7 +14,11 @@ def test_half_written_folders_of_data_and_of_studies_are_named(tmp_path):
     left = [layout.results / place / ".tables.abcd1234.tmp" for place in places]
     for path in left:
         path.mkdir(parents=True)
-    told = recover(grid, layout, tmp_path)
+    lock = tmp_path / ".snakemake/locks/0.input.lock"  # beside the results, wherever it is asked
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    first, *told = recover(grid, layout)
+    assert "`snakemake --unlock`" in first
     assert len(told) == len(left)
     for path in left:
         assert any(text.startswith(f"{path}: half written") for text in told)

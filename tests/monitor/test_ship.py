@@ -134,11 +134,16 @@ def test_a_record_grows_where_its_results_are_gone(study, tmp_path, capsys):
     facts = {"run": working.id, "score": 0.75, "created": "2026-01-02", "train_seconds": 72.0}
     write_record(Layout(tmp_path / "results").run(working) / "metrics.json", facts)
     capsys.readouterr()
-    elsewhere = ["--results", "/elsewhere"]  # Snakemake knows its own folder alone
-    assert main(["runs", str(study), "--not-in", str(first.parent), "--files", *elsewhere]) == 0
+    assert main(["runs", str(study), "--not-in", str(first.parent), "--files"]) == 0
     left = [run for run in grid.runs.values() if run is not done]
     files = [f"results/runs/{run.id}/metrics.json" for run in left]
     assert capsys.readouterr().out.split() == files
+    cut = tmp_path / "cut"  # off within its first row, as by a full disk
+    shutil.copytree(first, cut)
+    header, row, *_ = (cut / "runs.csv").read_text().splitlines()
+    (cut / "runs.csv").write_text(f"{header}\n{row[: row.index('done') + 4]}")
+    assert main(["runs", str(study), "--not-in", str(cut)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(grid.runs)
     before = load_record(first / "runs.csv", first / "study.yaml").runs.iloc[0]
     # In the folder of the record, and in another one.
     assert main(["record", str(study), str(second), "--from", str(first)]) == 0

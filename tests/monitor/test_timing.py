@@ -105,6 +105,16 @@ def test_jobs_that_find_their_outputs_stored_are_short(tmp_path):
     assert found[1] - found[0] == pytest.approx(TAKEN, abs=1e-6)
 
 
+def test_one_array_over_the_budget_slows_only_the_runs_that_read_it(tmp_path):
+    def distil_hours(knowledge):
+        study = tiny_study(axes={"knowledge": knowledge, "seed": [1]}, store={"gigabytes": 1e-9})
+        grid = load_grid(write_study(tmp_path, study))
+        return plan(grid, Layout(tmp_path / "results"), "cpu")["time"]["rules"]["distil"]["hours"]
+
+    both = distil_hours(["logits", "logits+hidden"])
+    assert both == pytest.approx(distil_hours(["logits"]) + distil_hours(["logits+hidden"]))
+
+
 def test_several_devices_share_the_work_but_not_the_chain(grid, layout):
     alone, some, many = (plan(grid, layout, "cpu", n)["time"] for n in (1, 2, 10_000))
     assert alone["wall_hours"] == pytest.approx([alone["hours"]] * 2)

@@ -56,12 +56,15 @@ def server(
     for number in tried:
         try:
             listener = ThreadingHTTPServer((HOST, number), handler)
-        except OSError:
+        except OSError as error:
+            refused = error
             continue
         listener.daemon_threads = True
         return listener
     last = f" to {tried[-1]}" if len(tried) > 1 else ""
-    raise UserError(f"--port: {tried[0]}{last} is taken; give another number, or 0 for any")
+    raise UserError(
+        f"--port: {tried[0]}{last}: {refused.strerror}; give another number, or 0 for any"
+    )
 
 
 def _shared(look: Looker, every: float) -> Looker:
@@ -104,7 +107,7 @@ def _handler(look: Looker, results: Path, every: float) -> type[BaseHTTPRequestH
 
         def _answer(self, body: bool) -> None:
             # A page of another site whose name is made to point here must not read anything.
-            if self.headers.get("Host", "").rpartition(":")[0] not in _NAMES:
+            if self.headers.get("Host", "").partition(":")[0] not in _NAMES:
                 self.send_error(HTTPStatus.FORBIDDEN)
                 return
             path = unquote(urlsplit(self.path).path)

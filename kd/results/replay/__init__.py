@@ -1,1 +1,1 @@
-"""Replays a finished record with fewer of its runs: what would each way of saving have found."""
+"""Replays a finished record with fewer of its runs: what cheaper designs would have found."""

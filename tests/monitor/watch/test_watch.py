@@ -229,6 +229,7 @@ def test_the_page_is_read_only_and_serves_nothing_outside_results(grid, ask, tmp
     for method in ("POST", "PUT", "DELETE"):
         assert ask("/", method)[0] == 501
     assert ask("/", host="example.org:80")[0] == 403
+    assert ask("/", host="127.0.0.1")[0] == 200, "clients leave out port 80"
     assert file_below(tmp_path / "results", "/results/runs") is None
 
 
@@ -270,7 +271,7 @@ def until(true, seconds=60):
 
 def test_a_port_that_is_taken_is_one_sentence(grid):
     look, results = looker(grid, Layout("results")), Layout("results").results
-    with server(look, results, 5.0, port=0) as other, pytest.raises(UserError, match="is taken"):
+    with server(look, results, 5.0, port=0) as other, pytest.raises(UserError, match="in use"):
         server(look, results, 5.0, port=other.server_port)
 
 
