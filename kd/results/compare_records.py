@@ -128,7 +128,8 @@ def _cells(frame: pd.DataFrame) -> pd.DataFrame:
 def _named(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
-    best = table.sort_values("mean", kind="stable").iloc[-1]
+    whole = table[table["n"] == table["n_expected"]]
+    best = (table if whole.empty else whole).sort_values("mean", kind="stable").iloc[-1]
     score = points(best["mean"], best["sd"], best["n"], best["n_expected"])
     return f"{best['cell']}: {score}"
 

@@ -42,13 +42,14 @@ def judge_values(runs: pd.DataFrame, axis: str, question: str, margin: float) ->
         for c in every
         if best not in (c.value, c.other) and c.significant
     )
-    breadth = _breadth(pairs(runs, axis), best)
+    every_pair = pairs(runs, axis)
+    seeds = _fewest_seeds(every_pair, best)
     advice = Advice(
         axis, question, "", "", best, equal, unsure, worse, elsewhere,
         higher=_higher(table, best),
         apart=tuple(v for v in values if v != best and v not in {c.other for c in own}),
-        mixed=mixed, breadth=breadth, values=values,
-        comparisons=len(table), seeds=min((max(1, c.seeds) for c in own if c.pairs), default=0),
+        mixed=mixed, breadth=_breadth(every_pair, best), values=values,
+        comparisons=len(table), seeds=seeds,
     )  # fmt: skip
     strength = _strength(advice)
     if not about.clear and strength in ("strong", "moderate"):
@@ -122,6 +123,14 @@ def _higher(table: pd.DataFrame, best: str) -> tuple[str, ...]:
 
 def _ends(table: pd.DataFrame) -> Iterable[tuple[str, str]]:
     return zip(table["a"], table["b"], strict=True)
+
+
+def _fewest_seeds(everything: pd.DataFrame, best: str) -> int:
+    """The fewest seeds behind a comparison of the best value, on the task where it has most."""
+    own = everything[(everything["a"] == best) | (everything["b"] == best)]
+    done = own.dropna(subset="difference")
+    seeds = done.groupby(["a", "b", "task"])["seed"].nunique().groupby(["a", "b"]).max()
+    return int(seeds.min()) if len(seeds) else 0
 
 
 def _breadth(everything: pd.DataFrame, best: str) -> Breadth:

@@ -12,12 +12,14 @@ from kd.results.record import Record
 from kd.results.statistics.selection import Selection, select
 
 Cell = tuple[str, ...]
-_MOST = 256  # combinations; beyond that, one cell at a time has another value
+Options = dict[Cell, list[Cell]]  # the chosen value first
+_MOST = 256  # combinations; beyond that, the cells of one contrast at a time have other values
 
 
 def other_findings(claim: Claim, record: Record | None, margin: float) -> list[list[Finding]]:
-    """What `findings_of` gives for all combinations of values as good as the chosen ones; if there
-    are more than 256, for one cell at a time.
+    """What `findings_of` gives for all combinations of values as good as the chosen ones. If there
+    are more than 256, those of the cells of one contrast at a time; and if these are more, of one
+    cell at a time.
 
     The slice is small, so that often it cannot separate the values that a cell was tried with. A
     verdict that changes with them rests on this choice, and not on the axis of the claim alone.
@@ -28,22 +30,30 @@ def other_findings(claim: Claim, record: Record | None, margin: float) -> list[l
     if record is None or record.selection is None:
         return []
     selection = record.selection
-    options = {
-        cell: values
-        for cell, values in _as_good(selection).items()
-        if _takes_part(claim, cell, selection)
-    }
+
+    def options(part: Claim) -> Options:
+        every = _as_good(selection).items()
+        return {cell: values for cell, values in every if _takes_part(part, cell, selection)}
+
+    if _number(options(claim)) <= _MOST:
+        groups = [options(claim)]
+    else:
+        groups = [options(replace(claim, contrasts=(one,))) for one in claim.contrasts]
     found = []
-    for instead in _combinations(options):
+    for instead in (instead for group in groups for instead in _combinations(group)):
         runs = select(record.every, selection.tuned, instead).runs
         found.append(findings_of(claim, replace(record, runs=runs), margin))
     return found
 
 
-def _combinations(options: dict[Cell, list[Cell]]) -> Iterator[dict[Cell, Cell]]:
+def _number(options: Options) -> int:
+    return prod(map(len, options.values()))
+
+
+def _combinations(options: Options) -> Iterator[dict[Cell, Cell]]:
     """Values by cell: all combinations except that of the chosen values. If there are too many,
     only those that change one cell."""
-    if prod(map(len, options.values())) > _MOST:
+    if _number(options) > _MOST:
         yield from ({cell: value} for cell, values in options.items() for value in values[1:])
         return
     combinations = product(*options.values())
@@ -51,7 +61,7 @@ def _combinations(options: dict[Cell, list[Cell]]) -> Iterator[dict[Cell, Cell]]
     yield from (dict(zip(options, values, strict=True)) for values in combinations)
 
 
-def _as_good(selection: Selection) -> dict[Cell, list[Cell]]:
+def _as_good(selection: Selection) -> Options:
     """Cells with several values to choose from: the chosen one, then those that are as good."""
     by_cell: dict[Cell, list[Cell]] = {}
     for candidate in sorted(selection.candidates, key=lambda c: not c.chosen):

@@ -206,7 +206,7 @@ def _gains(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
              (table["a"] == second) & (table["b"] == first)], [1.0, -1.0], np.nan,
         )  # fmt: skip
         gains[value] = table.assign(difference=sign * table["difference"])[~np.isnan(sign)]
-    keys, tables = ["task", "seed"], []
+    keys, tables = ["task", "seed", "setting"], []
     for a, b in combinations(gains, 2):
         both = gains[a].merge(gains[b], on=keys, suffixes=("_a", "_b"))
         both = both.assign(a=a, b=b, difference=both["difference_b"] - both["difference_a"])

@@ -32,7 +32,7 @@ def agreement_figure(runs: pd.DataFrame) -> Figure:
                 ax.plot(100 * row["agreement"], 100 * row["score"], gid="mean", zorder=3, **look)
         references(ax, runs[runs["task"] == task], False)
         if bottom:
-            ax.set_xlabel("agreement with the teacher, %")
+            ax.set_xlabel("agreement with\nthe teacher, %")
         if left:
             ax.set_ylabel("points")
     count = f"Dots are runs (n = {measured['run'].nunique()})"

@@ -53,8 +53,9 @@ def claims_figure(claims: Sequence[Judged]) -> Figure:
     scale.spines["left"].set_visible(False)
     scale.set_xlabel("difference in points")
     band = "the grey band is the margin, within which a difference does not matter"
-    far = any(abs(f.difference) > edge for one in claims for f in one.findings)
-    return finish(figure, [band, "arrows point to differences off the scale" * far], VERDICTS)
+    ends = [end for one in claims for f in one.findings for end in (f.difference, f.low, f.high)]
+    far = any(abs(end) > edge for end in ends)
+    return finish(figure, [band, "arrows point beyond the scale" * far], VERDICTS)
 
 
 def _write(ax: Axes, x: float, at: float, text: str, **look: Any) -> None:
@@ -80,4 +81,7 @@ def _draw(ax: Axes, at: float, finding: Finding, edge: float) -> None:
         return
     ends = np.clip([finding.low, finding.high], -edge, edge)
     ax.plot(ends, [at, at], color=look["color"], linewidth=1.2)
+    for end, mark in ((finding.low, "<"), (finding.high, ">")):
+        if abs(end) > edge:
+            ax.plot(np.sign(end) * edge, at, mark, color=look["color"], markersize=3, clip_on=False)
     ax.plot(finding.difference, at, gid="difference", **{**look, "markersize": 3.5})

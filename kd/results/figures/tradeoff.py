@@ -19,11 +19,12 @@ from kd.results.figures.style import (
     short_names,
 )
 from kd.results.statistics.cells import describe
-from kd.results.statistics.cost import COSTS, pareto, with_costs
+from kd.results.statistics.cost import COSTS, pareto, student_costs, with_costs
 from kd.results.statistics.runs import values_of
 from kd.results.statistics.views import grid_view
 
 _LINE = 0.09  # inches that a line of text needs
+_SAME = 1.001  # students whose costs differ by less are drawn in one place
 _NAMED = 9  # students that are named one by one
 FRONT: Look = {"color": "black", "linewidth": 0.6, "drawstyle": "steps-post"}
 
@@ -32,7 +33,7 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
     """Score against a measure of cost, a line per knowledge, a panel per task."""
     unit, factor = COSTS[measure]
     runs = with_costs(runs)
-    cost = factor * runs.groupby("student", sort=False)[measure].median()
+    cost = factor * student_costs(runs, measure)
     view, note = grid_view(runs, ["student", "knowledge"])
     table = describe(view, ["student", "knowledge", "task"])
     table["cost"] = table["student"].map(cost)
@@ -44,11 +45,11 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
     for task, ax, left, bottom in panels:
         here = table[table["task"] == task]
         ax.set_xscale("log")
-        _lines(ax, here, keys)
+        _lines(ax, here, keys, cost)
         on_front = pareto(here["cost"], here["mean"])
         front = here[on_front].sort_values("cost")
         places = front["knowledge"].map({name: i for i, name in enumerate(keys)})
-        x = front["cost"] * [_beside(place, len(keys)) for place in places]
+        x = front["cost"] * [_beside(place, len(keys), cost) for place in places]
         ax.plot(x, 100 * front["mean"], gid="front", zorder=1, **FRONT)
         _students(ax, cost if len(cost) <= _NAMED else cost[[*here["student"][on_front]]], names)
         references(ax, runs[runs["task"] == task], False)
@@ -58,6 +59,8 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
             ax.set_xlabel(textwrap.fill(unit, 24))
         if left:
             ax.set_ylabel("points")
+        if not here["n"].sum():  # nothing is done: no scale
+            ax.set_yticks([])
     sizes = ", ".join(f"{names[student]} {value:.3g}" for student, value in cost.items())
     text = [
         note,
@@ -69,9 +72,14 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
     return finish(figure, text, {**keys, **REFERENCES})
 
 
-def _beside(place: int, count: int) -> float:
-    """The factor of the cost at which a series is drawn, so that it is next to the others."""
-    return float(1.02 ** (place - (count - 1) / 2))
+def _beside(place: int, count: int, cost: "pd.Series[float]") -> float:
+    """The factor of the cost at which a series is drawn, so that it is next to the others, and all
+    of them nearer to their student than to the next one."""
+    known = np.sort(cost.dropna().to_numpy(float))
+    gaps = known[1:] / known[:-1]
+    gap = min(gaps[gaps > _SAME], default=np.inf)
+    step = min(1.02, gap ** (1 / (2 * count)))
+    return float(step ** (place - (count - 1) / 2))
 
 
 def _round_ticks(low: float, high: float) -> list[float]:
@@ -106,11 +114,11 @@ def _students(ax: Axes, cost: "pd.Series[float]", names: dict[str, str]) -> None
     ax.set_ylim(low - 0.35 * (high - low), high)
 
 
-def _lines(ax: Axes, table: pd.DataFrame, keys: dict[str, Look]) -> None:
+def _lines(ax: Axes, table: pd.DataFrame, keys: dict[str, Look], cost: "pd.Series[float]") -> None:
     """Mean and interval by cost, with a line per knowledge; hollow marks lack runs."""
     for i, (name, look) in enumerate(keys.items()):
         here = table[table["knowledge"] == name].sort_values("cost")
-        x = here["cost"] * _beside(i, len(keys))
+        x = here["cost"] * _beside(i, len(keys), cost)
         half = 100 * (here["mean"] - here["low"]).fillna(0)
         ax.errorbar(x, 100 * here["mean"], yerr=half, capsize=1.5, linewidth=0.7,
                     elinewidth=0.5, **look)  # fmt: skip

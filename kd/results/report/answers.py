@@ -16,6 +16,7 @@ from kd.results.numbers import plain
 from kd.results.report.words import Names, points, quoted, signed, significance, span
 from kd.runtime.words import count, listed
 
+_TIED = 1e-9  # points; differences of means that are equal, but for rounding
 _STEPS = 3  # up the Pareto front that are told one by one
 
 
@@ -66,7 +67,7 @@ def verdict_sentences(advice: Advice, margin: float, names: Names) -> str:
     best, others = q(advice.best), advice.others
     beaten = [c.other for c in advice.worse]
     unsure = [f"{q(c.other)} ({short_contrast(c)})" for c in advice.unsure]
-    leads = highest_mean(advice)
+    leads = highest_mean(advice, names)
     if advice.strength in ("strong", "moderate"):
         return _decided(advice, margin, names)
     if advice.strength == "mixed":
@@ -158,10 +159,13 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
     return text
 
 
-def highest_mean(advice: Advice, of: str = "") -> str:
-    """'has the highest mean', and of which values, if others have a higher one but few pairs."""
+def highest_mean(advice: Advice, names: Names, of: str = "") -> str:
+    """'has the highest mean', or with which values it shares it; and of which values, if others
+    have a higher one but few pairs."""
+    tied = [c.other for c in advice.others if c.pairs and abs(c.difference) < _TIED]
     but = " of the values that have half of their pairs or more" * bool(advice.higher)
-    return f"has the highest mean{of}{but}"
+    shared = f" with {quoted(names, advice.axis, tied)}" if tied else ""
+    return f"{'shares' if tied else 'has'} the highest mean{of}{but}{shared}"
 
 
 def is_or_are(items: Sequence[Any]) -> str:

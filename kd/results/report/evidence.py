@@ -144,7 +144,8 @@ def limits(
         )
     if advice.breadth and advice.breadth.lost and advice.strength != "none":
         told = [f"{where} ({signed(gap)} points)" for where, gap in advice.breadth.lost]
-        texts.append(f"{quoted(names, advice.axis, advice.best)} does not lead {listed(told)}.")
+        best = quoted(names, advice.axis, advice.best)
+        texts.append(f"{best} is below the average of the others {listed(told)}.")
     if advice.best and 0 < advice.seeds < FEW_SEEDS:
         texts.append(f"Only {count(advice.seeds, 'seed')}: recommendations need three or more.")
     if advice.strength in ("strong", "moderate"):

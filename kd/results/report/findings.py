@@ -174,7 +174,9 @@ def winners(frame: pd.DataFrame) -> list[str]:
     which += f", {len(tested)} could be tested:" if len(tested) < len(others) else ","
     text = (
         f"{which} {better or 'none'} {'is' if better < 2 else 'are'} significantly better than it "
-        f"and {worse or 'none'} {'is' if worse < 2 else 'are'} worse, after correction."
+        f"and {worse or 'none'} {'is' if worse < 2 else 'are'} worse, after correction for "
+        f"{count(len(tested), 'comparison')} of a cell with its control. (The answers compare "
+        f"values of one axis, over all settings, and correct for all pairs of values.)"
     )
     rest = others[others["p_holm"].isna()]
     if len(rest):

@@ -28,9 +28,9 @@ from kd.study.pruned import PrunedValue, pruned_values
 
 STRENGTH = {
     "strong": "Every other value is significantly worse or equal within the margin, and the best "
-    "one leads on at least two thirds of the tasks and of the settings.",
+    "one is above the average of the others on at least two thirds of the tasks and settings.",
     "moderate": "Every other value is significantly worse or equal within the margin, but the best "
-    "one leads on fewer than two thirds of the tasks or of the settings.",
+    "one is above the average of the others on fewer than two thirds of the tasks or settings.",
     "weak": "Some differences are significant, but no single value is shown to be the best.",
     "none": "No difference between two values is significant.",
     "mixed": "The values differ, but the study ran a part of its grid, in which interactions "

@@ -17,7 +17,7 @@ def _most_alike(result: Likeness, names: Names) -> str:
     best = quoted(names, "knowledge", alike.best)
     unsure = [c for c in (*alike.equal, *alike.not_worse) if not c.significant]
     if unsure or alike.higher:
-        text = f"{best} {highest_mean(alike, ' agreement')}"
+        text = f"{best} {highest_mean(alike, names, ' agreement')}"
         told = [f"{quoted(names, 'knowledge', c.other)} ({short_contrast(c)})" for c in unsure[:3]]
         told += [f"{len(unsure) - 3} more"] * (len(unsure) > 3)
         text += f", but is not significantly different from {listed(told, 'or')}" * bool(told)

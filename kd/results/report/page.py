@@ -45,7 +45,7 @@ def write_report(
     record = warned(load_record(runs_csv, study_yaml))
     frame, study, every = record.runs, record.study, record.every
     sound = above_floor(frame)
-    best = headlines(frame)  # the last is the average over tasks, or the only task
+    by_task = headlines(frame)  # the last is the average over tasks, or the only task
     captions = read_captions(figures_dir)
     absent = captions.pop(ABSENT, "")
     tables = [
@@ -85,8 +85,8 @@ def write_report(
         pruned=pruned_text(record),
         counts=every["status"].value_counts().to_dict(),
         lost=missing(every),
-        facts=[*effects(sound), *best[-1:], *winners(sound)],
-        by_task=best[:-1],
+        facts=[*effects(sound), *headlines(sound)[-1:], *winners(sound)],
+        by_task=by_task[:-1],
         noise=dev_noise(frame),
         figures=[_figure(figures_dir / f"{name}.png", text) for name, text in captions.items()],
         drawn=figures_dir.is_dir(),

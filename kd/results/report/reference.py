@@ -35,6 +35,8 @@ from kd.results.report.guideline import (
     rests_on,
     section,
 )
+from kd.results.statistics.pairing import prepare
+from kd.results.statistics.views import axis_view
 from kd.runtime.files import read_json
 from kd.runtime.hashes import short_hash
 from kd.runtime.words import listed
@@ -211,10 +213,13 @@ def _figure(collection: Collection, name: str) -> list[str]:
         return []
     rest = [t for t in dict.fromkeys(collection.records[name].runs["task"]) if t not in drawn]
     absent = f" No cell is complete on {listed(rest)}." if rest else ""
-    text = f"Effect of {axis_words(collection.axis(name))} in the study {name}"
+    axis = collection.axis(name)
+    runs = collection.records[name].runs
+    _, note = axis_view(prepare(runs[runs["task"].isin(drawn)]), axis)
+    told = f" {note[0].upper()}{note[1:]}." if note else ""
     return [
-        f"![{text}]({figure_name(name)})",
-        "Marks are means with their 95 % t interval over seeds; dots are runs." + absent,
+        f"![Effect of {axis_words(axis)} in the study {name}]({figure_name(name)})",
+        f"Marks are means with their 95 % t interval over seeds; dots are runs.{told}{absent}",
     ]
 
 

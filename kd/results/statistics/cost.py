@@ -6,7 +6,7 @@ import pandas as pd
 from kd.axes.shapes import TOKENS, parse_shape
 from kd.results.statistics.effects import contrasts
 from kd.results.statistics.intervals import rounded
-from kd.results.statistics.runs import studied
+from kd.results.statistics.runs import AVERAGE, studied
 from kd.runtime.errors import UserError
 
 NEAR = 1.1  # costs within 10 % are equal
@@ -48,6 +48,20 @@ def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
         teacher_flops=runs["teacher_shape"].map(teachers).astype(float),
         speedup=speedup.where(_one_device(runs)),
     )
+
+
+def student_costs(runs: pd.DataFrame, measure: str) -> "pd.Series[float]":
+    """The cost of each student, from `with_costs`; NaN where it is not known.
+
+    The latency grows with the length of the texts. It is the median over the tasks on which all
+    students have one.
+    """
+    students = runs["student"].unique()
+    known = runs[runs[measure].notna() & (runs["task"] != AVERAGE)]
+    if measure == "latency":
+        tasks = known.groupby("student")["task"].agg(set)
+        known = known[known["task"].isin(set.intersection(*tasks) if len(tasks) else set())]
+    return known.groupby("student", sort=False)[measure].median().reindex(students)
 
 
 def _one_device(runs: pd.DataFrame) -> "pd.Series[bool]":
@@ -97,7 +111,7 @@ def iso_cost(runs: pd.DataFrame) -> pd.DataFrame:
     runs = with_costs(runs)
     tables = []
     for measure in COSTS:
-        costs = runs.groupby("student", sort=False)[measure].median()
+        costs = student_costs(runs, measure)
         for group in equal_cost(costs):
             chosen = runs[runs["student"].isin(group)]
             size = costs[group].median() * COSTS[measure][1]

@@ -25,9 +25,9 @@ _SMALL = 1e-9
 def variance(frame: pd.DataFrame) -> pd.DataFrame:
     """Where the variance of the score comes from: axes, their pairs, axes by task, seeds.
 
-    `frame` has the columns of runs.csv, as `read_runs` gives them. The mean of each unit (a seed on
-    a task) is removed first, so shares are those of the sum of squares within tasks. Each axis is
-    adjusted for all other axes, and each pair for all axes. A run that stands for several values
+    `frame` has the columns of runs.csv, as `read_runs` gives them. Shares are those of the sum of
+    squares within tasks. Each axis is adjusted for the mean of each unit (a seed on a task) and for
+    all other axes, and each pair for all axes. A run that stands for several values
     counts as their mean. A run that an axis cannot affect counts as the mean of all values. Each
     term is tested against its own change from seed to seed on a task.
 

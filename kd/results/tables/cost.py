@@ -5,20 +5,21 @@ import pandas as pd
 
 from kd.axes.shapes import TOKENS
 from kd.results.numbers import NOTHING, millions, plain
-from kd.results.statistics.cost import with_costs
+from kd.results.statistics.cost import student_costs, with_costs
 from kd.results.tables.rows import by_teacher, listed_note
 from kd.results.tables.table import Table
 from kd.runtime.words import count
 
 HEADER = [
     *("student", "knowledge", "parameters", "non-embedding", "GFLOPs", "ms", "runs"),
-    *("seconds a run", "hours in all", "examples/s"),
+    *("seconds a run", "hours", "examples/s"),
 ]
 
 
-def cost_table(frame: pd.DataFrame) -> Table:
-    """Sizes, operations, latency and training time per student and knowledge."""
-    frame = with_costs(frame)
+def cost_table(frame: pd.DataFrame, tuned: bool = False) -> Table:
+    """Sizes, operations, latency and training time per student and knowledge. `tuned`: the runs are
+    those at the values that the slice chose."""
+    frame = with_costs(frame).assign(place=_places(frame))
     rows = [
         [
             *(f"teacher {teacher}", "", millions(group["teacher_parameters"].mean()), NOTHING),
@@ -30,12 +31,11 @@ def cost_table(frame: pd.DataFrame) -> Table:
     ]
     lost = []
     groups = frame.groupby(["student", "knowledge"], sort=False)
-    shared = _shared_tasks(frame)
-    timed = frame[frame["task"].isin(shared) & (frame["status"] == "done")]
-    latency = timed.groupby("student")["latency"].median()
+    latency = student_costs(frame, "latency")
+    shared = _shared_places(frame)
     for (student, knowledge), group in groups:
         done = group[group["status"] == "done"]
-        alike = done[done["task"].isin(shared)].groupby("task")
+        alike = done[done["place"].isin(shared)].groupby("place")
         seconds, speed = done["train_seconds"], alike["examples_per_second"].mean()
         rows.append(
             [
@@ -55,36 +55,44 @@ def cost_table(frame: pd.DataFrame) -> Table:
         if len(done) < len(group):
             lost.append(f"{student}, {knowledge}: {len(group) - len(done)} of {len(group)}")
     return Table(
-        "Size and cost; seconds a run and examples/s are means over tasks.",
+        "Size and cost; seconds a run and examples/s are means over tasks, hours are sums.",
         HEADER,
         rows,
         2,
         notes=[
             f"GFLOPs: one forward pass over {TOKENS} tokens, by formula; ms: median time of one "
-            "example alone, over all runs of a student, measured on the evaluated examples",
+            "example alone, over all runs of a student on the tasks that all students have",
             *_devices(frame),
+            *["hours are those of the runs at the chosen values alone (table selected)"] * tuned,
             *listed_note("missing runs", lost),
-            *_tasks_of_times(frame, shared),
+            *_left_out(frame, shared),
         ],
     )
 
 
-def _shared_tasks(frame: pd.DataFrame) -> list[str]:
-    """The tasks on which all students and knowledge types have a run, so that their times can be
-    compared; all tasks if there is no such task."""
+def _places(frame: pd.DataFrame) -> "pd.Series[str]":
+    """Task and device of each run, in which times can be compared."""
+    device = frame["device"].fillna("") if "device" in frame else ""
+    return frame["task"] + " on " + device
+
+
+def _shared_places(frame: pd.DataFrame) -> set[str]:
+    """The places in which all students and knowledge types with a finished run have one."""
     done = frame[frame["train_seconds"].notna()]
-    there = done.groupby(["student", "knowledge"])["task"].agg(set)
-    shared = set.intersection(*there) if len(there) else set()
-    tasks = list(dict.fromkeys(frame["task"]))
-    return [task for task in tasks if task in shared] or tasks
+    there = done.groupby(["student", "knowledge"])["place"].agg(set)
+    return set.intersection(*there) if len(there) else set()
 
 
-def _tasks_of_times(frame: pd.DataFrame, shared: list[str]) -> list[str]:
-    """A note on tasks that the means of times leave out."""
-    out = [task for task in dict.fromkeys(frame["task"]) if task not in shared]
+def _left_out(frame: pd.DataFrame, shared: set[str]) -> list[str]:
+    """A note on the runs whose times are not compared."""
+    done = frame[frame["train_seconds"].notna()]
+    out = int((~done["place"].isin(shared)).sum())
     if not out:
         return []
-    return [f"ms, seconds a run, examples/s: without {', '.join(out)}, where some rows have no run"]
+    return [
+        f"seconds a run, examples/s: without {count(out, 'run')}, because some rows have no run on "
+        f"the same task and device"
+    ]
 
 
 def _devices(frame: pd.DataFrame) -> list[str]:
@@ -92,7 +100,7 @@ def _devices(frame: pd.DataFrame) -> list[str]:
     columns = ["device", "evaluated_on", "teacher_evaluated_on"]
     known = frame.reindex(columns=columns).fillna("")
     trained = _counts(known["device"])
-    notes = [f"device: {trained}; times compare only on one device"] * bool(trained)
+    notes = [f"device: {trained}"] * bool(trained)
     if len(set(known.to_numpy().ravel()) - {""}) > 1:
         for name, timed in (("evaluated_on", "the students"), ("teacher_evaluated_on", "teachers")):
             where = _counts(known[name])

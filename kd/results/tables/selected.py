@@ -72,9 +72,10 @@ def _points(score: float) -> str:
 def _word(candidate: Candidate) -> str:
     """What is to be said of a candidate in a few words."""
     words = ["chosen"] * candidate.chosen
-    words += [f"as good: {candidate.equal} more"] * bool(candidate.equal)
+    words += ["as good on the slice"] * candidate.close
+    words += [f"{count(candidate.equal, 'other')} with the same mean"] * bool(candidate.equal)
     words += [f"the {end} that was tried" for end in candidate.ends]
-    words += [f"{candidate.lost} run{'s' * (candidate.lost > 1)} lost"] * bool(candidate.lost)
+    words += [f"{count(candidate.lost, 'run')} missing"] * bool(candidate.lost)
     return "; ".join(words)
 
 

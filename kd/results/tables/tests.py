@@ -17,6 +17,7 @@ from kd.results.statistics.runs import control_of, each, studied
 from kd.results.statistics.views import base_of
 from kd.results.tables.rows import SELECTED
 from kd.results.tables.table import Table
+from kd.runtime.words import count
 from kd.study.aliasing import mixed_sentence
 
 
@@ -115,12 +116,12 @@ def contrasts_table(runs: pd.DataFrame) -> Table | None:
 
 def contrast_cells(row: Any) -> list[str]:
     """Mean, interval, p, pairs and seeds of one row of `contrasts`."""
-    count = f"{row.pairs}" if row.pairs == row.planned else f"{row.pairs}/{row.planned}"
+    done = f"{row.pairs}" if row.pairs == row.planned else f"{row.pairs}/{row.planned}"
     return [
         plain(100 * row.mean, 1, True),
         interval(row.low, row.high) or NOTHING,
         p_text(row.p_holm),
-        count,
+        done,
         f"{max(1, int(row.seeds))}",
     ]
 
@@ -152,7 +153,7 @@ def ranks_table(runs: pd.DataFrame) -> Table | None:
         SELECTED,
     ]
     if ranks.left_out:
-        notes.append(f"{ranks.left_out} cells are left out because they lack a task")
+        notes.append(f"left out, because they lack a task: {count(ranks.left_out, 'cell')}")
     return Table(
         f"Cells ranked on each of {ranks.tasks} tasks by their mean over seeds (1 is best).",
         [*names, "mean rank", "tasks won", f"better than {control or 'control'}", "p (Holm)"],

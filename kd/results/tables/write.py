@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kd.results.advice.soundness import students_at_floor
 from kd.results.answers import TaskAnswers, read_answers
 from kd.results.record import load_record, read_runs, warned
 from kd.results.statistics.cells import summarise
@@ -20,6 +21,8 @@ from kd.results.tables.selected import selected_table, teachers_table
 from kd.results.tables.table import Table, document
 from kd.results.tables.tests import contrasts_table, effects_table, iso_cost_table, ranks_table
 from kd.runtime.files import atomic_dir, atomic_write
+
+_TESTS = ("effects", "contrasts", "ranks", "iso-cost")
 
 
 def make_tables(
@@ -45,8 +48,15 @@ def make_tables(
         "examples": examples_table(runs, answers or {}),
         "likeness": likeness_table(runs),
     }
-    tables |= {name: table for name, table in more.items() if table}
-    return tables | {"cost": cost_table(frame)}
+    told = [
+        f"the answers leave out {floor.task}, where no student is above the constant answer"
+        for floor in students_at_floor(frame)
+    ]
+    for name, table in more.items():
+        if table:
+            table.notes.extend(told if name in _TESTS else [])
+            tables[name] = table
+    return tables | {"cost": cost_table(frame, selection is not None)}
 
 
 def write_tables(runs_csv: Path, out_dir: Path, study: Path | None = None) -> list[str]:

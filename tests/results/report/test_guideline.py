@@ -24,6 +24,7 @@ from kd.results.report.guideline import (
     guideline_text,
     write_guideline,
 )
+from kd.results.tables.write import make_tables
 
 
 def of(frame, axis):
@@ -82,6 +83,18 @@ def test_how_sure_leaves_out_tasks_at_the_constant_answer():
     text = guideline_text(Record(frame), "x")
     assert "Use `logits+hidden`" in text
     assert "1 is significantly better than it and none is worse" in text
+    told = make_tables(frame)["contrasts"].notes  # the tables have all tasks, and say so
+    assert "the answers leave out cola, where no student is above the constant answer" in told
+
+
+def test_equal_means_are_shared():
+    scores = {"first": (0.60, 0.62, 0.58), "last": (0.62, 0.58, 0.60)}
+    frame = grid(
+        lambda c: scores[c["mapping"]][int(c["seed"]) - 1],
+        mapping=["first", "last"], seed=["1", "2", "3"],
+    )  # fmt: skip
+    text = answer(of(frame, "mapping"))
+    assert text.startswith("Undecided: `first` shares the highest mean with `last`, but is not ")
 
 
 def test_a_significant_difference_that_is_small_is_not_said_to_matter():
@@ -178,7 +191,7 @@ def test_limits_name_lost_runs_and_where_the_best_does_not_lead():
     advice = of(lose(frame, mapping="last", task="qnli", seed="1"), "mapping")
     told = " ".join(limits(advice))
     assert "Missing runs: `last` 1 of 9." in told
-    assert re.search(r"`last` does not lead on rte \(−[12]\.\d points\)", told)
+    assert re.search(r"`last` is below the average of the others on rte \(−[12]\.\d points\)", told)
     assert any("depends on the task" in text for text in evidence(advice))
 
 

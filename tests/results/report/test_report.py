@@ -193,7 +193,8 @@ def test_a_best_cell_that_lost_a_run_is_named_with_its_number(frame):
     assert "2 pairs" in text
     assert winners(frame) == [
         "Of the 1 cell other than the control (`logits`), 1 is significantly better than it and "
-        "none is worse, after correction."
+        "none is worse, after correction for 1 comparison of a cell with its control. (The answers "
+        "compare values of one axis, over all settings, and correct for all pairs of values.)"
     ]
 
 

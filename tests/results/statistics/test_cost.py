@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from kd.axes.shapes import Shape
-from kd.results.statistics.cost import equal_cost, forward_flops, iso_cost, pareto, with_costs
+from kd.results.statistics.cost import (
+    equal_cost,
+    forward_flops,
+    iso_cost,
+    pareto,
+    student_costs,
+    with_costs,
+)
 from kd.results.statistics.pairing import prepare
 
 
@@ -51,6 +58,24 @@ def test_times_of_two_devices_give_no_speedup():
     assert with_costs(frame)["speedup"].isna().tolist() == [False, True, False]
     old = frame.drop(columns=["evaluated_on", "teacher_evaluated_on"])  # not recorded then
     assert with_costs(old)["speedup"].notna().all()
+
+
+def test_latencies_are_those_of_the_tasks_that_all_students_have():
+    """The average over tasks has no time of its own, and a task of long texts counts for all."""
+    small, large = "3L-384-12h-1536", "6L-768-12h-3072"
+    cells = {"student": [small, large], "task": ["rte", "qnli", "imdb"]}
+    frame = grid(lambda c: None if (c["student"], c["task"]) == (large, "imdb") else 0.5, **cells)
+    seconds = {
+        (small, "rte"): 2.0,
+        (small, "qnli"): 10.0,
+        (large, "rte"): 3.0,
+        (large, "qnli"): 9.0,
+    }
+    places = zip(frame["student"], frame["task"], strict=True)
+    frame["latency_seconds"] = [seconds.get(place, 90.0) for place in places]
+    frame.loc[frame["score"].isna(), "latency_seconds"] = math.nan
+    found = student_costs(with_costs(prepare(frame)), "latency")
+    assert found.to_dict() == {small: 6.0, large: 6.0}
 
 
 def test_pareto_by_hand():

@@ -182,7 +182,7 @@ def test_values_are_compared_on_the_seeds_that_all_of_them_have(tmp_path):
     assert candidate(record, "logits", "0.0001").slice_score == pytest.approx(0.65)
     assert any("compared on the seeds that all of them have" in text for text in record.remarks)
     note = make_tables(record.runs, None, record.selection)["selected"].rows[1][-1]
-    assert note == "chosen; 1 run lost"
+    assert note == "chosen; 1 run missing"
     assert sorted(record.runs["status"]) == ["done", "missing"], "the lost run is shown"
 
 
