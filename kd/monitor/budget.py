@@ -29,15 +29,6 @@ from kd.study.paths import Layout
 from kd.study.read import read_yaml
 
 Content = dict[str, Any]
-# What each cut is called; and their order, in which each proposal moves another one to the front.
-NAMES = {
-    "seeds": "fewer seeds",
-    "design": "one axis at a time",
-    "cells": "a fraction of the cells",
-    "tuning": "fewer tuned values",
-    "values": "fewer values",
-    "tasks": "fewer tasks",
-}
 _SHARES = ("2/3", "1/2", "1/3", "1/4")  # a smaller part of most grids leaves values out
 _USELESS = 2  # resolution of a part in which the effects of two axes are the same
 
@@ -85,12 +76,12 @@ def proposals(
     if _fits(whole, hours):
         return [whole]
     by_runs: dict[frozenset[str], Proposal] = {}
-    for first in NAMES:
+    for first in CUTS:
         proposal, used = whole, list[str]()
-        for kind in [first, *(kind for kind in NAMES if kind != first)]:
-            for smaller in CUTS[kind](proposal.content, proposal.grid, seeds):
-                used = [*dict.fromkeys([*used, kind])]
-                name = " and ".join(NAMES[kind] for kind in used)
+        for cut in [first, *(cut for cut in CUTS if cut != first)]:
+            for smaller in CUTS[cut](proposal.content, proposal.grid, seeds):
+                used = [*dict.fromkeys([*used, cut])]
+                name = " and ".join(used)
                 try:
                     proposal = cut_down(name, smaller)
                 except UserError:  # without that part the study has no meaning
@@ -207,13 +198,14 @@ def _fewer_values(content: Content, grid: Grid, seeds: int) -> Iterator[Content]
         yield content
 
 
+# Each cut by its name, in the order in which they are made; each proposal moves one to the front.
 CUTS: dict[str, Callable[[Content, Grid, int], Iterator[Content]]] = {
-    "seeds": _fewer_seeds,
-    "design": _one_at_a_time,
-    "cells": _fraction,
-    "tuning": _fewer_tuned,
-    "tasks": _fewer_tasks,
-    "values": _fewer_values,
+    "fewer seeds": _fewer_seeds,
+    "one axis at a time": _one_at_a_time,
+    "a fraction of the cells": _fraction,
+    "fewer tuned values": _fewer_tuned,
+    "fewer values": _fewer_values,
+    "fewer tasks": _fewer_tasks,
 }
 
 

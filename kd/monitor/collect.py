@@ -11,6 +11,7 @@ from typing import Any
 
 from kd.axes.labels import parts
 from kd.axes.metrics import column_of
+from kd.monitor.history import history_rows
 from kd.monitor.overwriting import refuse_to_lose
 from kd.monitor.status import read_metrics, run_status
 from kd.results.columns import COLUMNS, METRICS, SPLIT_COLUMN
@@ -105,7 +106,7 @@ def compact_history(path: Path) -> str:
     computed. `nan` marks a stretch without any. '' if there is no history. Names of terms contain
     no '=' or ';'.
     """
-    rows = _whole_rows(path)
+    rows = history_rows(path)
     if not rows:
         return ""
     size = -(-len(rows) // _STRETCHES)
@@ -115,24 +116,6 @@ def compact_history(path: Path) -> str:
         if name not in ("step", "learning_rate"):
             series[name] = [f"{_mean_of(stretch, name):.4g}" for stretch in stretches]
     return ";".join(f"{name}={' '.join(values)}" for name, values in series.items())
-
-
-def _whole_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of a history.csv that have a step and a loss, without their blank cells.
-
-    The last line may be cut short, and counts only with its line end. Rows of a damaged file that
-    are not numbers are left out, because a curve is no reason to refuse a finished run.
-    """
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    rows = []
-    for row in csv.DictReader(line for line in lines if line.endswith("\n")):
-        with suppress(ValueError, TypeError):
-            values = {name: float(value) for name, value in row.items() if value}
-            if "step" in values and "loss" in values:
-                rows.append(values)
-    return rows
 
 
 def _mean_of(rows: list[dict[str, float]], name: str) -> float:

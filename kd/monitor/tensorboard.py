@@ -4,9 +4,9 @@ The training loop does not use TensorBoard, so a run costs nothing more. A run h
 when its training has ended.
 """
 
-import csv
 from pathlib import Path
 
+from kd.monitor.history import history_rows
 from kd.runtime.errors import UserError
 from kd.runtime.files import atomic_dir
 from kd.study.grid import Grid
@@ -39,22 +39,10 @@ def write_events(grid: Grid, layout: Layout, out: Path) -> int:
     for name, path in there.items():
         with atomic_dir(out / name) as folder:
             writer = SummaryWriter(str(folder))
-            for step, values in read_history(path):
+            for values in history_rows(path):
+                step = int(values.pop("step"))
                 for key, value in values.items():
                     # TensorBoard groups by what is before the first slash.
                     writer.add_scalar(f"training/{key}", value, step)
             writer.close()
     return len(there)
-
-
-def read_history(path: Path) -> list[tuple[int, dict[str, float]]]:
-    """(step, scalars) of each row of a history.csv that has a step and is whole."""
-    rows = []
-    with path.open(newline="", encoding="utf-8") as handle:
-        for row in csv.DictReader(handle):
-            try:
-                values = {key: float(value) for key, value in row.items() if value}
-                rows.append((int(values.pop("step")), values))
-            except (KeyError, TypeError, ValueError):
-                continue
-    return rows
