@@ -137,7 +137,7 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
     text = f"{start or 'Use'} {q(advice.best)}"
     if alike:
         text += f" or {listed((q(c.other) for c in alike), 'or')}, equal within {points(margin)} "
-        text += f"({'; '.join(f'over {q(c.other)} {short_contrast(c)}' for c in alike[:3])})"
+        text += f"({', and '.join(f'over {q(c.other)} {short_contrast(c)}' for c in alike[:3])})"
     text += "."
     if small:
         c = small[0]

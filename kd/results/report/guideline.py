@@ -207,8 +207,9 @@ def rests_on(record: Record) -> str:
     finished = above_floor(record.runs)
     finished = finished[finished["score"].notna()]
     tasks, seeds = levels(finished["task"]), levels(finished["seed"])
+    tuned = f" at the chosen {' and '.join(record.selection.axes)}" if record.selection else ""
     return (
-        f"These answers rest on {len(finished):,} of {count(len(record.runs), 'run')}: "
+        f"These answers rest on {len(finished):,} of {count(len(record.runs), 'run')}{tuned}: "
         f"{count(len(tasks), 'task')} ({', '.join(tasks)}), {count(len(seeds), 'seed')}, teacher "
         f"{', '.join(levels(finished['teacher']))}."
     )
