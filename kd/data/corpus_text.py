@@ -120,15 +120,24 @@ def record_text(value: Any, where: str | Path, number: int) -> str:
             f"{where}, record {number}: found a text of {len(text):,} characters, allowed: up to "
             f"{LONGEST:,}; break it into several records"
         )
+    check_characters(text, f"{where}, record {number}")
+    return text
+
+
+def check_characters(text: str, where: str) -> None:
+    """Check that a text can be written as UTF-8.
+
+    Raises:
+        UserError: it has half of a surrogate pair; it starts with `where`.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
         half = f"\\u{ord(text[error.start]):04x}"
         raise UserError(
-            f"{where}, record {number}: found {half}, half of a surrogate pair, allowed: text that "
-            f"can be written as UTF-8"
+            f"{where}: found {half}, half of a surrogate pair, allowed: text that can be written "
+            f"as UTF-8"
         ) from None
-    return text
 
 
 def json_lines(file: Path) -> Iterator[tuple[int, Any]]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from kd.runtime.errors import UserError, listing, nearest
 
+_SHOWN = 20  # names of columns in a message
+
 
 def place_of(column: object, names: Iterable[object], where: str | Path) -> int:
     """The position of the column, from 0.
@@ -15,7 +17,8 @@ def place_of(column: object, names: Iterable[object], where: str | Path) -> int:
     names = list(names)
     if column not in names:
         raise UserError(
-            f"{where}: column {column!r} is missing; found {listing(names)}{nearest(column, names)}"
+            f"{where}: column {column!r} is missing; found {listing(names[:_SHOWN])}"
+            f"{', ...' * (len(names) > _SHOWN)}{nearest(column, names)}"
         )
     if (count := names.count(column)) > 1:
         raise UserError(

@@ -1,6 +1,7 @@
 """Reads the files of users' own tasks: CSV, TSV, lines, JSON lines and Parquet, also with gzip."""
 
 import codecs
+import csv
 import gzip
 import io
 import json
@@ -8,6 +9,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,13 +64,14 @@ def _frame(file: Path, source: Source) -> "pd.DataFrame":
 
     raw = _bytes(file)
     if source.format == "parquet":
-        from pyarrow.parquet import read_schema
+        from pyarrow import parquet
 
         try:
-            names = read_schema(io.BytesIO(raw)).names
+            names = parquet.read_schema(io.BytesIO(raw)).names
             for name in names:  # pandas cannot read two of one name
                 place_of(name, names, file)
-            return pd.read_parquet(io.BytesIO(raw))
+            # As it is in the file: a column that pandas has saved as an index is a column.
+            return parquet.read_table(io.BytesIO(raw)).to_pandas(ignore_metadata=True)
         except UserError:
             raise
         except Exception as error:  # pyarrow has many errors of its own
@@ -94,7 +97,8 @@ def _frame(file: Path, source: Source) -> "pd.DataFrame":
                     place_of(column, names, file)
             return _csv(text, source, 0 if source.header else None)
     except (ValueError, Warning) as error:  # ParserError is a ValueError
-        raise UserError(f"{file}: not a {source.format.upper()} file ({_short(error)})") from None
+        why = _long_row(text, source) or f"not a {source.format.upper()} file ({_short(error)})"
+        raise UserError(f"{file}: {why}") from None
 
 
 def _json_rows(text: str, file: Path) -> Iterator[dict[str, Any]]:
@@ -131,6 +135,21 @@ def _csv(text: str, source: Source, header: int | None, rows: int | None = None)
     )
 
 
+def _long_row(text: str, source: Source) -> str:
+    """What is wrong with the first row that is longer than the first line; '' if there is none."""
+    quoting: Literal[0, 3] = 0 if source.quotes else 3
+    rows = csv.reader(io.StringIO(text), delimiter=_SEPARATORS[source.format], quoting=quoting)
+    with suppress(csv.Error, StopIteration):
+        width = len(next(rows))
+        for number, row in enumerate(rows, 1 if source.header else 2):
+            if len(row) > width:
+                first = "the header" if source.header else "the first row"
+                comma = "; a comma in a text needs quotes around the text"
+                comma = comma if source.format == "csv" else ""
+                return f"row {number} has {len(row)} columns, and {first} has {width}{comma}"
+    return ""
+
+
 def _bytes(file: Path) -> bytes:
     raw = file.read_bytes()
     if raw[:2] != b"\x1f\x8b":
@@ -153,13 +172,22 @@ def decoded(raw: bytes, encoding: str, file: Path) -> str:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         start = raw.rfind(b"\n", 0, error.start) + 1
-        hint = "; give the task the key encoding, such as iso-8859-1" if encoding == "utf-8" else ""
+        guess = f"; give the task the key encoding, such as {_likely(raw, error.start)}"
+        hint = guess if encoding == "utf-8" else ""
         raise UserError(
             f"{file}, line {raw.count(bytes([10]), 0, error.start) + 1}: byte "
             f"{error.start - start + 1} of the line is 0x{raw[error.start]:02x}, which is not "
             f"{encoding}{hint}"
         ) from None
-    return text.replace("\r\n", "\n")
+    text = text.replace("\r\n", "\n")
+    return text if "\n" in text else text.replace("\r", "\n")  # of old spreadsheets
+
+
+def _likely(raw: bytes, at: int) -> str:
+    """The likely encoding of a file that is not UTF-8 from a byte on."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return "cp1252" if 0x80 <= raw[at] < 0xA0 else "iso-8859-1"  # there these are no letters
 
 
 def _place(names: list[str], column: str | int, file: Path, header: bool) -> int:
@@ -169,6 +197,11 @@ def _place(names: list[str], column: str | int, file: Path, header: bool) -> int
         return column
     if not header:
         raise UserError(f"{file}: column {column!r}: without a header, columns are numbers from 0")
+    if len(names) == 1 and ";" in names[0]:
+        raise UserError(
+            f"{file}: found one column, {shown(names[0])}, allowed: columns that are separated by "
+            f"commas (format csv) or tabs (format tsv)"
+        )
     return place_of(column, names, file)
 
 

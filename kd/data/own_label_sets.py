@@ -1,6 +1,7 @@
 """Reads the labels of each example of a multi-label task, from one column or several."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from kd.runtime.errors import UserError, shown
 if TYPE_CHECKING:
     import pandas as pd
 
+_LIST = re.compile(r"\[\s*(['\"]).*\1\s*\]", re.DOTALL)  # as Python and JSON write it
 _YES_OR_NO = {"1": True, "0": False, "true": True, "false": False}
 
 
@@ -27,7 +29,13 @@ def label_sets(table: "pd.DataFrame", source: Source, where: str) -> Iterator[tu
         return
     for row, value in enumerate(table["label"], 1):
         several = _is_list(value, f"{where}, row {row}: labels ({source.label})")
-        empty = isinstance(value, str) and value == ""
+        empty = isinstance(value, str) and not value.strip()
+        if isinstance(value, str) and _LIST.fullmatch(value.strip()):
+            raise UserError(
+                f"{where}, row {row}: labels ({source.label}): found the text {shown(value)}, "
+                f"allowed: labels with {shown(source.separator)} between them, or a list in JSON "
+                f"lines or Parquet"
+            )
         if not (several or empty) and text_of(value) == "":
             raise UserError(
                 f"{where}, row {row}: the labels ({source.label}) are missing; an example without "

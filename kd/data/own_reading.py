@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kd.axes.kinds import CLASSES, LABELS, SCORES
 from kd.axes.tasks import Source, Task
+from kd.data.corpus_text import check_characters
 from kd.data.own_files import read_table
 from kd.data.own_label_sets import is_several, label_sets
 from kd.data.own_label_sets import text_of as _text
@@ -47,6 +48,7 @@ def _read(task: Task) -> tuple[dict[str, "pd.DataFrame"], tuple[str, ...]]:
     source = task.source
     assert source is not None
     frames: dict[str, pd.DataFrame] = {}
+    places: dict[str, str] = {}
     named: tuple[str, ...] = ()
     for split, place in source.splits:
         if source.hub:
@@ -56,26 +58,25 @@ def _read(task: Task) -> tuple[dict[str, "pd.DataFrame"], tuple[str, ...]]:
             where = f"{source.hub}, split {place}"
         else:
             table, where = read_table(Path(place), source), place
-        frames[split] = _checked(table, task, where)
+        frames[split], places[split] = _checked(table, task, where), where
     train = frames["train"]
     if train["label"].nunique() < 2:
         first = train["label"].iloc[0]
         only = shown(source.separator.join(first) if task.kind is LABELS else first)
-        raise UserError(f"{source.splits[0][1]}: every label is {only}: nothing to learn")
+        raise UserError(f"{places['train']}: every label is {only}: nothing to learn")
     labels: tuple[str, ...] = ()
     if task.kind is not SCORES:
         found = set(_each_label(train["label"], task))
         labels = source.labels or named or tuple(map(str, source.flags)) or _sorted(found)
         if len(labels) < 2:
             raise UserError(
-                f"{source.splits[0][1]}: {labels[0]!r} is the only label; a multi-label task has "
-                f"two or more"
+                f"{places['train']}: {labels[0]!r} is the only label; a multi-label task has two "
+                f"or more"
             )
-        for (split, place), frame in zip(source.splits, frames.values(), strict=True):
-            _check_labels(frame, labels, place, task, split)
+        for split, frame in frames.items():
+            _check_labels(frame, labels, places[split], task, split)
     if source.share is not None:
         frames = _shared_out(train, source, task, labels)
-    places = dict(source.splits)
     for split, frame in frames.items():
         if task.kind is SCORES and split != "train" and len(frame) < 2:
             where = places.get(split, places["train"])
@@ -100,16 +101,22 @@ def _checked(table: "pd.DataFrame", task: Task, where: str) -> "pd.DataFrame":
         values = [_text(value) for value in table[f"text{i}"]]
         if "" in values:
             raise UserError(f"{where}, row {values.index('') + 1}: the text ({name}) is empty")
+        for row, value in enumerate(values, 1):
+            check_characters(value, f"{where}, row {row}: text ({name})")
         columns[f"sentence{i + 1}"] = values
     if task.kind is LABELS:
-        columns["label"] = list(label_sets(table, task.source, where))
-        return pd.DataFrame(columns)
+        sets = list(label_sets(table, task.source, where))
+        for row, own in enumerate(sets, 1):
+            check_characters("".join(own), f"{where}, row {row}: label ({task.source.label})")
+        return pd.DataFrame(columns | {"label": sets})
     _check_single(table["label"], task.source.label, where)
     raw = [_text(value) for value in table["label"]]
     if "" in raw:
         raise UserError(
             f"{where}, row {raw.index('') + 1}: the label ({task.source.label}) is empty"
         )
+    for row, value in enumerate(raw, 1):
+        check_characters(value, f"{where}, row {row}: label ({task.source.label})")
     columns["label"] = list(_scores(raw, task, where)) if task.kind is SCORES else raw
     return pd.DataFrame(columns)
 
@@ -268,7 +275,7 @@ def _warnings(
     if task.kind is not SCORES and 1 in counts.values():
         rare = [label for label, count in counts.items() if count == 1]
         few = listing(rare[:5]) + ", ..." * (len(rare) > 5)
-        yield f"only one training example has the label {few}"
+        yield f"labels with only one training example: {few}"
     low, high = task.range or (0, 0)
     if high - low > _WIDE:
         yield (

@@ -75,7 +75,9 @@ def transfer_examples(found: TransferSet) -> Iterator[Texts]:
                     yield texts
                 elif any(texts):
                     raise UserError(f"{file}, record {number}: one of its two texts is empty")
-        except (OSError, EOFError, zlib.error, csv.Error) as error:
+        except csv.Error as error:
+            raise UserError(f"{file}: not a {kind.upper()} file ({error})") from None
+        except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"{file}: cannot be read, or is cut off ({error})") from None
 
 

@@ -1,6 +1,7 @@
 """Warnings of a plan: what a study will not be able to show."""
 
 from kd.axes.fields import RUN_DEFAULTS
+from kd.axes.labels import parts
 from kd.monitor.tuning import tuning
 from kd.results.advice import FEW_SEEDS
 from kd.runtime.errors import listing
@@ -22,7 +23,32 @@ def warnings_of(grid: Grid) -> list[str]:
         warnings.append(f"no cell with {axis} {value} can run: {reason}")
     for axis, value in grid.chosen.missing if grid.chosen else ():
         warnings.append(f"design: no cell with {axis} {value} was drawn; take more cells")
+    warnings += [f"{name}: no run uses it" for name in _unused(grid)]
     return warnings + _assistant_warnings(grid) + _dtype_warnings(grid) + _recipe_warnings(grid)
+
+
+def _unused(grid: Grid) -> list[str]:
+    """What the study defines for its runs, and none of them has."""
+    study, runs = grid.study, grid.trained.values()
+    used = {
+        "stages": {run.stage.name for run in runs if run.stage},
+        "transfer": {extra.name for run in runs for extra in run.extras if extra.transfer},
+        "tasks": {name for run in runs for name in parts(run.labels["task"])},
+        "teachers": {
+            *(name for run in runs for name in parts(run.labels["teacher"])),
+            *(teacher.name for teacher in grid.teachers.values()),
+            *(stage.values["teacher"] for stage in study.stages.values()),
+        },
+    }
+    own = {
+        "stages": list(study.stages),
+        "transfer": list(study.transfer),
+        "tasks": [name for name, task in study.tasks.items() if task.source],
+        "teachers": list(study.teachers),
+    }
+    return [
+        f"{key}.{name}" for key, names in own.items() for name in names if name not in used[key]
+    ]
 
 
 def _tuning_warnings(grid: Grid) -> list[str]:

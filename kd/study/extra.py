@@ -82,12 +82,12 @@ def extras_of(
 
 def _check_first_batch(cell: Cell, terms: tuple[Term, ...]) -> None:
     """Weights that go by the hard-label loss of a batch need labels in it."""
-    calibrated = cell["weights"] == "calibrated"
-    if calibrated or (cell["weights"] == "balanced" and measure_of(terms) is None):
+    weights = cell["weights"]
+    if weights == "calibrated" or (weights == "balanced" and measure_of(terms) is None):
+        instead = "hard_weight: 0" if weights == "calibrated" else "a term with logits"
         raise Pruned(
-            f"weights {cell['weights']} go by the hard-label loss of a batch, but a batch may have "
-            f"extra examples alone, which have no labels; hard_weight 0"
-            f"{'' if calibrated else ', a term with logits'} or fixed weights do not need them"
+            f"weights {weights} go by the hard-label loss of a batch, but a batch may have only "
+            f"extra examples, which have no labels; give {instead}, or fixed weights"
         )
 
 

@@ -74,7 +74,8 @@ def label_names(value: Any, key: str) -> tuple[str, ...]:
         if isinstance(label, bool):
             raise UserError(
                 f"{key}: found {shown(label)}, allowed: names; put yes, no, on, off, true and "
-                f"false in quotes, because YAML reads them as truth values"
+                f"false in quotes, because YAML reads them as truth values (those of JSON lines "
+                f"and Parquet are 'True' and 'False')"
             )
     labels = tuple(str(label).strip() for label in value)
     if len(set(labels)) < len(labels):

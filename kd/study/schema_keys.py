@@ -68,7 +68,7 @@ def task_schema() -> dict[str, Any]:
         "required": ["share"],
         "additionalProperties": False,
     }
-    label = {"type": ["string", "integer", "boolean"]}
+    label = {"type": ["string", "integer"]}
     labels = {"type": "array", "items": label, "minItems": 2, "uniqueItems": True}
     flags = {"type": "array", "items": column, "minItems": 2, "uniqueItems": True}
     in_sets: dict[str, dict[str, Any]] = {

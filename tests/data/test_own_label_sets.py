@@ -72,6 +72,11 @@ WRONG = {
     "unknown": ("text,tags\nx,a;b\n", "text,tags\ny,a;c\n", r"row 1: label 'c', allowed: the labe"),
     "one set": ("text,tags\nx,a;b\ny,b;a\n", "", r"every label is 'a;b': nothing to learn"),
     "one label": ("text,tags\nx,a\ny,\n", "", r"'a' is the only label; .* two or more"),
+    "a list as text": (
+        "text,tags\nx,\"['a', 'b']\"\ny,a\n",
+        "",
+        r"row 1: .* with ';' between them",
+    ),
 }
 
 

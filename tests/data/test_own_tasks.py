@@ -62,6 +62,38 @@ def test_windows_files_have_a_mark_and_other_line_ends(tmp_path):
     assert frame["label"].tolist() == [0, 1, 0, 1]
 
 
+def test_old_spreadsheets_have_other_line_ends(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\ra,x\rb,y\r", newline="")
+    frame = own_splits(task(tmp_path, dev="train.csv"))["train"]
+    assert frame["sentence1"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "likely"),
+    [("it\u2019s", "cp1252"), ("caf\u00e9", "iso-8859-1"), ("abc", "utf-16")],
+)
+def test_another_encoding_is_named(tmp_path, raw, likely):
+    (tmp_path / "train.csv").write_bytes(f"text,label\n{raw},x\nb,y\n".encode(likely))
+    with pytest.raises(UserError, match=f"give the task the key encoding, such as {likely}"):
+        own_facts(task(tmp_path, dev="train.csv"))
+    frame = own_splits(task(tmp_path, dev="train.csv", encoding=likely))["train"]
+    assert frame["sentence1"].tolist() == [raw, "b"]
+
+
+def test_half_a_character_is_named(tmp_path):
+    lines = [{"text": "a", "label": "x"}, {"text": "b \ud83d", "label": "y"}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(UserError, match=r"a.jsonl, row 2: text \(text\): found \\ud83d, half"):
+        own_facts(task(tmp_path, train="a.jsonl", dev="a.jsonl"))
+
+
+def test_a_column_that_pandas_saved_as_its_index_is_a_column(tmp_path):
+    frame = pd.DataFrame(ROWS, columns=["text", "label"]).set_index("text")
+    frame.to_parquet(tmp_path / "a.parquet")
+    found = own_splits(task(tmp_path, train="a.parquet", dev="a.parquet"))
+    assert found["train"]["sentence1"].tolist() == [text for text, _ in ROWS]
+
+
 def test_positions_need_no_header(tmp_path):
     (tmp_path / "train.csv").write_text("0,so so,x\n1,very good,y\n")
     found = own_splits(task(tmp_path, dev="train.csv", text=1, label=2, header=False))
@@ -105,7 +137,9 @@ BROKEN = {
     "text,label\na,x\nb,\n": r"train.csv, row 2: the label \(label\) is empty",
     "txt,label\na,x\nb,y\n": r"column 'text' is missing; found txt, label \(did you mean txt\?\)",
     "text,label\na,x\nb,x\n": "every label is 'x': nothing to learn",
-    "text,label\na,x\nb,y,z\n": "not a CSV file",
+    "text,label\na,x\nb,y,z\n": "row 2 has 3 columns, and the header has 2; a comma in a text",
+    "text,label\na,b,x\nc,d,y\n": "row 1 has 3 columns, and the header has 2",
+    "text;label\na;x\nb;y\n": "found one column, 'text;label', allowed: columns that are",
     "text,label\na,x\nb\n": r"train.csv, row 2: the label \(label\) is empty",
     "text,label\na,x\n" + '"b,y\n': "not a CSV file",
     "text,label\n": "no rows",
@@ -258,7 +292,7 @@ def test_duplicates_are_counted_and_named_from_one_percent_on(tmp_path):
 def test_a_label_with_one_example_is_a_warning_and_no_share(tmp_path):
     write(tmp_path, rows=[*ROWS, ("odd", "maybe")])
     (warning,) = own_facts(task(tmp_path, dev={"dev": "train.csv"})).warnings[:1]
-    assert warning == "only one training example has the label maybe"
+    assert warning == "labels with only one training example: maybe"
     with pytest.raises(UserError, match=r"one example has the label 'maybe', and a share of 0.4"):
         own_facts(task(tmp_path, dev={"share": 0.4}))
 

@@ -64,6 +64,16 @@ def test_plan_warns_of_what_a_study_will_not_be_able_to_say(tmp_path, capsys):
     assert json_of(capsys, "plan", three)["warnings"] == []
 
 
+def test_plan_warns_of_what_no_run_uses(tmp_path, capsys):
+    (tmp_path / "more.txt").write_text("some text\n")
+    study = tiny_study(axes={"seed": [1, 2, 3]}, transfer={"more": {"files": "more.txt"}})
+    study["teachers"]["wide"] = {"model": "scratch", "shape": "2L-64-2h-128", "epochs": 1,
+                                 "learning_rate": 1e-3}  # fmt: skip
+    study["base"]["teacher"] = "deep"
+    warnings = json_of(capsys, "plan", write_study(tmp_path, study))["warnings"]
+    assert warnings == ["transfer.more: no run uses it", "teachers.wide: no run uses it"]
+
+
 def test_only_a_teacher_that_runs_in_each_step_has_operations(tmp_path):
     axes = {"knowledge": ["none", "logits+hidden"], "errata": ["none", "padding"]}
     runs = load_grid(write_study(tmp_path, tiny_study(axes=axes))).runs.values()
