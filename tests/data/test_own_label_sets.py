@@ -75,7 +75,7 @@ WRONG = {
     "a list as text": (
         "text,tags\nx,\"['a', 'b']\"\ny,a\n",
         "",
-        r"row 1: .* with ';' between them",
+        r".* with ';' between them",
     ),
 }
 
