@@ -39,7 +39,7 @@ reference: $(STAMP) ## write docs/reference-results.md, its figures, and the fir
 	PYTHONPATH=. $(BIN)/python .ci/generate.py
 
 replay: $(STAMP) ## write docs/replay.md and its figure: what a part of the runs finds (takes half an hour)
-	$(BIN)/python -m kd replay results/records --simulated --draws 24 --page docs/replay.md
+	$(BIN)/python -m kd replay results/records/demo results/records/reference --simulated --draws 24 --page docs/replay.md
 
 test: $(STAMP)   ## run the tests
 	$(PYTEST)

@@ -63,8 +63,8 @@ def _shares(replays: list[Row]) -> list[str]:
         "",
         "In percent of the runs of the whole study: the smallest share that was tried, if all "
         f"larger ones find them too. In brackets the same for {GOOD:.0%} of signs and of best "
-        "values. “–”: not even with all runs of this way. “·”: the study has no such part, or no "
-        "effect to find.",
+        "values. “–”: not even with all runs of this way. “·”: the study has no such part, or "
+        "nothing of this kind to find.",
         "",
         f"| way | {' | '.join(facts['name'] for facts in replays)} |",
         f"|---|{'---|' * len(replays)}",
@@ -82,7 +82,7 @@ def _needed(facts: Row, way: str) -> str:
 
 def _smallest(facts: Row, way: str, what: list[str]) -> str:
     steps = facts["ways"][way]
-    if all(step[name] is None for step in steps for name in what):
+    if any(all(step[name] is None for step in steps) for name in what):
         return "·"
     enough = "–"
     for step in reversed(steps):
