@@ -29,6 +29,11 @@ QUESTIONS = {
     "teacher": "Does a larger teacher help?",
     "preset": "Which published method?",
 }
+# Other axes whose names make no question.
+_OTHERS = {
+    "weights": "How should the terms of the loss be weighted?",
+    "errata": "Does a known defect of published code change the score?",
+}
 
 
 def advise(frame: pd.DataFrame, margin: float = 0.5) -> list[Advice]:
@@ -46,7 +51,7 @@ def advise(frame: pd.DataFrame, margin: float = 0.5) -> list[Advice]:
     shares = variance(frame)
     answers = []
     for axis in [*QUESTIONS, *(a for a in varying if a not in QUESTIONS)]:
-        question = QUESTIONS.get(axis, f"Which {axis.replace('_', ' ')}?")
+        question = (QUESTIONS | _OTHERS).get(axis, f"Which {axis.replace('_', ' ')}?")
         if axis in varying:
             advice = _judge(runs, axis, question, margin)
             answers.append(_with_context(advice, frame, runs, shares))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.axes.fields import RUN_FIELDS
+from kd.results.statistics.runs import BUNDLE
 from kd.runtime.errors import UserError, shown, unknown
 from kd.study.check import Study
 from kd.study.read import read_yaml
@@ -94,6 +95,9 @@ def _value(axis: str, value: Any, study: Study) -> str:
         known = [term.split(":")[1] for term in terms if ":" in term]
     else:
         known = [str(v) for v in study.axes.get(axis, ())]
+    # Runs without a preset are named by their knowledge, as in all tables.
+    if axis == BUNDLE and str(study.base.get("knowledge")) == value:
+        return str(value)
     text = str(RUN_FIELDS[axis].parse(value))
     if text not in known:
         raise unknown(f"{axis} of the study {study.name}", text, known)

@@ -94,10 +94,10 @@ def _lead(advice: Advice, best: str) -> list[str]:
 def _variance(advice: Advice) -> list[str]:
     if pd.isna(advice.share):
         return []
-    axis = "Knowledge" if advice.axis == "knowledge" else f"The {axis_words(advice.axis)}"
-    text = f"{axis} explains {advice.share:.1f} % of the variance in scores"
-    text += f" within tasks ({p_words(advice.share_p)})" if not pd.isna(advice.share_p) else ""
-    noise = f"; seeds and residual noise account for {advice.noise:.1f} %"
+    text = f"Variance of the scores within tasks: {advice.share:.1f} % is due to the "
+    text += axis_words(advice.axis)
+    text += f" ({p_words(advice.share_p)})" if not pd.isna(advice.share_p) else ""
+    noise = f", and {advice.noise:.1f} % to seeds and residual noise"
     return [text + noise * bool(advice.noise >= 0) + "."]
 
 

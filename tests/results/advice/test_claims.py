@@ -11,7 +11,7 @@ from scipy import stats
 from kd.results.advice.claims import Claim, read_claims
 from kd.results.advice.verdicts import Finding, findings_of, overall, verdict_of
 from kd.results.power.detect import Design, needed
-from kd.results.record import Record
+from kd.results.record import Record, load_record
 from kd.runtime.errors import UserError
 from kd.study.check import load_study
 
@@ -147,6 +147,14 @@ def test_a_claim_with_several_contrasts(expected, verdicts, verdict):
 def test_the_shipped_claims_are_about_each_shipped_study():
     claims = read_claims(REFERENCE / "claims.yaml", STUDIES)
     assert {one.study for one in claims} == set(STUDIES)
+
+
+def test_runs_without_a_preset_are_named_by_their_knowledge():
+    folder = REFERENCE / "methods"
+    shipped = load_record(folder / "runs.csv", folder / "study.yaml", planned=False)
+    claims = [c for c in read_claims(REFERENCE / "claims.yaml", STUDIES) if c.study == "methods"]
+    assert ("ckd", "logits") in claims[0].contrasts
+    assert all(f.tasks == ("trec",) for c in claims for f in findings_of(c, shipped, 1.0))
 
 
 @pytest.mark.parametrize(
