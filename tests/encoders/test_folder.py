@@ -36,8 +36,8 @@ def study_of(tmp_path, folder, base=(), **teacher):
 def refusal(tmp_path, capsys, folder, command="plan", **teacher):
     """The one line that a command prints of a folder; '' where it has nothing against it."""
     facts.encoder.cache_clear()
-    arguments = [command, str(study_of(tmp_path, folder, **teacher))]
-    status = main([*arguments, "--results", str(tmp_path / "results")])
+    results = [] if command == "runs" else ["--results", str(tmp_path / "results")]
+    status = main([command, str(study_of(tmp_path, folder, **teacher)), *results])
     error = capsys.readouterr().err
     assert (status, error.count("\n")) in ((0, 0), (2, 1)), error
     return error

@@ -262,7 +262,7 @@ def test_the_control_without_a_teacher_has_no_extra_examples(home):
         ({**AUGMENTED, "transfer": "alone:texts"}, "is of the training set, whose place"),
         ({"transfer": "alone:texts", "knowledge": "none"}, "there is nothing to learn"),
         ({"transfer": "texts", "task": "toy-pair"}, "has 1 text an example, but task .* has 2"),
-        ({**AUGMENTED, "weights": "calibrated"}, "a batch may have extra examples alone"),
+        ({**AUGMENTED, "weights": "calibrated"}, "a batch may have only extra examples"),
         ({**AUGMENTED, "teacher": "bare"}, "no masked language model head; augmentation_model"),
         ({**AUGMENTED, "teacher": "made"}, "random weights .scratch.; augmentation_model"),
     ],
