@@ -144,9 +144,9 @@ def _long_row(text: str, source: Source) -> str:
         for number, row in enumerate(rows, 1 if source.header else 2):
             if len(row) > width:
                 first = "the header" if source.header else "the first row"
+                found = f"row {number} has {len(row)} columns, and {first} has {width}"
                 comma = "; a comma in a text needs quotes around the text"
-                comma = comma if source.format == "csv" else ""
-                return f"row {number} has {len(row)} columns, and {first} has {width}{comma}"
+                return found + comma * (source.format == "csv")
     return ""
 
 

@@ -18,7 +18,7 @@ _LETTERS, _PACKED = 4.5, 3.0  # of a token, with its blank; in a byte of a packe
 
 def run_flops(run: Run) -> float:
     """Operations of one training: three forward passes of the student (the backward pass counts as
-    two), and one of the teacher where nothing that it computes can be stored."""
+    two), and one of the teacher if it runs in every step."""
     examples, tokens = training_size(run)
     if run.values["compare_at"] == EPOCHS and run.extras:
         own = 0 if run.alone else examples

@@ -62,7 +62,7 @@ class Layout:
 
     @property
     def started_in(self) -> list[Path]:
-        """The folders in which Snakemake may run: beside the results, or beside what they link."""
+        """Where Snakemake may run: in the folder of the results, or of the target of a link."""
         return sorted({self.results.absolute().parent, self.results.resolve().parent})
 
     def text(self, data_id: str, task: str) -> Path:
