@@ -97,11 +97,11 @@ DRAW_ONLY = (
 )
 
 if workflow.is_main_process:
-    if not only_prints():
+    if not command_line().dryrun:
         check_writable()
-        if not is_locked():
-            or_end(set_damaged_aside)
-            train_unrecorded_again()
+    if not only_prints() and not is_locked():
+        or_end(set_damaged_aside)
+        train_unrecorded_again()
     if not is_locked():
         settle_copies()
     # `collect` would refuse to write over results that only runs.csv has. That is too late: Snakemake

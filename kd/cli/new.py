@@ -51,7 +51,7 @@ def add(commands: Commands) -> None:
     new.add_argument("--out", metavar="FILE", help="the study file (default: named after DATA)")
 
 
-# What is said of a data file, by the name of the option.
+# The options about a data file: their attributes, and how they are written.
 _OF_DATA = {
     "data": "DATA",
     **{name: f"--{name}" for name in ("text", "label", "dev", "multi", "format", "encoding")},

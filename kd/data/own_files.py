@@ -136,7 +136,7 @@ def _csv(text: str, source: Source, header: int | None, rows: int | None = None)
 
 
 def _long_row(text: str, source: Source) -> str:
-    """What is wrong with the first row that is longer than the first line; '' if there is none."""
+    """The mistake of the first row that has too many columns; '' if no row has."""
     quoting: Literal[0, 3] = 0 if source.quotes else 3
     rows = csv.reader(io.StringIO(text), delimiter=_SEPARATORS[source.format], quoting=quoting)
     with suppress(csv.Error, StopIteration):

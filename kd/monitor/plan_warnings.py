@@ -28,7 +28,7 @@ def warnings_of(grid: Grid) -> list[str]:
 
 
 def _unused(grid: Grid) -> list[str]:
-    """What the study defines for its runs, and none of them has."""
+    """The names that the study defines and no run uses."""
     study, runs = grid.study, grid.trained.values()
     used = {
         "stages": {run.stage.name for run in runs if run.stage},

@@ -126,7 +126,7 @@ def _ends(table: pd.DataFrame) -> Iterable[tuple[str, str]]:
 
 
 def _fewest_seeds(everything: pd.DataFrame, best: str) -> int:
-    """The fewest seeds behind a comparison of the best value, on the task where it has most."""
+    """The fewest seeds of a comparison of the best value; its task with the most seeds counts."""
     own = everything[(everything["a"] == best) | (everything["b"] == best)]
     done = own.dropna(subset="difference")
     seeds = done.groupby(["a", "b", "task"])["seed"].nunique().groupby(["a", "b"]).max()

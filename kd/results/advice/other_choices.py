@@ -17,9 +17,10 @@ _MOST = 256  # combinations; beyond that, the cells of one contrast at a time ha
 
 
 def other_findings(claim: Claim, record: Record | None, margin: float) -> list[list[Finding]]:
-    """What `findings_of` gives for all combinations of values as good as the chosen ones. If there
-    are more than 256, those of the cells of one contrast at a time; and if these are more, of one
-    cell at a time.
+    """What `findings_of` gives for all combinations of values as good as the chosen ones.
+
+    If there are more than 256 combinations, only the cells of one contrast change at a time. If
+    these have more than 256 too, only one cell changes at a time.
 
     The slice is small, so that often it cannot separate the values that a cell was tried with. A
     verdict that changes with them rests on this choice, and not on the axis of the claim alone.

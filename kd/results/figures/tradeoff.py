@@ -73,8 +73,8 @@ def tradeoff_figure(runs: pd.DataFrame, measure: str) -> Figure:
 
 
 def _beside(place: int, count: int, cost: "pd.Series[float]") -> float:
-    """The factor of the cost at which a series is drawn, so that it is next to the others, and all
-    of them nearer to their student than to the next one."""
+    """The factor that moves the marks of a series sideways. All series of a student stand side by
+    side, nearer to it than to the next student."""
     known = np.sort(cost.dropna().to_numpy(float))
     gaps = known[1:] / known[:-1]
     gap = min(gaps[gaps > _SAME], default=np.inf)

@@ -160,8 +160,8 @@ def _decided(advice: Advice, margin: float, names: Names) -> str:
 
 
 def highest_mean(advice: Advice, names: Names, of: str = "") -> str:
-    """'has the highest mean', or with which values it shares it; and of which values, if others
-    have a higher one but few pairs."""
+    """'has the highest mean', or 'shares' it and with which values. If other values have a higher
+    mean but few pairs, it says of which values the mean is the highest."""
     tied = [c.other for c in advice.others if c.pairs and abs(c.difference) < _TIED]
     but = " of the values that have half of their pairs or more" * bool(advice.higher)
     shared = f" with {quoted(names, advice.axis, tied)}" if tied else ""

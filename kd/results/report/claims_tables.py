@@ -106,9 +106,9 @@ def explained(margins: Iterable[float]) -> list[str]:
         "on the studies are stricter: there, values are equal only if all planned tasks are "
         "finished. Intervals are over seeds, for these dev splits and one teacher.",
         "The column *with other choices* shows what happens if cells have other tuned values that "
-        "are as good on the held-out slice, in all combinations (above 256, those of the cells of "
-        "one contrast at a time). It has the lowest and the highest difference, and the other "
-        "verdicts.",
+        "are as good on the held-out slice, in all combinations. If there are more than 256, only "
+        "the cells of one contrast change at a time. The column has the lowest and the highest "
+        "difference, and the other verdicts.",
         "The column *seeds needed* has the number of seeds that find a true difference of the "
         "margin in 80 % of studies, and how many more runs they need on these tasks. They may not "
         "be enough to show that values are equal.",
